@@ -1,0 +1,59 @@
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/unique_fd.h"
+
+namespace dormouse {
+
+Result<MappedFile> MappedFile::open(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.is_open()) return errno_error(path, errno);
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) return errno_error(path, errno);
+  if (!S_ISREG(st.st_mode)) return make_error(Code::kInvalidArgument, path + ": not a regular file");
+  if (st.st_size <= 0) return make_error(Code::kInvalidArgument, path + ": empty file");
+  const auto size = static_cast<std::size_t>(st.st_size);
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (data == MAP_FAILED) return errno_error(path, errno);
+  MappedFile out;
+  out.data_ = static_cast<const std::uint8_t*>(data);
+  out.size_ = size;
+  out.identity_ = {st.st_ino, static_cast<std::uint64_t>(st.st_size),
+                   std::int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec};
+  return out;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      identity_(other.identity_) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(identity_, other.identity_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::uint8_t*>(data_), size_);
+}
+
+void MappedFile::populate(std::size_t offset, std::size_t length) const {
+  if (offset >= size_) return;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t begin = offset / page * page;
+  const std::size_t end = length > size_ - offset ? size_ : offset + length;
+  constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, Linux 5.14; Debian 12's headers lack the name in places
+  if (::madvise(const_cast<std::uint8_t*>(data_) + begin, end - begin, kPopulateRead) == 0) return;
+  ::madvise(const_cast<std::uint8_t*>(data_) + begin, end - begin, MADV_WILLNEED);
+}
+
+}  // namespace dormouse

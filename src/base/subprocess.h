@@ -1,0 +1,54 @@
+// The only fork in the tree. A child runs in its own process group, dies with its parent (PR_SET_PDEATHSIG), inherits
+// only stdin=/dev/null, stdout/stderr and an allow-listed environment, and is watched through a pidfd.
+// Threads: spawn from any; one Subprocess belongs to one thread. PDEATHSIG is bound to the thread that spawned: spawn
+// from a thread that lives as long as the process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace dormouse {
+
+struct SubprocessOptions {
+  std::vector<std::string> argv;         // argv[0] is the path; no PATH search
+  std::vector<std::string> environment;  // "NAME=value", complete: nothing is inherited
+  int output_fd = -1;                    // the child's stdout and stderr; -1: /dev/null
+};
+
+struct ExitStatus {
+  int exit_code = -1;  // -1 when ended by a signal
+  int signal = 0;      // 0 when it exited by itself
+};
+
+class Subprocess {
+ public:
+  // Errors: kNotFound (no such program), kOverloaded (EAGAIN, ENOMEM, EMFILE), kInternal. An exec that fails in the
+  // child is reported here, not as exit code 127.
+  static Result<Subprocess> spawn(const SubprocessOptions& options);
+
+  Subprocess(Subprocess&& other) noexcept;
+  Subprocess& operator=(Subprocess&& other) noexcept;
+  // Kills the whole group and reaps, if still alive: nothing is left behind.
+  ~Subprocess();
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  // Readable when the child has exited. Owned by this object.
+  [[nodiscard]] int pidfd() const { return pidfd_.get(); }
+  // Sends to the process group. Gone already: no error.
+  void signal_group(int signal_number) const;
+  // Reaps if it has exited. Empty Result error kUnavailable: still running.
+  Result<ExitStatus> try_wait();
+
+ private:
+  Subprocess() = default;
+  void kill_and_reap() noexcept;
+  pid_t pid_ = -1;
+  UniqueFd pidfd_;
+};
+
+}  // namespace dormouse

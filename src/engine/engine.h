@@ -1,0 +1,52 @@
+// One loaded model that carries out batch plans. Owned by the worker's engine thread: load, step and the destructor run
+// there. Nothing in here allocates during step(); a "no free page" is the scheduler's state and never reaches the engine.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "engine/config.h"
+#include "gguf/file.h"
+#include "sched/batch_plan.h"
+
+namespace dormouse::engine {
+
+struct EngineOptions {
+  std::int32_t max_batch_tokens = 512;  // rows of one step
+  std::int32_t max_logits_rows = 256;   // rows that may want logits in one step
+  std::int32_t kv_pages = 0;            // pages of sched::kPageTokens tokens; address space now, memory at first touch
+  std::int32_t threads = 0;             // 0: what the affinity mask and the cgroup's cpu quota allow
+  std::string isa;                      // "" : the best this CPU has; otherwise forced, error if it cannot
+};
+
+// 0..1 while pages of the weights are faulted in.
+using Progress = std::function<void(double)>;
+
+class Engine {
+ public:
+  // Borrows `file`, which must outlive the engine: weights are used where they lie in the mapping.
+  // Errors: kInvalidArgument (not a Qwen3 dense model; names what), kDataLoss (a tensor is missing, or has a wrong shape
+  // or type), kInvalidArgument (isa).
+  static Result<std::unique_ptr<Engine>> load(const gguf::File& file, const EngineOptions& options,
+                                              const Progress& progress);
+  virtual ~Engine() = default;
+
+  [[nodiscard]] virtual const ModelConfig& config() const = 0;
+  [[nodiscard]] virtual const std::string& isa() const = 0;
+  [[nodiscard]] virtual std::int32_t threads() const = 0;
+  // Bytes of KV cache one token takes.
+  [[nodiscard]] virtual std::uint64_t kv_bytes_per_token() const = 0;
+
+  // Computes one plan. logits: [plan.logits_count, vocab_size] row-major, rows in plan order; valid until the next step.
+  // A row's logits are bit-identical whatever else is in the plan and however its prompt was chunked.
+  // Errors: kInvalidArgument (plan over the options' bounds: a bug of the caller, reported, not fatal).
+  virtual Result<std::span<const float>> step(const sched::BatchPlan& plan) = 0;
+  // Gives the KV memory back to the system (MADV_DONTNEED); contents are lost.
+  virtual void drop_kv() = 0;
+};
+
+}  // namespace dormouse::engine

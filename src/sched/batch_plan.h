@@ -1,0 +1,41 @@
+// What one engine step computes: made by sched/ (pure), carried out by engine/. Nothing here knows about threads, HTTP or
+// weights. A row is one token of one sequence; the rows of one sequence are consecutive.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace dormouse::sched {
+
+using TokenId = std::int32_t;
+using PageId = std::int32_t;
+using SequenceId = std::uint64_t;
+
+// Tokens per KV page. 32: a page of one layer and one KV head is 32 x 128 x 2 B = 8 KiB in fp16, two of them fill half
+// an L1; a sequence wastes 16 tokens on average.
+inline constexpr std::int32_t kPageTokens = 32;
+
+// The part of one sequence in this step.
+struct PlanEntry {
+  SequenceId sequence = 0;
+  // [token_count] ids to feed, at positions start_position ...; borrowed from the scheduler until commit().
+  std::span<const TokenId> tokens;
+  std::int32_t start_position = 0;
+  // [ceil((start_position + token_count) / kPageTokens)] pages of this sequence, in order; same lifetime.
+  std::span<const PageId> pages;
+  // Logits wanted for the last token of the entry (it ends the prompt, or it is a decode row)...
+  bool wants_logits = false;
+  // ...or for every token (golden rows, teacher forcing, echo+logprobs).
+  bool wants_all_logits = false;
+};
+
+struct BatchPlan {
+  std::vector<PlanEntry> entries;
+  std::int32_t token_count = 0;   // rows in all
+  std::int32_t logits_count = 0;  // rows that want logits
+
+  [[nodiscard]] bool empty() const { return entries.empty(); }
+};
+
+}  // namespace dormouse::sched
