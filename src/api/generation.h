@@ -1,0 +1,144 @@
+// The OpenAI dialect's request and answer as native types, parsed once, validated, and written back: what both towers
+// speak. No JSON type leaves api/*.cc.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "api/error_table.h"
+
+namespace dormouse::api {
+
+// Value or an error for the client.
+template <typename T>
+using ApiResult = tl::expected<T, ApiError>;
+
+inline constexpr int kMaxJsonDepth = 64;
+inline constexpr int kMaxStops = 16;
+inline constexpr std::size_t kMaxStopBytes = 1024;
+inline constexpr int kMaxChoices = 8;
+inline constexpr int kMaxTopLogprobs = 20;
+
+// Absent means "the model's recommended default for its mode".
+struct SamplingParams {
+  std::optional<double> temperature;         // 0..2
+  std::optional<double> top_p;               // (0, 1]
+  std::optional<std::int64_t> top_k;         // 0 or -1: off
+  std::optional<double> min_p;               // 0..1
+  std::optional<double> repetition_penalty;  // (0, 2]
+  std::optional<double> presence_penalty;    // -2..2
+  std::optional<double> frequency_penalty;   // -2..2
+  std::map<std::int32_t, double> logit_bias; // -100..100
+  std::optional<std::uint64_t> seed;         // any int64, as bits
+  std::optional<std::int64_t> max_tokens;    // >= 1
+  std::vector<std::string> stop;
+  bool logprobs = false;
+  int top_logprobs = 0;  // 0..20
+  bool ignore_eos = false;  // vLLM's name; benchmarks need it
+};
+
+struct ToolCall {
+  std::string id;
+  std::string name;
+  std::string arguments;  // JSON text
+  bool arguments_is_string = true;
+};
+
+struct Message {
+  std::string role;  // system | user | assistant | tool (developer becomes system)
+  std::string content;
+  std::optional<std::string> reasoning_content;
+  std::vector<ToolCall> tool_calls;
+};
+
+struct StreamOptions {
+  bool include_usage = false;
+  bool continuous_usage_stats = false;
+};
+
+// One of chat (messages) or completion (prompt).
+struct GenerationRequest {
+  enum class Kind { kChat, kCompletion };
+  Kind kind = Kind::kChat;
+  std::string model;
+  std::vector<Message> messages;            // kChat
+  std::vector<std::string> tools;           // kChat; each tool object as json.dumps writes it
+  std::optional<bool> enable_thinking;      // chat_template_kwargs.enable_thinking
+  std::string prompt;                       // kCompletion, text form
+  std::vector<std::int32_t> prompt_tokens;  // kCompletion, token form
+  bool echo = false;                        // kCompletion
+  int n = 1;
+  bool stream = false;
+  StreamOptions stream_options;
+  SamplingParams sampling;
+  std::vector<std::string> ignored_fields;  // unknown to us: counted, never an error
+};
+
+// Strict on types and ranges, quiet on unknown fields. Checks UTF-8, depth, duplicate keys.
+[[nodiscard]] ApiResult<GenerationRequest> parse_chat_request(std::string_view body);
+[[nodiscard]] ApiResult<GenerationRequest> parse_completion_request(std::string_view body);
+// Back to JSON, for the upstream: chat or completion by kind.
+[[nodiscard]] std::string to_json(const GenerationRequest& request);
+
+struct Usage {
+  std::int64_t prompt_tokens = 0;
+  std::int64_t completion_tokens = 0;
+  std::int64_t cached_tokens = 0;
+  std::int64_t reasoning_tokens = 0;
+};
+
+struct TokenLogprob {
+  std::string token;
+  double logprob = 0;
+  std::vector<std::pair<std::string, double>> top;
+};
+
+// A piece of an answer, or the whole of one.
+struct Delta {
+  int index = 0;
+  std::string content;
+  std::string reasoning_content;
+  std::vector<TokenLogprob> logprobs;
+  std::optional<std::string> finish_reason;  // "stop" | "length" | "tool_calls"
+};
+
+struct ResponseHead {
+  std::string id;            // "chatcmpl-..." | "cmpl-..."
+  std::int64_t created = 0;  // seconds
+  std::string model;
+};
+
+// Streaming: one JSON text a chunk (without the SSE frame). `first` adds the role delta. usage: nullopt = field absent.
+[[nodiscard]] std::string chat_chunk(const ResponseHead& head, const Delta& delta, bool first,
+                                     const std::optional<Usage>& usage, bool usage_null);
+[[nodiscard]] std::string completion_chunk(const ResponseHead& head, const Delta& delta,
+                                           const std::optional<Usage>& usage, bool usage_null);
+// The last chunk of stream_options.include_usage: "choices":[] and usage.
+[[nodiscard]] std::string usage_chunk(const ResponseHead& head, GenerationRequest::Kind kind, const Usage& usage);
+[[nodiscard]] std::string chat_response(const ResponseHead& head, const std::vector<Delta>& choices, const Usage& usage);
+[[nodiscard]] std::string completion_response(const ResponseHead& head, const std::vector<Delta>& choices,
+                                              const Usage& usage);
+
+struct ModelCard {
+  std::string id;
+  std::int64_t created = 0;
+  std::int64_t max_model_len = 0;
+};
+[[nodiscard]] std::string models_response(const std::vector<ModelCard>& models);
+[[nodiscard]] std::string model_response(const ModelCard& model);
+
+// What a reader of somebody's stream (or whole answer) needs from one chunk.
+struct ParsedChunk {
+  std::vector<Delta> choices;
+  std::optional<Usage> usage;
+  std::optional<ApiError> error;
+  ResponseHead head;
+};
+[[nodiscard]] Result<ParsedChunk> parse_chunk(std::string_view json);
+
+}  // namespace dormouse::api

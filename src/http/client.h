@@ -1,0 +1,60 @@
+// An HTTP/1.1 client with keep-alive per address, for upstreams on a Unix socket or TCP. Bodies are read as they come.
+// Threads: the io_context's.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "http/asio.h"
+#include "http/message.h"
+
+namespace dormouse::http {
+
+struct ClientRequest {
+  std::string method = "GET";
+  std::string target = "/";  // path and query
+  Headers headers;
+  std::string body;
+  std::chrono::milliseconds connect_deadline{2'000};
+  std::chrono::milliseconds header_deadline{60'000};  // from sent to response header
+  std::chrono::milliseconds read_deadline{120'000};   // between two pieces of body
+  std::size_t max_body_bytes = 64U << 20;             // of a body read whole
+};
+
+// A response whose body is still coming. Destroying it before the end closes the connection (which tells the peer);
+// after the end the connection returns to the pool.
+class ClientResponse {
+ public:
+  virtual ~ClientResponse() = default;
+  [[nodiscard]] virtual int status() const = 0;
+  [[nodiscard]] virtual const Headers& headers() const = 0;
+  // Next piece of body; nullopt at the end. Errors: kUnavailable (broken off), kDeadlineExceeded, kCancelled (by cancel()).
+  virtual Task<Result<std::optional<std::string>>> read_some() = 0;
+  // The rest of the body. Errors: also kTooLarge.
+  virtual Task<Result<std::string>> read_all() = 0;
+  // From anywhere on the loop: a pending read ends with kCancelled and the connection closes.
+  virtual void cancel() = 0;
+};
+
+class Client {
+ public:
+  explicit Client(asio::io_context& io);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // Errors: kUnavailable (cannot connect, broke before the header), kDeadlineExceeded. A pooled connection that turns
+  // out to be dead before any byte of the answer is replaced by a fresh one, once.
+  Task<Result<std::unique_ptr<ClientResponse>>> send(Address address, ClientRequest request);
+  // Drops pooled connections to an address (the worker there has gone).
+  void forget(const Address& address);
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace dormouse::http

@@ -1,0 +1,84 @@
+// An HTTP/1.1 server: limits and deadlines on everything, keep-alive, streaming answers with back-pressure, WebSocket
+// upgrades. A malformed or oversized request is answered (400, 408, 413, 414, 431, 501) by the server itself through
+// `error_body`, and never reaches the handler.
+// Threads: everything here belongs to the io_context's one thread.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "http/asio.h"
+#include "http/message.h"
+#include "http/websocket.h"
+
+namespace dormouse::http {
+
+// What is too much, and what happens: the status in the comment, then close.
+struct ServerLimits {
+  std::size_t header_bytes = 16 * 1024;              // 431
+  std::size_t header_count = 100;                    // 431
+  std::size_t uri_bytes = 4 * 1024;                  // 414
+  std::size_t body_bytes = 8 * 1024 * 1024;          // 413, while streaming in, also chunked
+  std::chrono::seconds header_deadline{10};          // 408, absolute for the whole header
+  std::chrono::seconds body_deadline{60};            // 408
+  std::chrono::seconds idle_keep_alive{120};         // closed silently
+  std::chrono::seconds write_deadline{60};           // a reader that takes nothing for this long is dropped
+  std::size_t connections = 10'000;                  // accept pauses
+};
+
+// One request and the way to answer it. Lives until the handler's coroutine returns.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  [[nodiscard]] virtual const Request& request() const = 0;
+  [[nodiscard]] virtual const std::string& listener() const = 0;  // the name given to listen()
+
+  // Exactly one of send / start_stream / upgrade per exchange. Errors: kCancelled (client gone), kDeadlineExceeded.
+  virtual Task<Status> send(Response response) = 0;
+  // Status line and headers now, chunked body by write() ... finish().
+  virtual Task<Status> start_stream(int status, Headers headers) = 0;
+  // Returns when the kernel has taken the bytes: that is the back-pressure.
+  virtual Task<Status> write(std::string chunk) = 0;
+  virtual Task<Status> finish() = 0;
+  // Ends the connection without the closing chunk: the client sees a broken stream.
+  virtual void abort() = 0;
+  virtual Task<Result<std::unique_ptr<WebSocket>>> upgrade() = 0;
+
+  [[nodiscard]] virtual bool started() const = 0;  // a status line has been sent
+  // True once the client closed its side or the connection broke. Noticed while the handler awaits anything.
+  [[nodiscard]] virtual bool client_gone() const = 0;
+  // Called once, on the loop, when that happens (at once if it already has). One callback; set again to replace, {} to clear.
+  virtual void on_client_gone(std::function<void()> callback) = 0;
+};
+
+using Handler = std::function<Task<void>(Exchange&)>;
+// Makes the body of an answer the server gives on its own: (status, short code such as "headers_too_large") -> JSON.
+using ErrorBody = std::function<std::string(int, std::string_view)>;
+
+class Server {
+ public:
+  Server(asio::io_context& io, ServerLimits limits, Handler handler, ErrorBody error_body);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // May be called several times. Returns the bound address (port filled in). A stale Unix socket file is replaced; one
+  // that answers is kAlreadyExists. Unix sockets are made with mode 0600.
+  Result<Address> listen(const Address& address, std::string name);
+  // Stops accepting; idle connections are closed, busy ones answer with `Connection: close`.
+  void close_listeners();
+  // Waits until every connection has ended or `deadline` passes, then cuts the rest.
+  Task<void> drain(std::chrono::milliseconds deadline);
+  [[nodiscard]] std::size_t connections() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace dormouse::http
