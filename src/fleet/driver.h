@@ -1,0 +1,53 @@
+// How an instance comes to be and goes: the seam between the supervisor and processes, batch systems, clusters.
+// Threads: everything, callbacks included, on the supervisor's loop. A driver never calls back from inside start/stop.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace dormouse::fleet {
+
+struct StartSpec {
+  std::string instance_id;  // UUIDv7; the idempotency key: starting it twice starts one
+  std::string deployment;
+  std::string model_path;
+  std::string lease_token;  // secret; proves to the gateway that the worker is the one we started
+  std::uint64_t epoch = 0;
+  std::vector<std::string> worker_arguments;  // further switches, after ours
+};
+
+// How an instance ended, as the driver saw it.
+struct InstanceExit {
+  int exit_code = -1;  // -1: by a signal, or unknown
+  int signal = 0;
+};
+
+class DriverEvents {
+ public:
+  virtual ~DriverEvents() = default;
+  // The thing exists; the worker says itself when it is ready.
+  virtual void on_started(const std::string& instance_id) = 0;
+  virtual void on_start_failed(const std::string& instance_id, const Error& error) = 0;
+  // Confirmed: its memory is back. Comes once for each on_started, whoever ended it.
+  virtual void on_exited(const std::string& instance_id, InstanceExit exit) = 0;
+};
+
+enum class StopMode {
+  kGraceful,  // asks (SIGTERM), after the grace period kills
+  kKill,      // now
+};
+
+class Driver {
+ public:
+  virtual ~Driver() = default;
+  // Once, before anything else. `events` outlives the driver's use.
+  virtual void attach(DriverEvents& events) = 0;
+  virtual void start(StartSpec spec) = 0;
+  virtual void stop(const std::string& instance_id, StopMode mode) = 0;  // unknown: nothing happens
+  [[nodiscard]] virtual std::vector<std::string> list() const = 0;      // instance ids that exist
+};
+
+}  // namespace dormouse::fleet

@@ -1,0 +1,203 @@
+// The fleet's single writer: owns each deployment's policy object, its waiters, its timer and its instances, and is the
+// only one who starts or stops anything. Callers never look at a state and then act: they ask (acquire, wake, sleep).
+// Owner: apps. Threads: all of it on the io_context's one thread.
+// Invariants (docs/life.md): the intent is durable before driver.start; at most one start in flight per deployment; a
+// waiter gets exactly one answer; a lease keeps its instance from draining for idleness.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "fleet/driver.h"
+#include "http/asio.h"
+#include "http/message.h"
+#include "http/server.h"
+#include "ledger/ledger.h"
+
+namespace dormouse::fleet {
+
+// What the supervisor needs to know of a deployment.
+struct DeploymentSpec {
+  std::string name;
+  std::string model_path;
+  std::string driver = "process";
+  Nanoseconds idle_timeout = std::chrono::minutes(10);
+  int min_instances = 0;
+  int max_instances = 1;
+  int max_waiters = 64;                         // held while it wakes; past it kQueueFull
+  std::int64_t max_waiting_tokens = 1'000'000;  // sum of their estimates; past it kQueueFull
+  Nanoseconds max_wait = std::chrono::seconds(30);       // then kQueueTimeout
+  Nanoseconds load_deadline = std::chrono::minutes(10);  // requested to ready; then it is killed and counts as failed
+  std::vector<std::string> worker_arguments;
+};
+
+enum class RefusalReason {
+  kUnknownDeployment,
+  kQueueFull,
+  kQueueTimeout,
+  kLoadFailed,         // it did not start, or backs off after failures; retry_after says for how long
+  kLedgerUnavailable,  // the intent could not be made durable
+  kDraining,           // the gateway itself is shutting down
+  kCancelled,          // the caller's own
+};
+[[nodiscard]] std::string_view to_string(RefusalReason reason);
+
+struct Refusal {
+  RefusalReason reason = RefusalReason::kLoadFailed;
+  Nanoseconds retry_after{0};  // 0: no advice
+  std::string detail;          // for the log, not for a client
+};
+
+// Why an instance that held a lease is no more.
+enum class LossReason { kCrashed, kHung, kGoldenMismatch, kStopped };
+
+// A caller's way to stop waiting. Lives in the caller's frame, longer than the acquire() it was given to.
+class Cancellation {
+ public:
+  void cancel();  // idempotent
+  [[nodiscard]] bool is_cancelled() const { return cancelled_; }
+  void on_cancel(std::function<void()> callback) { callback_ = std::move(callback); }
+
+ private:
+  bool cancelled_ = false;
+  std::function<void()> callback_;
+};
+
+enum class LeaseOutcome {
+  kCompleted,
+  kClientGone,
+  kWorkerFailed,  // the connection to the worker broke, or it answered 5xx
+};
+
+class Supervisor;
+
+// The right to send one request to one instance. Give it back when the last byte of the answer has come.
+class Lease {
+ public:
+  Lease(Lease&& other) noexcept;
+  Lease& operator=(Lease&& other) noexcept;
+  ~Lease();  // release(kCompleted) if still held
+
+  [[nodiscard]] const http::Address& address() const { return address_; }
+  [[nodiscard]] const std::string& instance_id() const { return instance_id_; }
+  [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
+  [[nodiscard]] bool woke() const { return woke_; }             // it had to wait for a start
+  [[nodiscard]] Nanoseconds waited() const { return waited_; }  // from acquire() to now
+  void release(LeaseOutcome outcome);
+  // After the connection broke: how the instance ended, once known; nullopt if it seems alive after `wait`.
+  // kGoldenMismatch before the first byte: release, acquire again, send again, once.
+  Task<std::optional<LossReason>> why_lost(std::chrono::milliseconds wait);
+
+ private:
+  friend class Supervisor;
+  Lease() = default;
+  struct Anchor;                  // lives as long as the supervisor: a release after that does nothing
+  std::weak_ptr<Anchor> anchor_;
+  std::uint64_t ticket_ = 0;
+  http::Address address_;
+  std::string instance_id_;
+  std::uint64_t epoch_ = 0;
+  bool woke_ = false;
+  Nanoseconds waited_{0};
+};
+
+using AcquireResult = tl::expected<Lease, Refusal>;
+
+struct AcquireRequest {
+  std::string deployment;
+  std::int64_t tokens_estimate = 0;      // prompt + max_tokens: counts against max_waiting_tokens
+  std::optional<Nanoseconds> max_wait;   // shorter than the deployment's; nullopt: the deployment's
+  Cancellation* cancellation = nullptr;  // borrowed, may be null
+};
+
+// For `ps`, /metrics and the console. A copy: it may inform, never gate.
+struct InstanceStatus {
+  std::string instance_id;
+  std::string state;  // as DeploymentStatus::state
+  std::uint64_t epoch = 0;
+  std::string address;
+  std::int64_t pid = 0;  // 0: not ours to know
+  std::string isa;
+  Nanoseconds alive{0};
+  Nanoseconds busy{0};  // with at least one request
+  std::int64_t context_length = 0;
+  std::uint64_t generated_tokens = 0;
+};
+
+struct DeploymentStatus {
+  std::string name;
+  std::string state;         // asleep starting loading ready draining stopping backoff failed
+  std::string awake_because; // "request" | "wake" | "min" | "leases"; empty when asleep
+  Nanoseconds in_state{0};
+  double load_fraction = 0;  // while loading
+  std::vector<InstanceStatus> instances;
+  std::int64_t running = 0;  // leases out
+  std::int64_t waiting = 0;
+  std::optional<Nanoseconds> idle_left;     // until it goes to sleep
+  std::optional<Nanoseconds> backoff_left;  // until it may start again
+  int consecutive_failures = 0;
+  std::string failure;       // of the last failed start or crash; empty after a success
+  std::uint64_t wakes = 0;   // starts that became ready, since the gateway started
+};
+
+struct SupervisorOptions {
+  asio::io_context* io = nullptr;
+  const Clock* clock = nullptr;
+  ledger::Ledger* ledger = nullptr;  // outlives the supervisor
+  std::vector<std::pair<std::string, Driver*>> drivers;  // by name; outlive the supervisor
+  std::uint64_t random_seed = 0;     // of the backoff's jitter; 0: from the system
+};
+
+class Supervisor final : public DriverEvents {
+ public:
+  explicit Supervisor(SupervisorOptions options);
+  ~Supervisor() override;
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  // Adds, or changes in place what can be changed (timeouts, bounds, min). A new model_path stops the old instance when
+  // it is idle and clears a failure. The deployment must be in the ledger already. Errors: kInvalidArgument (driver).
+  Status put(DeploymentSpec spec);
+  // Drains and forgets it. Errors: kNotFound.
+  Status remove(const std::string& name);
+  // The model file changed on disk: a `failed` deployment may start again.
+  void model_changed(const std::string& name);
+
+  // Waits for a ready instance, waking one if need be. The only thing, beside wake() and min, that wakes.
+  Task<AcquireResult> acquire(AcquireRequest request);
+
+  // The wake verb: returns when ready. Clears `failed`. Errors: kNotFound, kUnavailable (did not start; the reason),
+  // kDeadlineExceeded.
+  Task<Status> wake(std::string name, Nanoseconds wait);
+  // The sleep verb: new requests wait for the exit and wake it again; running ones finish. Returns when its memory is
+  // back. Errors: kNotFound, kDeadlineExceeded.
+  Task<Status> sleep(std::string name, Nanoseconds wait);
+
+  [[nodiscard]] std::vector<DeploymentStatus> status() const;
+  [[nodiscard]] bool has(const std::string& name) const;
+
+  // GET /internal/worker on run/admin.sock: the control channel, for its whole life.
+  Task<void> serve_control(http::Exchange& exchange);
+
+  // Refuses new acquires, drains every instance, kills what is left after `grace`. When it returns nothing runs.
+  Task<void> shutdown(Nanoseconds grace);
+
+  void on_started(const std::string& instance_id) override;
+  void on_start_failed(const std::string& instance_id, const Error& error) override;
+  void on_exited(const std::string& instance_id, InstanceExit exit) override;
+
+ private:
+  friend class Lease;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dormouse::fleet

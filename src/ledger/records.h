@@ -1,0 +1,162 @@
+// What goes into the ledger and what comes out, as values. Integers only: tokens, microseconds, micro-units of money.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dormouse::ledger {
+
+// Who wrote a deployment: what stands in the file is read-only for the API.
+enum class Source { kFile, kApi, kDemo };
+
+// A name that requests use, and what to run for it.
+struct Deployment {
+  std::string name;
+  std::string image;                // as the person typed it; empty for a bare file
+  std::string model_path;           // the GGUF file
+  std::string driver = "process";   // process | command | slurm | kubernetes
+  std::string runtime = "builtin";  // builtin | llama-server | vllm | ollama
+  std::string exposure = "private"; // private | public
+  std::int64_t idle_timeout_ms = 600'000;
+  std::int64_t min_instances = 0;
+  std::int64_t max_instances = 1;
+  Source source = Source::kApi;
+  std::uint64_t last_epoch = 0;  // filled in by reads: the greatest epoch any start of it ever had; 0: never started
+  friend bool operator==(const Deployment&, const Deployment&) = default;
+};
+
+// Written before a driver is asked to start anything: a crash in between leaves a trace to reconcile against.
+struct StartIntent {
+  std::string instance_id;  // UUIDv7; also the idempotency key given to the driver
+  std::string deployment;
+  std::string driver;
+  std::string lease_sha256;  // lowercase hex of the lease token's hash, never the token
+  std::uint64_t epoch = 0;   // greater than every earlier one of this deployment
+  std::string cause;         // "request" | "wake" | "min"
+};
+
+// The life of one instance, in this order; phases may be skipped, none is written twice.
+enum class SpanPhase { kRequested, kUp, kReady, kDrain, kDown, kConfirmed };
+
+struct SpanEvent {
+  std::string instance_id;       // has an intent
+  SpanPhase phase = SpanPhase::kRequested;
+  std::int64_t since_request_us = 0;  // boot clock, from kRequested
+  std::string reason;            // why it ended: "idle_timeout", "crashed", ...; kept from kDrain and kDown
+};
+
+// How far a living instance has come: kept current so that a crash of the gateway loses at most one period of it.
+struct SpanProgress {
+  std::string instance_id;
+  std::int64_t alive_us = 0;  // boot clock, since kRequested
+  std::int64_t busy_us = 0;   // time with at least one request on it
+};
+
+// The most a request may cost, made durable before any byte of its answer leaves.
+struct Reservation {
+  std::string request_id;         // ours, UUIDv7
+  std::string client_request_id;  // the client's own, an attribute only; cut to 128 bytes
+  std::string deployment;
+  std::string dialect;            // "generate" | "openai" | "ollama"
+  std::optional<std::string> key_id;
+  std::int64_t input_tokens = 0;  // the most admitted
+  std::int64_t output_tokens = 0;
+  std::optional<std::int64_t> price_version;
+  std::optional<std::int64_t> micros;  // with currency
+  std::string currency;
+};
+
+// How far a running answer is: what recovery bills if we die now (requirement R-27).
+struct Checkpoint {
+  std::string request_id;
+  std::int64_t input_tokens = 0;
+  std::int64_t cached_tokens = 0;
+  std::int64_t output_tokens = 0;
+};
+
+enum class Outcome {
+  kOk,
+  kClientGone,    // billed for what was written to the socket
+  kFailed,        // our side: zero tokens are billed (requirement R-28)
+  kInterrupted,   // written by recovery only
+};
+
+// The one final entry of a request. Tokens are the billed ones.
+struct Settlement {
+  std::string request_id;  // has a reservation
+  Outcome outcome = Outcome::kOk;
+  std::string error_code;  // api code, empty when kOk
+  std::int64_t http_status = 200;
+  std::int64_t input_tokens = 0;
+  std::int64_t cached_tokens = 0;
+  std::int64_t output_tokens = 0;
+  std::int64_t wake_wait_us = 0;  // held while an instance woke
+  std::int64_t ttft_us = 0;       // accepted to first token; 0: none came
+  std::int64_t duration_us = 0;   // accepted to last byte
+  std::optional<std::string> instance_id;
+  std::optional<std::int64_t> price_version;
+  std::optional<std::int64_t> micros;
+  std::string currency;
+};
+
+enum class UsageBy { kDay, kHour, kDeployment };
+
+struct UsageQuery {
+  UsageBy by = UsageBy::kDay;
+  std::int64_t begin_us = 0;                      // wall, half-open [begin, end)
+  std::int64_t end_us = INT64_MAX;
+  std::int64_t utc_offset_minutes = 0;            // where a day begins: 480 for China
+  std::optional<std::string> deployment;
+  std::int64_t max_rows = 1'000;                  // newest first beyond that
+};
+
+struct UsageRow {
+  std::int64_t bucket_us = 0;  // start of the day or hour, wall; 0 by deployment
+  std::string deployment;      // empty by day and hour unless the query names one
+  std::int64_t requests = 0;   // settled
+  std::int64_t failed = 0;     // of them kFailed or kInterrupted
+  std::int64_t client_gone = 0;
+  std::int64_t input_tokens = 0;
+  std::int64_t cached_tokens = 0;
+  std::int64_t output_tokens = 0;
+  std::int64_t cold_requests = 0;  // waited for a wake
+  std::int64_t wake_wait_us = 0;   // sum
+  std::int64_t duration_us = 0;    // sum
+  std::int64_t micros = 0;
+  // By spans that began in the bucket: the three-way split every report shows; awake = waking + busy + idle.
+  std::int64_t wakes = 0;
+  std::int64_t waking_us = 0;
+  std::int64_t busy_us = 0;
+  std::int64_t idle_us = 0;
+};
+
+struct Span {
+  std::string instance_id;
+  std::string deployment;
+  std::string driver;
+  std::uint64_t epoch = 0;
+  std::string cause;
+  std::string reason;  // empty while it lives
+  std::int64_t requested_us = 0;                // wall
+  std::optional<std::int64_t> up_us;            // wall, each
+  std::optional<std::int64_t> ready_us;
+  std::optional<std::int64_t> drain_us;
+  std::optional<std::int64_t> down_us;
+  std::optional<std::int64_t> confirmed_us;
+  std::int64_t waking_us = 0;  // durations, boot clock
+  std::int64_t busy_us = 0;
+  std::int64_t alive_us = 0;
+};
+
+// One finished (or open) request as a row, for `usage` in detail and for tests.
+struct RequestRow {
+  std::string request_id;
+  std::string deployment;
+  std::int64_t at_us = 0;  // reserved at, wall
+  bool settled = false;
+  Settlement settlement;   // meaningful when settled
+};
+
+}  // namespace dormouse::ledger
