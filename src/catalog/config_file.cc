@@ -1,0 +1,124 @@
+#include "catalog/config_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <set>
+#include <utility>
+
+#include "catalog/toml.h"
+
+namespace dormouse::catalog {
+namespace {
+
+// Longer than any idle timeout with a meaning, short of what overflows nanoseconds.
+constexpr std::int64_t kMaxDurationMs = std::int64_t{366} * 24 * 3600 * 1000;
+
+template <typename Map>
+Status check_keys(const Map& map, const std::set<std::string>& known, std::string_view where) {
+  for (const auto& [key, value] : map) {
+    if (known.contains(key)) continue;
+    return make_error(Code::kInvalidArgument,
+                      fmt::format("{}: '{}' is unknown here or has the wrong type", where, key));
+  }
+  return {};
+}
+
+Status check_no_others(const TomlTable& table, std::string_view where) {
+  TRY_STATUS(check_keys(table.decimals, {}, where));
+  TRY_STATUS(check_keys(table.booleans, {}, where));
+  return check_keys(table.tables, {}, where);
+}
+
+Result<std::optional<std::chrono::milliseconds>> read_duration(const TomlTable& table, const std::string& key,
+                                                               std::string_view where) {
+  const auto found = table.strings.find(key);
+  if (found == table.strings.end()) return std::optional<std::chrono::milliseconds>();
+  Result<std::chrono::milliseconds> value = parse_duration(found->second);
+  if (!value.has_value()) {
+    return make_error(Code::kInvalidArgument, fmt::format("{}: {}: {}", where, key, value.error().message));
+  }
+  return std::optional<std::chrono::milliseconds>(*value);
+}
+
+Result<DeploymentEntry> read_deployment(const TomlTable& table, std::string_view where) {
+  TRY_STATUS(check_keys(table.strings, {"name", "image", "idle_timeout"}, where));
+  TRY_STATUS(check_keys(table.integers, {"context_length", "max_sequences", "threads"}, where));
+  TRY_STATUS(check_keys(table.lists, {"aliases"}, where));
+  TRY_STATUS(check_keys(table.table_lists, {}, where));
+  TRY_STATUS(check_no_others(table, where));
+  DeploymentEntry out;
+  out.name = table.string("name");
+  out.image = table.string("image");
+  if (!is_deployment_name(out.name) || out.image.empty()) {
+    return make_error(Code::kInvalidArgument, fmt::format("{}: needs a name (letters, digits, . _ -) and an image", where));
+  }
+  out.aliases = table.list("aliases");
+  TRY(out.idle_timeout, read_duration(table, "idle_timeout", where));
+  out.context_length = table.integer("context_length", 0);
+  out.max_sequences = table.integer("max_sequences", 0);
+  out.threads = table.integer("threads", 0);
+  constexpr std::int64_t kMost = 1 << 24;
+  for (const std::int64_t value : {out.context_length, out.max_sequences, out.threads}) {
+    if (value < 0 || value > kMost) {
+      return make_error(Code::kInvalidArgument, fmt::format("{}: {}: a number is out of range", where, out.name));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+bool is_deployment_name(std::string_view name) {
+  if (name.empty() || name.size() > 63) return false;
+  const auto is_alnum = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  return is_alnum(name.front()) && std::all_of(name.begin(), name.end(), [&is_alnum](char c) {
+    return is_alnum(c) || c == '.' || c == '_' || c == '-';
+  });
+}
+
+Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
+  struct Unit {
+    std::string_view suffix;
+    std::int64_t ms;
+  };
+  constexpr std::array<Unit, 6> kUnits{{{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}, {"", 1000}}};
+  std::int64_t number = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (ec == std::errc() && number >= 0) {
+    for (const Unit& unit : kUnits) {
+      if (unit.suffix != rest || number > kMaxDurationMs / unit.ms) continue;
+      return std::chrono::milliseconds(number * unit.ms);
+    }
+  }
+  return make_error(Code::kInvalidArgument, fmt::format("'{}' is no duration; write 250ms, 90s, 10m or 1h", text));
+}
+
+Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
+  TRY(TomlTable root, parse_toml(text, what));
+  TRY_STATUS(check_keys(root.strings, {"models_dir", "idle_timeout"}, what));
+  TRY_STATUS(check_keys(root.integers, {}, what));
+  TRY_STATUS(check_keys(root.lists, {"listen"}, what));
+  TRY_STATUS(check_keys(root.table_lists, {"deployment"}, what));
+  TRY_STATUS(check_no_others(root, what));
+  ConfigFile out;
+  out.listen = root.list("listen");
+  out.models_dir = root.string("models_dir");
+  TRY(out.idle_timeout, read_duration(root, "idle_timeout", what));
+  std::set<std::string> names;
+  for (const TomlTable& table : root.table_lists["deployment"]) {
+    TRY(DeploymentEntry entry, read_deployment(table, fmt::format("{}: [[deployment]]", what)));
+    if (!names.insert(entry.name).second) {
+      return make_error(Code::kInvalidArgument, fmt::format("{}: two deployments are called '{}'", what, entry.name));
+    }
+    out.deployments.push_back(std::move(entry));
+  }
+  return out;
+}
+
+}  // namespace dormouse::catalog

@@ -1,0 +1,74 @@
+// Goal: dormouse.toml says what was meant or is refused with the key's name. Method: tables of texts.
+#include "catalog/config_file.h"
+
+#include <gtest/gtest.h>
+
+namespace dormouse::catalog {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST(ConfigFile, DurationsReadAsWritten) {
+  EXPECT_EQ(*parse_duration("250ms"), milliseconds(250));
+  EXPECT_EQ(*parse_duration("90s"), milliseconds(90'000));
+  EXPECT_EQ(*parse_duration("10m"), milliseconds(600'000));
+  EXPECT_EQ(*parse_duration("1h"), milliseconds(3'600'000));
+  EXPECT_EQ(*parse_duration("2d"), milliseconds(172'800'000));
+  EXPECT_EQ(*parse_duration("0"), milliseconds(0));
+  EXPECT_EQ(*parse_duration("45"), milliseconds(45'000));
+  for (const char* bad : {"", "m", "-1s", "10 m", "10x", "1.5h", "9223372036854775807h", "99999999999999999999"}) {
+    EXPECT_FALSE(parse_duration(bad).has_value()) << bad;
+  }
+}
+
+TEST(ConfigFile, ReadsEveryKey) {
+  const auto config = parse_config(R"(
+listen = ["127.0.0.1:8080", "[::1]:8080"]
+models_dir = "/srv/models"
+idle_timeout = "3m"
+[[deployment]]
+name = "chat"
+image = "qwen3-demo:q8_0"
+idle_timeout = "30s"
+aliases = ["gpt-4o-mini"]
+context_length = 4096
+max_sequences = 8
+threads = 2
+)", "dormouse.toml");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->listen.size(), 2U);
+  EXPECT_EQ(config->models_dir, "/srv/models");
+  EXPECT_EQ(config->idle_timeout, milliseconds(180'000));
+  ASSERT_EQ(config->deployments.size(), 1U);
+  EXPECT_EQ(config->deployments[0].name, "chat");
+  EXPECT_EQ(config->deployments[0].idle_timeout, milliseconds(30'000));
+  EXPECT_EQ(config->deployments[0].aliases, std::vector<std::string>{"gpt-4o-mini"});
+  EXPECT_EQ(config->deployments[0].context_length, 4096);
+}
+
+TEST(ConfigFile, ATypoIsAnErrorThatNamesTheKey) {
+  struct Row {
+    const char* text;
+    const char* says;
+  };
+  for (const Row& row : {Row{"idel_timeout = \"3m\"", "idel_timeout"},
+                         Row{"idle_timeout = 3", "idle_timeout"},
+                         Row{"idle_timeout = \"3 minutes\"", "3 minutes"},
+                         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nmax = true", "max"},
+                         Row{"[[deployment]]\nname = \"a b\"\nimage = \"x\"", "name"},
+                         Row{"[[deployment]]\nname = \"a\"", "image"},
+                         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\n[[deployment]]\nname = \"a\"\nimage = \"y\"", "'a'"},
+                         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nthreads = -1", "range"},
+                         Row{"[unknown]\nx = 1", "unknown"},
+                         Row{"listen = [1]", "listen"},
+                         Row{"x = 1979-05-27", "x"},
+                         Row{"listen = [", "line 1"}}) {
+    const auto config = parse_config(row.text, "dormouse.toml");
+    ASSERT_FALSE(config.has_value()) << row.text;
+    EXPECT_EQ(config.error().code, Code::kInvalidArgument);
+    EXPECT_NE(config.error().message.find(row.says), std::string::npos) << config.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace dormouse::catalog

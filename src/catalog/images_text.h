@@ -1,0 +1,10 @@
+// catalog/images.toml as it was when this binary was built.
+#pragma once
+
+#include <string_view>
+
+namespace dormouse::catalog {
+
+[[nodiscard]] std::string_view images_text();
+
+}  // namespace dormouse::catalog
