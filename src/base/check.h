@@ -8,8 +8,7 @@ namespace dormouse {
 
 }  // namespace dormouse
 
-#define CHECK(condition) \
-  ((condition) ? static_cast<void>(0) : ::dormouse::check_failed(__FILE__, __LINE__, #condition))
+#define CHECK(condition) ((condition) ? static_cast<void>(0) : ::dormouse::check_failed(__FILE__, __LINE__, #condition))
 
 #ifdef DORMOUSE_DCHECK
 #define DCHECK(condition) CHECK(condition)

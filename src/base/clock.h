@@ -1,5 +1,5 @@
-// Time, injected. Durations come from CLOCK_BOOTTIME (monotonic, counts suspend); wall time is for display, the ledger's
-// timestamps and billing periods only (reliability notes R-30). Tests use ManualClock and never sleep.
+// Time, injected. Durations come from CLOCK_BOOTTIME (monotonic, counts suspend); wall time is for display, the
+// ledger's timestamps and billing periods only (reliability notes R-30). Tests use ManualClock and never sleep.
 #pragma once
 
 #include <chrono>
@@ -14,8 +14,12 @@ struct MonoTime {
   std::int64_t ns = 0;
   friend constexpr auto operator<=>(const MonoTime&, const MonoTime&) = default;
 };
-constexpr MonoTime operator+(MonoTime t, Nanoseconds d) { return {t.ns + d.count()}; }
-constexpr Nanoseconds operator-(MonoTime a, MonoTime b) { return Nanoseconds{a.ns - b.ns}; }
+constexpr MonoTime operator+(MonoTime t, Nanoseconds d) {
+  return {t.ns + d.count()};
+}
+constexpr Nanoseconds operator-(MonoTime a, MonoTime b) {
+  return Nanoseconds{a.ns - b.ns};
+}
 
 // Microseconds since 1970-01-01T00:00:00Z.
 struct WallTime {

@@ -7,8 +7,8 @@ namespace dormouse {
 std::string to_display(const Money& money) {
   const bool negative = money.micros < 0;
   // Magnitude in unsigned: -INT64_MIN does not exist in int64.
-  const auto magnitude = negative ? 0ULL - static_cast<unsigned long long>(money.micros)
-                                  : static_cast<unsigned long long>(money.micros);
+  const auto magnitude =
+      negative ? 0ULL - static_cast<unsigned long long>(money.micros) : static_cast<unsigned long long>(money.micros);
   unsigned long long cents = magnitude / 10'000;
   const unsigned long long rest = magnitude % 10'000;
   if (rest > 5'000 || (rest == 5'000 && cents % 2 == 1)) ++cents;

@@ -18,14 +18,14 @@ enum class Code {
   kPermissionDenied,  // a right credential that may not do this
   kNotFound,
   kAlreadyExists,
-  kTooLarge,          // over a named limit
+  kTooLarge,  // over a named limit
   kRateLimited,
-  kOverloaded,        // a queue or a pool is full; later may work
+  kOverloaded,  // a queue or a pool is full; later may work
   kDeadlineExceeded,
-  kCancelled,         // the caller went away
-  kUnavailable,       // a dependency is down; later may work
-  kDataLoss,          // a file or a row is damaged
-  kInternal,          // ours to fix
+  kCancelled,    // the caller went away
+  kUnavailable,  // a dependency is down; later may work
+  kDataLoss,     // a file or a row is damaged
+  kInternal,     // ours to fix
 };
 
 [[nodiscard]] std::string_view to_string(Code code);
@@ -56,20 +56,18 @@ using Status = Result<void>;
 // __COUNTER__, not __LINE__: two on one line must not collide.
 #define DORMOUSE_CONCAT_INNER(a, b) a##b
 #define DORMOUSE_CONCAT(a, b) DORMOUSE_CONCAT_INNER(a, b)
-#define DORMOUSE_TRY_IMPL(temporary, return_keyword, declaration, ...)      \
+#define DORMOUSE_TRY_IMPL(temporary, return_keyword, declaration, ...)     \
   auto temporary = (__VA_ARGS__);                                          \
   if (!temporary.has_value()) return_keyword std::move(temporary).error(); \
   declaration = *std::move(temporary)
-#define DORMOUSE_TRY_STATUS_IMPL(temporary, return_keyword, ...)                             \
-  do {                                                                                       \
-    auto temporary = (__VA_ARGS__);                                                          \
+#define DORMOUSE_TRY_STATUS_IMPL(temporary, return_keyword, ...)                                \
+  do {                                                                                          \
+    auto temporary = (__VA_ARGS__);                                                             \
     if (!temporary.has_value()) return_keyword ::dormouse::Error(std::move(temporary).error()); \
   } while (false)
 #define TRY(declaration, ...) \
   DORMOUSE_TRY_IMPL(DORMOUSE_CONCAT(try_result_, __COUNTER__), return, declaration, __VA_ARGS__)
 #define CO_TRY(declaration, ...) \
   DORMOUSE_TRY_IMPL(DORMOUSE_CONCAT(try_result_, __COUNTER__), co_return, declaration, __VA_ARGS__)
-#define TRY_STATUS(...) \
-  DORMOUSE_TRY_STATUS_IMPL(DORMOUSE_CONCAT(try_result_, __COUNTER__), return, __VA_ARGS__)
-#define CO_TRY_STATUS(...) \
-  DORMOUSE_TRY_STATUS_IMPL(DORMOUSE_CONCAT(try_result_, __COUNTER__), co_return, __VA_ARGS__)
+#define TRY_STATUS(...) DORMOUSE_TRY_STATUS_IMPL(DORMOUSE_CONCAT(try_result_, __COUNTER__), return, __VA_ARGS__)
+#define CO_TRY_STATUS(...) DORMOUSE_TRY_STATUS_IMPL(DORMOUSE_CONCAT(try_result_, __COUNTER__), co_return, __VA_ARGS__)

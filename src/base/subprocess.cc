@@ -86,7 +86,9 @@ Subprocess& Subprocess::operator=(Subprocess&& other) noexcept {
 Subprocess::Subprocess(Subprocess&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)) {}
 
-Subprocess::~Subprocess() { kill_and_reap(); }
+Subprocess::~Subprocess() {
+  kill_and_reap();
+}
 
 void Subprocess::kill_and_reap() noexcept {
   if (pid_ <= 0) return;

@@ -34,8 +34,9 @@ TEST(Subprocess, MissingProgramIsAnErrorOfSpawn) {
 
 TEST(Subprocess, InheritsOnlyTheGivenEnvironment) {
   ::setenv("DORMOUSE_SECRET", "x", 1);
-  auto child = Subprocess::spawn(
-      {.argv = {"/bin/sh", "-c", "test -z \"$DORMOUSE_SECRET\" && test \"$A\" = b"}, .environment = {"A=b"}, .output_fd = -1});
+  auto child = Subprocess::spawn({.argv = {"/bin/sh", "-c", "test -z \"$DORMOUSE_SECRET\" && test \"$A\" = b"},
+                                  .environment = {"A=b"},
+                                  .output_fd = -1});
   ASSERT_TRUE(child.has_value());
   ASSERT_TRUE(wait_exit(*child));
   EXPECT_EQ(child->try_wait()->exit_code, 0);

@@ -45,8 +45,15 @@ struct TensorTypeTraits {
 // From the number in a file; none for a type we do not read.
 [[nodiscard]] constexpr std::optional<TensorType> tensor_type_from_id(std::uint32_t id) {
   switch (id) {
-    case 0: case 1: case 8: case 10: case 11: case 12: case 13: case 14: case 30:
-      return static_cast<TensorType>(id);
+    case 0:
+    case 1:
+    case 8:
+    case 10:
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+    case 30: return static_cast<TensorType>(id);
     default: return std::nullopt;
   }
 }
