@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Real peers from npm. Exit 0: passed; 77: skipped, with the reason printed; else failed.
+set -euo pipefail
+cd "$(dirname "$0")"
+build=${DORMOUSE_BUILD:-../../build/release}
+demo=../../models/qwen3-demo-q8_0.gguf
+
+major=$(node -p 'process.versions.node.split(".")[0]')
+if [ "$major" -lt 20 ]; then
+  echo "skipped: llama.cpp comparison needs Node >= 20 (node-llama-cpp), here is $major"
+  exit 77
+fi
+if [ "$(uname -m)" != x86_64 ]; then
+  echo "skipped: llama.cpp comparison uses node-llama-cpp's x86-64 binaries"
+  exit 77
+fi
+if [ ! -d node_modules/node-llama-cpp ]; then
+  npm ci --omit=optional --no-audit --no-fund --loglevel=error --ignore-scripts >npm.log 2>&1 || { tail -20 npm.log; exit 1; }
+fi
+node llama_compare.mjs "$(realpath "$build")" "$(realpath "$demo")"
