@@ -1,0 +1,203 @@
+// Goal: the scheduler's four invariants and its order of service. Method: small tables of events with the plan they must
+// give, and random walks judged by an independent model (scheduler_walk.h). Seeds are printed; DORMOUSE_SEED sets one.
+#include "sched/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <random>
+
+#include "sched/scheduler_walk.h"
+
+namespace dormouse::sched {
+namespace {
+
+SchedulerOptions small_options() {
+  return {.max_sequences = 4,
+          .max_batch_tokens = 64,
+          .max_logits_rows = 16,
+          .kv_pages = 8,
+          .max_waiting = 6,
+          .max_waiting_tokens = 1000};
+}
+
+SequenceRequest request(SequenceId id, int prompt_tokens, int max_new_tokens, std::string tenant = "a") {
+  SequenceRequest out;
+  out.id = id;
+  out.tenant = std::move(tenant);
+  out.prompt.assign(static_cast<std::size_t>(prompt_tokens), 5);
+  out.max_new_tokens = max_new_tokens;
+  return out;
+}
+
+// One whole cycle; every sequence that gets logits appends a token. Returns (id, rows) in plan order.
+std::vector<std::pair<SequenceId, int>> cycle(Scheduler& scheduler) {
+  std::vector<std::pair<SequenceId, int>> rows;
+  std::vector<SequenceId> ready;
+  for (const PlanEntry& entry : scheduler.plan().entries) {
+    rows.emplace_back(entry.sequence, static_cast<int>(entry.tokens.size()));
+    if (entry.wants_logits) ready.push_back(entry.sequence);
+  }
+  scheduler.commit();
+  for (const SequenceId id : ready) scheduler.append(id, 6);
+  return rows;
+}
+using Rows = std::vector<std::pair<SequenceId, int>>;
+
+TEST(Scheduler, ADecodeIsInEveryPlanWhileALongPromptIsPrefilledInChunks) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(request(1, 3, 20)).has_value());
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 3}}));
+  ASSERT_TRUE(scheduler.submit(request(2, 150, 20)).has_value());
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 1}, {2, 63}}));
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 1}, {2, 63}}));
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 1}, {2, 24}}));
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 1}, {2, 1}}));
+}
+
+TEST(Scheduler, AShortPromptIsNotKeptWaitingByALongOne) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(request(1, 150, 20, "a")).has_value());
+  ASSERT_TRUE(scheduler.submit(request(2, 10, 20, "b")).has_value());
+  // The short one costs its tenant less and is admitted first; what it does not need of the step goes to the long one.
+  EXPECT_EQ(cycle(scheduler), (Rows{{2, 10}, {1, 54}}));
+}
+
+TEST(Scheduler, TwoPromptsOfOneTenantShareAStep) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(request(1, 150, 20)).has_value());
+  ASSERT_TRUE(scheduler.submit(request(2, 10, 20)).has_value());
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 54}, {2, 10}}));
+}
+
+TEST(Scheduler, OneFloodingTenantDelaysAnotherByATurnOnly) {
+  SchedulerOptions options = small_options();
+  options.max_sequences = 1;
+  Scheduler scheduler(options);
+  for (SequenceId id = 1; id <= 5; ++id) ASSERT_TRUE(scheduler.submit(request(id, 60, 1, "flood")).has_value());
+  ASSERT_TRUE(scheduler.submit(request(9, 60, 1, "quiet")).has_value());
+  std::vector<SequenceId> order;
+  while (!scheduler.idle()) {
+    const SequenceId id = scheduler.plan().entries.at(0).sequence;
+    scheduler.commit();
+    order.push_back(id);
+    scheduler.end(id);
+  }
+  ASSERT_EQ(order.size(), 6U);
+  EXPECT_TRUE(order[0] == 9 || order[1] == 9) << "the quiet tenant came " << order[2];
+}
+
+TEST(Scheduler, WithoutAFreePageTheNewestYieldsAndIsComputedAgain) {
+  Scheduler scheduler(small_options());  // 8 pages of 32
+  ASSERT_TRUE(scheduler.submit(request(1, 60, 180)).has_value());
+  cycle(scheduler);
+  ASSERT_TRUE(scheduler.submit(request(2, 60, 180)).has_value());
+  cycle(scheduler);
+  while (scheduler.preemptions() == 0) cycle(scheduler);
+  EXPECT_TRUE(scheduler.is_running(1));
+  EXPECT_FALSE(scheduler.is_running(2));
+  const auto tokens_then = scheduler.tokens(2).size();
+  EXPECT_GT(tokens_then, 60U) << "what it had generated is kept";
+  scheduler.end(1);
+  const BatchPlan& plan = scheduler.plan();
+  ASSERT_EQ(plan.entries.size(), 1U);
+  EXPECT_EQ(plan.entries[0].start_position, 0);
+  scheduler.commit();
+  scheduler.end(2);
+  EXPECT_EQ(scheduler.free_pages(), 8);
+}
+
+TEST(Scheduler, EndFreesThePagesAtOnce) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(request(1, 100, 20)).has_value());
+  cycle(scheduler);
+  EXPECT_LT(scheduler.free_pages(), 8);
+  EXPECT_TRUE(scheduler.end(1));
+  EXPECT_EQ(scheduler.free_pages(), 8);
+  EXPECT_FALSE(scheduler.end(1));
+  EXPECT_TRUE(scheduler.idle());
+}
+
+TEST(Scheduler, RefusalsAreTyped) {
+  Scheduler scheduler(small_options());
+  EXPECT_EQ(scheduler.submit(request(1, 0, 5)).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(scheduler.submit(request(1, 200, 57)).error().code, Code::kInvalidArgument);  // 257 tokens, room for 256
+  EXPECT_TRUE(scheduler.submit(request(1, 200, 56)).has_value());
+  EXPECT_EQ(scheduler.submit(request(1, 1, 1)).error().code, Code::kAlreadyExists);
+  for (SequenceId id = 2; id <= 6; ++id) ASSERT_TRUE(scheduler.submit(request(id, 10, 1)).has_value());
+  EXPECT_EQ(scheduler.submit(request(7, 1, 1)).error().code, Code::kOverloaded);  // 6 wait
+}
+
+TEST(Scheduler, TheWaitingQueueIsBoundedByTokensToo) {
+  SchedulerOptions options = small_options();
+  options.kv_pages = 100;
+  Scheduler scheduler(options);
+  ASSERT_TRUE(scheduler.submit(request(1, 900, 1)).has_value());
+  EXPECT_EQ(scheduler.submit(request(2, 101, 1)).error().code, Code::kOverloaded);
+  EXPECT_TRUE(scheduler.submit(request(3, 100, 1)).has_value());
+}
+
+TEST(Scheduler, GoldenRowsRideWholeInTheFirstBatchBeforeTheRequest) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(request(1, 150, 5)).has_value());
+  SequenceRequest golden = request(99, 8, 0, "");
+  golden.wants_all_logits = true;
+  golden.urgent = true;
+  ASSERT_TRUE(scheduler.submit(std::move(golden)).has_value());
+  const BatchPlan& plan = scheduler.plan();
+  ASSERT_EQ(plan.entries.size(), 2U);
+  EXPECT_EQ(plan.entries[0].sequence, 99U);
+  EXPECT_EQ(plan.entries[0].tokens.size(), 8U);
+  EXPECT_TRUE(plan.entries[0].wants_all_logits);
+  EXPECT_EQ(plan.logits_count, 8);
+  EXPECT_EQ(plan.entries[1].tokens.size(), 56U);
+  scheduler.commit();
+}
+
+TEST(Scheduler, AStepThatFailedIsPlannedAgain) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(request(1, 40, 5)).has_value());
+  EXPECT_EQ(scheduler.plan().entries.at(0).start_position, 0);
+  scheduler.abandon();
+  EXPECT_EQ(scheduler.plan().entries.at(0).start_position, 0);
+  scheduler.commit();
+}
+
+std::uint64_t seed_from_environment() {
+  if (const char* text = std::getenv("DORMOUSE_SEED"); text != nullptr) return std::strtoull(text, nullptr, 10);
+  return std::random_device{}();
+}
+
+TEST(Scheduler, RandomWalksKeepEveryInvariant) {
+  const std::uint64_t seed = seed_from_environment();
+  std::mt19937_64 random(seed);
+  std::int64_t accepted = 0;
+  std::int64_t refused = 0;
+  std::uint64_t preemptions = 0;
+  for (int walk_index = 0; walk_index < 300; ++walk_index) {
+    SchedulerOptions options;
+    options.max_sequences = static_cast<std::int32_t>(1 + random() % 12);
+    options.max_batch_tokens = static_cast<std::int32_t>(options.max_sequences + random() % 200);
+    options.max_logits_rows = static_cast<std::int32_t>(options.max_sequences + 1 + random() % 20);
+    options.kv_pages = static_cast<std::int32_t>(4 + random() % 60);
+    options.max_waiting = static_cast<std::int64_t>(1 + random() % 40);
+    options.max_waiting_tokens = 20'000;
+    std::vector<std::uint8_t> bytes(2000);
+    for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random());
+    SchedulerWalk walk(options);
+    ASSERT_EQ(walk.run(bytes), "") << "DORMOUSE_SEED=" << seed << " walk " << walk_index;
+    accepted += walk.accepted();
+    refused += walk.refused();
+    preemptions += walk.preemptions();
+  }
+  std::printf("seed %llu: %lld accepted, %lld refused, %llu preemptions\n", static_cast<unsigned long long>(seed),
+              static_cast<long long>(accepted), static_cast<long long>(refused),
+              static_cast<unsigned long long>(preemptions));
+  // The walk must have gone where the invariants are hard.
+  EXPECT_GT(accepted, 10'000);
+  EXPECT_GT(refused, 100);
+  EXPECT_GT(preemptions, 100U);
+}
+
+}  // namespace
+}  // namespace dormouse::sched
