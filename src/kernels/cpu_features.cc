@@ -13,6 +13,14 @@ std::uint32_t cpu_features() {
   return features;
 }
 
+void cpu_relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 std::string describe_features(std::uint32_t features) {
   std::string out;
   const auto append = [&](CpuFeature bit, const char* name) {
