@@ -57,14 +57,15 @@ void keep_smaller(std::optional<double>& best, std::optional<double> candidate) 
 }
 
 // Visits `path` below `mount` and every ancestor up to the mount itself.
-void walk_up(std::optional<double>& best, const std::string& mount, std::string path,
+void walk_up(std::optional<double>& best, const std::string& mount, std::string_view path,
              std::optional<double> (*read)(const std::string&)) {
+  while (!path.empty() && path.back() == '/') path.remove_suffix(1);
   while (true) {
-    keep_smaller(best, read(mount + (path == "/" ? "" : path)));
-    const std::size_t slash = path.rfind('/');
-    if (slash == std::string::npos || path == "/" || path.empty()) return;
-    path.resize(slash);
-    if (path.empty()) path = "/";
+    std::string directory = mount;
+    directory.append(path);
+    keep_smaller(best, read(directory));
+    if (path.empty()) return;
+    path = path.substr(0, path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/'));
   }
 }
 
@@ -92,7 +93,7 @@ std::optional<double> read_cpu_quota(const std::string& root, const std::string&
     const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
     if (second == std::string_view::npos) continue;
     const std::string_view controllers = line.substr(first + 1, second - first - 1);
-    const std::string path(line.substr(second + 1));
+    const std::string_view path = line.substr(second + 1);
     if (controllers.empty()) {
       walk_up(best, root, path, quota_v2);
       walk_up(best, root + "/unified", path, quota_v2);

@@ -93,7 +93,9 @@ Result<ModelWeights> find_weights(const gguf::File& file, const ModelConfig& con
   }
   TRY(out.output_norm, find.norm("output_norm.weight", config.hidden));
   out.output = out.embedding;
-  if (!config.tied_embedding) TRY(out.output, find.matrix("output.weight", config.vocab, config.hidden));
+  if (!config.tied_embedding) {
+    TRY(out.output, find.matrix("output.weight", config.vocab, config.hidden));
+  }
   return out;
 }
 
