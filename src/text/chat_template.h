@@ -19,7 +19,8 @@ enum class TemplateFamily {
   kThinking2507,  // always thinks; output starts inside <think>
 };
 
-// Recognised by what the template text does; unknown templates are kInstruct2507-like ChatML with a warning by the caller.
+// Recognised by what the template text does; unknown templates are kInstruct2507-like ChatML with a warning by the
+// caller.
 struct TemplateChoice {
   TemplateFamily family = TemplateFamily::kInstruct2507;
   bool recognised = false;
@@ -29,21 +30,21 @@ struct TemplateChoice {
 struct ToolCall {
   std::string name;
   // JSON text of the arguments. `arguments_is_string` says whether the caller sent a JSON string (inserted verbatim) or
-  // an object (inserted as Python's json.dumps(ensure_ascii=False) writes it).
+  // an object (any JSON text of it; inserted as Python's json.dumps(ensure_ascii=False) writes it: python_json.h).
   std::string arguments;
   bool arguments_is_string = true;
 };
 
 struct ChatMessage {
   std::string role;  // system | user | assistant | tool  (developer is mapped to system by the caller)
-  std::string content;
-  std::optional<std::string> reasoning_content;
-  std::vector<ToolCall> tool_calls;
+  std::string content = {};
+  std::optional<std::string> reasoning_content = std::nullopt;
+  std::vector<ToolCall> tool_calls = {};
 };
 
 struct ChatRequest {
   std::vector<ChatMessage> messages;
-  std::vector<std::string> tools;  // each the JSON text of one tool object, already in json.dumps form
+  std::vector<std::string> tools;  // each one tool object, in json.dumps form (python_json.h makes it)
   bool enable_thinking = true;     // only kHybrid looks at it
   bool add_generation_prompt = true;
 };
@@ -53,8 +54,10 @@ struct Piece {
   SpecialTokens special = SpecialTokens::kAsText;
 };
 
-// Errors: kInvalidArgument (no messages, unknown role).
+// Errors: kInvalidArgument (no messages, unknown role, an arguments object that is not JSON).
 [[nodiscard]] Result<std::vector<Piece>> render_chat(TemplateFamily family, const ChatRequest& request);
+// The ids of the whole prompt: the same as encoding join(pieces) with kParse, except that what looks like an added
+// token in a kAsText piece stays text.
 [[nodiscard]] std::vector<TokenId> encode_pieces(const Tokenizer& tokenizer, const std::vector<Piece>& pieces);
 [[nodiscard]] std::string join(const std::vector<Piece>& pieces);  // for the tests against Jinja
 

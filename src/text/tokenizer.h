@@ -1,9 +1,12 @@
 // Byte-level BPE with the qwen2 pre-tokenizer, built from GGUF metadata. Words in, ids out, and back.
-// Invariants: (1) decode(encode(x)) == x for any bytes; (2) encode never yields a special token from user text;
+// Invariants: (1) decode(encode(x)) == x for any bytes; (2) encode with kAsText never yields an added token: neither a
+// control token (<|im_end|>) nor a user-defined one (<think>, </think>, <tool_call>); merging has no way to name one;
 // (3) linear time and constant stack in the input's length; no recursion, no std::regex.
+// "Added" tokens are the control and the user-defined ones together: what SpecialTokens::kParse looks for.
 // Threads: const from any.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,19 +17,37 @@
 
 #include "base/result.h"
 #include "gguf/file.h"
+#include "text/token_id.h"
 
 namespace dormouse::text {
 
-using TokenId = std::int32_t;
-
 // How a piece of a prompt is read. Template text may contain control tokens; what a user wrote never does.
 enum class SpecialTokens { kAsText, kParse };
+
+// What a GGUF file says about its tokenizer, as views; also the door for tests and for tables made elsewhere.
+struct VocabularyTables {
+  std::string_view model;                    // tokenizer.ggml.model
+  std::string_view pre;                      // tokenizer.ggml.pre
+  std::span<const std::string_view> tokens;  // byte-level text; special tokens verbatim
+  std::span<const std::int64_t> types;       // llama.cpp's: 1 normal 2 unknown 3 control 4 user-defined 5 unused
+  std::span<const std::string_view> merges;  // "left right", by rank
+  std::optional<std::uint64_t> eos_token_id;
+};
+
+// An added token found in a text.
+struct AddedToken {
+  std::size_t begin = 0;
+  std::size_t size = 0;
+  TokenId id = 0;
+};
 
 class Tokenizer {
  public:
   // Reads tokenizer.ggml.{model,pre,tokens,token_type,merges,eos_token_id,...}. Errors: kInvalidArgument (a tokenizer
   // we do not implement; names it), kDataLoss (damaged tables).
   static Result<Tokenizer> from_gguf(const gguf::File& file);
+  // The views need not outlive the call. Errors: as above.
+  static Result<Tokenizer> from_tables(const VocabularyTables& tables);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
@@ -34,16 +55,19 @@ class Tokenizer {
 
   void encode(std::string_view text, SpecialTokens special, std::vector<TokenId>& out) const;  // appends
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const;
-  // The bytes of one token, as generated text: special tokens give nothing unless asked. May be half a character.
+  // The first added token at or after `from`, the longest where several begin there.
+  [[nodiscard]] std::optional<AddedToken> next_added(std::string_view text, std::size_t from) const;
+  // The bytes of one token, as generated text; nothing for control and padding tokens and ids out of range (decode()
+  // gives their text). May be half a character.
   [[nodiscard]] std::string_view token_bytes(TokenId id) const;
-  [[nodiscard]] bool is_special(TokenId id) const;  // control tokens; not <think>, not <tool_call>
+  [[nodiscard]] bool is_special(TokenId id) const;                       // control tokens; not <think>, not <tool_call>
   [[nodiscard]] std::string decode(std::span<const TokenId> ids) const;  // includes special tokens' text
 
   [[nodiscard]] std::int32_t vocab_size() const;  // rows of the table, padding included
   // Ids from here on are padding the model was never trained on: masked before sampling.
   [[nodiscard]] std::int32_t first_padding_id() const;
-  [[nodiscard]] std::span<const TokenId> end_tokens() const;  // both <|im_end|> and <|endoftext|>
-  [[nodiscard]] std::optional<TokenId> find(std::string_view token_text) const;  // e.g. "</think>"
+  [[nodiscard]] std::span<const TokenId> end_tokens() const;                      // both <|im_end|> and <|endoftext|>
+  [[nodiscard]] std::optional<TokenId> find(std::string_view token_bytes) const;  // e.g. "</think>"
 
  private:
   struct Impl;

@@ -1,5 +1,5 @@
-// Bytes of tokens in, whole UTF-8 characters out. Half a character waits for its other half; bytes that can never become
-// one are replaced by U+FFFD at the end of their sequence. Threads: one.
+// Bytes of tokens in, whole UTF-8 characters out. Half a character waits for its other half; bytes that can never
+// become one are replaced by U+FFFD at the end of their sequence. Threads: one.
 #pragma once
 
 #include <string>

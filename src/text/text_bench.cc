@@ -1,0 +1,103 @@
+// Encoding speed on real text and on the worst of reliability notes S-08, and the time to build the tables.
+// With ../shared/data: the real vocabulary and corpora. Without: the small vocabulary on made-up text.
+#include <benchmark/benchmark.h>
+
+#include <random>
+#include <string>
+
+#include "base/check.h"
+#include "text/pretokenizer.h"
+#include "text/tokenizer.h"
+#include "text/vocabulary_fixture.h"
+
+namespace dormouse::text {
+namespace {
+
+const std::string kSource = DORMOUSE_SOURCE_DIR;
+
+const VocabularyFixture& fixture() {
+  static const VocabularyFixture instance = [] {
+    auto real = real_vocabulary(kSource);
+    return real ? *std::move(real) : small_vocabulary(kSource);
+  }();
+  return instance;
+}
+
+const Tokenizer& tokenizer() {
+  static const Tokenizer instance = *Tokenizer::from_tables(fixture().tables());
+  return instance;
+}
+
+void encode(benchmark::State& state, const std::string& text) {
+  std::size_t tokens = 0;
+  for (auto step : state) {
+    tokens = tokenizer().encode(text, SpecialTokens::kParse).size();
+    benchmark::DoNotOptimize(tokens);
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(text.size()));
+  state.counters["tokens"] = static_cast<double>(tokens);
+}
+
+void encode_corpus(benchmark::State& state, const char* name) {
+  const std::string text = read_whole_file(kSource + "/../shared/data/corpus/" + name);
+  if (text.empty()) {
+    state.SkipWithError("../shared/data/corpus is absent");
+    return;
+  }
+  encode(state, text);
+}
+BENCHMARK_CAPTURE(encode_corpus, tang, "tang_poems_zh.txt")->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(encode_corpus, english, "tinyshakespeare.txt")->Unit(benchmark::kMillisecond);
+
+// One pre-token of this many MiB. Bytes per second at 16 must be at least half of those at 1.
+void encode_one_character(benchmark::State& state) {
+  encode(state, std::string(static_cast<std::size_t>(state.range(0)) << 20, 'a'));
+}
+BENCHMARK(encode_one_character)->Arg(1)->Arg(16)->Unit(benchmark::kMillisecond);
+
+void encode_blanks(benchmark::State& state) {
+  encode(state, std::string(static_cast<std::size_t>(state.range(0)) << 20, ' '));
+}
+BENCHMARK(encode_blanks)->Arg(1)->Arg(16)->Unit(benchmark::kMillisecond);
+
+void encode_random_bytes(benchmark::State& state) {
+  std::string text(std::size_t{16} << 20, '\0');
+  std::mt19937_64 random(1);
+  for (char& c : text) c = static_cast<char>(random());
+  encode(state, text);
+}
+BENCHMARK(encode_random_bytes)->Unit(benchmark::kMillisecond);
+
+void encode_combining_marks(benchmark::State& state) {
+  std::string text;
+  for (int i = 0; i < 1000000; ++i) text += "\u0301";
+  encode(state, text);
+}
+BENCHMARK(encode_combining_marks)->Unit(benchmark::kMillisecond);
+
+void cut_tang(benchmark::State& state) {
+  const std::string text = read_whole_file(kSource + "/../shared/data/corpus/tang_poems_zh.txt");
+  for (auto step : state) {
+    std::size_t pieces = 0;
+    for (std::size_t begin = 0; begin < text.size(); begin = next_piece_end(text, begin)) ++pieces;
+    benchmark::DoNotOptimize(pieces);
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(text.size()));
+}
+BENCHMARK(cut_tang)->Unit(benchmark::kMillisecond);
+
+void build_tables(benchmark::State& state) {
+  const VocabularyTables tables = fixture().tables();
+  for (auto step : state) {
+    auto built = Tokenizer::from_tables(tables);
+    CHECK(built.has_value());
+    benchmark::DoNotOptimize(built->vocab_size());
+  }
+  state.counters["tokens"] = static_cast<double>(tables.tokens.size());
+}
+BENCHMARK(build_tables)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace dormouse::text
+
+BENCHMARK_MAIN();

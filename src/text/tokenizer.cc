@@ -1,0 +1,94 @@
+#include "text/tokenizer.h"
+
+#include <utility>
+
+#include "text/bpe.h"
+#include "text/pretokenizer.h"
+#include "text/vocabulary.h"
+
+namespace dormouse::text {
+
+struct Tokenizer::Impl {
+  std::unique_ptr<const Vocabulary> vocabulary;
+
+  void encode_plain(std::string_view text, BpeScratch& scratch, std::vector<TokenId>& out) const {
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = next_piece_end(text, begin);
+      vocabulary->bpe().encode(text.substr(begin, end - begin), scratch, out);
+      begin = end;
+    }
+  }
+};
+
+Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+Tokenizer::~Tokenizer() = default;
+
+Result<Tokenizer> Tokenizer::from_tables(const VocabularyTables& tables) {
+  auto impl = std::make_unique<Impl>();
+  TRY(impl->vocabulary, Vocabulary::build(tables));
+  return Tokenizer(std::move(impl));
+}
+
+void Tokenizer::encode(std::string_view text, SpecialTokens special, std::vector<TokenId>& out) const {
+  BpeScratch scratch;
+  std::size_t begin = 0;
+  if (special == SpecialTokens::kParse) {
+    while (const auto added = next_added(text, begin)) {
+      impl_->encode_plain(text.substr(begin, added->begin - begin), scratch, out);
+      out.push_back(added->id);
+      begin = added->begin + added->size;
+    }
+  }
+  impl_->encode_plain(text.substr(begin), scratch, out);
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
+  std::vector<TokenId> ids;
+  encode(text, special, ids);
+  return ids;
+}
+
+std::optional<AddedToken> Tokenizer::next_added(std::string_view text, std::size_t from) const {
+  return impl_->vocabulary->added().next(text, from);
+}
+
+std::string_view Tokenizer::token_bytes(TokenId id) const {
+  const Vocabulary& vocabulary = *impl_->vocabulary;
+  if (!vocabulary.has(id)) return {};
+  const TokenType type = vocabulary.type(id);
+  const bool is_text = type == TokenType::kNormal || type == TokenType::kUserDefined;
+  return is_text ? vocabulary.bytes(id) : std::string_view{};
+}
+
+bool Tokenizer::is_special(TokenId id) const {
+  return impl_->vocabulary->has(id) && impl_->vocabulary->type(id) == TokenType::kControl;
+}
+
+std::string Tokenizer::decode(std::span<const TokenId> ids) const {
+  std::string out;
+  for (const TokenId id : ids) {
+    if (impl_->vocabulary->has(id)) out.append(impl_->vocabulary->bytes(id));
+  }
+  return out;
+}
+
+std::int32_t Tokenizer::vocab_size() const {
+  return static_cast<std::int32_t>(impl_->vocabulary->size());
+}
+std::int32_t Tokenizer::first_padding_id() const {
+  return impl_->vocabulary->first_padding_id();
+}
+std::span<const TokenId> Tokenizer::end_tokens() const {
+  return impl_->vocabulary->end_tokens();
+}
+
+std::optional<TokenId> Tokenizer::find(std::string_view token_bytes) const {
+  if (const auto added = impl_->vocabulary->added().find(token_bytes)) return added;
+  const std::vector<TokenId> ids = encode(token_bytes, SpecialTokens::kAsText);
+  if (ids.size() != 1) return std::nullopt;
+  return ids.front();
+}
+
+}  // namespace dormouse::text
