@@ -124,7 +124,9 @@ struct UsageRow {
   std::int64_t cold_requests = 0;  // waited for a wake
   std::int64_t wake_wait_us = 0;   // sum
   std::int64_t duration_us = 0;    // sum
-  std::int64_t micros = 0;
+  // Sum of the priced ones; nullopt: none was, or of two currencies (which nobody may add).
+  std::optional<std::int64_t> micros;
+  std::string currency;
   // By spans that began in the bucket: the three-way split every report shows; awake = waking + busy + idle.
   std::int64_t wakes = 0;
   std::int64_t waking_us = 0;

@@ -1,0 +1,112 @@
+#include "ledger/ledger.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/unique_fd.h"
+#include "ledger/reader.h"
+#include "ledger/writer.h"
+
+namespace dormouse::ledger {
+namespace {
+
+// A second process with the ledger open would be a second connection that writes (invariant 1).
+Result<UniqueFd> lock_file(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd.is_open()) return errno_error(path, errno);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
+  if (errno == EWOULDBLOCK) return make_error(Code::kAlreadyExists, "ledger: another process has " + path);
+  return errno_error(path, errno);
+}
+
+}  // namespace
+
+struct Ledger::Impl {
+  Impl(UniqueFd lock_fd, Store store, const Options& options_in)
+      : lock(std::move(lock_fd)),
+        options(options_in),
+        recovery(store.recovery()),
+        writer(std::move(store), options_in),
+        reader(options_in.path) {}
+
+  template <typename T, typename Select>
+  void ask(Answer<T> answer, Select select) {
+    reader.ask([this, answer = std::move(answer), select = std::move(select)](Result<Connection*> connection) {
+      Result<T> result = connection.has_value() ? select(**connection) : Result<T>(connection.error());
+      if (!options.post) return answer(std::move(result));
+      options.post([answer, result = std::move(result)] { answer(result); });
+    });
+  }
+
+  UniqueFd lock;
+  const Options options;
+  Recovery recovery;
+  std::vector<Deployment> deployments;
+  Writer writer;
+  Reader reader;  // ends first: its connection is gone when the writer checkpoints for the last time
+};
+
+Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Ledger::~Ledger() = default;
+
+Result<std::unique_ptr<Ledger>> Ledger::open(Options options) {
+  CHECK(options.clock != nullptr);
+  TRY(UniqueFd lock, lock_file(options.path + ".lock"));
+  TRY(Store store, Store::open(options.path, options.clock->wall()));
+  TRY(std::vector<Deployment> deployments, store.deployments());
+  auto impl = std::make_unique<Impl>(std::move(lock), std::move(store), options);
+  impl->deployments = std::move(deployments);
+  const Recovery& r = impl->recovery;
+  log_info("event=ledger_open path={} migrations={} interrupted_requests={} closed_spans={}", options.path,
+           r.migrations_applied, r.interrupted_requests, r.closed_spans);
+  return std::unique_ptr<Ledger>(new Ledger(std::move(impl)));
+}
+
+const Recovery& Ledger::recovery() const { return impl_->recovery; }
+const std::vector<Deployment>& Ledger::deployments_at_start() const { return impl_->deployments; }
+Health Ledger::health() const { return impl_->writer.health(); }
+
+void Ledger::put_deployment(Deployment deployment, Done done) {
+  impl_->writer.enqueue(std::move(deployment), std::move(done));
+}
+void Ledger::remove_deployment(std::string name, Done done) {
+  impl_->writer.enqueue(RemoveDeployment{std::move(name)}, std::move(done));
+}
+void Ledger::record_intent(StartIntent intent, Done done) {
+  impl_->writer.enqueue(std::move(intent), std::move(done));
+}
+void Ledger::record_span(SpanEvent event, Done done) { impl_->writer.enqueue(std::move(event), std::move(done)); }
+void Ledger::record_progress(std::vector<SpanProgress> progress, Done done) {
+  impl_->writer.enqueue(std::move(progress), std::move(done));
+}
+void Ledger::reserve(Reservation reservation, Done done) {
+  impl_->writer.enqueue(std::move(reservation), std::move(done));
+}
+void Ledger::checkpoint(Checkpoint checkpoint, Done done) {
+  impl_->writer.enqueue(std::move(checkpoint), std::move(done));
+}
+void Ledger::settle(Settlement settlement, Done done) {
+  impl_->writer.enqueue(std::move(settlement), std::move(done));
+}
+
+void Ledger::list_deployments(Answer<std::vector<Deployment>> answer) {
+  impl_->ask(std::move(answer), [](Connection& c) { return select_deployments(c); });
+}
+void Ledger::usage(UsageQuery query, Answer<std::vector<UsageRow>> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_usage(c, query); });
+}
+void Ledger::spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer) {
+  impl_->ask(std::move(answer), [deployment = std::move(deployment), max_rows](Connection& c) {
+    return select_spans(c, deployment, max_rows);
+  });
+}
+void Ledger::requests(std::int64_t max_rows, Answer<std::vector<RequestRow>> answer) {
+  impl_->ask(std::move(answer), [max_rows](Connection& c) { return select_requests(c, max_rows); });
+}
+
+}  // namespace dormouse::ledger

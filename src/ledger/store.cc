@@ -1,0 +1,372 @@
+#include "ledger/store.h"
+
+#include <algorithm>
+#include <array>
+#include <type_traits>
+
+#include "base/crashpoint.h"
+#include "ledger/migrations.h"
+
+namespace dormouse::ledger {
+namespace {
+
+constexpr std::size_t kMaxClientRequestIdBytes = 128;
+constexpr std::size_t kMaxNameBytes = 256;
+constexpr std::int64_t kClockJumpUs = 5'000'000;
+
+std::string_view to_string(Source source) {
+  switch (source) {
+    case Source::kFile: return "file";
+    case Source::kApi: return "api";
+    case Source::kDemo: return "demo";
+  }
+  return "api";
+}
+
+Source source_of(std::string_view text) {
+  if (text == "file") return Source::kFile;
+  return text == "demo" ? Source::kDemo : Source::kApi;
+}
+
+Status invalid(std::string message) { return make_error(Code::kInvalidArgument, "ledger: " + std::move(message)); }
+
+bool is_identifier(std::string_view id) { return !id.empty() && id.size() <= kMaxNameBytes; }
+
+Status check(const Deployment& d) {
+  if (!is_identifier(d.name)) return invalid("a deployment's name has 1 to 256 bytes");
+  if (d.idle_timeout_ms < 0 || d.min_instances < 0 || d.max_instances < d.min_instances) {
+    return invalid("deployment " + d.name + ": want idle_timeout >= 0 and 0 <= min <= max");
+  }
+  return {};
+}
+
+Status check(const RemoveDeployment&) { return {}; }
+
+Status check(const StartIntent& i) {
+  if (!is_identifier(i.instance_id) || i.epoch == 0 || i.epoch > INT64_MAX) return invalid("intent without id or epoch");
+  return {};
+}
+
+Status check(const SpanEvent& e) {
+  if (!is_identifier(e.instance_id)) return invalid("span event without an instance");
+  if (e.since_request_us < 0) return invalid("span event before its request: " + e.instance_id);
+  return {};
+}
+
+Status check(const std::vector<SpanProgress>& progress) {
+  for (const SpanProgress& p : progress) {
+    if (p.alive_us < 0 || p.busy_us < 0) return invalid("span progress below zero");
+  }
+  return {};
+}
+
+Status check(const Reservation& r) {
+  if (!is_identifier(r.request_id)) return invalid("reservation without a request id");
+  if (r.input_tokens < 0 || r.output_tokens < 0) return invalid("reservation below zero");
+  return {};
+}
+
+Status check(const Checkpoint& c) {
+  if (c.input_tokens < 0 || c.cached_tokens < 0 || c.output_tokens < 0) return invalid("checkpoint below zero");
+  return {};
+}
+
+Status check(const Settlement& s) {
+  if (!is_identifier(s.request_id)) return invalid("settlement without a request id");
+  const std::array<std::int64_t, 6> counts = {s.input_tokens, s.cached_tokens, s.output_tokens,
+                                              s.wake_wait_us, s.ttft_us,       s.duration_us};
+  if (std::any_of(counts.begin(), counts.end(), [](std::int64_t n) { return n < 0; })) {
+    return invalid("settlement of " + s.request_id + " below zero");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view to_string(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kOk: return "ok";
+    case Outcome::kClientGone: return "client_gone";
+    case Outcome::kFailed: return "failed";
+    case Outcome::kInterrupted: return "interrupted";
+  }
+  return "failed";
+}
+
+Outcome outcome_of(std::string_view text) {
+  if (text == "ok") return Outcome::kOk;
+  if (text == "client_gone") return Outcome::kClientGone;
+  return text == "interrupted" ? Outcome::kInterrupted : Outcome::kFailed;
+}
+
+Status validate(const Body& body) {
+  return std::visit([](const auto& value) { return check(value); }, body);
+}
+
+bool must_land(const Body& body) {
+  return std::holds_alternative<Settlement>(body) || std::holds_alternative<SpanEvent>(body);
+}
+
+bool is_fatal(const Error& error) {
+  return error.code == Code::kUnavailable || error.code == Code::kDataLoss || error.code == Code::kInternal ||
+         error.code == Code::kPermissionDenied;
+}
+
+Result<Store> Store::open(const std::string& path, WallTime now) {
+  TRY(Connection connection, Connection::open(path, Access::kReadWrite));
+  Store store(std::move(connection));
+  TRY_STATUS(store.check_integrity());
+  TRY(const std::int64_t applied, migrate(store.connection_, all_migrations(), now.us));
+  store.recovery_.migrations_applied = applied;
+  TRY(store.last_wall_us_, store.connection_.query_integer("SELECT last_wall_us FROM ledger_state"));
+  Status status = store.recover();
+  if (!status.has_value()) {
+    store.rollback();
+    return std::move(status).error();
+  }
+  return store;
+}
+
+Status Store::check_integrity() {
+  // quick_check reads every page and checks structure and CHECKs but not index against table: 1.1 s for a million
+  // requests instead of 3.4 s.
+  TRY(Statement statement, connection_.prepare("PRAGMA quick_check(1)"));
+  TRY(const bool row, statement.step());
+  if (!row || statement.text(0) != "ok") {
+    return make_error(Code::kDataLoss, "ledger: damaged: " + (row ? statement.text(0) : std::string("no answer")));
+  }
+  return {};
+}
+
+// What the last process left open is over. Requests: at their last checkpoint, or nothing (requirement R-27). Spans: at
+// the last time the ledger was written, which record_progress keeps within 10 s of the truth.
+Status Store::recover() {
+  TRY_STATUS(begin());
+  TRY(Statement settle,
+      connection_.prepare("INSERT INTO request_entries (request_id, kind, at_us, deployment_id, key_id, dialect,"
+                          " input_tokens, cached_tokens, output_tokens, outcome, error_code)"
+                          " SELECT request_id, 'settle', ?1, deployment_id, key_id, dialect, input_tokens,"
+                          " cached_tokens, output_tokens, 'interrupted', 'gateway_lost' FROM open_requests"));
+  TRY_STATUS(settle.bind(1, last_wall_us_).run());
+  recovery_.interrupted_requests = connection_.changes();
+  crashpoint("ledger.mid_recovery");
+  TRY_STATUS(connection_.execute("DELETE FROM open_requests"));
+  TRY(Statement close,
+      connection_.prepare("UPDATE instance_spans SET down_us = max(?1, requested_us), down_after_us = alive_us,"
+                          " reason = 'gateway_lost' WHERE down_us IS NULL"));
+  TRY_STATUS(close.bind(1, last_wall_us_).run());
+  recovery_.closed_spans = connection_.changes();
+  if (recovery_.interrupted_requests + recovery_.closed_spans > 0) {
+    TRY_STATUS(audit("recovery", "requests=" + std::to_string(recovery_.interrupted_requests) +
+                                     " spans=" + std::to_string(recovery_.closed_spans)));
+  }
+  TRY_STATUS(connection_.execute("COMMIT"));
+  crashpoint("ledger.after_recovery");
+  return {};
+}
+
+Status Store::audit(std::string_view kind, const std::string& detail) {
+  TRY(Statement insert, connection_.prepare("INSERT INTO audit_events (at_us, kind, detail) VALUES (?1, ?2, ?3)"));
+  return insert.bind(1, last_wall_us_).bind(2, kind).bind(3, detail).run();
+}
+
+std::int64_t Store::clamp(WallTime at) {
+  last_wall_us_ = std::max(last_wall_us_, at.us);
+  return last_wall_us_;
+}
+
+Status Store::begin() { return connection_.execute("BEGIN IMMEDIATE"); }
+
+Status Store::apply(const Body& body, WallTime at) {
+  const std::int64_t at_us = clamp(at);
+  return std::visit([this, at_us](const auto& value) { return write(value, at_us); }, body);
+}
+
+Status Store::commit(WallTime now, std::int64_t jump_us) {
+  const std::int64_t at_us = clamp(now);
+  if (jump_us > kClockJumpUs || jump_us < -kClockJumpUs) {
+    TRY_STATUS(audit("clock_jump", "us=" + std::to_string(jump_us)));
+  }
+  TRY(Statement update, connection_.prepare("UPDATE ledger_state SET last_wall_us = ?1"));
+  TRY_STATUS(update.bind(1, at_us).run());
+  crashpoint("ledger.before_commit");
+  return connection_.execute("COMMIT");
+}
+
+void Store::rollback() noexcept { connection_.rollback(); }
+
+void Store::checkpoint_wal() noexcept {
+  // A failure leaves the WAL for the next start: nothing is lost.
+  static_cast<void>(connection_.execute("PRAGMA wal_checkpoint(TRUNCATE)"));
+}
+
+Result<std::int64_t> Store::deployment_id(const std::string& name) {
+  TRY(Statement select,
+      connection_.prepare("SELECT id FROM deployments WHERE name = ?1 AND removed_us IS NULL"));
+  TRY(const bool row, select.bind(1, name).step());
+  if (!row) return make_error(Code::kNotFound, "ledger: no deployment '" + name + "'");
+  return select.integer(0);
+}
+
+Status Store::write(const Deployment& d, std::int64_t at_us) {
+  TRY(Statement upsert,
+      connection_.prepare("INSERT INTO deployments (name, image, model_path, driver, runtime, exposure,"
+                          " idle_timeout_ms, min_instances, max_instances, source, created_us, changed_us)"
+                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)"
+                          " ON CONFLICT (name) WHERE removed_us IS NULL DO UPDATE SET"
+                          " image = ?2, model_path = ?3, driver = ?4, runtime = ?5, exposure = ?6,"
+                          " idle_timeout_ms = ?7, min_instances = ?8, max_instances = ?9, source = ?10,"
+                          " changed_us = ?11"));
+  upsert.bind(1, d.name).bind(2, d.image).bind(3, d.model_path).bind(4, d.driver).bind(5, d.runtime);
+  upsert.bind(6, d.exposure).bind(7, d.idle_timeout_ms).bind(8, d.min_instances).bind(9, d.max_instances);
+  return upsert.bind(10, to_string(d.source)).bind(11, at_us).run();
+}
+
+Status Store::write(const RemoveDeployment& removal, std::int64_t at_us) {
+  TRY(Statement update,
+      connection_.prepare("UPDATE deployments SET removed_us = ?2 WHERE name = ?1 AND removed_us IS NULL"));
+  TRY_STATUS(update.bind(1, removal.name).bind(2, at_us).run());
+  if (connection_.changes() == 0) return make_error(Code::kNotFound, "ledger: no deployment '" + removal.name + "'");
+  return {};
+}
+
+Status Store::write(const StartIntent& i, std::int64_t at_us) {
+  TRY(const std::int64_t id, deployment_id(i.deployment));
+  TRY(Statement insert,
+      connection_.prepare("INSERT INTO start_intents (instance_id, deployment_id, driver, lease_sha256, epoch, cause,"
+                          " at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
+  insert.bind(1, i.instance_id).bind(2, id).bind(3, i.driver).bind(4, i.lease_sha256);
+  return insert.bind(5, static_cast<std::int64_t>(i.epoch)).bind(6, i.cause).bind(7, at_us).run();
+}
+
+Status Store::begin_span(const SpanEvent& event, std::int64_t at_us) {
+  TRY(Statement insert,
+      connection_.prepare("INSERT INTO instance_spans (instance_id, deployment_id, requested_us)"
+                          " SELECT instance_id, deployment_id, ?2 FROM start_intents WHERE instance_id = ?1"
+                          " ON CONFLICT (instance_id) DO NOTHING"));
+  TRY_STATUS(insert.bind(1, event.instance_id).bind(2, at_us).run());
+  if (connection_.changes() > 0) return {};
+  TRY(Statement select, connection_.prepare("SELECT 1 FROM instance_spans WHERE instance_id = ?1"));
+  TRY(const bool exists, select.bind(1, event.instance_id).step());
+  if (!exists) return make_error(Code::kNotFound, "ledger: no intent for instance " + event.instance_id);
+  return {};
+}
+
+Status Store::write(const SpanEvent& event, std::int64_t at_us) {
+  // coalesce: what a phase's time is was decided the first time it was written.
+  constexpr std::array<const char*, 6> kSql = {
+      nullptr,
+      "UPDATE instance_spans SET up_us = coalesce(up_us, ?2), up_after_us = coalesce(up_after_us, ?3),"
+      " alive_us = max(alive_us, ?3) WHERE instance_id = ?1 AND ?4 = ?4",
+      "UPDATE instance_spans SET ready_us = coalesce(ready_us, ?2), ready_after_us = coalesce(ready_after_us, ?3),"
+      " alive_us = max(alive_us, ?3) WHERE instance_id = ?1 AND ?4 = ?4",
+      "UPDATE instance_spans SET drain_us = coalesce(drain_us, ?2), drain_after_us = coalesce(drain_after_us, ?3),"
+      " alive_us = max(alive_us, ?3), reason = iif(reason = '', ?4, reason) WHERE instance_id = ?1",
+      "UPDATE instance_spans SET alive_us = iif(down_us IS NULL, max(alive_us, ?3), alive_us),"
+      " down_us = coalesce(down_us, ?2), down_after_us = coalesce(down_after_us, ?3),"
+      " reason = iif(reason = '', ?4, reason) WHERE instance_id = ?1",
+      "UPDATE instance_spans SET confirmed_us = coalesce(confirmed_us, ?2),"
+      " confirmed_after_us = coalesce(confirmed_after_us, ?3) WHERE instance_id = ?1 AND ?4 = ?4",
+  };
+  if (event.phase == SpanPhase::kRequested) return begin_span(event, at_us);
+  TRY(Statement update, connection_.prepare(kSql.at(static_cast<std::size_t>(event.phase))));
+  update.bind(1, event.instance_id).bind(2, at_us).bind(3, event.since_request_us).bind(4, event.reason);
+  TRY_STATUS(update.run());
+  if (connection_.changes() == 0) return make_error(Code::kNotFound, "ledger: no span " + event.instance_id);
+  return {};
+}
+
+Status Store::write(const std::vector<SpanProgress>& progress, std::int64_t /*at_us*/) {
+  static constexpr const char* kSql =
+      "UPDATE instance_spans SET alive_us = iif(down_us IS NULL, max(alive_us, ?2), alive_us),"
+      " busy_us = max(busy_us, ?3) WHERE instance_id = ?1";
+  for (const SpanProgress& p : progress) {
+    TRY(Statement update, connection_.prepare(kSql));
+    TRY_STATUS(update.bind(1, p.instance_id).bind(2, p.alive_us).bind(3, p.busy_us).run());
+  }
+  return {};
+}
+
+Status Store::write(const Reservation& r, std::int64_t at_us) {
+  crashpoint("ledger.before_reserve");
+  TRY(const std::int64_t id, deployment_id(r.deployment));
+  TRY(Statement entry,
+      connection_.prepare("INSERT INTO request_entries (request_id, kind, at_us, deployment_id, key_id,"
+                          " client_request_id, dialect, input_tokens, output_tokens, price_version, micros, currency)"
+                          " VALUES (?1, 'reserve', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"));
+  const std::string_view client_id = std::string_view(r.client_request_id).substr(0, kMaxClientRequestIdBytes);
+  entry.bind(1, r.request_id).bind(2, at_us).bind(3, id).bind_optional(4, r.key_id).bind(5, client_id);
+  entry.bind(6, r.dialect).bind(7, r.input_tokens).bind(8, r.output_tokens).bind_optional(9, r.price_version);
+  TRY_STATUS(entry.bind_optional(10, r.micros).bind(11, r.currency).run());
+  crashpoint("ledger.mid_reserve");
+  TRY(Statement open,
+      connection_.prepare("INSERT INTO open_requests (request_id, deployment_id, key_id, dialect, reserved_us)"
+                          " VALUES (?1, ?2, ?3, ?4, ?5)"));
+  return open.bind(1, r.request_id).bind(2, id).bind_optional(3, r.key_id).bind(4, r.dialect).bind(5, at_us).run();
+}
+
+Status Store::write(const Checkpoint& c, std::int64_t /*at_us*/) {
+  TRY(Statement update,
+      connection_.prepare("UPDATE open_requests SET input_tokens = max(input_tokens, ?2),"
+                          " cached_tokens = max(cached_tokens, ?3), output_tokens = max(output_tokens, ?4)"
+                          " WHERE request_id = ?1"));
+  TRY_STATUS(update.bind(1, c.request_id).bind(2, c.input_tokens).bind(3, c.cached_tokens).bind(4, c.output_tokens)
+                 .run());
+  if (connection_.changes() == 0) return make_error(Code::kNotFound, "ledger: request is not open: " + c.request_id);
+  return {};
+}
+
+Status Store::write(const Settlement& s, std::int64_t at_us) {
+  crashpoint("ledger.before_settle");
+  TRY(Statement entry,
+      connection_.prepare("INSERT INTO request_entries (request_id, kind, at_us, deployment_id, instance_id, key_id,"
+                          " dialect, input_tokens, cached_tokens, output_tokens, outcome, error_code, http_status,"
+                          " wake_wait_us, ttft_us, duration_us, price_version, micros, currency)"
+                          " SELECT request_id, 'settle', ?2, deployment_id,"
+                          " (SELECT instance_id FROM instance_spans WHERE instance_id = ?3), key_id, dialect,"
+                          " ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15"
+                          " FROM open_requests WHERE request_id = ?1"));
+  entry.bind(1, s.request_id).bind(2, at_us).bind_optional(3, s.instance_id).bind(4, s.input_tokens);
+  entry.bind(5, s.cached_tokens).bind(6, s.output_tokens).bind(7, to_string(s.outcome)).bind(8, s.error_code);
+  entry.bind(9, s.http_status).bind(10, s.wake_wait_us).bind(11, s.ttft_us).bind(12, s.duration_us);
+  TRY_STATUS(entry.bind_optional(13, s.price_version).bind_optional(14, s.micros).bind(15, s.currency).run());
+  if (connection_.changes() == 0) {
+    TRY(Statement select,
+        connection_.prepare("SELECT 1 FROM request_entries WHERE request_id = ?1 AND kind = 'settle'"));
+    TRY(const bool settled, select.bind(1, s.request_id).step());
+    return settled ? make_error(Code::kAlreadyExists, "ledger: settled before: " + s.request_id)
+                   : make_error(Code::kNotFound, "ledger: no reservation: " + s.request_id);
+  }
+  crashpoint("ledger.mid_settle");
+  TRY(Statement close, connection_.prepare("DELETE FROM open_requests WHERE request_id = ?1"));
+  return close.bind(1, s.request_id).run();
+}
+
+Result<std::vector<Deployment>> Store::deployments() { return select_deployments(connection_); }
+
+Result<std::vector<Deployment>> select_deployments(Connection& connection) {
+  TRY(Statement select,
+      connection.prepare("SELECT name, image, model_path, driver, runtime, exposure, idle_timeout_ms, min_instances,"
+                         " max_instances, source, (SELECT coalesce(max(epoch), 0) FROM start_intents WHERE"
+                         " deployment_id IN (SELECT id FROM deployments AS d WHERE d.name = deployments.name))"
+                         " FROM deployments WHERE removed_us IS NULL ORDER BY name"));
+  std::vector<Deployment> out;
+  while (true) {
+    TRY(const bool row, select.step());
+    if (!row) return out;
+    Deployment& d = out.emplace_back();
+    d.name = select.text(0);
+    d.image = select.text(1);
+    d.model_path = select.text(2);
+    d.driver = select.text(3);
+    d.runtime = select.text(4);
+    d.exposure = select.text(5);
+    d.idle_timeout_ms = select.integer(6);
+    d.min_instances = select.integer(7);
+    d.max_instances = select.integer(8);
+    d.source = source_of(select.text(9));
+    d.last_epoch = static_cast<std::uint64_t>(select.integer(10));
+  }
+}
+
+}  // namespace dormouse::ledger

@@ -1,0 +1,80 @@
+// The ledger's writes, one function a command, inside whatever transaction the caller has open; and recovery at start.
+// No threads, no queue: the writer (writer.h) owns one of these. Tests drive it directly.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "ledger/ledger.h"
+#include "ledger/records.h"
+#include "ledger/sqlite.h"
+
+namespace dormouse::ledger {
+
+struct RemoveDeployment {
+  std::string name;
+};
+
+using Body = std::variant<Deployment, RemoveDeployment, StartIntent, SpanEvent, std::vector<SpanProgress>, Reservation,
+                          Checkpoint, Settlement>;
+
+// Checked before queueing, so that one bad command never fails a group. Errors: kInvalidArgument.
+Status validate(const Body& body);
+// A settlement or a span's event states what has happened: it must land, if need be later.
+[[nodiscard]] bool must_land(const Body& body);
+// After one of these the transaction is of no use; every other error concerns its own command only.
+[[nodiscard]] bool is_fatal(const Error& error);
+
+class Store {
+ public:
+  // Opens, checks integrity, migrates, settles what was left open. Errors: as Ledger::open.
+  static Result<Store> open(const std::string& path, WallTime now);
+
+  [[nodiscard]] const Recovery& recovery() const { return recovery_; }
+  Result<std::vector<Deployment>> deployments();
+
+  Status begin();
+  // Errors: those of Ledger's method, or is_fatal().
+  Status apply(const Body& body, WallTime at);
+  // Writes the last known time and commits. `jump_us`: how far the wall clock strayed from the boot clock since the last
+  // commit; beyond 5 s an audit row says so (requirement R-30).
+  Status commit(WallTime now, std::int64_t jump_us);
+  void rollback() noexcept;
+  // Empties the WAL into the database file: at a clean end.
+  void checkpoint_wal() noexcept;
+
+ private:
+  explicit Store(Connection connection) : connection_(std::move(connection)) {}
+  Status check_integrity();
+  Status recover();
+  // Wall time that never goes back.
+  std::int64_t clamp(WallTime at);
+
+  Status write(const Deployment& deployment, std::int64_t at_us);
+  Status write(const RemoveDeployment& removal, std::int64_t at_us);
+  Status write(const StartIntent& intent, std::int64_t at_us);
+  Status write(const SpanEvent& event, std::int64_t at_us);
+  Status write(const std::vector<SpanProgress>& progress, std::int64_t at_us);
+  Status write(const Reservation& reservation, std::int64_t at_us);
+  Status write(const Checkpoint& checkpoint, std::int64_t at_us);
+  Status write(const Settlement& settlement, std::int64_t at_us);
+  Result<std::int64_t> deployment_id(const std::string& name);
+  Status begin_span(const SpanEvent& event, std::int64_t at_us);
+  Status audit(std::string_view kind, const std::string& detail);
+
+  Connection connection_;
+  Recovery recovery_;
+  std::int64_t last_wall_us_ = 0;
+};
+
+// SELECT of the deployments that are; also used by the reader.
+Result<std::vector<Deployment>> select_deployments(Connection& connection);
+
+[[nodiscard]] std::string_view to_string(Outcome outcome);
+[[nodiscard]] Outcome outcome_of(std::string_view text);
+
+}  // namespace dormouse::ledger
