@@ -3,9 +3,10 @@
 // (checkpoint of 10 in, 5 out durable), "S <id>" (settle of 10 in, 7 out durable). Every third request is left open.
 #include <unistd.h>
 
-#include <cstdlib>
+#include <charconv>
 #include <future>
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/ids.h"
@@ -45,7 +46,9 @@ int main(int argc, char** argv) {
   ledger::Deployment deployment;
   deployment.name = "m";
   if (!wait([&](auto done) { book.put_deployment(deployment, done); })) return 5;
-  const int count = std::atoi(argv[2]);
+  const std::string_view text(argv[2]);
+  int count = 0;
+  std::from_chars(text.data(), text.data() + text.size(), count);
   for (int i = 0; i < count; ++i) {
     const std::string id = dormouse::make_uuid_v7(clock.wall());
     ledger::Reservation reservation;

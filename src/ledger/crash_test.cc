@@ -1,6 +1,6 @@
 // Goal: whatever was acknowledged survives SIGKILL at any named point, nothing is doubled, nothing stays open.
-// Method: a real child process (crash_child.cc) is killed by DORMOUSE_CRASHPOINT at the k-th pass of each point, or at a
-// random moment from outside; then the ledger is opened again and every promise the child wrote down is looked up.
+// Method: a real child process (crash_child.cc) is killed by DORMOUSE_CRASHPOINT at the k-th pass of each point, or at
+// a random moment from outside; then the ledger is opened again and every promise the child wrote down is looked up.
 // SIGKILL leaves the page cache intact: this does not cover power loss.
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "ledger/reader.h"
+#include "ledger/store.h"
 #include "ledger/writer.h"
 
 namespace dormouse::ledger {
@@ -43,6 +44,17 @@ struct Ledger::Impl {
     });
   }
 
+  // Writer outlives reader, so the question may point to it.
+  void check_while_serving() {
+    reader.ask([this](Result<Connection*> connection) {
+      if (!connection.has_value()) return;  // closing
+      const Status status = check_integrity(**connection);
+      if (status.has_value() || status.error().code != Code::kDataLoss) return;
+      log_error("event=ledger_damaged error=\"{}\"", status.error().message);
+      writer.mark_damaged();
+    });
+  }
+
   UniqueFd lock;
   const Options options;
   Recovery recovery;
@@ -57,10 +69,12 @@ Ledger::~Ledger() = default;
 Result<std::unique_ptr<Ledger>> Ledger::open(Options options) {
   CHECK(options.clock != nullptr);
   TRY(UniqueFd lock, lock_file(options.path + ".lock"));
-  TRY(Store store, Store::open(options.path, options.clock->wall()));
+  TRY(Store store, Store::open(options.path, options.clock->wall(), options.check_at_open_bytes));
   TRY(std::vector<Deployment> deployments, store.deployments());
+  const bool checked = store.is_checked();
   auto impl = std::make_unique<Impl>(std::move(lock), std::move(store), options);
   impl->deployments = std::move(deployments);
+  if (!checked) impl->check_while_serving();
   const Recovery& r = impl->recovery;
   log_info("event=ledger_open path={} migrations={} interrupted_requests={} closed_spans={}", options.path,
            r.migrations_applied, r.interrupted_requests, r.closed_spans);

@@ -33,6 +33,9 @@ struct Options {
   std::function<void(std::function<void()>)> post;
   std::size_t max_queued = 4'096;        // commands; past it kOverloaded. Settlements are never refused.
   std::int64_t ballast_bytes = 16 << 20; // released when the disk is full, so that running requests can settle
+  // Up to this size integrity is checked before open() returns (16 MiB: 0.1 s); above it on the reader's thread while
+  // serving: a restart has to answer within half a second, whatever has been billed since.
+  std::int64_t check_at_open_bytes = 16 << 20;
 };
 
 // What recovery found and did at start.
@@ -44,6 +47,7 @@ struct Recovery {
 
 struct Health {
   bool writable = true;             // the last commit succeeded
+  bool damaged = false;             // found by the check while serving: nothing new is accepted, what runs may settle
   std::int64_t queued = 0;
   std::int64_t unsettled_retries = 0;  // settlements kept in memory until the disk takes them
   std::uint64_t commits = 0;

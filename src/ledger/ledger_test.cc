@@ -1,4 +1,5 @@
-// Goal: the rules of ledger.h hold at its surface. Method: the real thing on a temporary file, a clock that stands still.
+// Goal: the rules of ledger.h hold at its surface. Method: the real thing on a temporary file, a clock that stands
+// still.
 #include "ledger/ledger.h"
 
 #include <sys/stat.h>
@@ -317,6 +318,35 @@ TEST_F(LedgerTest, ADamagedFileIsDataLossNotACrash) {
   const auto opened = Ledger::open(options());
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().code, Code::kDataLoss);
+}
+
+TEST_F(LedgerTest, DamageFoundWhileServingStopsNewRequests) {
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_TRUE(reserve(numbered("r", i)).has_value());
+    ASSERT_TRUE(settle(numbered("r", i), 1).has_value());
+  }
+  book_.reset();
+  {
+    // The first leaf holds the oldest rows of the history: start and recovery do not read it.
+    Connection connection = Connection::open(options().path, Access::kReadWrite).value();
+    ASSERT_TRUE(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").has_value());
+    const auto page = connection.query_integer("SELECT pageno FROM dbstat WHERE name = 'request_entries'"
+                                               " AND pagetype = 'leaf' ORDER BY path LIMIT 1");
+    if (!page.has_value()) GTEST_SKIP() << "this SQLite has no dbstat: cannot find a page to damage";
+    std::fstream file(options().path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp((*page - 1) * 4096);
+    file.write(std::string(64, '\x5a').c_str(), 64);
+  }
+  Options late = options();
+  late.check_at_open_bytes = 0;
+  auto opened = Ledger::open(late);
+  ASSERT_TRUE(opened.has_value()) << opened.error().message;
+  book_ = std::move(*opened);
+  const auto rows = ask<std::vector<Deployment>>(
+      [&](Answer<std::vector<Deployment>> answer) { book_->list_deployments(std::move(answer)); });
+  EXPECT_EQ(rows.size(), 1U) << "asked after the check on the same thread: it is over";
+  EXPECT_TRUE(book_->health().damaged);
+  EXPECT_EQ(code_of(reserve("later")), Code::kDataLoss);
 }
 
 }  // namespace

@@ -32,16 +32,18 @@ Status validate(const Body& body);
 class Store {
  public:
   // Opens, checks integrity, migrates, settles what was left open. Errors: as Ledger::open.
-  static Result<Store> open(const std::string& path, WallTime now);
+  // `check_bytes`: a larger file is not checked here (is_checked() is then false).
+  static Result<Store> open(const std::string& path, WallTime now, std::int64_t check_bytes);
 
+  [[nodiscard]] bool is_checked() const { return checked_; }
   [[nodiscard]] const Recovery& recovery() const { return recovery_; }
   Result<std::vector<Deployment>> deployments();
 
   Status begin();
   // Errors: those of Ledger's method, or is_fatal().
   Status apply(const Body& body, WallTime at);
-  // Writes the last known time and commits. `jump_us`: how far the wall clock strayed from the boot clock since the last
-  // commit; beyond 5 s an audit row says so (requirement R-30).
+  // Writes the last known time and commits. `jump_us`: how far the wall clock strayed from the boot clock since the
+  // last commit; beyond 5 s an audit row says so (requirement R-30).
   Status commit(WallTime now, std::int64_t jump_us);
   void rollback() noexcept;
   // Empties the WAL into the database file: at a clean end.
@@ -49,7 +51,6 @@ class Store {
 
  private:
   explicit Store(Connection connection) : connection_(std::move(connection)) {}
-  Status check_integrity();
   Status recover();
   // Wall time that never goes back.
   std::int64_t clamp(WallTime at);
@@ -68,11 +69,15 @@ class Store {
 
   Connection connection_;
   Recovery recovery_;
+  bool checked_ = false;
   std::int64_t last_wall_us_ = 0;
 };
 
 // SELECT of the deployments that are; also used by the reader.
 Result<std::vector<Deployment>> select_deployments(Connection& connection);
+
+// Reads every page. Errors: kDataLoss with what was found.
+Status check_integrity(Connection& connection);
 
 [[nodiscard]] std::string_view to_string(Outcome outcome);
 [[nodiscard]] Outcome outcome_of(std::string_view text);

@@ -49,7 +49,9 @@ void Writer::enqueue(Body body, Done done) {
   Status refusal = validate(body);
   if (refusal.has_value()) {
     const std::lock_guard lock(mutex_);
-    if (stopping_) {
+    if (health_.damaged && !must_land(body)) {
+      refusal = make_error(Code::kDataLoss, "ledger: damaged");
+    } else if (stopping_) {
       refusal = make_error(Code::kCancelled, "ledger: closing");
     } else if (queue_.size() >= options_.max_queued && !must_land(body)) {
       refusal = make_error(Code::kOverloaded, "ledger: queue is full");
@@ -69,6 +71,11 @@ Health Writer::health() const {
   Health out = health_;
   out.queued = static_cast<std::int64_t>(queue_.size());
   return out;
+}
+
+void Writer::mark_damaged() {
+  const std::lock_guard lock(mutex_);
+  health_.damaged = true;
 }
 
 void Writer::run() {

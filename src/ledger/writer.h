@@ -29,6 +29,8 @@ class Writer {
   // Threads: any.
   void enqueue(Body body, Done done);
   [[nodiscard]] Health health() const;
+  // From now on only what must land is accepted; the rest gets kDataLoss.
+  void mark_damaged();
 
  private:
   struct Command {
