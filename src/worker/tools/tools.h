@@ -1,0 +1,14 @@
+// The offline commands of dormouse-worker that make model files. Each is a whole command line: parse, work, report.
+// Exit codes: 0 done, 1 failure or interrupted (nothing is left behind), 2 wrong usage.
+// Threads: call from main; they use threads of their own and set SIGINT and SIGTERM while they run.
+#pragma once
+
+namespace dormouse::worker {
+
+// quantize IN OUT --type F16|Q8_0|Q4_K_M|Q2_K. argv[0] is the command's name as shown in its help.
+[[nodiscard]] int run_quantize(int argc, char** argv);
+
+// synth --config qwen3-4b --type Q4_K_M --seed 1 OUT
+[[nodiscard]] int run_synth(int argc, char** argv);
+
+}  // namespace dormouse::worker

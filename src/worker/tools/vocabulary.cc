@@ -1,0 +1,223 @@
+#include "worker/tools/vocabulary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json.hpp>
+#include <charconv>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/check.h"
+
+namespace dormouse::worker {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::uint32_t kQwen3NormalTokens = 151643;
+constexpr std::size_t kFileBytesMax = 64U << 20;  // vocab.json is 2.8 MB
+
+struct AddedToken {
+  std::string_view text;
+  bool is_control = false;
+};
+// Qwen3's, in order of their ids. Source: its tokenizer_config.json.
+constexpr std::array<AddedToken, 26> kAddedTokens{{
+    {"<|endoftext|>", true},      {"<|im_start|>", true},     {"<|im_end|>", true},       {"<|object_ref_start|>", true},
+    {"<|object_ref_end|>", true}, {"<|box_start|>", true},    {"<|box_end|>", true},      {"<|quad_start|>", true},
+    {"<|quad_end|>", true},       {"<|vision_start|>", true}, {"<|vision_end|>", true},   {"<|vision_pad|>", true},
+    {"<|image_pad|>", true},      {"<|video_pad|>", true},    {"<tool_call>", false},     {"</tool_call>", false},
+    {"<|fim_prefix|>", false},    {"<|fim_middle|>", false},  {"<|fim_suffix|>", false},  {"<|fim_pad|>", false},
+    {"<|repo_name|>", false},     {"<|file_sep|>", false},    {"<tool_response>", false}, {"</tool_response>", false},
+    {"<think>", false},           {"</think>", false},
+}};
+
+Result<std::string> read_text(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return make_error(Code::kNotFound, path + ": cannot be opened");
+  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  if (text.size() > kFileBytesMax) return make_error(Code::kTooLarge, fmt::format("{}: over {} bytes", path, kFileBytesMax));
+  return text;
+}
+
+Result<json::object> read_object(const std::string& path) {
+  TRY(const std::string text, read_text(path));
+  json::error_code ec;
+  json::value value = json::parse(text, ec);
+  if (ec) return make_error(Code::kDataLoss, fmt::format("{}: {}", path, ec.message()));
+  if (!value.is_object()) return make_error(Code::kDataLoss, path + ": want a JSON object");
+  return std::move(value.as_object());
+}
+
+// token text -> id, into its place. Every id once, below `size`.
+Status place_tokens(const std::string& path, const json::object& table, std::int32_t type, Vocabulary& out) {
+  for (const auto& [text, id] : table) {
+    const std::int64_t* value = id.if_int64();
+    if (value == nullptr || *value < 0 || static_cast<std::uint64_t>(*value) >= out.tokens.size()) {
+      return make_error(Code::kDataLoss, fmt::format("{}: an id is not an integer in 0..{}", path, out.tokens.size() - 1));
+    }
+    const auto index = static_cast<std::size_t>(*value);
+    if (text.empty() || !out.tokens[index].empty()) {
+      return make_error(Code::kDataLoss, fmt::format("{}: id {} is given twice or to an empty text", path, index));
+    }
+    out.tokens[index] = std::string(text);
+    out.types[index] = type;
+  }
+  return {};
+}
+
+// id as text -> is it special?
+Status apply_special_flags(const std::string& path, Vocabulary& out) {
+  TRY(const json::object flags, read_object(path));
+  for (const auto& [key, flag] : flags) {
+    std::size_t id = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || end != key.data() + key.size() || id >= out.types.size() || !flag.is_bool()) {
+      return make_error(Code::kDataLoss, path + ": want token ids as keys and booleans as values");
+    }
+    out.types[id] = flag.get_bool() ? kTokenControl : kTokenUserDefined;
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> read_merges(const std::string& path) {
+  TRY(const std::string text, read_text(path));
+  std::vector<std::string> out;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    begin = end + 1;
+    if (line.empty() || line.starts_with("#version")) continue;
+    if (std::count(line.begin(), line.end(), ' ') != 1) {
+      return make_error(Code::kDataLoss, fmt::format("{}: merge {} is not two words", path, out.size()));
+    }
+    out.emplace_back(line);
+  }
+  return out;
+}
+
+void name_padding(Vocabulary& out) {
+  for (std::size_t id = 0; id < out.tokens.size(); ++id) {
+    if (!out.tokens[id].empty()) continue;
+    out.tokens[id] = fmt::format("[PAD{}]", id);
+    out.types[id] = kTokenUnused;
+  }
+}
+
+Result<std::uint32_t> id_of(const Vocabulary& vocabulary, std::string_view text) {
+  const auto at = std::find(vocabulary.tokens.begin(), vocabulary.tokens.end(), text);
+  if (at == vocabulary.tokens.end()) return make_error(Code::kDataLoss, fmt::format("vocabulary: no token {}", text));
+  return static_cast<std::uint32_t>(at - vocabulary.tokens.begin());
+}
+
+std::string utf8(std::uint32_t code) {  // below U+0800
+  if (code < 0x80) return {static_cast<char>(code)};
+  return {static_cast<char>(0xC0U | (code >> 6)), static_cast<char>(0x80U | (code & 0x3FU))};
+}
+
+// GPT-2's spelling of the 256 bytes as visible characters, in its order: printable bytes as themselves, then the rest
+// as U+0100 upward. That order is also their ids in every byte-level vocabulary.
+std::vector<std::string> byte_spellings() {
+  std::vector<std::string> printable;
+  std::vector<std::string> others;
+  for (std::uint32_t byte = 0; byte < 256; ++byte) {
+    const bool is_printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    if (is_printable) {
+      printable.push_back(utf8(byte));
+    } else {
+      others.push_back(utf8(0x100U + static_cast<std::uint32_t>(others.size())));
+    }
+  }
+  printable.insert(printable.end(), others.begin(), others.end());
+  return printable;
+}
+
+// The same bytes, those of running text first: small letters, space, capitals, then the rest.
+std::vector<std::string> bytes_by_use(const std::vector<std::string>& bytes) {
+  std::vector<std::string> out = bytes;
+  const auto rank = [](const std::string& b) {
+    if (b.size() == 1 && b[0] >= 'a' && b[0] <= 'z') return 0;
+    if (b == utf8(0x120)) return 1;  // space
+    if (b.size() == 1 && b[0] >= 'A' && b[0] <= 'Z') return 2;
+    return 3;
+  };
+  std::stable_sort(out.begin(), out.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return out;
+}
+
+// `count` merges: all pairs of bytes in square shells (the first n*n pairs use the n most common bytes), then each pair
+// and one more byte. 65,536 + 256 * 65,536 of them: more than any vocabulary asks for.
+void add_merges(std::size_t count, const std::vector<std::string>& bytes, Vocabulary& out) {
+  CHECK(count <= 65536 + 256 * std::size_t{65536});
+  std::vector<std::string> pairs;
+  const auto add = [&](const std::string& left, const std::string& right) {
+    if (out.merges.size() == count) return false;
+    std::string merge = left;
+    merge += ' ';
+    merge += right;
+    out.merges.push_back(std::move(merge));
+    out.tokens.push_back(left + right);
+    return true;
+  };
+  for (std::size_t shell = 0; shell < bytes.size(); ++shell) {
+    for (std::size_t i = 0; i <= 2 * shell; ++i) {
+      const std::string& left = bytes[std::min(i, shell)];
+      const std::string& right = bytes[std::min(2 * shell - i, shell)];
+      if (!add(left, right)) return;
+      pairs.push_back(left + right);
+    }
+  }
+  for (const std::string& pair : pairs) {
+    for (const std::string& byte : bytes) {
+      if (!add(pair, byte)) return;
+    }
+  }
+}
+
+}  // namespace
+
+Result<Vocabulary> read_vocabulary(const std::string& directory, std::uint32_t size) {
+  Vocabulary out;
+  out.tokens.resize(size);
+  out.types.resize(size, kTokenUnused);
+  const std::string vocab_path = directory + "/vocab.json";
+  const std::string added_path = directory + "/qwen3_added_tokens.json";
+  TRY(const json::object normal, read_object(vocab_path));
+  TRY(const json::object added, read_object(added_path));
+  TRY_STATUS(place_tokens(vocab_path, normal, kTokenNormal, out));
+  TRY_STATUS(place_tokens(added_path, added, kTokenUserDefined, out));
+  TRY_STATUS(apply_special_flags(directory + "/qwen3_added_tokens_special_flag.json", out));
+  TRY(out.merges, read_merges(directory + "/merges.txt"));
+  name_padding(out);
+  TRY(out.end_of_turn_id, id_of(out, "<|im_end|>"));
+  TRY(out.end_of_text_id, id_of(out, "<|endoftext|>"));
+  return out;
+}
+
+Vocabulary make_vocabulary(std::uint32_t size) {
+  const std::vector<std::string> bytes = byte_spellings();
+  // A small table keeps a few padding rows too: what must be masked should be there to mask.
+  const std::size_t padding = size == kQwen3VocabularySize ? kQwen3VocabularySize - kQwen3NormalTokens - kAddedTokens.size() : 6;
+  CHECK(size >= bytes.size() + kAddedTokens.size() + padding);
+  Vocabulary out;
+  out.tokens = bytes;
+  add_merges(size - padding - kAddedTokens.size() - bytes.size(), bytes_by_use(bytes), out);
+  out.types.assign(out.tokens.size(), kTokenNormal);
+  out.end_of_text_id = static_cast<std::uint32_t>(out.tokens.size());
+  out.end_of_turn_id = out.end_of_text_id + 2;
+  for (const AddedToken& token : kAddedTokens) {
+    out.tokens.emplace_back(token.text);
+    out.types.push_back(token.is_control ? kTokenControl : kTokenUserDefined);
+  }
+  out.tokens.resize(size);
+  out.types.resize(size, kTokenUnused);
+  name_padding(out);
+  return out;
+}
+
+}  // namespace dormouse::worker

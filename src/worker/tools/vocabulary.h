@@ -1,0 +1,33 @@
+// The tokenizer tables of a synthetic model file: read from a vocab.json folder, or made up. Pure but for reading files.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace dormouse::worker {
+
+// llama.cpp's numbers for tokenizer.ggml.token_type.
+enum TokenType : std::int32_t { kTokenNormal = 1, kTokenControl = 3, kTokenUserDefined = 4, kTokenUnused = 5 };
+
+// Rows of Qwen3's table, padding included.
+inline constexpr std::uint32_t kQwen3VocabularySize = 151936;
+
+struct Vocabulary {
+  std::vector<std::string> tokens;       // in byte-level spelling
+  std::vector<std::int32_t> types;       // TokenType, one a token
+  std::vector<std::string> merges;       // "left right", best first
+  std::uint32_t end_of_turn_id = 0;      // <|im_end|>: eos
+  std::uint32_t end_of_text_id = 0;      // <|endoftext|>: bos and padding
+};
+
+// Reads vocab.json, merges.txt, qwen3_added_tokens.json and qwen3_added_tokens_special_flag.json; ids from there to
+// `size` become [PAD<id>], as llama.cpp's converter names them. Errors: kNotFound, kDataLoss (names file and field).
+[[nodiscard]] Result<Vocabulary> read_vocabulary(const std::string& directory, std::uint32_t size);
+
+// 256 bytes, merges of them, Qwen3's 26 added tokens, padding where the real table has it. size >= 290.
+[[nodiscard]] Vocabulary make_vocabulary(std::uint32_t size);
+
+}  // namespace dormouse::worker
