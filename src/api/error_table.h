@@ -2,6 +2,7 @@
 // paths, addresses or prompt text; the one variable part is the name of a parameter and numbers of limits.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,7 +21,9 @@ enum class ErrorCode {
   kHostNotAllowed, kRateLimitRequests, kRateLimitTokens, kRateLimitConcurrency, kInsufficientQuota,
   kInternalError, kWorkerCrashed, kOverloaded, kQueueFull, kQueueTimeout, kModelLoading, kModelLoadFailed,
   kLedgerUnavailable, kDraining, kGenerationTimeout,
+  kNotImplemented,  // 501: a transfer coding we do not speak; keep last, kErrorCodeCount counts by it
 };
+inline constexpr std::size_t kErrorCodeCount = static_cast<std::size_t>(ErrorCode::kNotImplemented) + 1;
 
 struct ErrorRow {
   int status = 500;

@@ -23,6 +23,13 @@ inline constexpr int kMaxStops = 16;
 inline constexpr std::size_t kMaxStopBytes = 1024;
 inline constexpr int kMaxChoices = 8;
 inline constexpr int kMaxTopLogprobs = 20;
+inline constexpr int kMaxCompletionLogprobs = 20;  // OpenAI's own bound is 5, vLLM's 20
+inline constexpr std::size_t kMaxMessages = 4096;
+inline constexpr std::size_t kMaxTools = 128;
+inline constexpr std::size_t kMaxPromptTokens = 1U << 20;   // of a prompt given as ids
+inline constexpr std::size_t kMaxNameBytes = 256;           // model, tool and tool-call names and ids
+inline constexpr std::size_t kMaxLogitBias = 1024;
+inline constexpr std::size_t kMaxIgnoredFields = 32;        // listed; more are dropped
 
 // Absent means "the model's recommended default for its mode".
 struct SamplingParams {
@@ -40,13 +47,17 @@ struct SamplingParams {
   bool logprobs = false;
   int top_logprobs = 0;  // 0..20
   bool ignore_eos = false;  // vLLM's name; benchmarks need it
+
+  friend bool operator==(const SamplingParams&, const SamplingParams&) = default;
 };
 
 struct ToolCall {
   std::string id;
   std::string name;
-  std::string arguments;  // JSON text
+  std::string arguments;  // JSON text; as json.dumps writes it where the client sent an object
   bool arguments_is_string = true;
+
+  friend bool operator==(const ToolCall&, const ToolCall&) = default;
 };
 
 struct Message {
@@ -54,11 +65,16 @@ struct Message {
   std::string content;
   std::optional<std::string> reasoning_content;
   std::vector<ToolCall> tool_calls;
+  std::string tool_call_id;  // role tool; templates do not show it, upstreams want it back
+
+  friend bool operator==(const Message&, const Message&) = default;
 };
 
 struct StreamOptions {
   bool include_usage = false;
   bool continuous_usage_stats = false;
+
+  friend bool operator==(const StreamOptions&, const StreamOptions&) = default;
 };
 
 // One of chat (messages) or completion (prompt).
@@ -77,9 +93,20 @@ struct GenerationRequest {
   StreamOptions stream_options;
   SamplingParams sampling;
   std::vector<std::string> ignored_fields;  // unknown to us: counted, never an error
+
+  friend bool operator==(const GenerationRequest&, const GenerationRequest&) = default;
 };
 
-// Strict on types and ranges, quiet on unknown fields. Checks UTF-8, depth, duplicate keys.
+// Strict on types and ranges, quiet on unknown fields. Checks UTF-8, depth, duplicate keys. What is not obvious:
+//   null means absent everywhere. An integer may be written 5.0 (some languages have only doubles), never 5.5 or "5".
+//   `model` may be absent (empty here): whose default that is, is for the caller to say.
+//   Text parts of a content array are joined by a newline, as vLLM and llama-server do; other parts are refused.
+//   max_completion_tokens wins over max_tokens. Stops may not be empty strings.
+//   Thinking: chat_template_kwargs.enable_thinking, else enable_thinking, else reasoning_effort: none and minimal are
+//   off, low, medium, high and xhigh are on.
+//   tool_choice none drops the tools, auto is what we do; required or a named tool is refused until decoding can be
+//   held to it, and so is a response_format other than text. Refusing is the honest half: the answer would not obey.
+//   Completions take one prompt: text, [text], [ids...] or [[ids...]].
 [[nodiscard]] ApiResult<GenerationRequest> parse_chat_request(std::string_view body);
 [[nodiscard]] ApiResult<GenerationRequest> parse_completion_request(std::string_view body);
 // Back to JSON, for the upstream: chat or completion by kind.
@@ -98,12 +125,21 @@ struct TokenLogprob {
   std::vector<std::pair<std::string, double>> top;
 };
 
+// A piece of a tool call (streaming), or the whole of one. Pieces of one call share `index`; id and name come first.
+struct ToolCallDelta {
+  int index = 0;
+  std::string id;
+  std::string name;
+  std::string arguments;  // JSON text, or the next part of it
+};
+
 // A piece of an answer, or the whole of one.
 struct Delta {
   int index = 0;
   std::string content;
   std::string reasoning_content;
   std::vector<TokenLogprob> logprobs;
+  std::vector<ToolCallDelta> tool_calls;
   std::optional<std::string> finish_reason;  // "stop" | "length" | "tool_calls"
 };
 
@@ -132,13 +168,15 @@ struct ModelCard {
 [[nodiscard]] std::string models_response(const std::vector<ModelCard>& models);
 [[nodiscard]] std::string model_response(const ModelCard& model);
 
-// What a reader of somebody's stream (or whole answer) needs from one chunk.
+// What a reader of somebody's stream (or whole answer) needs from one chunk. Reads chat and completion, chunks and whole
+// answers, and error bodies, from any server of the dialect: fields of a wrong type are taken as absent.
 struct ParsedChunk {
   std::vector<Delta> choices;
   std::optional<Usage> usage;
   std::optional<ApiError> error;
   ResponseHead head;
 };
+// Errors: kDataLoss (not a JSON object).
 [[nodiscard]] Result<ParsedChunk> parse_chunk(std::string_view json);
 
 }  // namespace dormouse::api

@@ -13,6 +13,21 @@
 
 namespace dormouse::http {
 
+class SocketStream;
+
+// Ends a request in any stage, before its response exists too: connecting, waiting for the header, reading the body.
+// For one request; cancel() from the loop, before or after send().
+class Canceller {
+ public:
+  void cancel();
+  [[nodiscard]] bool is_cancelled() const { return cancelled_; }
+  void attach(const std::shared_ptr<SocketStream>& stream);  // the client's side
+
+ private:
+  std::weak_ptr<SocketStream> stream_;
+  bool cancelled_ = false;
+};
+
 struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";  // path and query
@@ -22,6 +37,7 @@ struct ClientRequest {
   std::chrono::milliseconds header_deadline{60'000};  // from sent to response header
   std::chrono::milliseconds read_deadline{120'000};   // between two pieces of body
   std::size_t max_body_bytes = 64U << 20;             // of a body read whole
+  std::shared_ptr<Canceller> canceller;               // optional; errors with kCancelled
 };
 
 // A response whose body is still coming. Destroying it before the end closes the connection (which tells the peer);
@@ -46,7 +62,7 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Errors: kUnavailable (cannot connect, broke before the header), kDeadlineExceeded. A pooled connection that turns
+  // Errors: kUnavailable (cannot connect, broke before the header), kDeadlineExceeded, kCancelled. A pooled connection that turns
   // out to be dead before any byte of the answer is replaced by a fresh one, once.
   Task<Result<std::unique_ptr<ClientResponse>>> send(Address address, ClientRequest request);
   // Drops pooled connections to an address (the worker there has gone).

@@ -11,6 +11,9 @@
 
 namespace dormouse::http {
 
+// ASCII letters only, as HTTP compares.
+[[nodiscard]] bool equals_ignoring_case(std::string_view a, std::string_view b);
+
 // Header fields in order; names compare without case.
 class Headers {
  public:
@@ -49,6 +52,7 @@ struct Address {
 
   // Errors: kInvalidArgument, saying what form is wanted.
   static Result<Address> parse(std::string_view text);
+  friend bool operator==(const Address&, const Address&) = default;
   [[nodiscard]] std::string to_string() const;
   [[nodiscard]] bool is_loopback() const;  // unix, 127.0.0.0/8, ::1, localhost
 };

@@ -1,6 +1,9 @@
 // An HTTP/1.1 server: limits and deadlines on everything, keep-alive, streaming answers with back-pressure, WebSocket
 // upgrades. A malformed or oversized request is answered (400, 408, 413, 414, 431, 501) by the server itself through
 // `error_body`, and never reaches the handler.
+// Requests are answered one after the other on a connection, pipelined ones too. A POST without a length has an empty
+// body. HTTP/1.0 is answered and closed. A client that closes its sending side counts as gone: no client library
+// half-closes, and a proxy that does has lost its own client.
 // Threads: everything here belongs to the io_context's one thread.
 #pragma once
 
@@ -50,15 +53,26 @@ class Exchange {
   virtual Task<Result<std::unique_ptr<WebSocket>>> upgrade() = 0;
 
   [[nodiscard]] virtual bool started() const = 0;  // a status line has been sent
-  // True once the client closed its side or the connection broke. Noticed while the handler awaits anything.
+  // True once the client closed its side, the connection broke, or the server cut it. Noticed while the handler awaits
+  // anything (and up to 64 KiB of pipelined requests behind this one: beyond that nobody looks).
   [[nodiscard]] virtual bool client_gone() const = 0;
   // Called once, on the loop, when that happens (at once if it already has). One callback; set again to replace, {} to clear.
   virtual void on_client_gone(std::function<void()> callback) = 0;
 };
 
 using Handler = std::function<Task<void>(Exchange&)>;
-// Makes the body of an answer the server gives on its own: (status, short code such as "headers_too_large") -> JSON.
-using ErrorBody = std::function<std::string(int, std::string_view)>;
+// The body of an answer the server gives on its own, and headers to send with it (x-request-id). A string will do.
+struct ErrorAnswer {
+  std::string body;
+  Headers headers;
+  // NOLINTNEXTLINE(google-explicit-constructor): a callback may simply return the JSON.
+  ErrorAnswer(std::string json) : body(std::move(json)) {}
+  ErrorAnswer(std::string json, Headers extra) : body(std::move(json)), headers(std::move(extra)) {}
+};
+// (status, code of the error table such as "headers_too_large") -> answer. Codes in use: malformed_request,
+// invalid_utf8, request_timeout, body_too_large, uri_too_long, headers_too_large, not_implemented, and internal_error
+// when a handler ends without an answer.
+using ErrorBody = std::function<ErrorAnswer(int, std::string_view)>;
 
 class Server {
  public:
@@ -72,7 +86,8 @@ class Server {
   Result<Address> listen(const Address& address, std::string name);
   // Stops accepting; idle connections are closed, busy ones answer with `Connection: close`.
   void close_listeners();
-  // Waits until every connection has ended or `deadline` passes, then cuts the rest.
+  // close_listeners(), then waits until every connection (WebSockets too) has ended or `deadline` passes, then cuts the
+  // rest and gives their handlers a second to end. Await it before the destructor, which cuts and does not wait.
   Task<void> drain(std::chrono::milliseconds deadline);
   [[nodiscard]] std::size_t connections() const;
 

@@ -1,6 +1,7 @@
 // Server-sent events, both ways, as text. No I/O.
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,7 +27,17 @@ class SseParser {
   [[nodiscard]] bool overflowed() const { return overflowed_; }
 
  private:
-  std::string buffer_;
+  void append_to_line(std::string_view bytes);
+  void end_line();
+  void take_field(std::string_view line);
+
+  std::string line_;       // begun, not ended
+  SseEvent current_;       // begun, not ended; data keeps a newline after every line
+  std::deque<SseEvent> ready_;
+  bool at_start_ = true;   // of the stream, where a byte order mark may stand
+  bool has_data_ = false;  // current_ has a data line
+  bool skip_newline_ = false;
+  bool dropping_ = false;  // the event is too large: to its end everything is dropped
   bool overflowed_ = false;
 };
 
