@@ -1,0 +1,174 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/cpu_budget.h"
+#include "engine/forward_cpu.h"
+#include "engine/kv_cache.h"
+#include "engine/thread_pool.h"
+#include "engine/weights.h"
+#include "kernels/dispatch.h"
+
+namespace dormouse::engine {
+namespace {
+
+// Far above any sensible batch; keeps row counts times model widths inside 64 bits.
+constexpr std::int32_t kMaxBatchTokens = 1 << 16;
+constexpr std::int32_t kMaxThreads = 1024;
+
+Status check_options(const EngineOptions& options) {
+  const auto check = [](const char* name, std::int32_t value, std::int32_t min, std::int32_t max) -> Status {
+    if (value >= min && value <= max) return {};
+    return make_error(Code::kInvalidArgument, std::string("engine: ") + name + " is " + std::to_string(value) +
+                                                  ", want " + std::to_string(min) + ".." + std::to_string(max));
+  };
+  TRY_STATUS(check("max_batch_tokens", options.max_batch_tokens, 1, kMaxBatchTokens));
+  TRY_STATUS(check("max_logits_rows", options.max_logits_rows, 1, kMaxBatchTokens));
+  TRY_STATUS(check("threads", options.threads, 0, kMaxThreads));
+  return {};
+}
+
+struct Threads {
+  std::int32_t count;
+  ThreadPool::Waiting waiting;
+};
+
+// Never more than the quota allows, whatever was asked for. More threads than CPUs may be asked for (tests do), but then
+// a spinning thread would keep the one it waits for off the CPU.
+Threads choose_threads(std::int32_t wanted) {
+  const CpuBudget budget = read_cpu_budget();
+  const std::int32_t allowed = budget.threads();
+  if (wanted == 0) return {allowed, ThreadPool::Waiting::kSpinThenBlock};
+  const std::int32_t count = budget.quota ? std::min(wanted, allowed) : wanted;
+  return {count, count <= allowed ? ThreadPool::Waiting::kSpinThenBlock : ThreadPool::Waiting::kBlock};
+}
+
+// Page tables for the weights, in slices, on every thread: the only pass over the file at load. 16 MiB is 4,096 pages,
+// about 1 ms when they are in the page cache.
+void populate(const gguf::File& file, ThreadPool& pool, const Progress& progress) {
+  if (file.mapping() == nullptr) return;
+  constexpr std::uint64_t kSlice = 16U << 20;
+  const std::uint64_t begin = file.data_offset();
+  const std::uint64_t size = file.bytes().size();
+  const auto slices = static_cast<std::int32_t>((size - std::min(begin, size) + kSlice - 1) / kSlice);
+  std::atomic<std::int32_t> done{0};
+  pool.for_each(slices, [&](std::int32_t slice, std::int32_t thread) {
+    file.mapping()->populate(begin + static_cast<std::uint64_t>(slice) * kSlice, kSlice);
+    const std::int32_t finished = done.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (thread == 0 && progress) progress(static_cast<double>(finished) / slices);
+  });
+  if (progress) progress(1.0);
+}
+
+class CpuEngine final : public Engine {
+ public:
+  CpuEngine(ModelConfig config, ModelWeights weights, const kernels::KernelTable& table, KvCache cache,
+            const EngineOptions& options, Threads threads)
+      : config_(std::move(config)),
+        weights_(std::move(weights)),
+        table_(table),
+        isa_(table.name),
+        cache_(std::move(cache)),
+        options_(options),
+        pool_(threads.count, threads.waiting) {}
+
+  Status prepare(const gguf::File& file, const Progress& progress) {
+    populate(file, pool_, progress);
+    TRY(CpuForward forward,
+        CpuForward::create(config_, weights_, table_, cache_, pool_,
+                           {.rows = options_.max_batch_tokens, .logits_rows = options_.max_logits_rows}));
+    forward_ = std::make_unique<CpuForward>(std::move(forward));
+    return {};
+  }
+
+  [[nodiscard]] const ModelConfig& config() const override { return config_; }
+  [[nodiscard]] const std::string& isa() const override { return isa_; }
+  [[nodiscard]] std::int32_t threads() const override { return pool_.threads(); }
+  [[nodiscard]] std::uint64_t kv_bytes_per_token() const override { return engine::kv_bytes_per_token(config_); }
+
+  Result<std::span<const float>> step(const sched::BatchPlan& plan) override {
+    TRY_STATUS(check_plan(plan));
+    if (plan.token_count == 0) return std::span<const float>{};
+    return forward_->run(plan);
+  }
+
+  void drop_kv() override { cache_.drop(); }
+
+ private:
+  [[nodiscard]] Status check_plan(const sched::BatchPlan& plan) const;
+  [[nodiscard]] Status check_entry(const sched::PlanEntry& entry) const;
+
+  const ModelConfig config_;
+  const ModelWeights weights_;
+  const kernels::KernelTable& table_;
+  const std::string isa_;
+  const KvCache cache_;
+  const EngineOptions options_;
+  ThreadPool pool_;
+  std::unique_ptr<CpuForward> forward_;
+};
+
+Error plan_error(const char* what, std::int64_t got, std::int64_t limit) {
+  return make_error(Code::kInvalidArgument, std::string("engine: plan's ") + what + " is " + std::to_string(got) +
+                                                ", limit " + std::to_string(limit));
+}
+
+Status CpuEngine::check_plan(const sched::BatchPlan& plan) const {
+  std::int64_t tokens = 0;
+  std::int64_t logits = 0;
+  for (const sched::PlanEntry& entry : plan.entries) {
+    TRY_STATUS(check_entry(entry));
+    const auto count = static_cast<std::int64_t>(entry.tokens.size());
+    tokens += count;
+    if (entry.wants_all_logits) {
+      logits += count;
+    } else if (entry.wants_logits) {
+      ++logits;
+    }
+  }
+  if (tokens > options_.max_batch_tokens) return plan_error("token count", tokens, options_.max_batch_tokens);
+  if (logits > options_.max_logits_rows) return plan_error("logits count", logits, options_.max_logits_rows);
+  if (tokens != plan.token_count || logits != plan.logits_count) {
+    return make_error(Code::kInvalidArgument, "engine: plan's counts differ from its entries");
+  }
+  return {};
+}
+
+Status CpuEngine::check_entry(const sched::PlanEntry& entry) const {
+  const auto count = static_cast<std::int64_t>(entry.tokens.size());
+  if (count == 0) return make_error(Code::kInvalidArgument, "engine: plan holds an entry without tokens");
+  if (entry.start_position < 0) return plan_error("start position", entry.start_position, 0);
+  const std::int64_t end = entry.start_position + count;
+  if (end > config_.context_length) return plan_error("last position + 1", end, config_.context_length);
+  const std::int64_t pages = (end + sched::kPageTokens - 1) / sched::kPageTokens;
+  if (static_cast<std::int64_t>(entry.pages.size()) < pages) {
+    return plan_error("pages needed", pages, static_cast<std::int64_t>(entry.pages.size()));
+  }
+  for (const sched::PageId page : entry.pages.first(static_cast<std::size_t>(pages))) {
+    if (page < 0 || page >= cache_.pages()) return plan_error("page", page, cache_.pages());
+  }
+  for (const sched::TokenId token : entry.tokens) {
+    if (token < 0 || token >= config_.vocab) return plan_error("token", token, config_.vocab);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::load(const gguf::File& file, const EngineOptions& options,
+                                             const Progress& progress) {
+  TRY_STATUS(check_options(options));
+  TRY(const kernels::KernelTable* table, kernels::select_kernels(options.isa));
+  TRY(ModelConfig config, read_config(file));
+  TRY(ModelWeights weights, find_weights(file, config));
+  TRY(KvCache cache, KvCache::create(config, options.kv_pages));
+  auto engine = std::make_unique<CpuEngine>(std::move(config), std::move(weights), *table, std::move(cache), options,
+                                            choose_threads(options.threads));
+  TRY_STATUS(engine->prepare(file, progress));
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+}  // namespace dormouse::engine

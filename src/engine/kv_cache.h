@@ -1,0 +1,44 @@
+// Keys and values of every token, fp16, in pages of sched::kPageTokens tokens. Which page belongs to whom is sched's
+// business. One reservation of address space at load; memory is paid for page by page at first touch.
+// Layout: [pages, layers, 2 (k, v), kv_heads, ...], k as [head_dim, 32] (kernels.h says why), v as [32, head_dim]: a page is one
+// contiguous stretch (4.5 MiB for 4B), so low page ids used first keep the resident part small.
+// Owner: the engine. Threads: distinct tokens may be written at once.
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "engine/config.h"
+#include "engine/lazy_memory.h"
+#include "sched/batch_plan.h"
+
+namespace dormouse::engine {
+
+class KvCache {
+ public:
+  // Errors: kInvalidArgument (pages < 0), kOverloaded (the size overflows or cannot be reserved).
+  static Result<KvCache> create(const ModelConfig& config, std::int32_t pages);
+
+  [[nodiscard]] std::int32_t pages() const { return pages_; }
+  // Halves from one page to the next, and from a head's k to its v.
+  [[nodiscard]] std::int64_t page_stride() const { return page_stride_; }
+  [[nodiscard]] std::int64_t v_offset() const { return v_offset_; }
+  // k of page 0 of this layer and head; page p lies p * page_stride() after it.
+  [[nodiscard]] std::uint16_t* head(std::int32_t layer, std::int32_t kv_head) const {
+    return reinterpret_cast<std::uint16_t*>(memory_.data()) + layer * layer_stride_ + kv_head * head_stride_;
+  }
+  void drop() const { memory_.drop(); }
+
+ private:
+  LazyMemory memory_;
+  std::int32_t pages_ = 0;
+  std::int64_t head_stride_ = 0;
+  std::int64_t v_offset_ = 0;
+  std::int64_t layer_stride_ = 0;
+  std::int64_t page_stride_ = 0;
+};
+
+// 2 (k, v) * layers * kv_heads * head_dim * 2 bytes: 147,456 for 4B.
+[[nodiscard]] std::uint64_t kv_bytes_per_token(const ModelConfig& config);
+
+}  // namespace dormouse::engine

@@ -1,0 +1,56 @@
+// Time of one sample() at Qwen3's vocabulary. Limit named in sampler.h: 1 ms. Rows: normal logits with deviation 3, which is
+// what a model's row looks like; and deviation 0.3, nearly flat, the worst for a nucleus.
+#include <benchmark/benchmark.h>
+
+#include <random>
+
+#include "engine/sampler.h"
+
+namespace dormouse::engine {
+namespace {
+
+constexpr std::int32_t kVocab = 151'936;
+
+std::vector<float> row(float deviation) {
+  std::mt19937_64 random(1);
+  std::normal_distribution<float> normal(0, deviation);
+  std::vector<float> out(kVocab);
+  for (float& x : out) x = normal(random);
+  return out;
+}
+
+void run(benchmark::State& state, SamplingParams params, float deviation) {
+  const std::vector<float> logits = row(deviation);
+  Sampler sampler(kVocab, 151'669);
+  std::vector<TokenId> generated;
+  for (auto _ : state) {
+    const Result<Sample> sample = sampler.sample(logits, params, {}, generated);
+    if (!sample.has_value()) state.SkipWithError("refused");
+    if (generated.size() < 1000) generated.push_back(sample->token);
+  }
+}
+
+SamplingParams full(float top_p) {
+  SamplingParams out;
+  out.temperature = 1;
+  out.top_p = top_p;
+  return out;
+}
+SamplingParams with_logprobs(SamplingParams params) {
+  params.logprob_count = 20;
+  params.presence_penalty = 1.5F;
+  return params;
+}
+
+BENCHMARK_CAPTURE(run, greedy, SamplingParams{}, 3.0F)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(run, recommended, recommended(SamplingMode::kThinking), 3.0F)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(run, recommended_logprobs, with_logprobs(recommended(SamplingMode::kThinking)), 3.0F)
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(run, no_top_k, full(1.0F), 3.0F)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(run, nucleus, full(0.95F), 3.0F)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(run, nucleus_nearly_flat, full(0.95F), 0.3F)->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace dormouse::engine
+
+BENCHMARK_MAIN();

@@ -1,0 +1,102 @@
+#include "engine/weights.h"
+
+#include <cstring>
+#include <string>
+
+namespace dormouse::engine {
+namespace {
+
+// Blocks are read as structs of 16-bit words, F32 rows as floats. GGUF aligns tensors to 32 bytes in the file; only a
+// buffer handed to File::parse at an odd address can fail this.
+constexpr std::uintptr_t kTensorAlignment = 4;
+
+std::string describe(const gguf::TensorInfo& tensor) {
+  std::string out(traits(tensor.type).name);
+  out += '[';
+  for (int i = tensor.dimensions - 1; i >= 0; --i) {
+    out += std::to_string(tensor.shape[static_cast<std::size_t>(i)]);
+    if (i > 0) out += ", ";
+  }
+  return out + ']';
+}
+
+class Finder {
+ public:
+  explicit Finder(const gguf::File& file) : file_(file) {}
+
+  Result<Matrix> matrix(const std::string& name, std::int32_t rows, std::int32_t columns) const {
+    TRY(const gguf::TensorInfo* tensor, find(name, rows, columns));
+    Matrix out;
+    out.data = file_.data(*tensor).data();
+    out.type = tensor->type;
+    out.rows = rows;
+    out.columns = columns;
+    const TensorTypeTraits type = traits(tensor->type);
+    out.row_bytes = columns / static_cast<std::int64_t>(type.block_elements) * type.block_bytes;
+    return out;
+  }
+
+  Result<std::vector<float>> norm(const std::string& name, std::int32_t length) const {
+    TRY(const gguf::TensorInfo* tensor, find(name, 1, length));
+    if (tensor->type != TensorType::kF32) {
+      return make_error(Code::kDataLoss, "weights: tensor '" + name + "' is " + describe(*tensor) + ", want F32");
+    }
+    std::vector<float> out(static_cast<std::size_t>(length));
+    std::memcpy(out.data(), file_.data(*tensor).data(), out.size() * sizeof(float));
+    return out;
+  }
+
+ private:
+  Result<const gguf::TensorInfo*> find(const std::string& name, std::int32_t rows, std::int32_t columns) const {
+    const gguf::TensorInfo* tensor = file_.find_tensor(name);
+    if (tensor == nullptr) return make_error(Code::kDataLoss, "weights: tensor '" + name + "' is missing");
+    if (tensor->rows() != static_cast<std::uint64_t>(rows) ||
+        tensor->row_length() != static_cast<std::uint64_t>(columns) || tensor->dimensions > 2) {
+      return make_error(Code::kDataLoss, "weights: tensor '" + name + "' is " + describe(*tensor) + ", want [" +
+                                             std::to_string(rows) + ", " + std::to_string(columns) + "]");
+    }
+    if (reinterpret_cast<std::uintptr_t>(file_.data(*tensor).data()) % kTensorAlignment != 0) {
+      return make_error(Code::kDataLoss, "weights: tensor '" + name + "' is not aligned to 4 bytes");
+    }
+    return tensor;
+  }
+
+  const gguf::File& file_;
+};
+
+Result<LayerWeights> find_layer(const Finder& find, const ModelConfig& config, std::int32_t layer) {
+  const std::string prefix = "blk." + std::to_string(layer) + ".";
+  LayerWeights out;
+  TRY(out.attention_norm, find.norm(prefix + "attn_norm.weight", config.hidden));
+  TRY(out.q, find.matrix(prefix + "attn_q.weight", config.q_dim(), config.hidden));
+  TRY(out.k, find.matrix(prefix + "attn_k.weight", config.kv_dim(), config.hidden));
+  TRY(out.v, find.matrix(prefix + "attn_v.weight", config.kv_dim(), config.hidden));
+  TRY(out.q_norm, find.norm(prefix + "attn_q_norm.weight", config.head_dim));
+  TRY(out.k_norm, find.norm(prefix + "attn_k_norm.weight", config.head_dim));
+  TRY(out.attention_output, find.matrix(prefix + "attn_output.weight", config.hidden, config.q_dim()));
+  TRY(out.ffn_norm, find.norm(prefix + "ffn_norm.weight", config.hidden));
+  TRY(out.gate, find.matrix(prefix + "ffn_gate.weight", config.ffn, config.hidden));
+  TRY(out.up, find.matrix(prefix + "ffn_up.weight", config.ffn, config.hidden));
+  TRY(out.down, find.matrix(prefix + "ffn_down.weight", config.hidden, config.ffn));
+  return out;
+}
+
+}  // namespace
+
+Result<ModelWeights> find_weights(const gguf::File& file, const ModelConfig& config) {
+  const Finder find(file);
+  ModelWeights out;
+  TRY(out.embedding, find.matrix("token_embd.weight", config.vocab, config.hidden));
+  for (std::int32_t layer = 0; layer < config.layers; ++layer) {
+    TRY(LayerWeights weights, find_layer(find, config, layer));
+    out.layers.push_back(std::move(weights));
+  }
+  TRY(out.output_norm, find.norm("output_norm.weight", config.hidden));
+  out.output = out.embedding;
+  if (!config.tied_embedding) {
+    TRY(out.output, find.matrix("output.weight", config.vocab, config.hidden));
+  }
+  return out;
+}
+
+}  // namespace dormouse::engine

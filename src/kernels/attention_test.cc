@@ -1,0 +1,114 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "kernels/test_data.h"
+#include "quant/half.h"
+
+namespace dormouse::kernels {
+namespace {
+
+// A cache of one layer and one KV head, pages in shuffled order; unwritten places hold NaNs, so that reading beyond the
+// visible tokens shows.
+struct Cache {
+  std::int32_t head_dim;
+  std::vector<std::int32_t> pages;
+  std::vector<std::uint16_t> memory;
+  std::vector<float> keys;    // [tokens, head_dim], as given
+  std::vector<float> values;  // [tokens, head_dim]
+
+  Cache(const KernelTable& table, std::int32_t tokens, std::int32_t dim, std::mt19937& random) : head_dim(dim) {
+    const std::int32_t count = (tokens + kKvPageTokens - 1) / kKvPageTokens;
+    pages.resize(static_cast<std::size_t>(count));
+    std::iota(pages.begin(), pages.end(), 0);
+    std::shuffle(pages.begin(), pages.end(), random);
+    memory.assign(static_cast<std::size_t>(count * page_stride()), 0x7E00);
+    keys = make_row(Row::kNormal, tokens * dim, random);
+    values = make_row(Row::kNormal, tokens * dim, random);
+    for (std::int32_t t = 0; t < tokens; ++t) {
+      std::uint16_t* page = memory.data() + pages[static_cast<std::size_t>(t / kKvPageTokens)] * page_stride();
+      table.store_kv(page, page + page_stride() / 2, &keys[static_cast<std::size_t>(t * dim)],
+                     &values[static_cast<std::size_t>(t * dim)], dim, t % kKvPageTokens);
+    }
+  }
+  [[nodiscard]] std::int64_t page_stride() const { return 2LL * kKvPageTokens * head_dim; }
+
+  std::vector<float> attend(const KernelTable& table, const std::vector<float>& q, std::int32_t tokens) const {
+    std::vector<float> out(q.size(), -1.0F);
+    table.attention({.out = out.data(),
+                     .q = q.data(),
+                     .queries = static_cast<std::int32_t>(q.size()) / head_dim,
+                     .head_dim = head_dim,
+                     .token_count = tokens,
+                     .kv = memory.data(),
+                     .page_stride = page_stride(),
+                     .v_offset = page_stride() / 2,
+                     .pages = pages.data(),
+                     .scale = 1.0F / std::sqrt(static_cast<float>(head_dim))});
+    return out;
+  }
+};
+
+// Goal: the paged, running softmax is attention. Method: double arithmetic over the fp16-rounded keys and values.
+// Tolerance: values are about 1; scores' rounding (head_dim * 2^-24 of about 4) moves probabilities by that much.
+TEST(Attention, ScalarEqualsDoubleSoftmaxOverPages) {
+  std::mt19937 random(test_seed());
+  const KernelTable& scalar = *supported_kernels().front();
+  for (const std::int32_t dim : {16, 48, 128}) {
+    const Cache cache(scalar, 100, dim, random);
+    for (const std::int32_t tokens : {1, 31, 32, 33, 64, 100}) {
+      const std::vector<float> q = make_row(Row::kNormal, 3 * dim, random);
+      const std::vector<float> got = cache.attend(scalar, q, tokens);
+      for (std::int32_t query = 0; query < 3; ++query) {
+        std::vector<double> p(static_cast<std::size_t>(tokens));
+        double sum = 0;
+        for (std::int32_t t = 0; t < tokens; ++t) {
+          double score = 0;
+          for (std::int32_t d = 0; d < dim; ++d) {
+            score += static_cast<double>(q[static_cast<std::size_t>(query * dim + d)]) *
+                     quant::half_to_float(quant::float_to_half(cache.keys[static_cast<std::size_t>(t * dim + d)]));
+          }
+          p[static_cast<std::size_t>(t)] = std::exp(score / std::sqrt(static_cast<double>(dim)));
+          sum += p[static_cast<std::size_t>(t)];
+        }
+        for (std::int32_t d = 0; d < dim; ++d) {
+          double want = 0;
+          for (std::int32_t t = 0; t < tokens; ++t) {
+            want += p[static_cast<std::size_t>(t)] / sum *
+                    quant::half_to_float(quant::float_to_half(cache.values[static_cast<std::size_t>(t * dim + d)]));
+          }
+          EXPECT_NEAR(got[static_cast<std::size_t>(query * dim + d)], want, 1e-5) << "tokens " << tokens;
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, EveryTableEqualsScalarToTheBit) {
+  std::mt19937 random(test_seed());
+  const std::vector<const KernelTable*> tables = supported_kernels();
+  for (const std::int32_t dim : {16, 32, 80, 128, 256}) {
+    const Cache cache(*tables.front(), 131, dim, random);
+    for (const KernelTable* table : tables) {  // the same halves, whoever wrote them
+      std::mt19937 same(7);
+      std::mt19937 again(7);
+      EXPECT_EQ(Cache(*table, 70, dim, same).memory, Cache(*tables.front(), 70, dim, again).memory) << table->name;
+    }
+    for (const std::int32_t queries : {1, 2, 3, 4, 5, 8}) {
+      for (const std::int32_t tokens : {1, 5, 8, 31, 32, 33, 64, 127, 131}) {
+        std::vector<float> q = make_row(Row::kNormal, queries * dim, random);
+        if (tokens == 127) q = make_row(Row::kHuge, queries * dim, random);
+        const std::vector<float> want = cache.attend(*tables.front(), q, tokens);
+        for (const KernelTable* table : tables) {
+          EXPECT_TRUE(all_same_bits(cache.attend(*table, q, tokens), want))
+              << table->name << " dim " << dim << " queries " << queries << " tokens " << tokens << " seed " << test_seed();
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace dormouse::kernels

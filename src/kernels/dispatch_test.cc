@@ -1,0 +1,48 @@
+#include "kernels/dispatch.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "kernels/cpu_features.h"
+#include "kernels/test_data.h"
+
+namespace dormouse::kernels {
+namespace {
+
+TEST(Dispatch, ScalarIsAlwaysThereAndTheFastestIsLast) {
+  const auto tables = supported_kernels();
+  ASSERT_FALSE(tables.empty());
+  EXPECT_STREQ(tables.front()->name, "scalar");
+  ::unsetenv("DORMOUSE_ISA");
+  const auto chosen = select_kernels("");
+  ASSERT_TRUE(chosen.has_value());
+  EXPECT_EQ(*chosen, tables.back());
+}
+
+TEST(Dispatch, ForcedNameWinsOverEnvironmentAndUnknownNamesAreErrors) {
+  ::setenv("DORMOUSE_ISA", "scalar", 1);
+  EXPECT_STREQ((*select_kernels(""))->name, "scalar");
+  for (const KernelTable* table : supported_kernels()) EXPECT_EQ(*select_kernels(table->name), table);
+  ::setenv("DORMOUSE_ISA", "mmx", 1);
+  const auto unknown = select_kernels("");
+  ::unsetenv("DORMOUSE_ISA");
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().code, Code::kInvalidArgument);
+  EXPECT_NE(unknown.error().message.find("mmx"), std::string::npos);
+}
+
+TEST(Dispatch, EveryTypeHasAKernelInEveryTable) {
+  for (const KernelTable* table : supported_kernels()) {
+    for (const TensorType type : kAllTypes) EXPECT_NE(matmul_for(*table, type), nullptr) << table->name;
+  }
+}
+
+TEST(CpuFeatures, AreDescribedByName) {
+  EXPECT_EQ(describe_features(kFeatureAvx2 | kFeatureF16c), "avx2 f16c");
+  EXPECT_EQ(describe_features(0), "none");
+}
+
+}  // namespace
+}  // namespace dormouse::kernels
