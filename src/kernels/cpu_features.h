@@ -4,14 +4,9 @@
 #include <cstdint>
 #include <string>
 
-namespace dormouse::kernels {
+#include "kernels/kernels.h"
 
-enum CpuFeature : std::uint32_t {
-  kFeatureNone = 0,
-  kFeatureAvx2 = 1U << 0,
-  kFeatureFma = 1U << 1,
-  kFeatureF16c = 1U << 2,
-};
+namespace dormouse::kernels {
 
 // Bits of CpuFeature. A feature counts only if the system saves its registers (the compiler's check includes XGETBV).
 [[nodiscard]] std::uint32_t cpu_features();

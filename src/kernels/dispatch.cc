@@ -10,12 +10,18 @@ namespace dormouse::kernels {
 
 // Each defined by its own object library; the only symbol an ISA folder exports.
 extern const KernelTable kScalarKernels;
+#if defined(__x86_64__)
+extern const KernelTable kAvx2Kernels;
+#endif
 
 namespace {
 
 // Slowest first. A new instruction set is one line here, one folder in cpu/ and one dormouse_isa_kernels() call.
 const std::array kTables = {
     &kScalarKernels,
+#if defined(__x86_64__)
+    &kAvx2Kernels,
+#endif
 };
 
 bool runs_on(const KernelTable& table, std::uint32_t features) {

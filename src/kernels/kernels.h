@@ -90,6 +90,15 @@ struct AttentionArgs {
   float scale;
 };
 
+// What a table may need of the CPU; cpu_features.h tells which of them are there.
+enum CpuFeature : std::uint32_t {
+  kFeatureNone = 0,
+  kFeatureAvx2 = 1U << 0,
+  kFeatureFma = 1U << 1,
+  kFeatureF16c = 1U << 2,
+};
+
+
 struct KernelTable {
   const char* name;                 // "scalar", "avx2"
   std::uint32_t required_features;  // bits of CpuFeature

@@ -1,0 +1,335 @@
+// Matrix products of K-quant weights with Q8_K activations; the same bits as scalar/matmul_k.h. Included once, by table.cc.
+// n: weight rows, k: reduction, m: activation rows. Two ways, both with 8 weight rows in the 8 lanes of the float part:
+//
+// m = 1 (gemv_k): reads the blocks where they lie. Napkin, Q4_K: 144 bytes a block; per 32 weights 1 load, 2 shift+and,
+//   1 maddubs, 1 shuffle, 1 madd, 1 add; with scales, minima and the sums across lanes about 90 operations, 25 cycles at
+//   3.6 a cycle: 19 GB/s a core at 3.3 GHz, above what one core reads from memory.
+// m > 1 (panels): 32 weight rows are unpacked once, transposed so that 4 bytes of each of 8 rows make a vector, and swept
+//   by all activation rows: 4 broadcast bytes of an activation row times 8 rows is one maddubs of 32 products. Unpacking a
+//   block of 8 rows costs about as much as 2 or 3 activation rows. Napkin, Q4_K, per 8 rows x 256 x 1: 64 broadcasts
+//   (loads), 64 maddubs, 64 adds, 8 madd, some 30 for minima and floats: 2,048 multiply-adds in about 45 cycles.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/cpu/avx2/formats.h"
+#include "kernels/kernels.h"
+
+namespace dormouse::kernels {
+namespace {
+
+// 8 weight rows x 256, unpacked. 2,880 bytes.
+struct alignas(64) Panel {
+  std::uint8_t q[64][8][4];      // [k / 4][row][k % 4]
+  std::int16_t scales[16][8][2];  // [group][row], each twice: one per 16-bit half of a row's products
+  std::int16_t mins[8][8][2];    // [pair of groups][row]; formats of 8 groups use 4 of the 8
+  float d[8];
+  float dmin[8];
+};
+static_assert(sizeof(Panel) == 2880);
+constexpr int kPanelRows = 8;
+constexpr int kPanels = kRowTile / kPanelRows;
+
+inline const __m256i* vectors(const void* at) { return static_cast<const __m256i*>(at); }
+inline __m256i* vectors(void* at) { return static_cast<__m256i*>(at); }
+
+// 8 rows of 8 dwords to 8 columns, in place.
+inline void transpose_8x8(__m256i* v) {
+  __m256i t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
+    t[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+  }
+  __m256i u[8];
+  for (int i = 0; i < 8; i += 4) {
+    u[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
+    u[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+    u[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
+    u[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    v[i] = _mm256_permute2x128_si256(u[i], u[i + 4], 0x20);
+    v[i + 4] = _mm256_permute2x128_si256(u[i], u[i + 4], 0x31);
+  }
+}
+
+// v[i] has 8 lanes; the sums of v[0] .. v[7] in lanes 0 .. 7.
+inline __m256i sum_lanes(const __m256i* v) {
+  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+  const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
+  return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+// Halves of 8 rows to floats.
+inline __m256 halves_to_floats(const std::uint16_t* halves) {
+  return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(halves)));
+}
+
+// Broadcasts 16-bit word i of each 128-bit half to that whole half.
+template <int i>
+inline __m256i broadcast_word(__m256i words) {
+  return _mm256_shuffle_epi8(words, _mm256_set1_epi16(static_cast<short>(2 * i | (2 * i + 1) << 8)));
+}
+
+// Scales so that broadcast_word<j> gives both groups of chunk j: even groups in the low half, odd ones in the high half
+// (formats of 8 groups: the same 8 in both).
+template <typename Format>
+inline __m256i chunk_scales(__m128i bytes) {
+  if constexpr (Format::kEightGroups) return _mm256_broadcastsi128_si256(_mm_cvtepi8_epi16(bytes));
+  const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+  return _mm256_cvtepi8_epi16(_mm_shuffle_epi8(bytes, order));
+}
+
+// Minima times sums of activations: 8 lanes to be added up.
+template <typename Format>
+inline __m256i dot_mins(__m128i bytes, const BlockQ8K& a) {
+  if constexpr (Format::kEightGroups) {
+    const __m128i sums = _mm_load_si128(reinterpret_cast<const __m128i*>(a.sums32));
+    return _mm256_zextsi128_si256(_mm_madd_epi16(_mm_cvtepi8_epi16(bytes), sums));
+  }
+  return _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), _mm256_load_si256(vectors(a.sums16)));
+}
+
+template <typename Format, int j>
+inline __m256i dot_chunk(const typename Format::Block& w, const BlockQ8K& a, __m256i scales, __m256i acc) {
+  const __m256i products = _mm256_maddubs_epi16(Format::template load<j>(w), _mm256_load_si256(vectors(a.q) + j));
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(products, broadcast_word<j>(scales)));
+}
+
+// One block of one row: 8 lanes whose sum is sum_g scale_g * dot_g, unsigned quants.
+template <typename Format>
+inline __m256i dot_block(const typename Format::Block& w, const BlockQ8K& a) {
+  const __m256i scales = chunk_scales<Format>(Format::scale_bytes(w));
+  __m256i even = _mm256_setzero_si256();
+  __m256i odd = _mm256_setzero_si256();
+  even = dot_chunk<Format, 0>(w, a, scales, even);
+  odd = dot_chunk<Format, 1>(w, a, scales, odd);
+  even = dot_chunk<Format, 2>(w, a, scales, even);
+  odd = dot_chunk<Format, 3>(w, a, scales, odd);
+  even = dot_chunk<Format, 4>(w, a, scales, even);
+  odd = dot_chunk<Format, 5>(w, a, scales, odd);
+  even = dot_chunk<Format, 6>(w, a, scales, even);
+  odd = dot_chunk<Format, 7>(w, a, scales, odd);
+  return _mm256_add_epi32(even, odd);
+}
+
+// The float part of one block for 8 rows: kernels.h's formula. dots of offset formats have their offset subtracted.
+template <typename Format>
+inline __m256 add_floats(__m256 acc, __m256i dots, __m256i mins, __m256 d, __m256 dmin, __m256 da) {
+  acc = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(dots), acc);
+  if constexpr (Format::kOffset == 0) acc = _mm256_fnmadd_ps(_mm256_mul_ps(dmin, da), _mm256_cvtepi32_ps(mins), acc);
+  return acc;
+}
+
+// 8 rows times one activation row. The rows of the next group of 8 follow these in memory: each line is fetched one
+// group ahead (11 KB for Q4_K, k = 2560; the hardware prefetcher alone loses 8 interleaved streams at page borders).
+template <typename Format>
+inline __m256 gemv_8_rows(const std::uint8_t* const* rows, const BlockQ8K* a, std::int32_t blocks, std::int64_t ahead) {
+  using Block = typename Format::Block;
+  __m256 acc = _mm256_setzero_ps();
+  for (std::int32_t block = 0; block < blocks; ++block) {
+    __m256i dots[8];
+    __m256i mins[8];
+    alignas(16) std::uint16_t d[8];
+    alignas(16) std::uint16_t dmin[8];
+    for (int r = 0; r < 8; ++r) {
+      const std::uint8_t* at = rows[r] + block * static_cast<std::int64_t>(sizeof(Block));
+      for (std::size_t line = 0; line < sizeof(Block); line += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(at + ahead + line), _MM_HINT_T0);
+      }
+      const Block& w = *reinterpret_cast<const Block*>(at);
+      dots[r] = dot_block<Format>(w, a[block]);
+      mins[r] = dot_mins<Format>(Format::min_bytes(w), a[block]);
+      if constexpr (Format::kOffset != 0) {
+        constexpr int kShift = Format::kOffset == 32 ? 5 : 2;
+        static_assert(1 << kShift == Format::kOffset);
+        dots[r] = _mm256_sub_epi32(dots[r], _mm256_slli_epi32(mins[r], kShift));
+      }
+      d[r] = Format::d(w);
+      dmin[r] = Format::dmin(w);
+    }
+    const __m256i summed = Format::kOffset == 0 ? sum_lanes(mins) : _mm256_setzero_si256();
+    acc = add_floats<Format>(acc, sum_lanes(dots), summed, halves_to_floats(d), halves_to_floats(dmin),
+                             _mm256_broadcast_ss(&a[block].d));
+  }
+  return acc;
+}
+
+// Addresses of 8 weight rows; beyond the last row the last one again, whose results are not stored.
+inline void row_addresses(const std::uint8_t** rows, const MatmulArgs& args, std::int32_t row) {
+  for (int r = 0; r < 8; ++r) {
+    const std::int32_t clamped = row + r < args.row_end ? row + r : args.row_end - 1;
+    rows[r] = args.weights + clamped * args.weight_row_bytes;
+  }
+}
+
+inline void store_rows(float* out, __m256 values, std::int32_t count) {
+  if (count >= 8) {
+    _mm256_storeu_ps(out, values);
+    return;
+  }
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  _mm256_maskstore_ps(out, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lanes), values);
+}
+
+template <typename Format>
+inline void gemv_k(const MatmulArgs& args) {
+  const auto* a = reinterpret_cast<const BlockQ8K*>(args.activations);
+  for (std::int32_t row = args.row_begin; row < args.row_end; row += 8) {
+    const std::uint8_t* rows[8];
+    row_addresses(rows, args, row);
+    store_rows(args.out + row, gemv_8_rows<Format>(rows, a, args.k / 256, 8 * args.weight_row_bytes), args.row_end - row);
+  }
+}
+
+template <typename Format, int j>
+inline void unpack_chunk(Panel& panel, const typename Format::Block* const* w) {
+  __m256i v[8];
+  for (int r = 0; r < 8; ++r) v[r] = Format::template load<j>(*w[r]);
+  transpose_8x8(v);
+  for (int i = 0; i < 8; ++i) _mm256_store_si256(vectors(panel.q) + 8 * j + i, v[i]);
+}
+
+// Rows of 8 (low half only) or 16 words to vectors of one pair of words per row: out[i] = words 2 i, 2 i + 1 of each row.
+template <typename Format>
+inline void transpose_words(__m256i* v) {
+  if constexpr (Format::kEightGroups) {
+    // Only dwords 0..3 of each row count; rows 4..7 go to the high halves.
+    __m256i joined[4];
+    for (int r = 0; r < 4; ++r) joined[r] = _mm256_permute2x128_si256(v[r], v[r + 4], 0x20);
+    const __m256i a = _mm256_unpacklo_epi32(joined[0], joined[1]);
+    const __m256i b = _mm256_unpackhi_epi32(joined[0], joined[1]);
+    const __m256i c = _mm256_unpacklo_epi32(joined[2], joined[3]);
+    const __m256i d = _mm256_unpackhi_epi32(joined[2], joined[3]);
+    v[0] = _mm256_unpacklo_epi64(a, c);
+    v[1] = _mm256_unpackhi_epi64(a, c);
+    v[2] = _mm256_unpacklo_epi64(b, d);
+    v[3] = _mm256_unpackhi_epi64(b, d);
+  } else {
+    transpose_8x8(v);
+  }
+}
+
+template <typename Format>
+inline void unpack_panel(Panel& panel, const typename Format::Block* const* w) {
+  unpack_chunk<Format, 0>(panel, w);
+  unpack_chunk<Format, 1>(panel, w);
+  unpack_chunk<Format, 2>(panel, w);
+  unpack_chunk<Format, 3>(panel, w);
+  unpack_chunk<Format, 4>(panel, w);
+  unpack_chunk<Format, 5>(panel, w);
+  unpack_chunk<Format, 6>(panel, w);
+  unpack_chunk<Format, 7>(panel, w);
+  constexpr int kPairs = Format::kEightGroups ? 4 : 8;
+  const __m256i first = _mm256_set1_epi32(0x01000100);   // words 0, 0 of each dword
+  const __m256i second = _mm256_set1_epi32(0x03020302);  // words 1, 1
+  // shuffle_epi8 counts bytes within 16: add each dword's position.
+  const __m256i base = _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0C0C0C0C, 0, 0x04040404, 0x08080808, 0x0C0C0C0C);
+  alignas(16) std::uint16_t d[8];
+  alignas(16) std::uint16_t dmin[8];
+  __m256i scales[8];
+  __m256i mins[8];
+  for (int r = 0; r < 8; ++r) {
+    scales[r] = _mm256_cvtepi8_epi16(Format::scale_bytes(*w[r]));
+    mins[r] = _mm256_cvtepi8_epi16(Format::min_bytes(*w[r]));
+    d[r] = Format::d(*w[r]);
+    dmin[r] = Format::dmin(*w[r]);
+  }
+  transpose_words<Format>(scales);
+  transpose_words<Format>(mins);
+  for (int i = 0; i < kPairs; ++i) {
+    _mm256_store_si256(vectors(panel.scales) + 2 * i, _mm256_shuffle_epi8(scales[i], _mm256_add_epi8(base, first)));
+    _mm256_store_si256(vectors(panel.scales) + 2 * i + 1, _mm256_shuffle_epi8(scales[i], _mm256_add_epi8(base, second)));
+    constexpr int kShift = Format::kOffset == 32 ? 5 : Format::kOffset == 4 ? 2 : 0;
+    _mm256_store_si256(vectors(panel.mins) + i, _mm256_slli_epi16(mins[i], kShift));
+  }
+  _mm256_store_ps(panel.d, halves_to_floats(d));
+  _mm256_store_ps(panel.dmin, halves_to_floats(dmin));
+}
+
+inline __m256i broadcast_dword(const void* at, int index) {
+  return _mm256_castps_si256(_mm256_broadcast_ss(static_cast<const float*>(at) + index));
+}
+
+// One panel block times kActs activation blocks, `stride` blocks apart.
+template <typename Format, int kActs>
+inline void multiply_panel(__m256* acc, const Panel& panel, const BlockQ8K* a, std::int64_t stride) {
+  constexpr int kGroupSteps = Format::kEightGroups ? 8 : 4;  // dword steps that share a scale
+  __m256i dots[kActs];
+  for (int i = 0; i < kActs; ++i) dots[i] = _mm256_setzero_si256();
+  for (int group = 0; group < 64 / kGroupSteps; ++group) {
+    const __m256i scale = _mm256_load_si256(vectors(panel.scales) + group);
+    for (int part = 0; part < kGroupSteps; part += Format::kSteps) {
+      __m256i products[kActs];
+      for (int step = 0; step < Format::kSteps; ++step) {
+        const int at = group * kGroupSteps + part + step;
+        const __m256i w = _mm256_load_si256(vectors(panel.q) + at);
+        for (int i = 0; i < kActs; ++i) {
+          const __m256i product = _mm256_maddubs_epi16(w, broadcast_dword(a[i * stride].q, at));
+          products[i] = step == 0 ? product : _mm256_add_epi16(products[i], product);
+        }
+      }
+      for (int i = 0; i < kActs; ++i) dots[i] = _mm256_add_epi32(dots[i], _mm256_madd_epi16(products[i], scale));
+    }
+  }
+  const __m256 d = _mm256_load_ps(panel.d);
+  const __m256 dmin = _mm256_load_ps(panel.dmin);
+  for (int i = 0; i < kActs; ++i) {
+    const BlockQ8K& block = a[i * stride];
+    const void* sums = Format::kEightGroups ? static_cast<const void*>(block.sums32) : block.sums16;
+    __m256i mins = _mm256_setzero_si256();
+    for (int pair = 0; pair < (Format::kEightGroups ? 4 : 8); ++pair) {
+      const __m256i product = _mm256_madd_epi16(_mm256_load_si256(vectors(panel.mins) + pair), broadcast_dword(sums, pair));
+      mins = _mm256_add_epi32(mins, product);
+    }
+    if constexpr (Format::kOffset != 0) dots[i] = _mm256_sub_epi32(dots[i], mins);
+    acc[i] = add_floats<Format>(acc[i], dots[i], mins, d, dmin, _mm256_broadcast_ss(&block.d));
+  }
+}
+
+// kActs activation rows from `first` on, times the rows of the panels. The activation rows (10 KB for k = 2560) stay in
+// L1 while the panels (20 KB each) pass from L2.
+template <typename Format, int kActs>
+inline void sweep_panels(const MatmulArgs& args, const Panel* panels, std::int32_t row, std::int32_t first) {
+  const std::int32_t blocks = args.k / 256;
+  const auto* a = reinterpret_cast<const BlockQ8K*>(args.activations + first * args.activation_row_bytes);
+  const std::int64_t stride = args.activation_row_bytes / static_cast<std::int64_t>(sizeof(BlockQ8K));
+  for (int p = 0; p < kPanels && row + 8 * p < args.row_end; ++p) {
+    __m256 acc[kActs];
+    for (int i = 0; i < kActs; ++i) acc[i] = _mm256_setzero_ps();
+    for (std::int32_t block = 0; block < blocks; ++block) {
+      multiply_panel<Format, kActs>(acc, panels[p * blocks + block], a + block, stride);
+    }
+    for (int i = 0; i < kActs; ++i) {
+      store_rows(args.out + (first + i) * args.out_stride + row + 8 * p, acc[i], args.row_end - row - 8 * p);
+    }
+  }
+}
+
+template <typename Format>
+void matmul_k(const MatmulArgs& args) {
+  using Block = typename Format::Block;
+  if (args.m == 1) return gemv_k<Format>(args);
+  const std::int32_t blocks = args.k / 256;
+  auto* panels = reinterpret_cast<Panel*>(args.scratch);
+  for (std::int32_t row = args.row_begin; row < args.row_end; row += kRowTile) {
+    for (int p = 0; p < kPanels && row + 8 * p < args.row_end; ++p) {
+      const std::uint8_t* rows[8];
+      row_addresses(rows, args, row + 8 * p);
+      for (std::int32_t block = 0; block < blocks; ++block) {
+        const Block* w[8];
+        for (int r = 0; r < 8; ++r) w[r] = reinterpret_cast<const Block*>(rows[r]) + block;
+        unpack_panel<Format>(panels[p * blocks + block], w);
+      }
+    }
+    std::int32_t i = 0;
+    for (; i + 4 <= args.m; i += 4) sweep_panels<Format, 4>(args, panels, row, i);
+    for (; i + 2 <= args.m; i += 2) sweep_panels<Format, 2>(args, panels, row, i);
+    if (i < args.m) sweep_panels<Format, 1>(args, panels, row, i);
+  }
+}
+
+}  // namespace
+}  // namespace dormouse::kernels
