@@ -45,6 +45,10 @@ std::size_t MergeRanks::first_slot(std::uint64_t key) const {
   return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15ULL) >> shift_);  // Fibonacci hashing
 }
 
+void MergeRanks::prefetch(TokenId left, TokenId right) const {
+  __builtin_prefetch(&slots_[first_slot(pair_key(left, right))]);
+}
+
 void MergeRanks::insert(TokenId left, TokenId right, std::uint32_t rank) {
   const std::uint64_t key = pair_key(left, right);
   std::size_t slot = first_slot(key);
@@ -82,12 +86,11 @@ void Bpe::add_merge(const Merge& merge) {
   sizes_[static_cast<std::size_t>(merge.result)] = merge.result_bytes;
 }
 
-void Bpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<TokenId>& out,
-                 std::size_t window_bytes) const {
-  if (piece.size() <= kShortBytes && piece.size() <= window_bytes) {
+void Bpe::encode(std::string_view piece, const Limits& limits, BpeScratch& scratch, std::vector<TokenId>& out) const {
+  if (piece.size() <= std::min(kShortBytes, limits.window_bytes)) {
     encode_short(piece, scratch, out);
   } else {
-    encode_long(piece, window_bytes, scratch, out);
+    encode_long(piece, limits, scratch, out);
   }
 }
 
@@ -123,9 +126,10 @@ void Bpe::encode_short(std::string_view piece, BpeScratch& scratch, std::vector<
 // of one window and tokens of the next, begun at a border of the first, make up the encoding of the whole if and only
 // if the two at the seam are encoded as themselves. Where they are not, go back and try a window twice as large; once
 // it holds the whole piece there is no seam. Nothing here depends on how the merge table was made.
-void Bpe::encode_long(std::string_view piece, std::size_t window, BpeScratch& scratch,
+void Bpe::encode_long(std::string_view piece, const Limits& limits, BpeScratch& scratch,
                       std::vector<TokenId>& out) const {
   const std::size_t out_begin = out.size();
+  std::size_t window = limits.window_bytes;
   const auto size_of = [&](TokenId id) { return static_cast<std::size_t>(sizes_[static_cast<std::size_t>(id)]); };
   std::size_t begin = 0;
   while (begin < piece.size()) {
@@ -157,6 +161,7 @@ void Bpe::encode_long(std::string_view piece, std::size_t window, BpeScratch& sc
       out.push_back(scratch.nodes[node].id);
     }
     begin += kept;
+    if (out.size() - out_begin > window && out.size() - out_begin - window > limits.max_ids) return;
     if (!is_last && kept < window / 2) window *= 2;
   }
 }

@@ -26,6 +26,8 @@ inline constexpr std::uint32_t kNoRank = 0xFFFFFFFF;
 class MergeRanks {
  public:
   explicit MergeRanks(std::size_t merge_count);
+  // Asks the cache for what insert() or find() of this pair will touch.
+  void prefetch(TokenId left, TokenId right) const;
   // The first rank given to a pair stays.
   void insert(TokenId left, TokenId right, std::uint32_t rank);
   [[nodiscard]] std::uint32_t find(TokenId left, TokenId right) const;
@@ -76,16 +78,21 @@ class Bpe {
   };
   // Rank is the order of the calls.
   void add_merge(const Merge& merge);
+  void prefetch_merge(TokenId left, TokenId right) const { ranks_.prefetch(left, right); }
 
-  // Appends the ids of one piece. `window_bytes` other than the default is for tests.
-  void encode(std::string_view piece, BpeScratch& scratch, std::vector<TokenId>& out,
-              std::size_t window_bytes = kWindowBytes) const;
+  struct Limits {
+    std::size_t window_bytes = kWindowBytes;  // another than the default is for tests
+    // Stops somewhere behind this many ids. By at least a window, because a seam that does not hold takes some back.
+    std::size_t max_ids = SIZE_MAX;
+  };
+  // Appends the ids of one piece.
+  void encode(std::string_view piece, const Limits& limits, BpeScratch& scratch, std::vector<TokenId>& out) const;
 
  private:
   using Nodes = std::vector<BpeScratch::Node>;
 
   void encode_short(std::string_view piece, BpeScratch& scratch, std::vector<TokenId>& out) const;
-  void encode_long(std::string_view piece, std::size_t window, BpeScratch& scratch, std::vector<TokenId>& out) const;
+  void encode_long(std::string_view piece, const Limits& limits, BpeScratch& scratch, std::vector<TokenId>& out) const;
   // Leaves the result as the linked list that begins at nodes[0].
   void merge_window(std::string_view window, Nodes& nodes, BpeScratch& scratch) const;
   void merge_at(std::uint32_t node, Nodes& nodes) const;

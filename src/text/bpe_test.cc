@@ -95,7 +95,7 @@ void compare_with_textbook(bool shuffled, std::uint64_t seed) {
       const std::vector<TokenId> want = table.textbook(piece);
       for (const std::size_t window : {2U, 5U, 16U, 50U, 64U, 100U, 4096U}) {
         std::vector<TokenId> got;
-        bpe.encode(piece, scratch, got, window);
+        bpe.encode(piece, {.window_bytes = window}, scratch, got);
         ASSERT_EQ(got, want) << "seed " << seed << " round " << round << " window " << window << " piece " << piece;
       }
     }
@@ -119,7 +119,7 @@ TEST(Bpe, AppendsAndLeavesAloneWhatWasThere) {
   BpeScratch scratch;
   std::vector<TokenId> out = {7};
   const std::string piece(300, 'a');
-  bpe.encode(piece, scratch, out, 32);
+  bpe.encode(piece, {.window_bytes = 32}, scratch, out);
   const std::vector<TokenId> want = table.textbook(piece);
   ASSERT_EQ(out.size(), want.size() + 1);
   EXPECT_EQ(out.front(), 7);
@@ -139,7 +139,7 @@ TEST(Bpe, WorkPerByteDoesNotGrowWithTheLength) {
   const auto steps_per_byte = [&](std::size_t bytes) {
     BpeScratch scratch;
     std::vector<TokenId> out;
-    bpe.encode(std::string(bytes, 'a'), scratch, out);
+    bpe.encode(std::string(bytes, 'a'), {}, scratch, out);
     EXPECT_EQ(out.size(), bytes / 64);
     // Memory does not grow with the piece either.
     EXPECT_LE(scratch.nodes.capacity(), 2 * Bpe::kWindowBytes);

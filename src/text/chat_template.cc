@@ -1,8 +1,10 @@
 #include "text/chat_template.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
+#include "base/check.h"
 #include "text/python_json.h"
 
 namespace dormouse::text {
@@ -213,7 +215,8 @@ Result<std::vector<Piece>> render_chat(TemplateFamily family, const ChatRequest&
   return out.take();
 }
 
-std::vector<TokenId> encode_pieces(const Tokenizer& tokenizer, const std::vector<Piece>& pieces) {
+std::optional<std::vector<TokenId>> encode_pieces_at_most(std::size_t max_ids, const Tokenizer& tokenizer,
+                                                          const std::vector<Piece>& pieces) {
   // Text between two added tokens is cut by the regular expression as a whole, across pieces ("user\n" + "\nHi"), as it
   // would be in one string; added tokens are looked for inside template pieces only.
   std::vector<TokenId> ids;
@@ -223,7 +226,7 @@ std::vector<TokenId> encode_pieces(const Tokenizer& tokenizer, const std::vector
     if (piece.special == SpecialTokens::kParse) {
       while (const auto added = tokenizer.next_added(piece.text, begin)) {
         plain.append(piece.text, begin, added->begin - begin);
-        tokenizer.encode(plain, SpecialTokens::kAsText, ids);
+        if (!tokenizer.encode_at_most(max_ids, plain, SpecialTokens::kAsText, ids)) return std::nullopt;
         plain.clear();
         ids.push_back(added->id);
         begin = added->begin + added->size;
@@ -231,8 +234,14 @@ std::vector<TokenId> encode_pieces(const Tokenizer& tokenizer, const std::vector
     }
     plain.append(piece.text, begin);
   }
-  tokenizer.encode(plain, SpecialTokens::kAsText, ids);
+  if (!tokenizer.encode_at_most(max_ids, plain, SpecialTokens::kAsText, ids)) return std::nullopt;
   return ids;
+}
+
+std::vector<TokenId> encode_pieces(const Tokenizer& tokenizer, const std::vector<Piece>& pieces) {
+  auto ids = encode_pieces_at_most(SIZE_MAX, tokenizer, pieces);
+  CHECK(ids.has_value());  // there is no limit to break
+  return *std::move(ids);
 }
 
 std::string join(const std::vector<Piece>& pieces) {

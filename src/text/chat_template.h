@@ -3,6 +3,7 @@
 // template text may hold control tokens: what a user wrote is encoded with SpecialTokens::kAsText.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -59,6 +60,9 @@ struct Piece {
 // The ids of the whole prompt: the same as encoding join(pieces) with kParse, except that what looks like an added
 // token in a kAsText piece stays text.
 [[nodiscard]] std::vector<TokenId> encode_pieces(const Tokenizer& tokenizer, const std::vector<Piece>& pieces);
+// Nothing if there are more than `max_ids`; see Tokenizer::encode_at_most.
+[[nodiscard]] std::optional<std::vector<TokenId>> encode_pieces_at_most(std::size_t max_ids, const Tokenizer& tokenizer,
+                                                                        const std::vector<Piece>& pieces);
 [[nodiscard]] std::string join(const std::vector<Piece>& pieces);  // for the tests against Jinja
 
 }  // namespace dormouse::text

@@ -75,6 +75,23 @@ void encode_combining_marks(benchmark::State& state) {
 }
 BENCHMARK(encode_combining_marks)->Unit(benchmark::kMillisecond);
 
+// T-49: a prompt of 16 MiB against a context of 40,960 tokens is refused within 200 ms.
+void refuse(benchmark::State& state, const std::string& text) {
+  std::vector<TokenId> ids;
+  for (auto step : state) {
+    ids.clear();
+    CHECK(!tokenizer().encode_at_most(40960, text, SpecialTokens::kParse, ids));
+  }
+}
+BENCHMARK_CAPTURE(refuse, one_character, std::string(std::size_t{16} << 20, 'a'))->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(refuse, combining_marks,
+                  [] {
+                    std::string text;
+                    while (text.size() < std::size_t{16} << 20) text += "\u0301";
+                    return text;
+                  }())
+    ->Unit(benchmark::kMillisecond);
+
 void cut_tang(benchmark::State& state) {
   const std::string text = read_whole_file(kSource + "/../shared/data/corpus/tang_poems_zh.txt");
   for (auto step : state) {

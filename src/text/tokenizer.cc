@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "text/bpe.h"
 #include "text/pretokenizer.h"
 #include "text/vocabulary.h"
@@ -11,12 +12,15 @@ namespace dormouse::text {
 struct Tokenizer::Impl {
   std::unique_ptr<const Vocabulary> vocabulary;
 
-  void encode_plain(std::string_view text, BpeScratch& scratch, std::vector<TokenId>& out) const {
+  // False: more than `max_ids` in `out`.
+  bool encode_plain(std::string_view text, std::size_t max_ids, BpeScratch& scratch, std::vector<TokenId>& out) const {
     for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = next_piece_end(text, begin);
-      vocabulary->bpe().encode(text.substr(begin, end - begin), scratch, out);
+      vocabulary->bpe().encode(text.substr(begin, end - begin), {.max_ids = max_ids - out.size()}, scratch, out);
+      if (out.size() > max_ids) return false;
       begin = end;
     }
+    return true;
   }
 };
 
@@ -31,17 +35,25 @@ Result<Tokenizer> Tokenizer::from_tables(const VocabularyTables& tables) {
   return Tokenizer(std::move(impl));
 }
 
-void Tokenizer::encode(std::string_view text, SpecialTokens special, std::vector<TokenId>& out) const {
+bool Tokenizer::encode_at_most(std::size_t max_ids, std::string_view text, SpecialTokens special,
+                               std::vector<TokenId>& out) const {
+  if (out.size() > max_ids) return false;
   BpeScratch scratch;
   std::size_t begin = 0;
   if (special == SpecialTokens::kParse) {
     while (const auto added = next_added(text, begin)) {
-      impl_->encode_plain(text.substr(begin, added->begin - begin), scratch, out);
+      if (!impl_->encode_plain(text.substr(begin, added->begin - begin), max_ids, scratch, out)) return false;
       out.push_back(added->id);
+      if (out.size() > max_ids) return false;
       begin = added->begin + added->size;
     }
   }
-  impl_->encode_plain(text.substr(begin), scratch, out);
+  return impl_->encode_plain(text.substr(begin), max_ids, scratch, out);
+}
+
+void Tokenizer::encode(std::string_view text, SpecialTokens special, std::vector<TokenId>& out) const {
+  const bool is_whole = encode_at_most(SIZE_MAX, text, special, out);
+  DCHECK(is_whole);
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialTokens special) const {

@@ -55,6 +55,10 @@ class Tokenizer {
 
   void encode(std::string_view text, SpecialTokens special, std::vector<TokenId>& out) const;  // appends
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const;
+  // As encode(), but stops and says false once `out` holds more than `max_ids`: a prompt of 16 MiB is refused in the
+  // time of one that just fits (and of finding where its pieces end).
+  [[nodiscard]] bool encode_at_most(std::size_t max_ids, std::string_view text, SpecialTokens special,
+                                    std::vector<TokenId>& out) const;
   // The first added token at or after `from`, the longest where several begin there.
   [[nodiscard]] std::optional<AddedToken> next_added(std::string_view text, std::size_t from) const;
   // The bytes of one token, as generated text; nothing for control and padding tokens and ids out of range (decode()

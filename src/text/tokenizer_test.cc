@@ -175,6 +175,26 @@ TEST(Tokenizer, IdsOutOfRangeGiveNothing) {
   EXPECT_EQ(tokenizer.token_bytes(tokenizer.first_padding_id()), "");
 }
 
+TEST(Tokenizer, EncodingStopsBehindTheLimitAndIsWholeAtIt) {
+  const Tokenizer tokenizer = small();
+  for (const std::string& text : {std::string("the <|im_end|> of 月亮 <think>"), std::string(100000, '='),
+                                  std::string(9000, '\xe6'), std::string("a 1 ") + std::string(500, ' ')}) {
+    for (const SpecialTokens special : {SpecialTokens::kAsText, SpecialTokens::kParse}) {
+      const std::vector<TokenId> want = tokenizer.encode(text, special);
+      std::vector<TokenId> got;
+      EXPECT_TRUE(tokenizer.encode_at_most(want.size(), text, special, got));
+      EXPECT_EQ(got, want);
+      got.clear();
+      EXPECT_FALSE(tokenizer.encode_at_most(want.size() - 1, text, special, got));
+    }
+  }
+  // The work is that of the limit, not of the text: what it leaves behind tells.
+  std::vector<TokenId> got;
+  EXPECT_FALSE(tokenizer.encode_at_most(1000, std::string(std::size_t{16} << 20, '\x01'), SpecialTokens::kAsText, got));
+  EXPECT_LT(got.size(), 10000U);
+  EXPECT_FALSE(tokenizer.encode_at_most(1000, "", SpecialTokens::kAsText, got));
+}
+
 TEST(Tokenizer, EndTokensAreTheFilesAndBothKnownByName) {
   VocabularyFixture fixture = small_vocabulary(kSource);
   const Tokenizer tokenizer = build(fixture);

@@ -18,36 +18,61 @@ Error damaged(std::string what) {
   return make_error(Code::kDataLoss, "tokenizer: " + std::move(what));
 }
 
-// Multiply and fold over 8 bytes at a time; only used while loading, on texts of 2 to 40 bytes.
-std::uint64_t hash_text(std::string_view text) {
-  constexpr std::uint64_t kFactor = 0x9E3779B97F4A7C15ULL;
-  std::uint64_t hash = text.size() * kFactor;
-  const auto mix = [&](std::uint64_t word) {
-    hash = (hash ^ word) * kFactor;
-    hash ^= hash >> 32;
-  };
-  const char* at = text.data();
-  std::size_t left = text.size();
-  for (; left >= 8; left -= 8, at += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, at, 8);
-    mix(word);
+// What a text is looked up by. Up to 7 bytes the key is the text itself, so that equal keys are equal texts and nothing
+// else is touched; a longer text's key is a hash and decides nothing alone.
+struct TextKey {
+  static constexpr std::uint64_t kLong = 0xFF00000000000000ULL;
+
+  std::uint64_t word = 0;  // of an empty text only: 0
+
+  explicit TextKey(std::string_view text) {
+    const char* at = text.data();
+    std::size_t left = text.size();
+    if (left < 8) {
+      word = (static_cast<std::uint64_t>(left) << 56) | tail(at, left);
+      return;
+    }
+    for (; left >= 8; left -= 8, at += 8) {
+      std::uint64_t bytes = 0;
+      std::memcpy(&bytes, at, 8);
+      mix(bytes);
+    }
+    mix((static_cast<std::uint64_t>(left) << 56) | tail(at, left));
+    word |= kLong;
   }
-  if (left >= 4) {
-    std::uint32_t low = 0;
-    std::uint32_t high = 0;
-    std::memcpy(&low, at, 4);
-    std::memcpy(&high, at + left - 4, 4);
-    mix((static_cast<std::uint64_t>(high) << 32) | low);
-  } else if (left > 0) {
-    const auto byte = [&](std::size_t i) { return static_cast<std::uint64_t>(static_cast<std::uint8_t>(at[i])); };
-    mix((byte(0) << 16) | (byte(left / 2) << 8) | byte(left - 1));
+
+  [[nodiscard]] bool is_long() const { return word >= kLong; }
+  // The upper bits are the good ones.
+  [[nodiscard]] std::uint64_t hash() const { return (word ^ (word >> 29)) * 0x9E3779B97F4A7C15ULL; }
+
+ private:
+  // Fewer than 8 bytes, packed.
+  static std::uint64_t tail(const char* at, std::size_t size) {
+    if (size >= 4) {
+      std::uint32_t low = 0;
+      std::uint32_t high = 0;
+      std::memcpy(&low, at, 4);
+      std::memcpy(&high, at + size - 4, 4);
+      return low | (static_cast<std::uint64_t>(high) << (8 * (size - 4)));
+    }
+    std::uint64_t out = 0;
+    for (std::size_t i = 0; i < size; ++i)
+      out |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(at[i])) << (8 * i);
+    return out;
   }
-  return hash * kFactor;
-}
+  void mix(std::uint64_t bytes) {
+    word = (word ^ bytes) * 0x9E3779B97F4A7C15ULL;
+    word ^= word >> 32;
+  }
+};
+
+// Loading waits for memory, not for arithmetic: tokens and merges go through in batches, each batch asking for all it
+// will touch before touching it. 32 is about what a core can have on its way.
+constexpr std::size_t kBatch = 32;
 
 // Byte-level text to bytes. False: a character outside the alphabet.
-bool append_decoded(std::string_view text, std::string& out) {
+// Writes at most text.size() bytes at `out` and moves it behind them.
+bool decode_byte_level(std::string_view text, char*& out) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto lead = static_cast<std::uint8_t>(text[i]);
     std::size_t code_point = lead;
@@ -59,7 +84,7 @@ bool append_decoded(std::string_view text, std::string& out) {
       code_point = (static_cast<std::size_t>(lead & 0x1F) << 6) | (second & 0x3F);
     }
     if (code_point >= kByteAlphabetEnd || kByteAlphabet.byte_of[code_point] < 0) return false;
-    out.push_back(static_cast<char>(kByteAlphabet.byte_of[code_point]));
+    *out++ = static_cast<char>(kByteAlphabet.byte_of[code_point]);
   }
   return true;
 }
@@ -98,43 +123,49 @@ Status check_kind(const VocabularyTables& tables) {
 class Vocabulary::TextIndex {
  public:
   explicit TextIndex(std::span<const std::string_view> tokens)
-      : tokens_(tokens), slots_(std::bit_ceil(tokens.size() * 3 / 2 + 1), kEmpty) {}
+      : tokens_(tokens), slots_(std::bit_ceil(std::max<std::size_t>(16, tokens.size() * 3 / 2))) {
+    shift_ = 64 - std::countr_zero(slots_.size());
+  }
 
-  // False: it is there already.
-  bool insert(TokenId id) {
-    const std::string_view text = tokens_[static_cast<std::size_t>(id)];
-    const std::uint64_t hash = hash_text(text);
-    std::size_t slot = hash & (slots_.size() - 1);
-    while (slots_[slot] != kEmpty) {
-      if (is(slots_[slot], hash, text)) return false;
-      slot = (slot + 1) & (slots_.size() - 1);
-    }
-    slots_[slot] = (hash & kTagMask) | static_cast<std::uint64_t>(id);
+  void prefetch(TextKey key) const { __builtin_prefetch(&slots_[first_slot(key)]); }
+
+  // False: it is there already. `text` is that of `id`, not empty.
+  bool insert(TextKey key, std::string_view text, TokenId id) {
+    Slot& slot = slots_[slot_of(key, text)];
+    if (slot.word != 0) return false;
+    slot = {.word = key.word, .id = id};
     return true;
   }
 
-  [[nodiscard]] std::optional<TokenId> find(std::string_view text) const {
-    const std::uint64_t hash = hash_text(text);
-    std::size_t slot = hash & (slots_.size() - 1);
-    while (slots_[slot] != kEmpty) {
-      if (is(slots_[slot], hash, text)) return id_of(slots_[slot]);
-      slot = (slot + 1) & (slots_.size() - 1);
-    }
-    return std::nullopt;
+  [[nodiscard]] std::optional<TokenId> find(TextKey key, std::string_view text) const {
+    if (text.empty()) return std::nullopt;
+    const Slot& slot = slots_[slot_of(key, text)];
+    if (slot.word == 0) return std::nullopt;
+    return slot.id;
   }
+  [[nodiscard]] std::optional<TokenId> find(std::string_view text) const { return find(TextKey(text), text); }
 
  private:
-  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
-  // The low 24 bits hold the id (kMaxTokens is 2^20, so no entry is all ones), the rest is of the hash.
-  static constexpr std::uint64_t kTagMask = ~((std::uint64_t{1} << 24) - 1);
+  struct Slot {
+    std::uint64_t word = 0;  // 0: free
+    TokenId id = 0;
+  };
 
-  static TokenId id_of(std::uint64_t slot) { return static_cast<TokenId>(slot & ~kTagMask); }
-  [[nodiscard]] bool is(std::uint64_t slot, std::uint64_t hash, std::string_view text) const {
-    return (slot & kTagMask) == (hash & kTagMask) && tokens_[static_cast<std::size_t>(id_of(slot))] == text;
+  [[nodiscard]] std::size_t first_slot(TextKey key) const { return static_cast<std::size_t>(key.hash() >> shift_); }
+  // The slot that holds the text, or the free one where it belongs.
+  [[nodiscard]] std::size_t slot_of(TextKey key, std::string_view text) const {
+    std::size_t slot = first_slot(key);
+    while (slots_[slot].word != 0) {
+      const bool may_be = slots_[slot].word == key.word;
+      if (may_be && (!key.is_long() || tokens_[static_cast<std::size_t>(slots_[slot].id)] == text)) break;
+      slot = (slot + 1) & (slots_.size() - 1);
+    }
+    return slot;
   }
 
   std::span<const std::string_view> tokens_;
-  std::vector<std::uint64_t> slots_;
+  std::vector<Slot> slots_;  // at most 2/3 full
+  int shift_ = 0;
 };
 
 Status AddedTokens::assign(std::vector<std::pair<std::string, TokenId>> tokens) {
@@ -205,30 +236,47 @@ Status Vocabulary::read_tokens(const VocabularyTables& tables, TextIndex& index)
   std::uint64_t total = 0;
   for (const std::string_view text : tables.tokens) total += text.size();
   if (total > UINT32_MAX) return damaged("the texts of the tokens are larger than 4 GiB");
-  arena_.reserve(total);
+  arena_.resize(total);
   offsets_.reserve(tables.tokens.size() + 1);
   types_.reserve(tables.tokens.size());
   std::vector<std::pair<std::string, TokenId>> added;
+  char* out = arena_.data();
   for (std::size_t i = 0; i < tables.tokens.size(); ++i) {
     const std::string_view text = tables.tokens[i];
-    const auto id = static_cast<TokenId>(i);
     if (tables.types[i] < 1 || tables.types[i] > 5) {
       return damaged(fmt::format("token {} is of type {}, want 1 to 5", i, tables.types[i]));
     }
     const auto type = static_cast<TokenType>(tables.types[i]);
-    offsets_.push_back(static_cast<std::uint32_t>(arena_.size()));
+    offsets_.push_back(static_cast<std::uint32_t>(out - arena_.data()));
     types_.push_back(type);
     if (type != TokenType::kUnused && text.empty()) return damaged(fmt::format("token {} is empty", i));
     if (type == TokenType::kNormal) {
-      if (!append_decoded(text, arena_)) return damaged(fmt::format("token {} is not byte-level text", i));
-      if (!index.insert(id)) return damaged(fmt::format("token {} is there twice", i));
+      if (!decode_byte_level(text, out)) return damaged(fmt::format("token {} is not byte-level text", i));
       continue;
     }
-    arena_.append(text);
-    if (type == TokenType::kControl || type == TokenType::kUserDefined) added.emplace_back(text, id);
+    out = std::copy(text.begin(), text.end(), out);
+    if (type == TokenType::kControl || type == TokenType::kUserDefined)
+      added.emplace_back(text, static_cast<TokenId>(i));
   }
-  offsets_.push_back(static_cast<std::uint32_t>(arena_.size()));
+  offsets_.push_back(static_cast<std::uint32_t>(out - arena_.data()));
+  arena_.resize(offsets_.back());
+  TRY_STATUS(index_normal(tables, index));
   return added_.assign(std::move(added));
+}
+
+Status Vocabulary::index_normal(const VocabularyTables& tables, TextIndex& index) const {
+  for (std::size_t begin = 0; begin < size(); begin += kBatch) {
+    const std::size_t end = std::min(begin + kBatch, size());
+    for (std::size_t i = begin; i < end; ++i) index.prefetch(TextKey(tables.tokens[i]));
+    for (std::size_t i = begin; i < end; ++i) {
+      if (types_[i] != TokenType::kNormal) continue;
+      const std::string_view text = tables.tokens[i];
+      if (!index.insert(TextKey(text), text, static_cast<TokenId>(i))) {
+        return damaged(fmt::format("token {} is there twice", i));
+      }
+    }
+  }
+  return {};
 }
 
 Status Vocabulary::read_bytes(const TextIndex& index) {
@@ -249,37 +297,53 @@ Status Vocabulary::read_bytes(const TextIndex& index) {
 }
 
 Status Vocabulary::read_merges(const VocabularyTables& tables, const TextIndex& index) {
-  std::string joined;
+  std::array<std::string_view, kBatch> left;
+  std::array<std::string_view, kBatch> right;
+  std::array<Bpe::Merge, kBatch> merges;
   // Trained tables list the results in the order of the merges, so the next id is nearly always the answer.
-  std::size_t guess = 0;
-  for (std::size_t rank = 0; rank < tables.merges.size(); ++rank) {
-    const std::string_view merge = tables.merges[rank];
-    const std::size_t space = merge.find(' ');
-    if (space == std::string_view::npos || space == 0 || space + 1 == merge.size()) {
-      return damaged(fmt::format("merge {} is not two tokens with a space between", rank));
+  TokenId guess = 0;
+  for (std::size_t begin = 0; begin < tables.merges.size(); begin += kBatch) {
+    const std::size_t count = std::min(kBatch, tables.merges.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string_view merge = tables.merges[begin + i];
+      const std::size_t space = merge.find(' ');
+      if (space == std::string_view::npos || space == 0 || space + 1 == merge.size()) {
+        return damaged(fmt::format("merge {} is not two tokens with a space between", begin + i));
+      }
+      left[i] = merge.substr(0, space);
+      right[i] = merge.substr(space + 1);
+      index.prefetch(TextKey(left[i]));
+      index.prefetch(TextKey(right[i]));
     }
-    const std::string_view left = merge.substr(0, space);
-    const std::string_view right = merge.substr(space + 1);
-    const auto left_id = index.find(left);
-    const auto right_id = index.find(right);
-    if (!left_id || !right_id) return damaged(fmt::format("merge {} names a token that is not in the table", rank));
-
-    const bool is_guess = guess < types_.size() && types_[guess] == TokenType::kNormal &&
-                          tables.tokens[guess].size() == left.size() + right.size() &&
-                          tables.tokens[guess].starts_with(left) && tables.tokens[guess].ends_with(right);
-    std::optional<TokenId> result = static_cast<TokenId>(guess);
-    if (!is_guess) {
-      joined.assign(left).append(right);
-      result = index.find(joined);
-      if (!result) return damaged(fmt::format("merge {} makes a token that is not in the table", rank));
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto left_id = index.find(left[i]);
+      const auto right_id = index.find(right[i]);
+      if (!left_id || !right_id) {
+        return damaged(fmt::format("merge {} names a token that is not in the table", begin + i));
+      }
+      const auto result = find_joined(tables, index, {.left = left[i], .right = right[i]}, guess);
+      if (!result) return damaged(fmt::format("merge {} makes a token that is not in the table", begin + i));
+      guess = *result + 1;
+      merges[i] = {.left = *left_id,
+                   .right = *right_id,
+                   .result = *result,
+                   .result_bytes = static_cast<std::uint32_t>(bytes(*result).size())};
+      bpe_.prefetch_merge(*left_id, *right_id);
     }
-    bpe_.add_merge({.left = *left_id,
-                    .right = *right_id,
-                    .result = *result,
-                    .result_bytes = static_cast<std::uint32_t>(bytes(*result).size())});
-    guess = static_cast<std::size_t>(*result) + 1;
+    for (std::size_t i = 0; i < count; ++i) bpe_.add_merge(merges[i]);
   }
   return {};
+}
+
+std::optional<TokenId> Vocabulary::find_joined(const VocabularyTables& tables, const TextIndex& index,
+                                               const Parts& parts, TokenId guess) const {
+  if (has(guess) && type(guess) == TokenType::kNormal) {
+    const std::string_view text = tables.tokens[static_cast<std::size_t>(guess)];
+    const bool is_joined = text.size() == parts.left.size() + parts.right.size() && text.starts_with(parts.left) &&
+                           text.ends_with(parts.right);
+    if (is_joined) return guess;
+  }
+  return index.find(std::string(parts.left).append(parts.right));
 }
 
 Status Vocabulary::read_ends(const VocabularyTables& tables) {

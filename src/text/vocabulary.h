@@ -64,9 +64,17 @@ class Vocabulary {
   Vocabulary(std::size_t token_count, std::size_t merge_count) : bpe_(token_count, merge_count) {}
 
   class TextIndex;
+  struct Parts {
+    std::string_view left;
+    std::string_view right;
+  };
   Status read_tokens(const VocabularyTables& tables, TextIndex& index);
+  Status index_normal(const VocabularyTables& tables, TextIndex& index) const;
   Status read_bytes(const TextIndex& index);
   Status read_merges(const VocabularyTables& tables, const TextIndex& index);
+  // The normal token whose text is left + right; `guess` is tried first.
+  [[nodiscard]] std::optional<TokenId> find_joined(const VocabularyTables& tables, const TextIndex& index,
+                                                   const Parts& parts, TokenId guess) const;
   Status read_ends(const VocabularyTables& tables);
 
   std::string arena_;                   // every token's bytes, by id
