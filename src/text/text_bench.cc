@@ -2,13 +2,14 @@
 // With ../shared/data: the real vocabulary and corpora. Without: the small vocabulary on made-up text.
 #include <benchmark/benchmark.h>
 
+#include <filesystem>
 #include <random>
 #include <string>
 
 #include "base/check.h"
 #include "text/pretokenizer.h"
 #include "text/tokenizer.h"
-#include "text/vocabulary_fixture.h"
+#include "text/vocabulary_gguf_fixture.h"
 
 namespace dormouse::text {
 namespace {
@@ -113,6 +114,21 @@ void build_tables(benchmark::State& state) {
   state.counters["tokens"] = static_cast<double>(tables.tokens.size());
 }
 BENCHMARK(build_tables)->Unit(benchmark::kMillisecond);
+
+// What a waking worker waits for: the file's header read and checked, and the tables built.
+void open_gguf(benchmark::State& state) {
+  const std::string path = std::filesystem::temp_directory_path() / "dormouse_text_bench.gguf";
+  CHECK(write_vocabulary_gguf(fixture(), path).has_value());
+  for (auto step : state) {
+    const auto file = gguf::File::open(path);
+    CHECK(file.has_value());
+    auto built = Tokenizer::from_gguf(*file);
+    CHECK(built.has_value());
+    benchmark::DoNotOptimize(built->vocab_size());
+  }
+  std::filesystem::remove(path);
+}
+BENCHMARK(open_gguf)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace dormouse::text
