@@ -1,0 +1,188 @@
+#include "worker/control_link.h"
+
+#include <deque>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "base/log.h"
+#include "http/websocket.h"
+
+namespace dormouse::worker {
+namespace {
+
+// A remote gateway that restarts is back within seconds; once a second loads nobody.
+constexpr std::chrono::seconds kRedial{1};
+// Ready and failed must not be lost; more than this waiting means nobody will ever read them.
+constexpr std::size_t kMaxOutbox = 64;
+
+bool is_perishable(const control::Message& message) {
+  return std::holds_alternative<control::Stats>(message) || std::holds_alternative<control::Progress>(message);
+}
+
+}  // namespace
+
+struct ControlLink::Impl : std::enable_shared_from_this<Impl> {
+  Impl(asio::io_context& context, ControlLinkOptions o, ControlEvents e)
+      : io(context), options(std::move(o)), events(std::move(e)), wake(context) {}
+
+  Task<void> run(std::shared_ptr<Impl> self);
+  Task<bool> dial();
+  Task<void> listen();
+  Task<void> write_loop(std::shared_ptr<Impl> self);
+  Task<void> last_word(std::shared_ptr<Impl> self, std::chrono::milliseconds deadline, std::function<void()> done);
+  void start_writer();
+  void handle(const std::string& text);
+  void end_with(std::function<void()>& callback);
+
+  asio::io_context& io;
+  const ControlLinkOptions options;
+  ControlEvents events;
+  std::unique_ptr<http::WebSocket> socket;  // null: not connected
+  struct Outgoing {
+    std::string text;
+    bool is_ready = false;
+  };
+  std::deque<Outgoing> outbox;
+  std::string ready;  // once it has been sent
+  asio::steady_timer wake;  // last_word() waits here for an empty outbox
+  bool writing = false;
+  bool closed = false;
+};
+
+// The owner's callbacks may destroy the link; `self` keeps this alive until the coroutine returns.
+Task<void> ControlLink::Impl::run([[maybe_unused]] std::shared_ptr<Impl> self) {
+  bool was_connected = false;
+  std::chrono::milliseconds away{0};
+  while (!closed) {
+    const bool connected = co_await dial();
+    if (closed) co_return;
+    if (connected) {
+      was_connected = true;
+      away = std::chrono::milliseconds{0};
+      co_await listen();
+      socket.reset();
+      if (closed) co_return;
+      log_warn("event=control_lost address={}", options.address.to_string());
+    }
+    const bool is_local = options.address.is_loopback();
+    // A local gateway that answered once and is gone will not come back as our parent; one that does not answer at all
+    // gets a single second chance, for the moment between its fork and its listen.
+    if (is_local && (was_connected || away >= options.connect_deadline)) break;
+    if (!is_local && away >= options.lease_time_to_live) break;
+    asio::steady_timer timer(io, is_local ? std::chrono::milliseconds{100} : kRedial);
+    co_await timer.async_wait(kTuple);
+    away += is_local ? std::chrono::milliseconds{100} : std::chrono::milliseconds{kRedial};
+  }
+  end_with(events.on_lost);
+}
+
+Task<bool> ControlLink::Impl::dial() {
+  http::Headers headers;
+  Result<std::unique_ptr<http::WebSocket>> opened = co_await http::connect_websocket(
+      io, options.address, kControlPath, std::move(headers), options.connect_deadline);
+  if (!opened.has_value()) {
+    log_debug("event=control_dial_failed error=\"{}\"", opened.error().message);
+    co_return false;
+  }
+  std::string hello = control::encode(options.hello);
+  const Status said = co_await (*opened)->write(std::move(hello));
+  if (!said.has_value()) co_return false;
+  // A gateway that restarted knows nothing of an earlier ready.
+  if (!ready.empty()) {
+    std::string again = ready;
+    const Status told = co_await (*opened)->write(std::move(again));
+    if (!told.has_value()) co_return false;
+  }
+  socket = std::move(*opened);
+  start_writer();
+  co_return true;
+}
+
+Task<void> ControlLink::Impl::listen() {
+  while (!closed) {
+    Result<std::string> text = co_await socket->read();
+    if (!text.has_value()) {
+      // A quiet gateway is not a gone one: silence is normal on this channel.
+      if (text.error().code == Code::kDeadlineExceeded) continue;
+      co_return;
+    }
+    handle(*text);
+  }
+}
+
+void ControlLink::Impl::handle(const std::string& text) {
+  const Result<control::Message> message = control::decode(text);
+  if (!message.has_value()) {
+    if (message.error().code == Code::kNotFound) return;
+    log_warn("event=control_bad_message error=\"{}\"", message.error().message);
+    return;
+  }
+  if (std::holds_alternative<control::Drain>(*message)) {
+    // A copy: what it calls may close the link and with it the original.
+    if (const std::function<void()> call = events.on_drain; call) call();
+  } else if (std::holds_alternative<control::Stop>(*message)) {
+    end_with(events.on_stop);
+  }
+}
+
+void ControlLink::Impl::end_with(std::function<void()>& callback) {
+  if (closed) return;
+  closed = true;
+  if (const std::function<void()> call = std::move(callback); call) call();
+}
+
+void ControlLink::Impl::start_writer() {
+  if (writing || socket == nullptr || outbox.empty()) return;
+  writing = true;
+  asio::co_spawn(io, write_loop(shared_from_this()), asio::detached);
+}
+
+Task<void> ControlLink::Impl::write_loop([[maybe_unused]] std::shared_ptr<Impl> self) {
+  while (socket != nullptr && !outbox.empty()) {
+    std::string text = outbox.front().text;
+    const Status written = co_await socket->write(std::move(text));
+    if (!written.has_value()) break;  // listen() sees the same end and the next dial starts a writer again
+    if (outbox.front().is_ready) ready = std::move(outbox.front().text);
+    outbox.pop_front();
+  }
+  writing = false;
+  wake.cancel();
+}
+
+Task<void> ControlLink::Impl::last_word([[maybe_unused]] std::shared_ptr<Impl> self, std::chrono::milliseconds deadline,
+                                        std::function<void()> done) {
+  start_writer();
+  if (!outbox.empty()) {
+    wake.expires_after(deadline);
+    co_await wake.async_wait(kTuple);
+  }
+  done();
+}
+
+ControlLink::ControlLink(asio::io_context& io, ControlLinkOptions options, ControlEvents events)
+    : impl_(std::make_shared<Impl>(io, std::move(options), std::move(events))) {}
+
+ControlLink::~ControlLink() { close(); }
+
+void ControlLink::start() { asio::co_spawn(impl_->io, impl_->run(impl_), asio::detached); }
+
+void ControlLink::send(control::Message message) {
+  if (impl_->socket == nullptr && is_perishable(message)) return;
+  if (impl_->outbox.size() >= kMaxOutbox) return;
+  impl_->outbox.push_back({control::encode(message), std::holds_alternative<control::Ready>(message)});
+  impl_->start_writer();
+}
+
+void ControlLink::send_last(control::Message message, std::chrono::milliseconds deadline, std::function<void()> done) {
+  impl_->outbox.push_back({control::encode(message), false});
+  asio::co_spawn(impl_->io, impl_->last_word(impl_, deadline, std::move(done)), asio::detached);
+}
+
+void ControlLink::close() {
+  impl_->closed = true;
+  impl_->events = {};
+  if (impl_->socket != nullptr) impl_->socket->close();
+}
+
+}  // namespace dormouse::worker

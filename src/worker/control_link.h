@@ -1,0 +1,53 @@
+// The worker's end of the control channel: one WebSocket it opens to whoever started it. Says hello, then what the owner
+// sends; hears drain and stop. A local gateway's end is the worker's end (nobody else would ever stop it); a remote one
+// may be away for the lease's time to live and is dialled again with the same lease and epoch.
+// Threads: the io_context's. Callbacks run there, at most one of `on_stop` and `on_lost`, once.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "control/messages.h"
+#include "http/asio.h"
+#include "http/message.h"
+
+namespace dormouse::worker {
+
+inline constexpr const char* kControlPath = "/internal/worker";
+
+struct ControlLinkOptions {
+  http::Address address;
+  control::Hello hello;
+  std::chrono::milliseconds connect_deadline{5'000};
+  std::chrono::seconds lease_time_to_live{120};  // how long a remote gateway may be away
+};
+
+struct ControlEvents {
+  std::function<void()> on_drain;
+  std::function<void()> on_stop;
+  std::function<void()> on_lost;  // the gateway is gone for good
+};
+
+class ControlLink {
+ public:
+  ControlLink(asio::io_context& io, ControlLinkOptions options, ControlEvents events);
+  ~ControlLink();
+  ControlLink(const ControlLink&) = delete;
+  ControlLink& operator=(const ControlLink&) = delete;
+
+  // Dials and keeps the link. Once.
+  void start();
+  // Queued behind hello, in order; kept over a reconnect. Stats and progress are dropped while nobody is connected:
+  // the next ones say more.
+  void send(control::Message message);
+  // Sends and then calls back, also when it could not be sent within `deadline`: a worker's last word.
+  void send_last(control::Message message, std::chrono::milliseconds deadline, std::function<void()> done);
+  void close();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace dormouse::worker
