@@ -1,5 +1,5 @@
-// What a durable promise costs: reserve + settle pairs a second by how many callers wait at once, and how long opening a
-// ledger of N requests takes (argument: requests). The limit is the disk's fsync; group commit is what lifts it.
+// What a durable promise costs: reserve + settle pairs a second by how many callers wait at once, and how long opening
+// a ledger of N requests takes (argument: requests). The limit is the disk's fsync; group commit is what lifts it.
 #include <benchmark/benchmark.h>
 
 #include <atomic>

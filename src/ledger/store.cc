@@ -132,8 +132,8 @@ Result<Store> Store::open(const std::string& path, WallTime now, std::int64_t ch
 }
 
 Status check_integrity(Connection& connection) {
-  // quick_check: every page's structure and every row's CHECKs, but not each index against its table; 2.1 s of CPU for a
-  // million requests.
+  // quick_check: every page's structure and every row's CHECKs, but not each index against its table; 2.1 s of CPU for
+  // a million requests.
   TRY(Statement statement, connection.prepare("PRAGMA quick_check(1)"));
   TRY(const bool row, statement.step());
   if (!row || statement.text(0) != "ok") {
