@@ -168,7 +168,7 @@ bool LifeWalk::finish() {
       leased_.erase(ticket);
       send(event::Release{ticket, true});
     }
-    if (world_ == World::kReady && config_.min_instances > 0) return waiting_.empty();
+    if (world_ == World::kReady && config_.min_instances > 0 && waiting_.empty() && leased_.empty()) return true;
     move_world(3);
     const std::optional<MonoTime> next = life_.next_deadline();
     if (next.has_value()) clock_.advance(std::max(Nanoseconds{1}, *next - clock_.now()));

@@ -18,7 +18,7 @@ class LifeWalk {
 
   // One step from two bytes. False: an invariant is broken, broken() says which.
   bool step(std::uint8_t what, std::uint8_t with);
-  // No more faults and no more requests: time passes until nothing waits. Every ticket must have its answer.
+  // No more faults and no more requests: time passes until nothing waits and it sleeps (or, with min, is ready).
   bool finish();
   [[nodiscard]] const std::string& broken() const { return broken_; }
   [[nodiscard]] int starts() const { return starts_; }
