@@ -1,4 +1,4 @@
-// A GGUF v2/v3 file, read without a copy: every count, offset, alignment and type is checked before any arithmetic on it
+// A GGUF v2/v3 file, read without a copy: every count, offset, alignment and type is checked before arithmetic on it
 // (reliability notes S-01..S-07); what open() returns can be used without further checks.
 // Invariants of an open File: (1) each tensor's [offset, offset + bytes) lies in the file, aligned; (2) no two overlap;
 // (3) names and keys are unique, valid UTF-8; (4) shapes are non-zero and rows are whole blocks.

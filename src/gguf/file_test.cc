@@ -40,7 +40,9 @@ void expect_invariants(const File& file, std::size_t size) {
     order.push_back(&tensor);
   }
   std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return a->offset < b->offset; });
-  for (std::size_t i = 1; i < order.size(); ++i) ASSERT_LE(order[i - 1]->offset + order[i - 1]->bytes, order[i]->offset);
+  for (std::size_t i = 1; i < order.size(); ++i) {
+    ASSERT_LE(order[i - 1]->offset + order[i - 1]->bytes, order[i]->offset);
+  }
   std::set<std::string_view> keys;
   for (const std::string_view key : file.keys()) {
     ASSERT_TRUE(keys.insert(key).second);
@@ -188,7 +190,8 @@ std::vector<Lie> key_lies() {
          f.number(0U).number(kMaxArrayElements + 1); }); }},
       {"array element of 2^64-1 bytes", [] { return one_key(ValueType::kArray, [](auto& f) {
          f.number(8U).number(std::uint64_t{1}).number(kHuge); }); }},
-      {"empty key", [] { HostileFile f(0, 1); f.key("", ValueType::kUint8).number(std::uint8_t{1}); return f.data(9); }},
+      {"empty key", [] { HostileFile f(0, 1); f.key("", ValueType::kUint8).number(std::uint8_t{1});
+         return f.data(9); }},
       {"key with a newline", [] { HostileFile f(0, 1); f.key("a\nb", ValueType::kUint8).number(std::uint8_t{1});
          return f.data(9); }},
       {"key in broken UTF-8", [] { HostileFile f(0, 1); f.key("\xC3(", ValueType::kUint8).number(std::uint8_t{1});

@@ -30,7 +30,9 @@ class HostileFile {
     bytes_.insert(bytes_.end(), value.begin(), value.end());
     return *this;
   }
-  HostileFile& key(std::string_view name, ValueType type) { return text(name).number(static_cast<std::uint32_t>(type)); }
+  HostileFile& key(std::string_view name, ValueType type) {
+    return text(name).number(static_cast<std::uint32_t>(type));
+  }
   HostileFile& tensor(std::string_view name, const std::vector<std::uint64_t>& shape, std::uint32_t type,
                       std::uint64_t offset) {
     text(name).number(static_cast<std::uint32_t>(shape.size()));

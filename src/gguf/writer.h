@@ -1,7 +1,7 @@
 // Writes a GGUF v3 file without holding it: declare metadata and tensors, begin(), then append each tensor's bytes in
 // the declared order. The bytes go to "<path>.partial"; finish() syncs and renames, so `path` is the old file or the
 // whole new one, never half of one. A Writer destroyed before finish() removes its partial file.
-// Invariants: (1) what finish() publishes, gguf::File opens; (2) memory is the header's size plus what the caller holds.
+// Invariants: (1) what finish() publishes, gguf::File opens; (2) memory is the header plus what the caller holds.
 // Threads: one at a time.
 #pragma once
 

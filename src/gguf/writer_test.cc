@@ -112,7 +112,8 @@ TEST_F(WriterTest, RawValuesAreCopiedUnchanged) {
   Writer copy;
   for (const std::string_view key : source.keys()) copy.add_raw(key, *source.raw_value(key));
   for (const TensorInfo& tensor : source.tensors()) {
-    copy.add_tensor(tensor.name, tensor.type, std::span(tensor.shape).first(static_cast<std::size_t>(tensor.dimensions)));
+    const auto shape = std::span(tensor.shape).first(static_cast<std::size_t>(tensor.dimensions));
+    copy.add_tensor(tensor.name, tensor.type, shape);
   }
   ASSERT_TRUE(copy.begin(copy_path).has_value());
   for (const TensorInfo& tensor : source.tensors()) ASSERT_TRUE(copy.append(source.data(tensor)).has_value());
@@ -172,11 +173,16 @@ TEST_F(WriterTest, WhatNoReaderTakesIsRefusedBeforeAnythingIsCreated) {
   EXPECT_TRUE(refused([](Writer& w) { w.add_uint32("k", 1); w.add_uint32("k", 2); }));
   EXPECT_TRUE(refused([](Writer& w) { w.add_uint32("", 1); }));
   EXPECT_TRUE(refused([](Writer& w) { w.add_uint32("general.alignment", 64); }));
-  EXPECT_TRUE(refused([&](Writer& w) { w.add_tensor("t", TensorType::kF32, row); w.add_tensor("t", TensorType::kF32, row); }));
+  EXPECT_TRUE(refused([&](Writer& w) {
+    w.add_tensor("t", TensorType::kF32, row);
+    w.add_tensor("t", TensorType::kF32, row);
+  }));
   EXPECT_TRUE(refused([&](Writer& w) { w.add_tensor(std::string(65, 'n'), TensorType::kF32, row); }));
   EXPECT_TRUE(refused([](Writer& w) { w.add_tensor("t", TensorType::kQ4_K, std::array<std::uint64_t, 1>{100}); }));
   EXPECT_TRUE(refused([](Writer& w) { w.add_tensor("t", TensorType::kF32, std::array<std::uint64_t, 2>{4, 0}); }));
-  EXPECT_TRUE(refused([](Writer& w) { w.add_tensor("t", TensorType::kF32, std::array<std::uint64_t, 5>{1, 1, 1, 1, 1}); }));
+  EXPECT_TRUE(refused([](Writer& w) {
+    w.add_tensor("t", TensorType::kF32, std::array<std::uint64_t, 5>{1, 1, 1, 1, 1});
+  }));
   EXPECT_TRUE(refused([](Writer& w) {
     w.add_tensor("t", TensorType::kF32, std::array<std::uint64_t, 2>{std::uint64_t{1} << 40, std::uint64_t{1} << 40});
   }));

@@ -22,8 +22,9 @@
 namespace dormouse::quant {
 namespace {
 
-constexpr std::array kAllTypes{TensorType::kF32,  TensorType::kF16,  TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ2_K,
-                               TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K};
+constexpr std::array kAllTypes{
+    TensorType::kF32,  TensorType::kF16,  TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ2_K,
+    TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K};
 
 std::size_t row_bytes(TensorType type, std::size_t n) {
   return n / traits(type).block_elements * traits(type).block_bytes;
@@ -162,11 +163,11 @@ TEST(Encode, OneOutlierDoesNotHurtOtherGroupsMoreThanTheBlockScaleMust) {
   x[3] = 4.0F;
   const std::vector<float> y = round_trip(TensorType::kQ6_K, x);
   EXPECT_NEAR(y[3], 4.0F, 0.02F);
-  // The outlier makes the block's factor 4/32/128 = 1e-3; a group's scale is off by at most half of it, times 32 levels.
+  // The outlier makes the block's factor 4/32/128 = 1e-3; a group's scale is off by at most half of it, over 32 levels.
   for (std::size_t i = 16; i < 256; ++i) ASSERT_NEAR(y[i], x[i], 16e-3F) << i;
 }
 
-// Huge, tiny and denormal weights, and mixes of them: no undefined behaviour (the sanitizers watch), and what comes back
+// Huge, tiny and denormal weights, and mixes of them: no undefined behaviour (sanitizers watch), and what comes back
 // is finite, because a saturated factor is wrong by a bounded amount and an infinite one destroys the model.
 TEST(Encode, FiniteExtremesStayFinite) {
   constexpr float kMax = std::numeric_limits<float>::max();

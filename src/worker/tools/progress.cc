@@ -65,8 +65,8 @@ void Progress::update(std::uint64_t done, std::string_view what) {
   const double elapsed = seconds();
   const double rate = elapsed > 0 ? static_cast<double>(done) / elapsed : 0;
   const double left = rate > 0 ? static_cast<double>(total_ - done) / rate : 0;
-  const std::string line = fmt::format("{} {:3.0f} %  {} {}/s  {:.0f} s left  {}", verb_, 100 * share, human_count(rate),
-                                       unit_, left, what);
+  const std::string line = fmt::format("{} {:3.0f} %  {} {}/s  {:.0f} s left  {}", verb_, 100 * share,
+                                       human_count(rate), unit_, left, what);
   if (is_terminal_) {
     fmt::print(stderr, "\r{}\x1b[K", line);
     std::fflush(stderr);

@@ -41,7 +41,7 @@ class Progress {
 // "1.25 G", "340 k": three figures.
 [[nodiscard]] std::string human_count(double value);
 
-// While one lives, SIGINT and SIGTERM set a flag instead of ending the process; the old handlers come back with its end.
+// While one lives, SIGINT and SIGTERM set a flag instead of ending the process; then the old handlers come back.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -27,8 +27,8 @@ std::uint16_t factor(NoiseSource& noise, float value) { return float_to_half(val
 
 // In each format: q is uniform over its levels (standard deviation s = sqrt((levels^2 - 1) / 12)), the groups' integer
 // scales are uniform in the upper half of their range (root mean square r), and the factor is sigma / (s * r).
-// Where a format subtracts a minimum, dmin is chosen so that min == scale makes the group's mean zero; the minima differ
-// from the scales in their lowest bits (6 % of sigma), so that code which takes one for the other is found out.
+// Where a format subtracts a minimum, dmin is chosen so that min == scale makes the group's mean zero; the minima
+// differ from the scales in their lowest bits (6 % of sigma), so that code which takes one for the other is found out.
 constexpr float kRms6BitScale = 48.5F;   // 40..55 and 32..63
 constexpr float kRms4BitScale = 11.7F;   // 8..15
 constexpr float kRmsQ3Scale = 24.0F;     // 16..31

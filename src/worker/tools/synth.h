@@ -1,4 +1,4 @@
-// Makes a GGUF of a Qwen3 configuration filled with seeded noise: the true size and shape of a model, none of its sense.
+// Makes a GGUF of a Qwen3 configuration filled with seeded noise: the size and shape of a model, none of its sense.
 #pragma once
 
 #include <cstdint>

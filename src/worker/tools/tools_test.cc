@@ -123,8 +123,7 @@ TEST_F(ToolsTest, QuantizeKeepsMetadataAndFollowsTheMix) {
     const auto after = out.raw_value(key);
     ASSERT_TRUE(after.has_value()) << key;
     EXPECT_EQ(before->type, after->type) << key;
-    EXPECT_TRUE(std::equal(before->payload.begin(), before->payload.end(), after->payload.begin(), after->payload.end()))
-        << key;
+    EXPECT_TRUE(std::ranges::equal(before->payload, after->payload)) << key;
   }
   EXPECT_EQ(out.get_uint("general.file_type", 0, 99).value(), 10U);
   ASSERT_EQ(in.tensors().size(), out.tensors().size());

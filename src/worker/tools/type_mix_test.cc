@@ -75,7 +75,7 @@ TEST(TypeMix, NamesAreFoundInAnyCaseAndNoOthers) {
   EXPECT_FALSE(find_file_type("").has_value());
 }
 
-// Weight bytes of the published Qwen3-4B files (engine notes 3): Q4_K_M 2,491 MB, Q8_0 4,274 MB, F16 8,045 MB, Q2_K 1,664.
+// Weight bytes of the published Qwen3-4B files, in MB: Q4_K_M 2,491, Q8_0 4,274, F16 8,045, Q2_K 1,664.
 TEST(TypeMix, TheFourBillionModelHasItsPublishedSizes) {
   const auto weight_bytes = [](FileType file_type) {
     std::uint64_t bytes = 0;

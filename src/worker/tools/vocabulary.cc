@@ -20,6 +20,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::uint32_t kQwen3NormalTokens = 151643;
+constexpr std::size_t kSmallTablePadding = 6;
 constexpr std::size_t kFileBytesMax = 64U << 20;  // vocab.json is 2.8 MB
 
 struct AddedToken {
@@ -28,7 +29,8 @@ struct AddedToken {
 };
 // Qwen3's, in order of their ids. Source: its tokenizer_config.json.
 constexpr std::array<AddedToken, 26> kAddedTokens{{
-    {"<|endoftext|>", true},      {"<|im_start|>", true},     {"<|im_end|>", true},       {"<|object_ref_start|>", true},
+    {"<|endoftext|>", true},      {"<|im_start|>", true},     {"<|im_end|>", true},
+    {"<|object_ref_start|>", true},
     {"<|object_ref_end|>", true}, {"<|box_start|>", true},    {"<|box_end|>", true},      {"<|quad_start|>", true},
     {"<|quad_end|>", true},       {"<|vision_start|>", true}, {"<|vision_end|>", true},   {"<|vision_pad|>", true},
     {"<|image_pad|>", true},      {"<|video_pad|>", true},    {"<tool_call>", false},     {"</tool_call>", false},
@@ -41,7 +43,9 @@ Result<std::string> read_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return make_error(Code::kNotFound, path + ": cannot be opened");
   std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (text.size() > kFileBytesMax) return make_error(Code::kTooLarge, fmt::format("{}: over {} bytes", path, kFileBytesMax));
+  if (text.size() > kFileBytesMax) {
+    return make_error(Code::kTooLarge, fmt::format("{}: over {} bytes", path, kFileBytesMax));
+  }
   return text;
 }
 
@@ -59,7 +63,8 @@ Status place_tokens(const std::string& path, const json::object& table, std::int
   for (const auto& [text, id] : table) {
     const std::int64_t* value = id.if_int64();
     if (value == nullptr || *value < 0 || static_cast<std::uint64_t>(*value) >= out.tokens.size()) {
-      return make_error(Code::kDataLoss, fmt::format("{}: an id is not an integer in 0..{}", path, out.tokens.size() - 1));
+      return make_error(Code::kDataLoss,
+                        fmt::format("{}: an id is not an integer in 0..{}", path, out.tokens.size() - 1));
     }
     const auto index = static_cast<std::size_t>(*value);
     if (text.empty() || !out.tokens[index].empty()) {
@@ -202,7 +207,8 @@ Result<Vocabulary> read_vocabulary(const std::string& directory, std::uint32_t s
 Vocabulary make_vocabulary(std::uint32_t size) {
   const std::vector<std::string> bytes = byte_spellings();
   // A small table keeps a few padding rows too: what must be masked should be there to mask.
-  const std::size_t padding = size == kQwen3VocabularySize ? kQwen3VocabularySize - kQwen3NormalTokens - kAddedTokens.size() : 6;
+  constexpr std::size_t kQwen3Padding = kQwen3VocabularySize - kQwen3NormalTokens - kAddedTokens.size();
+  const std::size_t padding = size == kQwen3VocabularySize ? kQwen3Padding : kSmallTablePadding;
   CHECK(size >= bytes.size() + kAddedTokens.size() + padding);
   Vocabulary out;
   out.tokens = bytes;

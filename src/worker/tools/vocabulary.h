@@ -1,4 +1,4 @@
-// The tokenizer tables of a synthetic model file: read from a vocab.json folder, or made up. Pure but for reading files.
+// The tokenizer tables of a synthetic model file: read from a vocab.json folder, or made up. Threads: any.
 #pragma once
 
 #include <cstdint>
