@@ -16,7 +16,7 @@ void dequantize_row(TensorType type, const void* in, float* out, std::size_t n);
 
 // in: [n]. out: n / block_elements blocks. A value beyond the format's range saturates: finite weights never become
 // infinite (F16 and BF16 round as IEEE does). What a NaN becomes is unspecified, except in F32, F16 and BF16.
-// Deterministic. Cost: about 5 to 60 ns a weight, Q8_0 cheapest, Q4_K dearest.
+// Deterministic. Cost: 3 (Q8_0) to 35 ns (Q4_K) a weight.
 void quantize_row(TensorType type, const float* in, void* out, std::size_t n);
 
 }  // namespace dormouse::quant

@@ -36,6 +36,9 @@ bool is_float(TensorType type) {
 }
 
 Result<ModelShape> read_shape(const gguf::File& file) {
+  if (file.get_uint("split.count", 0, 1).value_or(2) > 1 && file.has("split.count")) {
+    return make_error(Code::kInvalidArgument, "one part of a split model; merge the parts first");
+  }
   TRY(const std::string_view architecture, file.get_string("general.architecture"));
   const std::string prefix(architecture);
   TRY(const std::uint64_t layers, file.get_uint(prefix + ".block_count", 1, kMaxLayers));

@@ -193,6 +193,23 @@ TEST_F(ToolsTest, AWeightThatIsNotFiniteIsAnErrorThatNamesItsTensor) {
   EXPECT_EQ(files(), 1U);
 }
 
+TEST_F(ToolsTest, OnePartOfASplitModelIsRefused) {
+  {
+    gguf::Writer writer;
+    writer.add_string("general.architecture", "qwen3");
+    writer.add_uint32("split.count", 3);
+    writer.add_uint32("qwen3.block_count", 1);
+    writer.add_uint32("qwen3.attention.head_count", 4);
+    writer.add_uint32("qwen3.attention.head_count_kv", 1);
+    ASSERT_TRUE(writer.begin(path("part.gguf")).has_value());
+    ASSERT_TRUE(writer.finish().has_value());
+  }
+  const auto report = quantize_file({.in_path = path("part.gguf"), .out_path = path("out.gguf"),
+                                     .file_type = *find_file_type("Q8_0"), .threads = 1});
+  ASSERT_FALSE(report.has_value());
+  EXPECT_EQ(report.error().code, Code::kInvalidArgument);
+}
+
 TEST_F(ToolsTest, SynthRefusesUnknownWords) {
   EXPECT_EQ(run(run_synth, {"--config", "5b", path("x")}), 2);
   EXPECT_EQ(run(run_synth, {"--type", "Q5", path("x")}), 2);
