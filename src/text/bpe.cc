@@ -193,7 +193,9 @@ void Bpe::merge_at(std::uint32_t node, Nodes& nodes) const {
 // A queue in two steps instead of one heap: one character repeated gives thousands of equal ranks, found from left to
 // right, which are sorted as they come; a heap spends 12 unpredictable comparisons on each.
 void Bpe::merge_window(std::string_view window, Nodes& nodes, BpeScratch& scratch) const {
-  auto& [run, heap, next] = scratch.queue;
+  std::vector<std::uint64_t>& run = scratch.queue.run;
+  std::vector<std::uint64_t>& heap = scratch.queue.heap;
+  std::vector<std::uint64_t>& next = scratch.queue.next;
   CHECK(window.size() < kNone);
   const auto count = static_cast<std::uint32_t>(window.size());
   nodes.resize(count);
