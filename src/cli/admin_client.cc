@@ -1,0 +1,74 @@
+#include "cli/admin_client.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "api/generation.h"
+#include "http/client.h"
+
+namespace dormouse::cli {
+namespace {
+
+// wake and sleep wait for a load or a drain.
+constexpr std::chrono::milliseconds kVerbDeadline{11 * 60'000};
+
+Error said_by_server(int status, const std::string& body) {
+  const Result<api::ParsedChunk> parsed = api::parse_chunk(body);
+  std::string message = fmt::format("the server answered {}", status);
+  if (parsed.has_value() && parsed->error.has_value()) {
+    message = parsed->error->message.empty() ? std::string(api::row(parsed->error->code).text) : parsed->error->message;
+  }
+  return make_error(status == 404 ? Code::kNotFound : Code::kInternal, std::move(message));
+}
+
+Task<void> exchange(http::Client& client, http::Address address, http::ClientRequest request,
+                    std::optional<Result<std::string>>& out) {
+  Result<std::unique_ptr<http::ClientResponse>> response = co_await client.send(std::move(address), std::move(request));
+  if (!response.has_value()) {
+    out.emplace(Error(response.error()));
+    co_return;
+  }
+  Result<std::string> body = co_await (*response)->read_all();
+  const int status = (*response)->status();
+  if (body.has_value() && status >= 300) {
+    out.emplace(said_by_server(status, *body));
+    co_return;
+  }
+  out.emplace(std::move(body));
+}
+
+}  // namespace
+
+Result<std::string> AdminClient::call(const std::string& method, const std::string& target, const std::string& body) {
+  TRY(http::Address address, http::Address::parse("unix:" + socket_));
+  asio::io_context io{1};
+  http::Client client(io);
+  http::ClientRequest request;
+  request.method = method;
+  request.target = target;
+  request.body = body;
+  request.header_deadline = kVerbDeadline;
+  std::optional<Result<std::string>> out;
+  asio::co_spawn(io, exchange(client, std::move(address), std::move(request), out), asio::detached);
+  while (!out.has_value() && io.run_one() > 0) {
+  }
+  if (!out.has_value()) return make_error(Code::kInternal, "no answer");
+  return *std::move(out);
+}
+
+void report_failure(Context& context, const Error& error) {
+  if (error.code == Code::kUnavailable) {
+    fmt::print(stderr, "{}\n",
+               context.say("no server is running here; start one with `dormouse serve --demo` (or name its --data-dir)",
+                           "这里没有正在运行的服务；用 `dormouse serve --demo` 启动（或用 --data-dir 指明它的目录）"));
+    context.exit_code = kExitNoServer;
+    return;
+  }
+  fmt::print(stderr, "{}: {}\n", context.say("failed", "失败"), error.message);
+  context.exit_code = kExitFailed;
+}
+
+}  // namespace dormouse::cli

@@ -1,0 +1,29 @@
+// The CLI's way to a running server: run/admin.sock, one blocking call after another. Threads: one.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "cli/context.h"
+
+namespace dormouse::cli {
+
+class AdminClient {
+ public:
+  explicit AdminClient(std::string socket) : socket_(std::move(socket)) {}
+
+  // The body of a 2xx answer. Errors: kUnavailable (no server there), else what the server said, in its words.
+  Result<std::string> get(const std::string& target) { return call("GET", target, ""); }
+  Result<std::string> post(const std::string& target, const std::string& body) { return call("POST", target, body); }
+
+ private:
+  Result<std::string> call(const std::string& method, const std::string& target, const std::string& body);
+  std::string socket_;
+};
+
+// Prints what went wrong and what to do, and sets the exit code.
+void report_failure(Context& context, const Error& error);
+
+}  // namespace dormouse::cli

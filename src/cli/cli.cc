@@ -1,0 +1,101 @@
+#include "cli/cli.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "cli/verbs.h"
+#include "fleet/process_driver.h"
+#include "gateway/data_dir.h"
+#include "gateway/gateway.h"
+
+namespace dormouse::cli {
+namespace {
+
+std::string environment_value(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+// $XDG_DATA_HOME/dormouse, else ~/.local/share/dormouse.
+std::string default_data_dir() {
+  const std::string xdg = environment_value("XDG_DATA_HOME");
+  if (xdg.starts_with('/')) return xdg + "/dormouse";
+  const std::string home = environment_value("HOME");
+  return (home.empty() ? std::string("/var/lib") : home + "/.local/share") + "/dormouse";
+}
+
+// --lang decides the language of --help too, so it is looked for before CLI11 reads anything.
+std::string language_flag(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument(argv[i]);
+    if (argument.starts_with("--lang=")) return std::string(argument.substr(7));
+    if (argument == "--lang" && i + 1 < argc) return argv[i + 1];
+  }
+  return {};
+}
+
+void make_absolute(std::string& path) {
+  std::error_code ec;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, ec).lexically_normal();
+  if (!ec) path = absolute.string();
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+}
+
+}  // namespace
+
+std::string Context::admin_socket() const {
+  return gateway::run_directory_for(data_dir, environment_value("XDG_RUNTIME_DIR")) + "/admin.sock";
+}
+
+int run_dormouse(int argc, const char* const* argv, const char* const* environment) {
+  Context context;
+  context.language = choose_language(language_flag(argc, argv), environment_value("LC_ALL"),
+                                     environment_value("LC_MESSAGES"), environment_value("LANG"));
+  context.data_dir = default_data_dir();
+  std::error_code ec;
+  context.program = std::filesystem::read_symlink("/proc/self/exe", ec).string();
+  context.program_dir = std::filesystem::path(context.program).parent_path().string();
+  context.terminal = ::isatty(STDOUT_FILENO) == 1;
+  context.worker_environment = fleet::allowed_environment(environment);
+
+  CLI::App app(std::string(context.say("Dormouse: serves Qwen3 models; asleep when nobody asks",
+                                       "睡鼠：运行 Qwen3 模型，无人使用时休眠")));
+  app.name("dormouse");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("dormouse ") + gateway::kVersion);
+  app.footer(std::string(context.say("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server is running.\n"
+                                     "Examples:\n  dormouse serve --demo\n  dormouse run qwen3-demo\n  dormouse ps",
+                                     "退出码：0 完成，1 失败，2 用法错误，3 服务未运行。\n"
+                                     "示例：\n  dormouse serve --demo\n  dormouse run qwen3-demo\n  dormouse ps")));
+  std::string language;
+  app.add_option("--lang", language, std::string(context.say("language: zh or en", "语言：zh 或 en")))
+      ->check(CLI::IsMember({"zh", "en"}));
+  app.add_option("--data-dir", context.data_dir,
+                 std::string(context.say("ledger, sockets, logs, models", "账本、套接字、日志与模型所在目录")))
+      ->capture_default_str();
+  app.parse_complete_callback([&context] { make_absolute(context.data_dir); });
+
+  add_serve(app, context);
+  add_run(app, context);
+  add_ps(app, context);
+  add_wake(app, context);
+  add_sleep(app, context);
+  add_usage(app, context);
+  add_logs(app, context);
+  add_images(app, context);
+  add_doctor(app, context);
+  for (CLI::App* verb : app.get_subcommands({})) verb->fallthrough();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  return context.exit_code;
+}
+
+}  // namespace dormouse::cli

@@ -1,0 +1,33 @@
+// What every verb starts from. Made once by cli.cc; verbs read it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/words.h"
+
+namespace dormouse::cli {
+
+struct Context {
+  Language language = Language::kEnglish;
+  std::string data_dir;     // absolute
+  std::string program;      // this executable, absolute
+  std::string program_dir;  // its directory
+  bool terminal = false;    // stdout is one
+  std::vector<std::string> worker_environment;
+  int exit_code = 0;
+
+  // The sentence in the reader's language.
+  [[nodiscard]] std::string_view say(std::string_view english, std::string_view chinese) const {
+    return language == Language::kChinese ? chinese : english;
+  }
+  [[nodiscard]] std::string admin_socket() const;
+};
+
+// Exit codes, documented in --help: 0 done, 1 failed, 2 wrong usage, 3 no server is running.
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitNoServer = 3;
+
+}  // namespace dormouse::cli

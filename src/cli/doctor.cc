@@ -1,0 +1,178 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <filesystem>
+#include <netinet/in.h>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "catalog/catalog.h"
+#include "cli/admin_client.h"
+#include "cli/machine.h"
+#include "cli/verbs.h"
+
+namespace dormouse::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+enum class Verdict { kWrong, kWarning, kGood };  // the order of the list: worst first
+
+struct Finding {
+  Verdict verdict = Verdict::kGood;
+  std::string text;
+};
+
+// A 4B model in Q4_K_M with a modest KV cache; less, and only small models fit.
+constexpr double kComfortableRamBytes = 4e9;
+constexpr double kComfortableDiskBytes = 1e9;
+constexpr unsigned short kDefaultPort = 8080;
+
+Finding check_isa(const Context& context, const Machine& machine) {
+  if (!machine.avx2) {
+    return {Verdict::kWarning, std::string(context.say("CPU without AVX2: answers will be slow",
+                                                       "CPU 不支持 AVX2：生成会很慢"))};
+  }
+  return {Verdict::kGood, fmt::format("CPU {}", machine.isa_words())};
+}
+
+Finding check_cores(const Context& context, const Machine& machine) {
+  const std::string cores =
+      fmt::format(fmt::runtime(context.say("{} cores", "{} 核")), machine.cores);
+  if (machine.quota_cores > 0 && machine.quota_cores < machine.cores) {
+    return {Verdict::kWarning,
+            fmt::format(fmt::runtime(context.say("{}, but the container may use {:.1f} of them: raise its CPU limit if it "
+                                                 "feels slow",
+                                                 "{}，但容器只能使用 {:.1f} 核：如果慢，请提高 CPU 限额")),
+                        cores, machine.quota_cores)};
+  }
+  return {Verdict::kGood, cores};
+}
+
+Finding check_memory(const Context& context, const Machine& machine) {
+  const auto available = static_cast<double>(machine.available_bytes);
+  const std::string text = fmt::format(fmt::runtime(context.say("{:.1f} GB RAM free of {:.1f}", "内存可用 {:.1f} GB，共 {:.1f} GB")),
+                                       available / 1e9, static_cast<double>(machine.ram_bytes) / 1e9);
+  if (available >= kComfortableRamBytes) return {Verdict::kGood, text};
+  return {Verdict::kWarning, text + std::string(context.say(": too little for a 4B model, enough for small ones",
+                                                            "：不够运行 4B 模型，可运行小模型"))};
+}
+
+Finding check_data_dir(const Context& context) {
+  fs::path existing = context.data_dir;
+  std::error_code ec;
+  while (!fs::exists(existing, ec) && existing.has_parent_path() && existing != existing.parent_path()) {
+    existing = existing.parent_path();
+  }
+  if (::access(existing.c_str(), W_OK | X_OK) != 0) {
+    return {Verdict::kWrong, fmt::format(fmt::runtime(context.say("data directory {} is not writable: choose another with "
+                                                                  "--data-dir",
+                                                                  "数据目录 {} 不可写：用 --data-dir 指定另一个")),
+                                         context.data_dir)};
+  }
+  struct statvfs disk {};
+  ::statvfs(existing.c_str(), &disk);
+  const double free_bytes = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
+  const std::string text = fmt::format(fmt::runtime(context.say("data directory {}, {:.1f} GB free", "数据目录 {}，可用 {:.1f} GB")),
+                                       context.data_dir, free_bytes / 1e9);
+  return {free_bytes < kComfortableDiskBytes ? Verdict::kWarning : Verdict::kGood, text};
+}
+
+Finding check_worker(const Context& context) {
+  const std::string path = context.program_dir + "/dormouse-worker";
+  if (::access(path.c_str(), X_OK) == 0) {
+    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("worker program {}", "工作进程程序 {}")), path)};
+  }
+  return {Verdict::kWrong, fmt::format(fmt::runtime(context.say("no worker program at {}: build it, or put it beside dormouse",
+                                                                "找不到工作进程程序 {}：请编译它，或把它放在 dormouse 旁边")),
+                                       path)};
+}
+
+Finding check_demo(const Context& context) {
+  const Result<catalog::Catalog> gallery = catalog::Catalog::built_in();
+  if (!gallery.has_value()) return {Verdict::kWrong, gallery.error().message};
+  const Result<catalog::ResolvedImage> demo = gallery->resolve(
+      "qwen3-demo", catalog::model_directories("", context.data_dir, context.program_dir));
+  if (demo.has_value()) {
+    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("demo model {}", "示例模型 {}")), demo->path)};
+  }
+  return {Verdict::kWarning, demo.error().message};
+}
+
+// Free, ours, or taken by a stranger.
+Finding check_port(const Context& context, bool server_runs) {
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(kDefaultPort);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr generic{};
+  std::memcpy(&generic, &address, sizeof generic);
+  if (fd.is_open() && ::bind(fd.get(), &generic, sizeof generic) == 0) {
+    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("port {} is free", "端口 {} 空闲")), kDefaultPort)};
+  }
+  if (server_runs) {
+    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("port {} is taken, a dormouse is running", "端口 {} 已占用，睡鼠正在运行")),
+                                        kDefaultPort)};
+  }
+  return {Verdict::kWarning,
+          fmt::format(fmt::runtime(context.say("port {} is taken: `ss -ltnp` shows by whom; or serve --listen 127.0.0.1:8081",
+                                               "端口 {} 已被占用：用 `ss -ltnp` 查看；或 serve --listen 127.0.0.1:8081")),
+                      kDefaultPort)};
+}
+
+// Workers that no server of this data directory owns. The server itself ends them at its next start.
+Finding check_leftovers(const Context& context, bool server_runs) {
+  int leases = 0;
+  std::error_code ec;
+  const fs::path run = fs::path(context.admin_socket()).parent_path();
+  for (const auto& entry : fs::directory_iterator(run, ec)) {
+    if (entry.path().filename().string().starts_with("w-")) ++leases;
+  }
+  if (server_runs || leases == 0) {
+    return {Verdict::kGood, std::string(context.say("no left-over workers", "没有遗留的工作进程"))};
+  }
+  return {Verdict::kWarning,
+          fmt::format(fmt::runtime(context.say("{} traces of workers of a server that is gone, in {}: the next `dormouse serve` "
+                                               "cleans up",
+                                               "{} 个已退出服务的工作进程痕迹在 {}：下次 `dormouse serve` 会清理")),
+                      leases, run.string())};
+}
+
+void doctor(Context& context) {
+  AdminClient client(context.admin_socket());
+  const bool server_runs = client.get("/livez").has_value();
+  const Machine machine = look_at_machine();
+  std::vector<Finding> findings{check_worker(context),       check_data_dir(context), check_demo(context),
+                                check_isa(context, machine), check_cores(context, machine),
+                                check_memory(context, machine), check_port(context, server_runs),
+                                check_leftovers(context, server_runs)};
+  std::stable_sort(findings.begin(), findings.end(),
+                   [](const Finding& a, const Finding& b) { return a.verdict < b.verdict; });
+  constexpr std::array<std::string_view, 3> kMarks{"✗", "!", "✓"};
+  for (const Finding& finding : findings) {
+    fmt::print("{} {}\n", kMarks[static_cast<std::size_t>(finding.verdict)], finding.text);
+    if (finding.verdict == Verdict::kWrong) context.exit_code = kExitFailed;
+  }
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Context& context) {
+  CLI::App* verb = app.add_subcommand(
+      "doctor", std::string(context.say("what this machine can do, what is wrong, what to do", "检查本机能力与问题，并给出办法")));
+  verb->footer(std::string(context.say("Exit code 1 when something is wrong (✗).", "有 ✗ 时退出码为 1。")));
+  verb->callback([&context] { doctor(context); });
+}
+
+}  // namespace dormouse::cli

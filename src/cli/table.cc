@@ -1,0 +1,100 @@
+#include "cli/table.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+namespace dormouse::cli {
+namespace {
+
+struct Range {
+  std::uint32_t first;
+  std::uint32_t last;
+};
+// Unicode's East Asian Width W and F in blocks; a few narrow characters inside them do not matter for columns.
+constexpr std::array<Range, 8> kWide{{{0x1100, 0x115F}, {0x2E80, 0xA4CF}, {0xAC00, 0xD7A3}, {0xF900, 0xFAFF},
+                                      {0xFE30, 0xFE6F}, {0xFF00, 0xFF60}, {0xFFE0, 0xFFE6}, {0x1F300, 0x3FFFD}}};
+
+std::size_t width_of(std::uint32_t code) {
+  if (code >= 0x300 && code <= 0x36F) return 0;
+  for (const Range& range : kWide) {
+    if (code >= range.first && code <= range.last) return 2;
+  }
+  return 1;
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
+}  // namespace
+
+std::size_t display_width(std::string_view text) {
+  std::size_t width = 0;
+  std::uint32_t code = 0;
+  int left = 0;
+  for (const char raw : text) {
+    const auto byte = static_cast<unsigned char>(raw);
+    if (byte < 0x80) {
+      ++width;
+      left = 0;
+    } else if (byte >= 0xC0) {
+      left = byte >= 0xF0 ? 3 : byte >= 0xE0 ? 2 : 1;
+      code = byte & (0x3FU >> static_cast<unsigned>(left));
+    } else if (left > 0) {
+      code = (code << 6) | (byte & 0x3FU);
+      if (--left == 0) width += width_of(code);
+    }
+  }
+  return width;
+}
+
+std::string Table::text() const {
+  std::vector<std::size_t> widths(align_.size(), 0);
+  for (const auto& row : rows_) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
+  }
+  std::string out;
+  for (const auto& row : rows_) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string padding(widths[i] - display_width(row[i]), ' ');
+      if (i > 0) line += "  ";
+      line += align_[i] == Align::kRight ? padding + row[i] : row[i] + padding;
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + '\n';
+  }
+  return out;
+}
+
+std::string Table::csv() const {
+  std::string out;
+  for (const auto& row : rows_) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (i > 0) out += ',';
+      out += csv_field(row[i]);
+    }
+    out += "\r\n";
+  }
+  return out;
+}
+
+std::string grouped(long long number) {
+  const std::string digits = std::to_string(number < 0 ? -number : number);
+  std::string out;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  if (number < 0) out.insert(out.begin(), '-');
+  return out;
+}
+
+}  // namespace dormouse::cli

@@ -1,0 +1,34 @@
+// Text in columns: a Chinese character takes two. No I/O.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dormouse::cli {
+
+// Columns of a terminal that UTF-8 text takes. Combining marks count 0, East Asian wide characters 2.
+[[nodiscard]] std::size_t display_width(std::string_view text);
+
+class Table {
+ public:
+  enum class Align { kLeft, kRight };
+  // One entry a column.
+  Table(std::vector<std::string> header, std::vector<Align> align)
+      : rows_{std::move(header)}, align_(std::move(align)) {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  // Two spaces between columns, no trailing spaces.
+  [[nodiscard]] std::string text() const;
+  // RFC 4180, header first.
+  [[nodiscard]] std::string csv() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+  std::vector<Align> align_;
+};
+
+// 1234567 -> "1,234,567"
+[[nodiscard]] std::string grouped(long long number);
+
+}  // namespace dormouse::cli

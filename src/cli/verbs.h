@@ -1,0 +1,22 @@
+// Each verb adds its subcommand to the application; its work runs when CLI11 calls it, and leaves context.exit_code.
+#pragma once
+
+#include "cli/context.h"
+
+namespace CLI {
+class App;
+}
+
+namespace dormouse::cli {
+
+void add_serve(CLI::App& app, Context& context);
+void add_run(CLI::App& app, Context& context);
+void add_ps(CLI::App& app, Context& context);
+void add_wake(CLI::App& app, Context& context);
+void add_sleep(CLI::App& app, Context& context);
+void add_usage(CLI::App& app, Context& context);
+void add_logs(CLI::App& app, Context& context);
+void add_images(CLI::App& app, Context& context);
+void add_doctor(CLI::App& app, Context& context);
+
+}  // namespace dormouse::cli

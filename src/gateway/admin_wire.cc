@@ -1,0 +1,305 @@
+#include "gateway/admin_wire.h"
+
+#include <boost/json.hpp>
+#include <limits>
+#include <utility>
+
+#include "api/fields.h"
+#include "api/strict_json.h"
+#include "catalog/config_file.h"
+
+namespace dormouse::gateway {
+namespace {
+
+namespace json = boost::json;
+
+double seconds(Nanoseconds d) { return static_cast<double>(d.count()) / 1e9; }
+
+json::object object_of(const DeploymentView& d) {
+  json::array instances;
+  for (const InstanceView& i : d.instances) {
+    instances.push_back(json::object{{"instance_id", i.instance_id},
+                                     {"state", i.state},
+                                     {"pid", i.pid},
+                                     {"isa", i.isa},
+                                     {"alive_s", i.alive_s},
+                                     {"context_length", i.context_length},
+                                     {"generated_tokens", i.generated_tokens}});
+  }
+  json::object out{{"name", d.name},           {"image", d.image},
+                   {"state", d.state},         {"awake_because", d.awake_because},
+                   {"in_state_s", d.in_state_s}, {"load_fraction", d.load_fraction},
+                   {"running", d.running},     {"waiting", d.waiting},
+                   {"idle_timeout_s", d.idle_timeout_s}, {"failure", d.failure},
+                   {"wakes", d.wakes},         {"instances", std::move(instances)}};
+  if (d.idle_left_s.has_value()) out["idle_left_s"] = *d.idle_left_s;
+  if (d.backoff_left_s.has_value()) out["backoff_left_s"] = *d.backoff_left_s;
+  return out;
+}
+
+std::string_view outcome_name(ledger::Outcome outcome) {
+  switch (outcome) {
+    case ledger::Outcome::kOk: return "ok";
+    case ledger::Outcome::kClientGone: return "client_gone";
+    case ledger::Outcome::kFailed: return "failed";
+    case ledger::Outcome::kInterrupted: return "interrupted";
+  }
+  return "";
+}
+
+// Reads what we wrote ourselves: absent or odd fields are the type's zero.
+class Reader {
+ public:
+  explicit Reader(const json::object& object) : object_(object) {}
+  [[nodiscard]] std::string text(std::string_view key) const {
+    const json::value* v = api::find_member(object_, key);
+    return v != nullptr && v->is_string() ? std::string(v->get_string()) : std::string();
+  }
+  [[nodiscard]] std::int64_t whole(std::string_view key) const {
+    const json::value* v = api::find_member(object_, key);
+    return v != nullptr ? api::as_integer(*v).value_or(0) : 0;
+  }
+  [[nodiscard]] std::optional<double> maybe_number(std::string_view key) const {
+    const json::value* v = api::find_member(object_, key);
+    return v != nullptr ? api::as_number(*v) : std::nullopt;
+  }
+  [[nodiscard]] double number(std::string_view key) const { return maybe_number(key).value_or(0); }
+  [[nodiscard]] bool truth(std::string_view key) const {
+    const json::value* v = api::find_member(object_, key);
+    return v != nullptr && v->is_bool() && v->get_bool();
+  }
+  [[nodiscard]] std::vector<const json::object*> objects(std::string_view key) const {
+    std::vector<const json::object*> out;
+    const json::value* v = api::find_member(object_, key);
+    if (v == nullptr || !v->is_array()) return out;
+    for (const json::value& item : v->get_array()) {
+      if (item.is_object()) out.push_back(&item.get_object());
+    }
+    return out;
+  }
+  [[nodiscard]] std::vector<std::string> texts(std::string_view key) const {
+    std::vector<std::string> out;
+    const json::value* v = api::find_member(object_, key);
+    if (v == nullptr || !v->is_array()) return out;
+    for (const json::value& item : v->get_array()) {
+      if (item.is_string()) out.emplace_back(item.get_string());
+    }
+    return out;
+  }
+
+ private:
+  const json::object& object_;
+};
+
+Result<json::value> parse_object(std::string_view text) {
+  boost::system::error_code ec;
+  json::value root = json::parse({text.data(), text.size()}, ec);
+  if (ec || !root.is_object()) return make_error(Code::kDataLoss, "the server's answer is no JSON object");
+  return root;
+}
+
+DeploymentView read_deployment(const json::object& object) {
+  const Reader r(object);
+  DeploymentView d;
+  d.name = r.text("name");
+  d.image = r.text("image");
+  d.state = r.text("state");
+  d.awake_because = r.text("awake_because");
+  d.in_state_s = r.number("in_state_s");
+  d.load_fraction = r.number("load_fraction");
+  d.running = r.whole("running");
+  d.waiting = r.whole("waiting");
+  d.idle_timeout_s = r.number("idle_timeout_s");
+  d.idle_left_s = r.maybe_number("idle_left_s");
+  d.backoff_left_s = r.maybe_number("backoff_left_s");
+  d.failure = r.text("failure");
+  d.wakes = r.whole("wakes");
+  for (const json::object* item : r.objects("instances")) {
+    const Reader i(*item);
+    d.instances.push_back({.instance_id = i.text("instance_id"),
+                           .state = i.text("state"),
+                           .pid = i.whole("pid"),
+                           .isa = i.text("isa"),
+                           .alive_s = i.number("alive_s"),
+                           .context_length = i.whole("context_length"),
+                           .generated_tokens = i.whole("generated_tokens")});
+  }
+  return d;
+}
+
+}  // namespace
+
+DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStatus* status) {
+  DeploymentView d;
+  d.name = deployment.name;
+  d.image = deployment.image;
+  d.idle_timeout_s = static_cast<double>(deployment.idle_timeout.count()) / 1e3;
+  if (status == nullptr) return d;
+  d.state = status->state;
+  d.awake_because = status->awake_because;
+  d.in_state_s = seconds(status->in_state);
+  d.load_fraction = status->load_fraction;
+  d.running = status->running;
+  d.waiting = status->waiting;
+  if (status->idle_left.has_value()) d.idle_left_s = seconds(*status->idle_left);
+  if (status->backoff_left.has_value()) d.backoff_left_s = seconds(*status->backoff_left);
+  d.failure = status->failure;
+  d.wakes = static_cast<std::int64_t>(status->wakes);
+  for (const fleet::InstanceStatus& i : status->instances) {
+    d.instances.push_back({.instance_id = i.instance_id,
+                           .state = i.state,
+                           .pid = i.pid,
+                           .isa = i.isa,
+                           .alive_s = seconds(i.alive),
+                           .context_length = i.context_length,
+                           .generated_tokens = static_cast<std::int64_t>(i.generated_tokens)});
+  }
+  return d;
+}
+
+std::string to_json(const StatusView& status) {
+  json::array deployments;
+  for (const DeploymentView& d : status.deployments) deployments.push_back(object_of(d));
+  json::array listen;
+  for (const std::string& address : status.listen) listen.push_back(json::value(address));
+  return json::serialize(json::object{{"version", status.version},
+                                      {"pid", status.pid},
+                                      {"uptime_s", status.uptime_s},
+                                      {"draining", status.draining},
+                                      {"resident_bytes", status.resident_bytes},
+                                      {"listen", std::move(listen)},
+                                      {"deployments", std::move(deployments)}});
+}
+
+std::string to_json(const DeploymentView& deployment) { return json::serialize(object_of(deployment)); }
+
+std::string to_json(const NewDeployment& deployment) {
+  return json::serialize(json::object{{"name", deployment.name}, {"image", deployment.image}});
+}
+
+std::string to_json(const std::vector<ledger::UsageRow>& rows) {
+  json::array out;
+  for (const ledger::UsageRow& r : rows) {
+    out.push_back(json::object{{"bucket_us", r.bucket_us},
+                               {"deployment", r.deployment},
+                               {"requests", r.requests},
+                               {"failed", r.failed},
+                               {"client_gone", r.client_gone},
+                               {"input_tokens", r.input_tokens},
+                               {"cached_tokens", r.cached_tokens},
+                               {"output_tokens", r.output_tokens},
+                               {"cold_requests", r.cold_requests},
+                               {"wake_wait_us", r.wake_wait_us},
+                               {"duration_us", r.duration_us},
+                               {"wakes", r.wakes},
+                               {"waking_us", r.waking_us},
+                               {"busy_us", r.busy_us},
+                               {"idle_us", r.idle_us}});
+  }
+  return json::serialize(json::object{{"rows", std::move(out)}});
+}
+
+std::string to_json(const std::vector<ledger::RequestRow>& rows) {
+  json::array out;
+  for (const ledger::RequestRow& r : rows) {
+    out.push_back(json::object{{"request_id", r.request_id},
+                               {"deployment", r.deployment},
+                               {"at_us", r.at_us},
+                               {"settled", r.settled},
+                               {"outcome", r.settled ? outcome_name(r.settlement.outcome) : "open"},
+                               {"error_code", r.settlement.error_code},
+                               {"http_status", r.settlement.http_status},
+                               {"input_tokens", r.settlement.input_tokens},
+                               {"output_tokens", r.settlement.output_tokens},
+                               {"wake_wait_us", r.settlement.wake_wait_us},
+                               {"ttft_us", r.settlement.ttft_us},
+                               {"duration_us", r.settlement.duration_us}});
+  }
+  return json::serialize(json::object{{"rows", std::move(out)}});
+}
+
+Result<StatusView> parse_status(std::string_view text) {
+  TRY(const json::value root, parse_object(text));
+  const Reader r(root.get_object());
+  StatusView out;
+  out.version = r.text("version");
+  out.pid = r.whole("pid");
+  out.uptime_s = r.number("uptime_s");
+  out.draining = r.truth("draining");
+  out.resident_bytes = r.whole("resident_bytes");
+  out.listen = r.texts("listen");
+  for (const json::object* item : r.objects("deployments")) out.deployments.push_back(read_deployment(*item));
+  return out;
+}
+
+Result<DeploymentView> parse_deployment(std::string_view text) {
+  TRY(const json::value root, parse_object(text));
+  return read_deployment(root.get_object());
+}
+
+Result<std::vector<ledger::UsageRow>> parse_usage(std::string_view text) {
+  TRY(const json::value root, parse_object(text));
+  std::vector<ledger::UsageRow> out;
+  for (const json::object* item : Reader(root.get_object()).objects("rows")) {
+    const Reader r(*item);
+    ledger::UsageRow row;
+    row.bucket_us = r.whole("bucket_us");
+    row.deployment = r.text("deployment");
+    row.requests = r.whole("requests");
+    row.failed = r.whole("failed");
+    row.client_gone = r.whole("client_gone");
+    row.input_tokens = r.whole("input_tokens");
+    row.cached_tokens = r.whole("cached_tokens");
+    row.output_tokens = r.whole("output_tokens");
+    row.cold_requests = r.whole("cold_requests");
+    row.wake_wait_us = r.whole("wake_wait_us");
+    row.duration_us = r.whole("duration_us");
+    row.wakes = r.whole("wakes");
+    row.waking_us = r.whole("waking_us");
+    row.busy_us = r.whole("busy_us");
+    row.idle_us = r.whole("idle_us");
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+Result<std::vector<ledger::RequestRow>> parse_requests(std::string_view text) {
+  TRY(const json::value root, parse_object(text));
+  std::vector<ledger::RequestRow> out;
+  for (const json::object* item : Reader(root.get_object()).objects("rows")) {
+    const Reader r(*item);
+    ledger::RequestRow row;
+    row.request_id = r.text("request_id");
+    row.deployment = r.text("deployment");
+    row.at_us = r.whole("at_us");
+    row.settled = r.truth("settled");
+    const std::string outcome = r.text("outcome");
+    for (const ledger::Outcome o : {ledger::Outcome::kOk, ledger::Outcome::kClientGone, ledger::Outcome::kFailed,
+                                    ledger::Outcome::kInterrupted}) {
+      if (outcome == outcome_name(o)) row.settlement.outcome = o;
+    }
+    row.settlement.error_code = r.text("error_code");
+    row.settlement.http_status = r.whole("http_status");
+    row.settlement.input_tokens = r.whole("input_tokens");
+    row.settlement.output_tokens = r.whole("output_tokens");
+    row.settlement.wake_wait_us = r.whole("wake_wait_us");
+    row.settlement.ttft_us = r.whole("ttft_us");
+    row.settlement.duration_us = r.whole("duration_us");
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+Result<NewDeployment> parse_new_deployment(std::string_view text) {
+  const api::ApiResult<json::value> root = api::parse_strict_json(text);
+  if (!root.has_value() || !root->is_object()) return make_error(Code::kInvalidArgument, "not a JSON object");
+  const Reader r(root->get_object());
+  NewDeployment out{.name = r.text("name"), .image = r.text("image")};
+  if (out.image.empty()) return make_error(Code::kInvalidArgument, "image: a name of the gallery or a file");
+  if (!out.name.empty() && !catalog::is_deployment_name(out.name)) {
+    return make_error(Code::kInvalidArgument, "name: letters, digits and . _ - only, at most 63");
+  }
+  return out;
+}
+
+}  // namespace dormouse::gateway

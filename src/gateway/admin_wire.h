@@ -1,0 +1,75 @@
+// What the admin API says, as values, written and read here: server and CLI share one definition. No I/O.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "fleet/supervisor.h"
+#include "gateway/deployments.h"
+#include "ledger/records.h"
+
+namespace dormouse::gateway {
+
+struct InstanceView {
+  std::string instance_id;
+  std::string state;
+  std::int64_t pid = 0;
+  std::string isa;
+  double alive_s = 0;
+  std::int64_t context_length = 0;
+  std::int64_t generated_tokens = 0;
+};
+
+struct DeploymentView {
+  std::string name;
+  std::string image;
+  std::string state;          // as fleet::DeploymentStatus::state
+  std::string awake_because;
+  double in_state_s = 0;
+  double load_fraction = 0;
+  std::int64_t running = 0;
+  std::int64_t waiting = 0;
+  double idle_timeout_s = 0;
+  std::optional<double> idle_left_s;
+  std::optional<double> backoff_left_s;
+  std::string failure;
+  std::int64_t wakes = 0;
+  std::vector<InstanceView> instances;
+};
+
+struct StatusView {
+  std::string version;
+  std::int64_t pid = 0;
+  double uptime_s = 0;
+  bool draining = false;
+  std::int64_t resident_bytes = 0;
+  std::vector<std::string> listen;
+  std::vector<DeploymentView> deployments;
+};
+
+struct NewDeployment {
+  std::string name;
+  std::string image;  // a name of the gallery or a path the server can read
+};
+
+[[nodiscard]] DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStatus* status);
+
+[[nodiscard]] std::string to_json(const StatusView& status);
+[[nodiscard]] std::string to_json(const DeploymentView& deployment);
+[[nodiscard]] std::string to_json(const NewDeployment& deployment);
+[[nodiscard]] std::string to_json(const std::vector<ledger::UsageRow>& rows);
+[[nodiscard]] std::string to_json(const std::vector<ledger::RequestRow>& rows);
+
+// Errors: kDataLoss (not what the server writes).
+[[nodiscard]] Result<StatusView> parse_status(std::string_view json);
+[[nodiscard]] Result<DeploymentView> parse_deployment(std::string_view json);
+[[nodiscard]] Result<std::vector<ledger::UsageRow>> parse_usage(std::string_view json);
+[[nodiscard]] Result<std::vector<ledger::RequestRow>> parse_requests(std::string_view json);
+// A client's words. Errors: kInvalidArgument.
+[[nodiscard]] Result<NewDeployment> parse_new_deployment(std::string_view json);
+
+}  // namespace dormouse::gateway

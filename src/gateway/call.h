@@ -1,0 +1,87 @@
+// One request on its way through the gateway: the exchange, what the pipeline found out, what the access log and the
+// metrics will say of it. Lives in the handler's frame. Threads: the loop's.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/error_table.h"
+#include "base/clock.h"
+#include "http/server.h"
+
+namespace dormouse::gateway {
+
+// Why a request must end before its answer is whole.
+enum class StopReason { kNone, kClientGone, kDeadline, kShutdown };
+
+// One listener at a time: whoever awaits something says how to break that off. Firing twice keeps the first reason.
+class StopSignal {
+ public:
+  void fire(StopReason reason);
+  [[nodiscard]] StopReason reason() const { return reason_; }
+  // Called at once when already fired. {} clears.
+  void on_fire(std::function<void()> callback);
+
+ private:
+  StopReason reason_ = StopReason::kNone;
+  std::function<void()> callback_;
+};
+
+// Who may call a route. An attribute of the matched route, never of a path prefix (requirement S-38).
+enum class Access {
+  kOpen,       // liveness: tells nothing
+  kInference,  // models, generation
+  kAdmin,      // loopback and run/admin.sock only
+  kWorker,     // run/admin.sock only
+};
+
+struct Call;
+using RouteHandler = std::function<Task<void>(Call&)>;
+
+struct Route {
+  std::string method;   // "GET" also answers HEAD
+  std::string pattern;  // "/admin/v1/deployments/{name}/wake"; one {..} is one path segment
+  Access access = Access::kAdmin;
+  RouteHandler handler;
+};
+
+struct Call {
+  explicit Call(http::Exchange& e) : exchange(e) {}
+
+  http::Exchange& exchange;
+  const Route* route = nullptr;          // null: not found, or another method
+  bool path_known = false;               // some route has this path: 405, not 404
+  std::vector<std::string> parameters;   // what the {..} matched
+  std::string request_id;                // ours (UUIDv7); the client's own is an attribute
+  std::string client_request_id;         // x-request-id as sent, at most 128 bytes of printable ASCII
+  MonoTime accepted;
+  WallTime accepted_wall;
+  MonoTime deadline;
+  StopSignal stop;
+
+  // For the log and the metrics.
+  int status = 0;
+  std::string error_code;
+  std::string deployment;
+  std::int64_t prompt_tokens = 0;
+  std::int64_t completion_tokens = 0;
+  Nanoseconds wake_wait{0};
+  Nanoseconds first_token{0};
+
+  [[nodiscard]] const http::Request& request() const { return exchange.request(); }
+};
+
+// The ways to answer: they add x-request-id and keep the books of `call`. A client that has gone is not an error here.
+// Arguments own nothing, and what they point to is copied before the first suspension: an owning temporary inside a
+// co_await expression is freed twice by GCC 12 (docs/adr/0005).
+Task<void> reply(Call& call, http::Response response);
+Task<void> reply_json(Call& call, int status, std::string_view body);
+Task<void> reply_error(Call& call, const api::ApiError& error);
+Task<void> reply_error(Call& call, api::ErrorCode code, std::string_view param = {});
+// Headers of an SSE answer (requirement R-20), sent now. Errors: kCancelled.
+Task<Status> begin_sse(Call& call);
+
+}  // namespace dormouse::gateway

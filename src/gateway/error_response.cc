@@ -1,0 +1,38 @@
+#include "gateway/error_response.h"
+
+namespace dormouse::gateway {
+
+api::ApiError from_refusal(const fleet::Refusal& refusal) {
+  api::ApiError error;
+  switch (refusal.reason) {
+    case fleet::RefusalReason::kUnknownDeployment: error.code = api::ErrorCode::kModelNotFound; break;
+    case fleet::RefusalReason::kQueueFull: error.code = api::ErrorCode::kQueueFull; break;
+    case fleet::RefusalReason::kQueueTimeout: error.code = api::ErrorCode::kQueueTimeout; break;
+    case fleet::RefusalReason::kLoadFailed: error.code = api::ErrorCode::kModelLoadFailed; break;
+    case fleet::RefusalReason::kLedgerUnavailable: error.code = api::ErrorCode::kLedgerUnavailable; break;
+    case fleet::RefusalReason::kDraining: error.code = api::ErrorCode::kDraining; break;
+    case fleet::RefusalReason::kCancelled: error.code = api::ErrorCode::kRequestTimeout; break;
+  }
+  return error;
+}
+
+api::ApiError from_stop(StopReason reason) {
+  api::ApiError error;
+  switch (reason) {
+    case StopReason::kNone: error.code = api::ErrorCode::kInternalError; break;
+    case StopReason::kClientGone: error.code = api::ErrorCode::kRequestTimeout; break;  // nobody reads it
+    case StopReason::kDeadline: error.code = api::ErrorCode::kGenerationTimeout; break;
+    case StopReason::kShutdown: error.code = api::ErrorCode::kDraining; break;
+  }
+  return error;
+}
+
+api::ApiError from_ledger(const Error& error) {
+  api::ApiError out;
+  out.code = error.code == Code::kOverloaded  ? api::ErrorCode::kOverloaded
+             : error.code == Code::kCancelled ? api::ErrorCode::kDraining
+                                              : api::ErrorCode::kLedgerUnavailable;
+  return out;
+}
+
+}  // namespace dormouse::gateway

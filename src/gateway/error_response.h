@@ -1,0 +1,14 @@
+// Where refusals and internal errors become what a client may see: one switch each.
+#pragma once
+
+#include "api/error_table.h"
+#include "fleet/supervisor.h"
+#include "gateway/call.h"
+
+namespace dormouse::gateway {
+
+[[nodiscard]] api::ApiError from_refusal(const fleet::Refusal& refusal);
+[[nodiscard]] api::ApiError from_stop(StopReason reason);
+[[nodiscard]] api::ApiError from_ledger(const Error& error);
+
+}  // namespace dormouse::gateway

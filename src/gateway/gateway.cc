@@ -1,0 +1,221 @@
+#include "gateway/gateway.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <utility>
+
+#include "base/log.h"
+#include "gateway/dialect/generate.h"
+#include "gateway/dialect/openai.h"
+#include "gateway/middleware/middleware.h"
+
+namespace dormouse::gateway {
+
+std::int64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t total = 0;
+  std::int64_t resident = 0;
+  if (!(statm >> total >> resident)) return 0;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+// Keeps the set of running inference requests, for draining.
+struct Gateway::ActiveCall {
+  ActiveCall(Gateway& gateway, Call& call) : gateway_(gateway), call_(call) {
+    call.exchange.on_client_gone([&call] { call.stop.fire(StopReason::kClientGone); });
+    if (call.route != nullptr && call.route->access == Access::kInference) gateway.active_.insert(&call);
+  }
+  ~ActiveCall() {
+    call_.exchange.on_client_gone({});
+    gateway_.active_.erase(&call_);
+    if (gateway_.active_.empty()) gateway_.idle_.cancel();
+  }
+  ActiveCall(const ActiveCall&) = delete;
+  ActiveCall& operator=(const ActiveCall&) = delete;
+  Gateway& gateway_;
+  Call& call_;
+};
+
+Gateway::Gateway(Services services, Deployments& deployments, const catalog::Catalog& catalog, GatewayOptions options)
+    : services_(services),
+      deployments_(deployments),
+      catalog_(catalog),
+      options_(std::move(options)),
+      started_(services.clock.now()),
+      idle_(services.io) {
+  add_routes();
+  std::vector<std::unique_ptr<Middleware>> order;
+  order.push_back(make_request_id(services_.clock));
+  order.push_back(make_access_log(services_.clock, services_.metrics));
+  order.push_back(make_error_boundary());
+  order.push_back(make_host_check());
+  order.push_back(make_limits(options_.max_in_flight));
+  order.push_back(make_deadline(services_.io, services_.clock, options_.request_timeout));
+  pipeline_ = std::make_unique<Pipeline>(std::move(order));
+}
+
+Gateway::~Gateway() = default;
+
+void Gateway::add_routes() {
+  router_.add({"GET", "/livez", Access::kOpen, [](Call& c) { return reply_json(c, 200, R"({"status":"ok"})"); }});
+  router_.add({"GET", "/readyz", Access::kOpen, [this](Call& c) { return ready(c); }});
+  router_.add({"GET", "/health", Access::kOpen, [this](Call& c) { return health(c); }});
+  router_.add({"GET", "/v1/health", Access::kOpen, [this](Call& c) { return health(c); }});
+  add_inference_routes();
+  add_admin_routes();
+}
+
+void Gateway::add_inference_routes() {
+  using Kind = api::GenerationRequest::Kind;
+  router_.add({"POST", "/generate", Access::kInference, [this](Call& c) { return generate(c); }});
+  router_.add({"POST", "/v1/chat/completions", Access::kInference, [this](Call& c) { return openai(c, Kind::kChat); }});
+  router_.add({"POST", "/v1/completions", Access::kInference, [this](Call& c) { return openai(c, Kind::kCompletion); }});
+  router_.add({"GET", "/v1/models", Access::kInference, [this](Call& c) { return models(c); }});
+  router_.add({"GET", "/v1/models/{model}", Access::kInference, [this](Call& c) { return model(c); }});
+}
+
+Task<void> Gateway::handle(http::Exchange& exchange) {
+  Call call(exchange);
+  router_.match(call);
+  const ActiveCall active(*this, call);
+  co_await pipeline_->run(call);
+}
+
+Task<void> Gateway::health(Call& call) const {
+  const std::vector<fleet::DeploymentStatus> fleet = services_.fleet.status();
+  const bool awake = std::any_of(fleet.begin(), fleet.end(), [](const auto& d) { return !d.instances.empty(); });
+  co_await reply_json(call, 200, awake ? R"({"status":"ok","sleeping":false})" : R"({"status":"ok","sleeping":true})");
+}
+
+Task<void> Gateway::ready(Call& call) const {
+  // Asleep is ready: it can take traffic.
+  co_await reply_json(call, draining_ ? 503 : 200, draining_ ? R"({"ready":false})" : R"({"ready":true})");
+}
+
+Task<void> Gateway::models(Call& call) const {
+  std::vector<api::ModelCard> cards;
+  for (const auto& [name, deployment] : deployments_.all()) {
+    cards.push_back({.id = name, .created = deployment.created, .max_model_len = 0});
+  }
+  const std::string body = api::models_response(cards);
+  co_await reply_json(call, 200, body);
+}
+
+Task<void> Gateway::model(Call& call) const {
+  const Deployment* deployment = deployments_.resolve(call.parameters[0]);
+  if (deployment == nullptr) {
+    co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+    co_return;
+  }
+  const api::ModelCard card{.id = deployment->name, .created = deployment->created, .max_model_len = 0};
+  const std::string body = api::model_response(card);
+  co_await reply_json(call, 200, body);
+}
+
+Task<void> Gateway::generate(Call& call) {
+  api::ApiResult<api::GenerationRequest> request = parse_generate_request(call.request().body);
+  if (!request.has_value()) {
+    const api::ApiError error = request.error();
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const Deployment* deployment = deployments_.resolve(request->model);
+  if (deployment == nullptr) {
+    co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+    co_return;
+  }
+  services_.metrics.count_ignored_fields(request->ignored_fields.size());
+  GenerationPlan plan;
+  plan.answer = make_generate_answer(request->stream, deployment->name, call.request_id);
+  plan.request = *std::move(request);
+  plan.deployment = deployment;
+  plan.dialect = "generate";
+  Generation generation(services_, call, std::move(plan));
+  co_await generation.run();
+}
+
+Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
+  const bool chat = kind == api::GenerationRequest::Kind::kChat;
+  const std::string& body = call.request().body;
+  api::ApiResult<api::GenerationRequest> request =
+      chat ? api::parse_chat_request(body) : api::parse_completion_request(body);
+  if (!request.has_value()) {
+    const api::ApiError error = request.error();
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const Deployment* deployment = deployments_.resolve(request->model);
+  if (deployment == nullptr) {
+    co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+    co_return;
+  }
+  services_.metrics.count_ignored_fields(request->ignored_fields.size());
+  api::ResponseHead head;
+  head.id = fmt::format("{}-{}", chat ? "chatcmpl" : "cmpl", call.request_id);
+  head.created = call.accepted_wall.us / 1'000'000;
+  head.model = request->model.empty() ? deployment->name : request->model;
+  GenerationPlan plan;
+  plan.answer = make_openai_answer(*request, std::move(head));
+  plan.request = *std::move(request);
+  plan.deployment = deployment;
+  plan.dialect = "openai";
+  Generation generation(services_, call, std::move(plan));
+  co_await generation.run();
+}
+
+Task<void> Gateway::metrics(Call& call) const {
+  MetricsSnapshot now;
+  for (const fleet::DeploymentStatus& status : services_.fleet.status()) {
+    MetricsSnapshot::Deployment d;
+    d.name = status.name;
+    d.state = status.state;
+    d.running = status.running;
+    d.waiting = status.waiting;
+    d.wakes = status.wakes;
+    for (const fleet::InstanceStatus& instance : status.instances) ++d.instances_by_state[instance.state];
+    now.deployments.push_back(std::move(d));
+  }
+  const ledger::Health ledger = services_.ledger.health();
+  now.ledger_queued = ledger.queued;
+  now.ledger_unsettled = ledger.unsettled_retries;
+  now.ledger_writable = ledger.writable;
+  now.connections = connection_count_ ? static_cast<std::int64_t>(connection_count_()) : 0;
+  now.resident_bytes = resident_bytes();
+  now.uptime_s = static_cast<double>((services_.clock.now() - started_).count()) / 1e9;
+  http::Response response;
+  response.headers.set("content-type", "text/plain; version=0.0.4; charset=utf-8");
+  response.body = services_.metrics.write(now);
+  co_await reply(call, std::move(response));
+}
+
+Task<Status> Gateway::deploy(Deployment deployment) {
+  const OneShot<Status> recorded(services_.io);
+  services_.ledger.put_deployment(ledger_record(deployment),
+                                  [recorded](Status status) { recorded.set(std::move(status)); });
+  CO_TRY_STATUS(co_await recorded.get());
+  CO_TRY_STATUS(services_.fleet.put(fleet_spec(deployment)));
+  deployment.created = services_.clock.wall().us / 1'000'000;
+  log_info("event=deployed name={} image={}", deployment.name, deployment.image);
+  deployments_.put(std::move(deployment));
+  co_return Status();
+}
+
+void Gateway::begin_draining() { draining_ = true; }
+
+Task<bool> Gateway::wait_idle(std::chrono::milliseconds wait) {
+  if (active_.empty()) co_return true;
+  idle_.expires_after(wait);
+  [[maybe_unused]] const auto [ec] = co_await idle_.async_wait(kTuple);
+  co_return active_.empty();
+}
+
+void Gateway::stop_requests() {
+  const std::set<Call*> calls = active_;
+  for (Call* call : calls) call->stop.fire(StopReason::kShutdown);
+}
+
+}  // namespace dormouse::gateway

@@ -1,0 +1,185 @@
+// Goal: the small decisions of the front door: which route, which host, which deployment, which directory, which number.
+// Method: tables; no sockets. The whole door is tested in tests/e2e.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/ids.h"
+#include "gateway/admin_wire.h"
+#include "gateway/data_dir.h"
+#include "gateway/deployments.h"
+#include "gateway/metrics.h"
+#include "gateway/middleware/middleware.h"
+#include "gateway/router.h"
+
+namespace dormouse::gateway {
+namespace {
+
+// An exchange that only has a request.
+class StillExchange final : public http::Exchange {
+ public:
+  StillExchange(std::string method, std::string path) {
+    request_.method = std::move(method);
+    request_.path = std::move(path);
+  }
+  const http::Request& request() const override { return request_; }
+  const std::string& listener() const override { return listener_; }
+  Task<Status> send(http::Response) override { co_return Status(); }
+  Task<Status> start_stream(int, http::Headers) override { co_return Status(); }
+  Task<Status> write(std::string) override { co_return Status(); }
+  Task<Status> finish() override { co_return Status(); }
+  void abort() override {}
+  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade() override { co_return make_error(Code::kInternal, "no"); }
+  bool started() const override { return false; }
+  bool client_gone() const override { return false; }
+  void on_client_gone(std::function<void()>) override {}
+
+ private:
+  http::Request request_;
+  std::string listener_ = "api";
+};
+
+Route route(std::string method, std::string pattern) {
+  return {std::move(method), std::move(pattern), Access::kAdmin, {}};
+}
+
+TEST(Router, APathHasOneSpellingAndParametersOneSegment) {
+  Router router;
+  router.add(route("GET", "/v1/models"));
+  router.add(route("GET", "/v1/models/{model}"));
+  router.add(route("POST", "/admin/v1/deployments/{name}/wake"));
+  struct Row {
+    const char* method;
+    const char* path;
+    const char* pattern;  // "" none
+    bool path_known;
+  };
+  for (const Row& row : {Row{"GET", "/v1/models", "/v1/models", true}, Row{"HEAD", "/v1/models", "/v1/models", true},
+                         Row{"GET", "/v1/models/demo", "/v1/models/{model}", true},
+                         Row{"POST", "/v1/models", "", true}, Row{"GET", "/v1/models/", "", false},
+                         Row{"GET", "/v1/models/a/b", "", false}, Row{"GET", "/V1/models", "", false},
+                         Row{"GET", "/", "", false}, Row{"GET", "", "", false}, Row{"GET", "/v1", "", false},
+                         Row{"POST", "/admin/v1/deployments/x/wake", "/admin/v1/deployments/{name}/wake", true},
+                         Row{"POST", "/admin/v1/deployments//wake", "", false}}) {
+    StillExchange exchange(row.method, row.path);
+    Call call(exchange);
+    router.match(call);
+    EXPECT_EQ(call.route != nullptr ? call.route->pattern : "", row.pattern) << row.method << " " << row.path;
+    EXPECT_EQ(call.path_known, row.path_known) << row.method << " " << row.path;
+  }
+}
+
+TEST(HostCheck, OnlyLoopbackNamesAndAddressesPass) {
+  for (const char* good : {"localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:1", "127.9.8.7:65535", "[::1]", "[::1]:80"}) {
+    EXPECT_TRUE(is_loopback_host(good)) << good;
+  }
+  for (const char* bad : {"", ":80", "example.com", "localhost.evil.com", "evil.local", "127.0.0.1.evil.com", "127.0.0",
+                          "127.0.0.256", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:80x", "128.0.0.1", "0.0.0.0",
+                          "::1", "[::1", "[::2]", "localhost:80:80", "localhost,evil.com", "127.0.0.1 ", "1270.0.0.1",
+                          "0x7f.0.0.1"}) {
+    EXPECT_FALSE(is_loopback_host(bad)) << bad;
+  }
+}
+
+Deployment deployment(std::string name, std::string image) {
+  Deployment out;
+  out.name = std::move(name);
+  out.image = std::move(image);
+  return out;
+}
+
+TEST(Deployments, AModelIsANameAnAliasOrAnImage) {
+  Deployments book;
+  Deployment demo = deployment("demo", "qwen3-demo:q8_0");
+  demo.aliases = {"gpt-4o-mini"};
+  book.put(demo);
+  ASSERT_NE(book.resolve(""), nullptr);
+  for (const char* model : {"demo", "gpt-4o-mini", "qwen3-demo:q8_0", "qwen3:demo-q8_0", "qwen3-demo", "qwen3-demo:latest"}) {
+    ASSERT_NE(book.resolve(model), nullptr) << model;
+    EXPECT_EQ(book.resolve(model)->name, "demo");
+  }
+  EXPECT_EQ(book.resolve("qwen3-demo:q4_k_m"), nullptr);
+  EXPECT_EQ(book.resolve("Demo"), nullptr);
+  book.put(deployment("own", "file:Own-Model.gguf"));
+  EXPECT_EQ(book.resolve(""), nullptr);  // two: the caller must say which
+  ASSERT_NE(book.resolve("own-model"), nullptr);
+  EXPECT_EQ(book.resolve("own-model")->name, "own");
+  book.put(deployment("demo2", "qwen3-demo:q8_0"));
+  EXPECT_EQ(book.resolve("qwen3-demo"), nullptr);  // two run it
+  EXPECT_EQ(book.resolve("demo2")->name, "demo2");
+}
+
+TEST(Deployments, ANameIsMadeFromTheImage) {
+  EXPECT_EQ(default_name("qwen3-demo:q8_0"), "qwen3-demo");
+  EXPECT_EQ(default_name("file:Qwen3-4B-Q4_K_M.gguf"), "Qwen3-4B-Q4_K_M");
+  EXPECT_EQ(default_name("file:my model (2).gguf"), "my-model--2-");
+  EXPECT_EQ(default_name("file:睡鼠.gguf"), "model");
+  EXPECT_LE(default_name("file:" + std::string(300, 'a') + ".gguf").size(), 63U);
+}
+
+TEST(DataDir, ALongPathMovesTheSocketsToAShortOne) {
+  EXPECT_EQ(run_directory_for("/data/d", ""), "/data/d/run");
+  const std::string long_path = "/" + std::string(120, 'x');
+  EXPECT_TRUE(run_directory_for(long_path, "/run/user/1000").starts_with("/run/user/1000/dormouse-"));
+  EXPECT_TRUE(run_directory_for(long_path, "").starts_with("/tmp/dormouse-"));
+  EXPECT_TRUE(run_directory_for(long_path, long_path).starts_with("/tmp/dormouse-"));
+  EXPECT_NE(run_directory_for(long_path, ""), run_directory_for(long_path + "y", ""));
+}
+
+TEST(DataDir, ASecondServerIsRefusedAndALaterOneIsNot) {
+  namespace fs = std::filesystem;
+  const fs::path path = fs::temp_directory_path() / ("dormouse-data-" + random_hex(6));
+  {
+    const Result<DataDir> first = DataDir::open(path.string());
+    ASSERT_TRUE(first.has_value()) << first.error().message;
+    EXPECT_EQ(first->admin_socket(), path.string() + "/run/admin.sock");
+    const Result<DataDir> second = DataDir::open(path.string() + "/");
+    ASSERT_FALSE(second.has_value());
+    EXPECT_EQ(second.error().code, Code::kAlreadyExists);
+  }
+  EXPECT_TRUE(DataDir::open(path.string()).has_value());
+  std::error_code ec;
+  fs::remove_all(path, ec);
+}
+
+TEST(Metrics, AHistogramIsCumulativeAndBounded) {
+  Histogram histogram;
+  for (const double value : {0.001, 0.04, 0.05, 7.0, 1000.0}) histogram.observe(value);
+  std::string out;
+  histogram.write(out, "h", "d=\"x\"");
+  EXPECT_NE(out.find("h_bucket{d=\"x\",le=\"0.005\"} 1\n"), std::string::npos) << out;
+  EXPECT_NE(out.find("h_bucket{d=\"x\",le=\"0.05\"} 3\n"), std::string::npos) << out;
+  EXPECT_NE(out.find("h_bucket{d=\"x\",le=\"10\"} 4\n"), std::string::npos) << out;
+  EXPECT_NE(out.find("h_bucket{d=\"x\",le=\"+Inf\"} 5\n"), std::string::npos) << out;
+  EXPECT_NE(out.find("h_count{d=\"x\"} 5\n"), std::string::npos) << out;
+}
+
+TEST(AdminWire, WhatIsWrittenIsRead) {
+  StatusView status;
+  status.version = "0.1.0";
+  status.pid = 7;
+  status.listen = {"127.0.0.1:8080"};
+  DeploymentView d;
+  d.name = "demo";
+  d.image = "qwen3-demo:q8_0";
+  d.state = "ready";
+  d.idle_left_s = 12.5;
+  d.instances.push_back({.instance_id = "i", .state = "ready", .pid = 9, .isa = "avx2", .alive_s = 1.5,
+                         .context_length = 4096, .generated_tokens = 3});
+  status.deployments.push_back(d);
+  const Result<StatusView> back = parse_status(to_json(status));
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->listen, status.listen);
+  ASSERT_EQ(back->deployments.size(), 1U);
+  EXPECT_EQ(back->deployments[0].idle_left_s, 12.5);
+  EXPECT_FALSE(back->deployments[0].backoff_left_s.has_value());
+  ASSERT_EQ(back->deployments[0].instances.size(), 1U);
+  EXPECT_EQ(back->deployments[0].instances[0].pid, 9);
+  EXPECT_FALSE(parse_status("[]").has_value());
+  EXPECT_FALSE(parse_new_deployment(R"({"name":"a b","image":"x"})").has_value());
+  EXPECT_FALSE(parse_new_deployment(R"({"name":"a"})").has_value());
+  EXPECT_TRUE(parse_new_deployment(R"({"image":"x"})").has_value());
+}
+
+}  // namespace
+}  // namespace dormouse::gateway

@@ -1,0 +1,296 @@
+#include "gateway/generation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/crashpoint.h"
+#include "base/log.h"
+#include "gateway/error_response.h"
+
+namespace dormouse::gateway {
+namespace {
+
+// Qwen3's own context: what an answer without max_tokens may come to.
+constexpr std::int64_t kDefaultOutputTokens = 40'960;
+// What a request without max_tokens counts for in the waiting queue: its bound would fill the queue by itself.
+constexpr std::int64_t kTypicalOutputTokens = 4'096;
+// Of a byte-level vocabulary no text has more tokens than bytes; the template adds a few a message and one preamble for
+// tools. Generous, because a bound too small would refuse a good request.
+constexpr std::int64_t kTemplateTokensPerMessage = 32;
+constexpr std::int64_t kTemplateTokens = 512;
+// How long a broken connection may wait for the news of its worker's death: pidfd events take milliseconds.
+constexpr std::chrono::milliseconds kWhyLost{500};
+
+double seconds(Nanoseconds d) { return static_cast<double>(d.count()) / 1e9; }
+
+std::int64_t microseconds(Nanoseconds d) { return d.count() / 1000; }
+
+}  // namespace
+
+Generation::Generation(Services services, Call& call, GenerationPlan plan)
+    : services_(services),
+      call_(call),
+      plan_(std::move(plan)),
+      booking_(services.io, services.ledger, services.clock),
+      held_(services.io, call, booking_) {
+  call_.deployment = plan_.deployment->name;
+}
+
+Task<void> Generation::run() {
+  booking_.begin(reservation());
+  if (plan_.request.stream) held_.start();
+  Attempt outcome = co_await attempt();
+  // Once only: a second loss is the model's or the machine's fault, and the caller should hear of it.
+  if (outcome == Attempt::kLost && !answer_started_) {
+    log_warn("event=retry id={} deployment={}", call_.request_id, call_.deployment);
+    services_.metrics.count_retry();
+    plan_.answer->reset();
+    produced_ = {};
+    usage_reported_ = false;
+    outcome = co_await attempt();
+  }
+  call_.stop.on_fire({});
+  co_await held_.stop();
+  if (outcome == Attempt::kDone) {
+    co_await finish();
+  } else {
+    co_await fail(outcome);
+  }
+}
+
+Task<Generation::Attempt> Generation::attempt() {
+  fleet::Cancellation cancellation;
+  call_.stop.on_fire([&cancellation] { cancellation.cancel(); });
+  fleet::AcquireRequest wish;
+  wish.deployment = call_.deployment;
+  wish.tokens_estimate = prompt_bound() + std::min(output_bound(), kTypicalOutputTokens);
+  wish.cancellation = &cancellation;
+  fleet::AcquireResult lease = co_await services_.fleet.acquire(std::move(wish));
+  call_.stop.on_fire({});
+  if (call_.stop.reason() != StopReason::kNone) co_return Attempt::kStopped;  // ~Lease gives it back
+  if (!lease.has_value()) {
+    error_ = from_refusal(lease.error());
+    log_info("event=refused id={} reason={} detail=\"{}\"", call_.request_id, fleet::to_string(lease.error().reason),
+             lease.error().detail);
+    co_return Attempt::kFailed;
+  }
+  if (lease->woke()) call_.wake_wait += lease->waited();
+  instance_id_ = lease->instance_id();
+  crashpoint("gateway.placed");
+
+  Upstream upstream(services_.client);
+  call_.stop.on_fire([&upstream] { upstream.cancel(); });
+  UpstreamRequest request;
+  request.request = plan_.request;
+  request.request.model.clear();  // a worker has one model; the caller's name for it is ours to know
+  request.request_id = call_.request_id;
+  request.max_prompt_tokens = prompt_bound();
+  sent_ = services_.clock.now();
+  request.time_left = std::chrono::duration_cast<std::chrono::milliseconds>(call_.deadline - sent_);
+  co_await upstream.open(lease->address(), std::move(request));
+  const Attempt outcome = co_await relay(upstream, *lease);
+  call_.stop.on_fire({});
+  co_return outcome;
+}
+
+Task<Generation::Attempt> Generation::relay(Upstream& upstream, fleet::Lease& lease) {
+  while (true) {
+    Upstream::Step step = co_await upstream.next();
+    switch (step.kind) {
+      case Upstream::Step::Kind::kChunks:
+        if (!co_await forward(std::move(step.chunks))) {
+          lease.release(fleet::LeaseOutcome::kClientGone);
+          co_return call_.stop.reason() == StopReason::kNone ? Attempt::kFailed : Attempt::kStopped;
+        }
+        break;
+      case Upstream::Step::Kind::kDone:
+        lease.release(fleet::LeaseOutcome::kCompleted);
+        co_return Attempt::kDone;
+      case Upstream::Step::Kind::kRefused:
+        error_ = step.error;
+        lease.release(api::row(error_.code).status >= 500 ? fleet::LeaseOutcome::kWorkerFailed
+                                                          : fleet::LeaseOutcome::kCompleted);
+        co_return Attempt::kFailed;
+      case Upstream::Step::Kind::kCancelled:
+        lease.release(fleet::LeaseOutcome::kClientGone);
+        co_return Attempt::kStopped;
+      case Upstream::Step::Kind::kLost:
+        co_return co_await lost(lease);
+    }
+  }
+}
+
+Task<Generation::Attempt> Generation::lost(fleet::Lease& lease) {
+  error_ = api::ApiError{api::ErrorCode::kWorkerCrashed, {}, {}};
+  const std::optional<fleet::LossReason> why = co_await lease.why_lost(kWhyLost);
+  services_.client.forget(lease.address());
+  lease.release(fleet::LeaseOutcome::kWorkerFailed);
+  log_warn("event=worker_lost id={} deployment={} seen_dead={} answer_started={}", call_.request_id, call_.deployment,
+           why.has_value(), answer_started_);
+  co_return call_.stop.reason() == StopReason::kNone ? Attempt::kLost : Attempt::kStopped;
+}
+
+void Generation::count(const api::ParsedChunk& chunk) {
+  bool has_token = false;
+  for (const api::Delta& delta : chunk.choices) {
+    has_token = has_token || !delta.content.empty() || !delta.reasoning_content.empty() ||
+                !delta.tool_calls.empty();
+  }
+  if (chunk.usage.has_value()) {
+    produced_ = *chunk.usage;
+    usage_reported_ = true;
+  } else if (has_token && !usage_reported_) {
+    ++produced_.completion_tokens;
+  }
+  if (!has_token) return;
+  last_token_ = services_.clock.now();
+  if (first_token_.ns != 0) return;
+  first_token_ = last_token_;
+  call_.first_token = first_token_ - call_.accepted;
+}
+
+Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
+  std::string out;
+  for (const api::ParsedChunk& chunk : chunks) {
+    count(chunk);
+    out += plan_.answer->on_chunk(chunk);
+  }
+  booking_.note(produced_.prompt_tokens, produced_.cached_tokens, produced_.completion_tokens);
+  if (!plan_.request.stream) co_return !call_.exchange.client_gone();
+  if (out.empty()) co_return true;
+  co_await held_.stop();
+  if (!call_.exchange.started()) {
+    const Status reserved = co_await booking_.durable();
+    if (!reserved.has_value()) {
+      error_ = from_ledger(reserved.error());
+      co_return false;
+    }
+    const Status begun = co_await begin_sse(call_);
+    if (!begun.has_value()) co_return false;
+  }
+  crashpoint("gateway.before_first_byte");
+  const Status written = co_await call_.exchange.write(std::move(out));
+  if (!written.has_value()) {
+    call_.stop.fire(StopReason::kClientGone);
+    co_return false;
+  }
+  answer_started_ = true;
+  delivered_tokens_ = produced_.completion_tokens;
+  crashpoint("gateway.after_write");
+  co_return true;
+}
+
+AnswerSummary Generation::summary() const {
+  AnswerSummary out;
+  out.usage = produced_;
+  out.generation_s = last_token_.ns == 0 ? 0 : seconds(last_token_ - sent_);
+  out.wake_s = seconds(call_.wake_wait);
+  out.first_token_s = seconds(call_.first_token);
+  return out;
+}
+
+Task<void> Generation::finish() {
+  const bool stream = plan_.request.stream;
+  if (call_.exchange.client_gone()) {
+    call_.stop.fire(StopReason::kClientGone);
+    co_await fail(Attempt::kStopped);
+    co_return;
+  }
+  const Status reserved = co_await booking_.durable();
+  if (!reserved.has_value()) {
+    error_ = from_ledger(reserved.error());
+    co_await fail(Attempt::kFailed);
+    co_return;
+  }
+  delivered_tokens_ = produced_.completion_tokens;
+  call_.prompt_tokens = produced_.prompt_tokens;
+  call_.completion_tokens = produced_.completion_tokens;
+  crashpoint("gateway.before_settle");
+  ledger::Settlement entry = settlement(ledger::Outcome::kOk, 200);
+  co_await booking_.settle(std::move(entry));
+  crashpoint("gateway.after_settle");
+  if (!stream) {
+    const std::string body = plan_.answer->whole(summary());
+    co_await reply_json(call_, 200, body);
+    co_return;
+  }
+  if (!call_.exchange.started()) {
+    const Status begun = co_await begin_sse(call_);
+    if (!begun.has_value()) co_return;
+  }
+  std::string closing = plan_.answer->closing(summary());
+  const Status written = co_await call_.exchange.write(std::move(closing));
+  if (written.has_value()) co_await call_.exchange.finish();
+}
+
+Task<void> Generation::fail(Attempt how) {
+  ledger::Outcome outcome = ledger::Outcome::kFailed;
+  if (how == Attempt::kStopped) {
+    error_ = from_stop(call_.stop.reason());
+    if (call_.stop.reason() == StopReason::kClientGone) outcome = ledger::Outcome::kClientGone;
+  }
+  const api::ErrorRow& row = api::row(error_.code);
+  const bool gone = outcome == ledger::Outcome::kClientGone;
+  if (gone) {
+    // Billed for what was written; a prompt costs nothing before its first token was (requirement R-28).
+    call_.completion_tokens = delivered_tokens_;
+    call_.prompt_tokens = delivered_tokens_ > 0 ? produced_.prompt_tokens : 0;
+  }
+  call_.error_code = gone ? "client_closed" : std::string(row.code);
+  ledger::Settlement entry = settlement(outcome, gone ? 499 : row.status);
+  co_await booking_.settle(std::move(entry));
+  if (gone) co_return;
+  if (!call_.exchange.started()) {
+    co_await reply_error(call_, error_);
+    co_return;
+  }
+  std::string event = error_event(error_);
+  const Status written = co_await call_.exchange.write(std::move(event));
+  if (written.has_value()) co_await call_.exchange.finish();
+}
+
+ledger::Settlement Generation::settlement(ledger::Outcome outcome, int status) const {
+  ledger::Settlement out;
+  out.request_id = call_.request_id;
+  out.outcome = outcome;
+  out.error_code = call_.error_code;
+  out.http_status = status;
+  out.input_tokens = call_.prompt_tokens;
+  out.cached_tokens = call_.prompt_tokens > 0 ? produced_.cached_tokens : 0;
+  out.output_tokens = call_.completion_tokens;
+  out.wake_wait_us = microseconds(call_.wake_wait);
+  out.ttft_us = microseconds(call_.first_token);
+  out.duration_us = microseconds(services_.clock.now() - call_.accepted);
+  if (!instance_id_.empty()) out.instance_id = instance_id_;
+  return out;
+}
+
+ledger::Reservation Generation::reservation() const {
+  ledger::Reservation out;
+  out.request_id = call_.request_id;
+  out.client_request_id = call_.client_request_id;
+  out.deployment = call_.deployment;
+  out.dialect = plan_.dialect;
+  out.input_tokens = prompt_bound();
+  out.output_tokens = output_bound();
+  return out;
+}
+
+std::int64_t Generation::prompt_bound() const {
+  const api::GenerationRequest& request = plan_.request;
+  std::size_t bytes = request.prompt.size() + request.prompt_tokens.size();
+  for (const api::Message& message : request.messages) {
+    bytes += message.content.size() + message.reasoning_content.value_or("").size();
+    for (const api::ToolCall& call : message.tool_calls) bytes += call.name.size() + call.arguments.size();
+  }
+  for (const std::string& tool : request.tools) bytes += tool.size();
+  return static_cast<std::int64_t>(bytes) + kTemplateTokens +
+         kTemplateTokensPerMessage * static_cast<std::int64_t>(request.messages.size());
+}
+
+std::int64_t Generation::output_bound() const {
+  const std::int64_t each = plan_.request.sampling.max_tokens.value_or(kDefaultOutputTokens);
+  return std::min(each, kDefaultOutputTokens) * std::max(plan_.request.n, 1);
+}
+
+}  // namespace dormouse::gateway

@@ -1,0 +1,83 @@
+// The way of one inference request (ARCHITECTURE.md, "The way of one request", hops 4 to 11): reserve, place, cross,
+// relay, settle, closing bytes. The same for every dialect; AnswerWriter is the only difference.
+// Threads: the loop's. One Generation a request, in the handler's frame.
+// Invariants: no byte leaves before the reservation is durable; exactly one settlement; the lease is given back; a worker
+// lost before the caller got a token costs one more attempt, later it costs the caller an error event and no [DONE].
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "api/generation.h"
+#include "fleet/supervisor.h"
+#include "gateway/booking.h"
+#include "gateway/call.h"
+#include "gateway/deployments.h"
+#include "gateway/dialect/answer.h"
+#include "gateway/held_stream.h"
+#include "gateway/metrics.h"
+#include "gateway/upstream.h"
+#include "http/client.h"
+#include "ledger/ledger.h"
+
+namespace dormouse::gateway {
+
+// What the handlers work with; all outlive every request.
+struct Services {
+  asio::io_context& io;
+  const Clock& clock;
+  fleet::Supervisor& fleet;
+  ledger::Ledger& ledger;
+  http::Client& client;
+  Metrics& metrics;
+  const Deployments& deployments;
+};
+
+struct GenerationPlan {
+  api::GenerationRequest request;
+  std::unique_ptr<AnswerWriter> answer;
+  const Deployment* deployment = nullptr;
+  std::string dialect;  // for the ledger
+};
+
+class Generation {
+ public:
+  Generation(Services services, Call& call, GenerationPlan plan);
+  Task<void> run();
+
+ private:
+  enum class Attempt { kDone, kLost, kFailed, kStopped };
+
+  Task<Attempt> attempt();
+  Task<Attempt> relay(Upstream& upstream, fleet::Lease& lease);
+  Task<Attempt> lost(fleet::Lease& lease);
+  // Sends what the dialect made of some chunks; false: the caller has gone.
+  Task<bool> forward(std::vector<api::ParsedChunk> chunks);
+  Task<void> finish();
+  Task<void> fail(Attempt how);
+  [[nodiscard]] ledger::Settlement settlement(ledger::Outcome outcome, int status) const;
+  [[nodiscard]] ledger::Reservation reservation() const;
+  [[nodiscard]] AnswerSummary summary() const;
+  [[nodiscard]] std::int64_t prompt_bound() const;
+  [[nodiscard]] std::int64_t output_bound() const;
+  void count(const api::ParsedChunk& chunk);
+
+  Services services_;
+  Call& call_;
+  GenerationPlan plan_;
+  Booking booking_;
+  HeldStream held_;
+  api::ApiError error_;
+  api::Usage produced_;               // what the worker says it made
+  bool usage_reported_ = false;       // else a piece counts as a token
+  std::int64_t delivered_tokens_ = 0; // of them, in chunks the socket has taken
+  bool answer_started_ = false;       // the caller has seen a part of the answer itself
+  std::string instance_id_;
+  MonoTime sent_;
+  MonoTime first_token_;
+  MonoTime last_token_;
+};
+
+}  // namespace dormouse::gateway

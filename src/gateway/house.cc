@@ -1,0 +1,259 @@
+#include "gateway/house.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "fleet/process_driver.h"
+#include "gateway/data_dir.h"
+#include "gateway/gateway.h"
+
+namespace dormouse::gateway {
+namespace {
+
+using std::chrono::milliseconds;
+
+// After the drain, for requests that were told `draining` to write their last event and settle.
+constexpr milliseconds kLastWords{2'000};
+constexpr milliseconds kWorkerGrace{5'000};
+constexpr milliseconds kHurriedWorkerGrace{500};
+constexpr milliseconds kConnectionGrace{500};
+
+// What the server answers to a request that never reached the gateway.
+http::ErrorAnswer server_error(int status, std::string_view code) {
+  const std::optional<api::ErrorCode> known = api::find_code(code);
+  api::ApiError error;
+  error.code = known.value_or(status >= 500 ? api::ErrorCode::kInternalError : api::ErrorCode::kMalformedRequest);
+  http::Headers headers;
+  const SystemClock clock;
+  headers.set("x-request-id", make_uuid_v7(clock.wall()));
+  headers.set("content-type", "application/json");
+  return {api::error_body(error), std::move(headers)};
+}
+
+Result<http::Address> loopback_address(const std::string& text) {
+  TRY(http::Address address, http::Address::parse(text));
+  if (!address.is_loopback()) {
+    return make_error(Code::kPermissionDenied,
+                      fmt::format("{} is not a loopback address: without API keys a deployment is private. Use "
+                                  "127.0.0.1 and reach it through ssh -L or a proxy with authentication",
+                                  text));
+  }
+  return address;
+}
+
+}  // namespace
+
+struct House::Impl {
+  explicit Impl(HouseOptions o)
+      : options(std::move(o)), client(io), signals(io), stop_asked(io), lame_duck(io) {}
+
+  Status open_parts();
+  Status bind();
+  Task<Status> start();
+  Task<void> live(std::function<void()> on_ready);
+  Task<void> watch_signals();
+  Task<void> shut_down();
+  Task<Status> forget_old_deployments();
+  [[nodiscard]] bool hurried() const { return signal_count > 1; }
+
+  // In order of need: what is destroyed last stands first.
+  HouseOptions options;
+  SystemClock clock;
+  asio::io_context io{1};
+  std::optional<DataDir> data;
+  std::optional<catalog::Catalog> catalog;
+  std::unique_ptr<ledger::Ledger> ledger;
+  std::unique_ptr<fleet::ProcessDriver> driver;
+  std::unique_ptr<fleet::Supervisor> supervisor;
+  http::Client client;
+  Metrics metrics;
+  Deployments deployments;
+  std::unique_ptr<Gateway> gateway;
+  std::unique_ptr<http::Server> admin_server;
+  std::unique_ptr<http::Server> api_server;
+
+  std::vector<std::string> addresses;
+  asio::signal_set signals;
+  OneShot<bool> stop_asked;
+  asio::steady_timer lame_duck;
+  int signal_count = 0;
+  Status outcome;
+};
+
+Status House::Impl::open_parts() {
+  TRY(DataDir opened, DataDir::open(options.data_dir));
+  data.emplace(std::move(opened));
+  TRY(catalog::Catalog images, catalog::Catalog::built_in());
+  catalog.emplace(std::move(images));
+
+  ledger::Options ledger_options;
+  ledger_options.path = data->ledger_path();
+  ledger_options.clock = &clock;
+  ledger_options.post = [this](std::function<void()> f) { asio::post(io, std::move(f)); };
+  TRY(ledger, ledger::Ledger::open(std::move(ledger_options)));
+
+  fleet::ProcessDriverOptions driver_options;
+  driver_options.io = &io;
+  driver_options.worker_path = options.worker_path;
+  driver_options.run_directory = data->run_directory();
+  driver_options.log_directory = data->log_directory();
+  driver_options.control_address = "unix:" + data->admin_socket();
+  driver_options.environment = options.worker_environment;
+  TRY(driver, fleet::ProcessDriver::create(std::move(driver_options)));
+  if (driver->swept() > 0) log_warn("event=swept workers={}", driver->swept());
+
+  fleet::SupervisorOptions fleet_options;
+  fleet_options.io = &io;
+  fleet_options.clock = &clock;
+  fleet_options.ledger = ledger.get();
+  fleet_options.drivers = {{"process", driver.get()}};
+  supervisor = std::make_unique<fleet::Supervisor>(std::move(fleet_options));
+
+  GatewayOptions gateway_options;
+  gateway_options.model_directories = options.model_directories;
+  gateway_options.log_directory = data->log_directory();
+  gateway_options.default_idle_timeout = options.default_idle_timeout;
+  const Services services{io, clock, *supervisor, *ledger, client, metrics, deployments};
+  gateway = std::make_unique<Gateway>(services, deployments, *catalog, std::move(gateway_options));
+  return bind();
+}
+
+Status House::Impl::bind() {
+  const http::Handler handler = [this](http::Exchange& exchange) { return gateway->handle(exchange); };
+  admin_server = std::make_unique<http::Server>(io, http::ServerLimits{}, handler, server_error);
+  api_server = std::make_unique<http::Server>(io, http::ServerLimits{}, handler, server_error);
+  TRY(const http::Address admin, http::Address::parse("unix:" + data->admin_socket()));
+  TRY_STATUS(admin_server->listen(admin, "admin"));
+  for (const std::string& text : options.listen) {
+    TRY(const http::Address address, loopback_address(text));
+    TRY(const http::Address bound, api_server->listen(address, "api"));
+    addresses.push_back(bound.to_string());
+  }
+  gateway->set_listening(addresses);
+  gateway->set_connection_count([this] { return api_server->connections() + admin_server->connections(); });
+  return {};
+}
+
+// What an earlier start took from flags or a file and this one did not is gone; what the API made comes back.
+Task<Status> House::Impl::forget_old_deployments() {
+  std::set<std::string> now;
+  for (const Deployment& d : options.deployments) now.insert(d.name);
+  const std::vector<ledger::Deployment> before = ledger->deployments_at_start();
+  for (const ledger::Deployment& old : before) {
+    if (now.contains(old.name)) continue;
+    const bool keep = old.source == ledger::Source::kApi && ::access(old.model_path.c_str(), R_OK) == 0;
+    if (keep) {
+      Deployment restored;
+      restored.name = old.name;
+      restored.image = old.image;
+      restored.model_path = old.model_path;
+      restored.idle_timeout = milliseconds(old.idle_timeout_ms);
+      options.deployments.push_back(std::move(restored));
+      continue;
+    }
+    if (old.source == ledger::Source::kApi) continue;  // its file may come back
+    const OneShot<Status> removed(io);
+    ledger->remove_deployment(old.name, [removed](Status status) { removed.set(std::move(status)); });
+    const Status status = co_await removed.get();
+    if (!status.has_value() && status.error().code != Code::kNotFound) co_return status;
+  }
+  co_return Status();
+}
+
+Task<Status> House::Impl::start() {
+  CO_TRY_STATUS(co_await forget_old_deployments());
+  for (const Deployment& wanted : options.deployments) {
+    Deployment deployment = wanted;
+    CO_TRY_STATUS(co_await gateway->deploy(std::move(deployment)));
+  }
+  co_return Status();
+}
+
+Task<void> House::Impl::watch_signals() {
+  while (true) {
+    const auto [ec, number] = co_await signals.async_wait(kTuple);
+    if (ec) co_return;
+    ++signal_count;
+    log_info("event=signal number={} count={}", number, signal_count);
+    stop_asked.set(true);
+    if (!hurried()) continue;
+    lame_duck.cancel();
+    gateway->stop_requests();
+  }
+}
+
+Task<void> House::Impl::live(std::function<void()> on_ready) {
+  outcome = co_await start();
+  if (outcome.has_value()) {
+    if (on_ready) on_ready();
+    co_await stop_asked.get();
+  }
+  co_await shut_down();
+  signals.cancel();
+  io.stop();
+}
+
+Task<void> House::Impl::shut_down() {
+  gateway->begin_draining();
+  if (!hurried() && !addresses.empty() && outcome.has_value()) {
+    lame_duck.expires_after(options.lame_duck);
+    [[maybe_unused]] const auto [ec] = co_await lame_duck.async_wait(kTuple);
+  }
+  api_server->close_listeners();
+  bool idle = co_await gateway->wait_idle(hurried() ? milliseconds(0) : options.drain);
+  if (!idle) {
+    gateway->stop_requests();
+    idle = co_await gateway->wait_idle(kLastWords);
+  }
+  log_info("event=drained idle={}", idle);
+  co_await supervisor->shutdown(hurried() ? kHurriedWorkerGrace : kWorkerGrace);
+  co_await api_server->drain(kConnectionGrace);
+  admin_server->close_listeners();
+  co_await admin_server->drain(kConnectionGrace);
+  ::unlink(data->admin_socket().c_str());
+}
+
+House::House(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+House::~House() {
+  if (impl_ == nullptr) return;
+  // The servers' connections hold frames that point into the gateway: they go first, then their queued handlers.
+  impl_->api_server.reset();
+  impl_->admin_server.reset();
+}
+
+Result<std::unique_ptr<House>> House::open(HouseOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  TRY_STATUS(impl->open_parts());
+  return std::unique_ptr<House>(new House(std::move(impl)));
+}
+
+Status House::run(const std::function<void()>& on_ready) {
+  Impl& house = *impl_;
+  house.signals.add(SIGINT);
+  house.signals.add(SIGTERM);
+  asio::co_spawn(house.io, house.watch_signals(), asio::detached);
+  asio::co_spawn(house.io, house.live(on_ready), asio::detached);
+  house.io.run();
+  return house.outcome;
+}
+
+const std::vector<std::string>& House::addresses() const { return impl_->addresses; }
+
+std::string House::notice() const {
+  if (!impl_->data.has_value() || !impl_->data->run_directory_moved()) return {};
+  return fmt::format("the data directory's path is too long for sockets; they are in {}", impl_->data->run_directory());
+}
+
+}  // namespace dormouse::gateway

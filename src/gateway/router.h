@@ -1,0 +1,22 @@
+// Which route a request means. Paths come normalised from http/server (decoded once, no dot segments), so a path has one
+// spelling here (requirement S-38). Immutable after the last add.
+#pragma once
+
+#include <vector>
+
+#include "gateway/call.h"
+
+namespace dormouse::gateway {
+
+class Router {
+ public:
+  void add(Route route) { routes_.push_back(std::move(route)); }
+  // Fills call.route, call.path_known, call.parameters.
+  void match(Call& call) const;
+  [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  std::vector<Route> routes_;  // addresses are kept by calls: filled before the first request
+};
+
+}  // namespace dormouse::gateway
