@@ -15,7 +15,8 @@ constexpr int kRankBits = 24;
 constexpr std::uint64_t kRankMask = (std::uint64_t{1} << kRankBits) - 1;
 static_assert(kMaxMerges <= kRankMask);
 
-// Up to here a scan for the lowest rank beats a heap (x_bench: equal at about 90 bytes).
+// Up to here the ranks of a piece are four cache lines, and scanning them for the lowest needs no queue. Nearly every
+// word and line of verse is shorter.
 constexpr std::size_t kShortBytes = 64;
 
 constexpr std::uint32_t kNone = 0xFFFFFFFF;
