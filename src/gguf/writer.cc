@@ -193,6 +193,13 @@ Status Writer::create_partial(std::uint64_t bytes) {
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     return make_error(Code::kAlreadyExists, partial + ": another process is writing it");
   }
+  // Between open and lock the other process may have published that very file: it must not be truncated.
+  struct stat locked {};
+  struct stat named {};
+  if (::fstat(fd.get(), &locked) != 0) return errno_error(partial, errno);
+  if (::stat(partial.c_str(), &named) != 0 || named.st_ino != locked.st_ino || named.st_dev != locked.st_dev) {
+    return make_error(Code::kAlreadyExists, partial + ": another process has just finished it");
+  }
   fd_ = std::move(fd);
   partial_path_ = partial;
   if (::ftruncate(fd_.get(), 0) != 0) return errno_error(partial, errno);
