@@ -61,7 +61,8 @@ constexpr std::array kTable = {
              {421, kInvalidRequest, "host_not_allowed", "This server does not answer for that host.", 0}},
     TableRow{ErrorCode::kRateLimitRequests,
              {429, kRateLimit, "rate_limit_requests", "Too many requests for this API key.", 1}},
-    TableRow{ErrorCode::kRateLimitTokens, {429, kRateLimit, "rate_limit_tokens", "Too many tokens for this API key.", 1}},
+    TableRow{ErrorCode::kRateLimitTokens,
+             {429, kRateLimit, "rate_limit_tokens", "Too many tokens for this API key.", 1}},
     TableRow{ErrorCode::kRateLimitConcurrency,
              {429, kRateLimit, "rate_limit_concurrency", "Too many requests at once for this API key.", 1}},
     // No Retry-After: an exhausted budget does not come back by waiting.
@@ -72,7 +73,8 @@ constexpr std::array kTable = {
              {502, kServer, "worker_crashed", "The model's worker ended before it could answer.", 1}},
     TableRow{ErrorCode::kOverloaded, {503, kOverload, "overloaded", "The server is busy.", 1}},
     TableRow{ErrorCode::kQueueFull, {503, kOverload, "queue_full", "Too many requests are waiting for this model.", 1}},
-    TableRow{ErrorCode::kQueueTimeout, {503, kOverload, "queue_timeout", "The request waited too long for its turn.", 1}},
+    TableRow{ErrorCode::kQueueTimeout,
+             {503, kOverload, "queue_timeout", "The request waited too long for its turn.", 1}},
     TableRow{ErrorCode::kModelLoading, {503, kOverload, "model_loading", "The model is waking up.", 2}},
     TableRow{ErrorCode::kModelLoadFailed, {503, kOverload, "model_load_failed", "The model could not be loaded.", 10}},
     TableRow{ErrorCode::kLedgerUnavailable,
@@ -95,7 +97,9 @@ static_assert(kTable.size() == kErrorCodeCount);
 
 }  // namespace
 
-const ErrorRow& row(ErrorCode code) { return kTable[static_cast<std::size_t>(code)].row; }
+const ErrorRow& row(ErrorCode code) {
+  return kTable[static_cast<std::size_t>(code)].row;
+}
 
 std::optional<ErrorCode> find_code(std::string_view code) {
   for (const TableRow& entry : kTable) {

@@ -1,5 +1,5 @@
-// The fixed table of errors a client can see: status, type, code, text (reliability notes 4.1). Error text never carries
-// paths, addresses or prompt text; the one variable part is the name of a parameter and numbers of limits.
+// The fixed table of errors a client can see: status, type, code, text (reliability notes 4.1). Error text never
+// carries paths, addresses or prompt text; the one variable part is the name of a parameter and numbers of limits.
 #pragma once
 
 #include <cstddef>

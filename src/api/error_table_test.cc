@@ -1,5 +1,5 @@
-// Goal: the table is what the notes promise, whole and without doubles. Method: the expected rows written out again here,
-// independently, and every code of both enumerations.
+// Goal: the table is what the notes promise, whole and without doubles. Method: the expected rows written out again
+// here, independently, and every code of both enumerations.
 #include "api/error_table.h"
 
 #include <gtest/gtest.h>
@@ -105,9 +105,18 @@ TEST(ErrorTable, EveryInternalErrorHasAClientErrorAndOnlyBadArgumentsShowTheirTe
 }
 
 TEST(JsonWrite, DoublesAreWrittenAsPythonWritesThem) {
-  for (const auto& [value, want] : std::vector<std::pair<double, std::string>>{
-           {0.0, "0.0"}, {-0.0, "-0.0"}, {1.0, "1.0"}, {0.7, "0.7"}, {1e-4, "0.0001"}, {1e-5, "1e-05"}, {1e15, "1000000000000000.0"},
-           {1e16, "1e+16"}, {1.5e300, "1.5e+300"}, {0.1 + 0.2, "0.30000000000000004"}, {5e-324, "5e-324"}, {123456.789, "123456.789"}}) {
+  for (const auto& [value, want] : std::vector<std::pair<double, std::string>>{{0.0, "0.0"},
+                                                                               {-0.0, "-0.0"},
+                                                                               {1.0, "1.0"},
+                                                                               {0.7, "0.7"},
+                                                                               {1e-4, "0.0001"},
+                                                                               {1e-5, "1e-05"},
+                                                                               {1e15, "1000000000000000.0"},
+                                                                               {1e16, "1e+16"},
+                                                                               {1.5e300, "1.5e+300"},
+                                                                               {0.1 + 0.2, "0.30000000000000004"},
+                                                                               {5e-324, "5e-324"},
+                                                                               {123456.789, "123456.789"}}) {
     std::string got;
     append_json_double(got, value);
     EXPECT_EQ(got, want);

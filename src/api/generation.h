@@ -156,7 +156,8 @@ struct ResponseHead {
                                            const std::optional<Usage>& usage, bool usage_null);
 // The last chunk of stream_options.include_usage: "choices":[] and usage.
 [[nodiscard]] std::string usage_chunk(const ResponseHead& head, GenerationRequest::Kind kind, const Usage& usage);
-[[nodiscard]] std::string chat_response(const ResponseHead& head, const std::vector<Delta>& choices, const Usage& usage);
+[[nodiscard]] std::string chat_response(const ResponseHead& head, const std::vector<Delta>& choices,
+                                        const Usage& usage);
 [[nodiscard]] std::string completion_response(const ResponseHead& head, const std::vector<Delta>& choices,
                                               const Usage& usage);
 
@@ -168,8 +169,8 @@ struct ModelCard {
 [[nodiscard]] std::string models_response(const std::vector<ModelCard>& models);
 [[nodiscard]] std::string model_response(const ModelCard& model);
 
-// What a reader of somebody's stream (or whole answer) needs from one chunk. Reads chat and completion, chunks and whole
-// answers, and error bodies, from any server of the dialect: fields of a wrong type are taken as absent.
+// What a reader of somebody's stream (or whole answer) needs from one chunk. Reads chat and completion, chunks and
+// whole answers, and error bodies, from any server of the dialect: fields of a wrong type are taken as absent.
 struct ParsedChunk {
   std::vector<Delta> choices;
   std::optional<Usage> usage;

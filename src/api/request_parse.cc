@@ -27,8 +27,9 @@ constexpr std::array<std::string_view, 29> kShared = {
     "user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key",
     "prompt_cache_retention", "verbosity", "modalities", "prediction", "include"};
 constexpr std::array<std::string_view, 9> kChatOnly = {
-    "messages", "tools", "tool_choice", "max_completion_tokens", "top_logprobs", "response_format",
-    "chat_template_kwargs", "enable_thinking", "reasoning_effort"};
+    "messages",        "tools",           "tool_choice",          "max_completion_tokens",
+    "top_logprobs",    "response_format", "chat_template_kwargs", "enable_thinking",
+    "reasoning_effort"};
 constexpr std::array<std::string_view, 4> kCompletionOnly = {"prompt", "echo", "best_of", "suffix"};
 
 template <std::size_t N>
@@ -40,8 +41,9 @@ std::vector<std::string> ignored_fields(const json::object& body, GenerationRequ
   std::vector<std::string> ignored;
   for (const auto& member : body) {
     const std::string_view key(member.key().data(), member.key().size());
-    const bool known = contains(kShared, key) || (kind == GenerationRequest::Kind::kChat ? contains(kChatOnly, key)
-                                                                                        : contains(kCompletionOnly, key));
+    const bool known =
+        contains(kShared, key) ||
+        (kind == GenerationRequest::Kind::kChat ? contains(kChatOnly, key) : contains(kCompletionOnly, key));
     if (known) continue;
     if (ignored.size() == kMaxIgnoredFields) break;
     ignored.emplace_back(key.size() <= kMaxNameBytes ? key : "(long)");
@@ -49,7 +51,9 @@ std::vector<std::string> ignored_fields(const json::object& body, GenerationRequ
   return ignored;
 }
 
-std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
+std::string_view view(const json::string& text) {
+  return {text.data(), text.size()};
+}
 
 void read_stop(const Fields& fields, SamplingParams& out) {
   const json::value* value = fields.find("stop");
@@ -95,8 +99,7 @@ void read_sampling(const Fields& fields, SamplingParams& out) {
   out.top_p = fields.number("top_p", {.min = 0, .max = 1, .lower = LowerBound::kExclusive});
   out.top_k = fields.integer("top_k", {.min = -1, .max = kInt32Max});
   out.min_p = fields.number("min_p", {.min = 0, .max = 1});
-  out.repetition_penalty =
-      fields.number("repetition_penalty", {.min = 0, .max = 2, .lower = LowerBound::kExclusive});
+  out.repetition_penalty = fields.number("repetition_penalty", {.min = 0, .max = 2, .lower = LowerBound::kExclusive});
   out.presence_penalty = fields.number("presence_penalty", {.min = -2, .max = 2});
   out.frequency_penalty = fields.number("frequency_penalty", {.min = -2, .max = 2});
   read_logit_bias(fields, out);
@@ -277,7 +280,8 @@ void read_token_prompt(const Fields& fields, const json::array& ids, GenerationR
   out.prompt_tokens.reserve(ids.size());
   for (const json::value& element : ids) {
     const std::optional<std::int64_t> id = as_integer(element);
-    if (!id || *id < 0 || *id > kInt32Max) return fields.refuse("prompt", "prompt holds something that is no token id.");
+    if (!id || *id < 0 || *id > kInt32Max)
+      return fields.refuse("prompt", "prompt holds something that is no token id.");
     out.prompt_tokens.push_back(static_cast<std::int32_t>(*id));
   }
 }

@@ -19,7 +19,8 @@ struct FieldCase {
 };
 
 std::string chat(std::string_view members) {
-  return R"({"messages":[{"role":"user","content":"hi"}])" + std::string(members.empty() ? "" : ",") + std::string(members) + "}";
+  return R"({"messages":[{"role":"user","content":"hi"}])" + std::string(members.empty() ? "" : ",") +
+         std::string(members) + "}";
 }
 std::string completion(std::string_view members) {
   return R"({"prompt":"hi")" + std::string(members.empty() ? "" : ",") + std::string(members) + "}";
@@ -33,14 +34,18 @@ std::vector<FieldCase> number_cases() {
     std::vector<std::string> bad;
   };
   const std::vector<Field> fields = {
-      {"temperature", {"0", "-0.0", "0.0", "1e-300", "2", "2.0", "0.7"}, {"-1", "-1e-9", "2.0000001", "1e308", "1e400", "-1e400", "99999999999999999999"}},
+      {"temperature",
+       {"0", "-0.0", "0.0", "1e-300", "2", "2.0", "0.7"},
+       {"-1", "-1e-9", "2.0000001", "1e308", "1e400", "-1e400", "99999999999999999999"}},
       {"top_p", {"1", "1.0", "0.0001", "1e-300"}, {"0", "-0.0", "2", "1.0000001", "-1"}},
       {"top_k", {"0", "-1", "1", "5.0", "2147483647"}, {"-2", "2147483648", "1.5", "1e300"}},
       {"min_p", {"0", "1", "0.05"}, {"-0.01", "1.01"}},
       {"repetition_penalty", {"2", "1e-9", "1.1"}, {"0", "-1", "2.1"}},
       {"presence_penalty", {"-2", "2", "0"}, {"-2.01", "2.01"}},
       {"frequency_penalty", {"-2", "2", "0"}, {"-2.01", "2.01"}},
-      {"seed", {"0", "-1", "9223372036854775807", "-9223372036854775808", "42.0"}, {"9223372036854775808", "18446744073709551616", "-9223372036854775809", "1.5"}},
+      {"seed",
+       {"0", "-1", "9223372036854775807", "-9223372036854775808", "42.0"},
+       {"9223372036854775808", "18446744073709551616", "-9223372036854775809", "1.5"}},
       {"max_tokens", {"1", "9223372036854775807", "16.0"}, {"0", "-1", "9223372036854775808", "1.5", "1e30"}},
       {"n", {"1", "8", "2.0"}, {"0", "9", "-1", "1000000000", "1.5"}},
   };
@@ -49,7 +54,8 @@ std::vector<FieldCase> number_cases() {
     const std::string key = "\"" + field.name + "\":";
     for (const std::string& value : field.good) cases.push_back({key + value, Want::kAccept, ""});
     for (const std::string& value : field.bad) cases.push_back({key + value, Want::kRefuse, field.name});
-    for (const std::string value : {"\"1\"", "true", "[1]", "{}"}) cases.push_back({key + value, Want::kRefuse, field.name});
+    for (const std::string value : {"\"1\"", "true", "[1]", "{}"})
+      cases.push_back({key + value, Want::kRefuse, field.name});
     cases.push_back({key + "null", Want::kAccept, ""});
   }
   return cases;
@@ -61,71 +67,117 @@ std::vector<FieldCase> shared_cases() {
   std::string many_biases;
   for (int i = 0; i < 1025; ++i) many_biases += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":1";
   return {
-      {R"("stop":"a")"}, {R"("stop":["a","b"])"}, {R"("stop":[])"}, {R"("stop":null)"},
+      {R"("stop":"a")"},
+      {R"("stop":["a","b"])"},
+      {R"("stop":[])"},
+      {R"("stop":null)"},
       {"\"stop\":[" + many_stops + "]"},
       {"\"stop\":[" + many_stops + ",\"t\"]", Want::kRefuse, "stop"},
-      {R"("stop":"")", Want::kRefuse, "stop"}, {R"("stop":[""])", Want::kRefuse, "stop"},
-      {R"("stop":5)", Want::kRefuse, "stop"}, {R"("stop":["a",5])", Want::kRefuse, "stop"},
-      {R"("stop":{})", Want::kRefuse, "stop"}, {R"("stop":[null])", Want::kRefuse, "stop"},
+      {R"("stop":"")", Want::kRefuse, "stop"},
+      {R"("stop":[""])", Want::kRefuse, "stop"},
+      {R"("stop":5)", Want::kRefuse, "stop"},
+      {R"("stop":["a",5])", Want::kRefuse, "stop"},
+      {R"("stop":{})", Want::kRefuse, "stop"},
+      {R"("stop":[null])", Want::kRefuse, "stop"},
       {"\"stop\":\"" + std::string(1024, 's') + "\""},
       {"\"stop\":\"" + std::string(1025, 's') + "\"", Want::kRefuse, "stop"},
-      {R"("logit_bias":{})"}, {R"("logit_bias":{"0":-100,"2147483647":100})"},
-      {R"("logit_bias":{"2147483648":1})", Want::kRefuse, "logit_bias"}, {R"("logit_bias":{"-1":1})", Want::kRefuse, "logit_bias"},
-      {R"("logit_bias":{"a":1})", Want::kRefuse, "logit_bias"}, {R"("logit_bias":{"":1})", Want::kRefuse, "logit_bias"},
-      {R"("logit_bias":{"1 ":1})", Want::kRefuse, "logit_bias"}, {R"("logit_bias":{"1":101})", Want::kRefuse, "logit_bias"},
-      {R"("logit_bias":{"1":-100.5})", Want::kRefuse, "logit_bias"}, {R"("logit_bias":{"1":"5"})", Want::kRefuse, "logit_bias"},
-      {R"("logit_bias":{"1":1,"01":2})", Want::kRefuse, "logit_bias"}, {R"("logit_bias":[])", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":{})"},
+      {R"("logit_bias":{"0":-100,"2147483647":100})"},
+      {R"("logit_bias":{"2147483648":1})", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":{"-1":1})", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":{"a":1})", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":{"":1})", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":{"1 ":1})", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":{"1":101})", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":{"1":-100.5})", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":{"1":"5"})", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":{"1":1,"01":2})", Want::kRefuse, "logit_bias"},
+      {R"("logit_bias":[])", Want::kRefuse, "logit_bias"},
       {"\"logit_bias\":{" + many_biases + "}", Want::kRefuse, "logit_bias"},
-      {R"("stream":true)"}, {R"("stream":false)"}, {R"("stream":null)"}, {R"("stream":1)", Want::kRefuse, "stream"},
+      {R"("stream":true)"},
+      {R"("stream":false)"},
+      {R"("stream":null)"},
+      {R"("stream":1)", Want::kRefuse, "stream"},
       {R"("stream":"true")", Want::kRefuse, "stream"},
-      {R"("stream":true,"stream_options":{"include_usage":true})"}, {R"("stream_options":null)"},
+      {R"("stream":true,"stream_options":{"include_usage":true})"},
+      {R"("stream_options":null)"},
       {R"("stream_options":{"include_usage":1})", Want::kRefuse, "stream_options.include_usage"},
       {R"("stream_options":{"continuous_usage_stats":"x"})", Want::kRefuse, "stream_options.continuous_usage_stats"},
       {R"("stream_options":true)", Want::kRefuse, "stream_options"},
-      {R"("model":"m")"}, {R"("model":"")"}, {R"("model":5)", Want::kRefuse, "model"},
+      {R"("model":"m")"},
+      {R"("model":"")"},
+      {R"("model":5)", Want::kRefuse, "model"},
       {"\"model\":\"" + std::string(257, 'm') + "\"", Want::kRefuse, "model"},
-      {R"("ignore_eos":true)"}, {R"("ignore_eos":1)", Want::kRefuse, "ignore_eos"},
-      {R"("user":5)"}, {R"("metadata":[1])"}, {R"("no_such_field":{"a":[1]})"},
+      {R"("ignore_eos":true)"},
+      {R"("ignore_eos":1)", Want::kRefuse, "ignore_eos"},
+      {R"("user":5)"},
+      {R"("metadata":[1])"},
+      {R"("no_such_field":{"a":[1]})"},
   };
 }
 
 std::vector<FieldCase> chat_cases() {
   return {
-      {R"("max_completion_tokens":1)"}, {R"("max_completion_tokens":0)", Want::kRefuse, "max_completion_tokens"},
+      {R"("max_completion_tokens":1)"},
+      {R"("max_completion_tokens":0)", Want::kRefuse, "max_completion_tokens"},
       {R"("max_tokens":0,"max_completion_tokens":5)", Want::kRefuse, "max_tokens"},
-      {R"("logprobs":true)"}, {R"("logprobs":false)"}, {R"("logprobs":1)", Want::kRefuse, "logprobs"},
-      {R"("logprobs":true,"top_logprobs":20)"}, {R"("top_logprobs":0)"},
+      {R"("logprobs":true)"},
+      {R"("logprobs":false)"},
+      {R"("logprobs":1)", Want::kRefuse, "logprobs"},
+      {R"("logprobs":true,"top_logprobs":20)"},
+      {R"("top_logprobs":0)"},
       {R"("logprobs":true,"top_logprobs":21)", Want::kRefuse, "top_logprobs"},
       {R"("logprobs":true,"top_logprobs":-1)", Want::kRefuse, "top_logprobs"},
       {R"("top_logprobs":1)", Want::kRefuse, "top_logprobs"},
-      {R"("response_format":{"type":"text"})"}, {R"("response_format":null)"},
+      {R"("response_format":{"type":"text"})"},
+      {R"("response_format":null)"},
       {R"("response_format":{"type":"json_object"})", Want::kRefuse, "response_format"},
       {R"("response_format":{"type":"json_schema","json_schema":{}})", Want::kRefuse, "response_format"},
-      {R"("response_format":{})", Want::kRefuse, "response_format"}, {R"("response_format":"text")", Want::kRefuse, "response_format"},
+      {R"("response_format":{})", Want::kRefuse, "response_format"},
+      {R"("response_format":"text")", Want::kRefuse, "response_format"},
       {R"("response_format":{"type":5})", Want::kRefuse, "response_format.type"},
-      {R"("tools":[])"}, {R"("tools":null)"}, {R"("tools":{})", Want::kRefuse, "tools"}, {R"("tools":[5])", Want::kRefuse, "tools[0]"},
+      {R"("tools":[])"},
+      {R"("tools":null)"},
+      {R"("tools":{})", Want::kRefuse, "tools"},
+      {R"("tools":[5])", Want::kRefuse, "tools[0]"},
       {R"("tools":[{"type":"function","function":{"name":"f"}}])"},
       {R"("tools":[{"type":"web","function":{"name":"f"}}])", Want::kRefuse, "tools[0].type"},
       {R"("tools":[{"type":"function"}])", Want::kRefuse, "tools[0].function"},
       {R"("tools":[{"type":"function","function":{}}])", Want::kRefuse, "tools[0].function.name"},
       {R"("tools":[{"type":"function","function":{"name":5}}])", Want::kRefuse, "tools[0].function.name"},
-      {R"("tool_choice":"auto")"}, {R"("tool_choice":"none")"}, {R"("tool_choice":"required")", Want::kRefuse, "tool_choice"},
+      {R"("tool_choice":"auto")"},
+      {R"("tool_choice":"none")"},
+      {R"("tool_choice":"required")", Want::kRefuse, "tool_choice"},
       {R"("tool_choice":{"type":"function","function":{"name":"f"}})", Want::kRefuse, "tool_choice"},
-      {R"("chat_template_kwargs":{"enable_thinking":false})"}, {R"("chat_template_kwargs":{"other":1})"},
+      {R"("chat_template_kwargs":{"enable_thinking":false})"},
+      {R"("chat_template_kwargs":{"other":1})"},
       {R"("chat_template_kwargs":{"enable_thinking":"no"})", Want::kRefuse, "chat_template_kwargs.enable_thinking"},
       {R"("chat_template_kwargs":[])", Want::kRefuse, "chat_template_kwargs"},
-      {R"("enable_thinking":true)"}, {R"("enable_thinking":0)", Want::kRefuse, "enable_thinking"},
-      {R"("reasoning_effort":"none")"}, {R"("reasoning_effort":"xhigh")"},
-      {R"("reasoning_effort":"extreme")", Want::kRefuse, "reasoning_effort"}, {R"("reasoning_effort":1)", Want::kRefuse, "reasoning_effort"},
+      {R"("enable_thinking":true)"},
+      {R"("enable_thinking":0)", Want::kRefuse, "enable_thinking"},
+      {R"("reasoning_effort":"none")"},
+      {R"("reasoning_effort":"xhigh")"},
+      {R"("reasoning_effort":"extreme")", Want::kRefuse, "reasoning_effort"},
+      {R"("reasoning_effort":1)", Want::kRefuse, "reasoning_effort"},
   };
 }
 
 std::vector<FieldCase> completion_cases() {
   return {
-      {R"("echo":true)"}, {R"("echo":"x")", Want::kRefuse, "echo"}, {R"("logprobs":0)"}, {R"("logprobs":5)"}, {R"("logprobs":20)"},
-      {R"("logprobs":21)", Want::kRefuse, "logprobs"}, {R"("logprobs":-1)", Want::kRefuse, "logprobs"},
-      {R"("logprobs":true)", Want::kRefuse, "logprobs"}, {R"("best_of":1)"}, {R"("n":2,"best_of":2)"},
-      {R"("best_of":2)", Want::kRefuse, "best_of"}, {R"("suffix":"")"}, {R"("suffix":null)"}, {R"("suffix":"x")", Want::kRefuse, "suffix"},
+      {R"("echo":true)"},
+      {R"("echo":"x")", Want::kRefuse, "echo"},
+      {R"("logprobs":0)"},
+      {R"("logprobs":5)"},
+      {R"("logprobs":20)"},
+      {R"("logprobs":21)", Want::kRefuse, "logprobs"},
+      {R"("logprobs":-1)", Want::kRefuse, "logprobs"},
+      {R"("logprobs":true)", Want::kRefuse, "logprobs"},
+      {R"("best_of":1)"},
+      {R"("n":2,"best_of":2)"},
+      {R"("best_of":2)", Want::kRefuse, "best_of"},
+      {R"("suffix":"")"},
+      {R"("suffix":null)"},
+      {R"("suffix":"x")", Want::kRefuse, "suffix"},
   };
 }
 
@@ -178,21 +230,41 @@ TEST(Request, BodiesThatAreNotStrictJsonAreRefusedWithTheirCode) {
            std::string(static_cast<std::size_t>(depth), ']') + "}";
   };
   const std::vector<BodyCase> cases = {
-      {"", ErrorCode::kInvalidJson}, {" ", ErrorCode::kInvalidJson}, {"{", ErrorCode::kInvalidJson}, {"null", ErrorCode::kInvalidJson},
-      {"[]", ErrorCode::kInvalidJson}, {"\"x\"", ErrorCode::kInvalidJson}, {"5", ErrorCode::kInvalidJson},
-      {ok + "x", ErrorCode::kInvalidJson}, {ok + ok, ErrorCode::kInvalidJson}, {"\xEF\xBB\xBF" + ok, ErrorCode::kInvalidJson},
-      {R"({"a":NaN})", ErrorCode::kInvalidJson}, {R"({"a":Infinity})", ErrorCode::kInvalidJson}, {R"({"a":01})", ErrorCode::kInvalidJson},
-      {R"({"a":+1})", ErrorCode::kInvalidJson}, {R"({"a":.5})", ErrorCode::kInvalidJson}, {R"({"a":1,})", ErrorCode::kInvalidJson},
+      {"", ErrorCode::kInvalidJson},
+      {" ", ErrorCode::kInvalidJson},
+      {"{", ErrorCode::kInvalidJson},
+      {"null", ErrorCode::kInvalidJson},
+      {"[]", ErrorCode::kInvalidJson},
+      {"\"x\"", ErrorCode::kInvalidJson},
+      {"5", ErrorCode::kInvalidJson},
+      {ok + "x", ErrorCode::kInvalidJson},
+      {ok + ok, ErrorCode::kInvalidJson},
+      {"\xEF\xBB\xBF" + ok, ErrorCode::kInvalidJson},
+      {R"({"a":NaN})", ErrorCode::kInvalidJson},
+      {R"({"a":Infinity})", ErrorCode::kInvalidJson},
+      {R"({"a":01})", ErrorCode::kInvalidJson},
+      {R"({"a":+1})", ErrorCode::kInvalidJson},
+      {R"({"a":.5})", ErrorCode::kInvalidJson},
+      {R"({"a":1,})", ErrorCode::kInvalidJson},
       {R"({"a":1 // c
-})", ErrorCode::kInvalidJson},
-      {R"({'a':1})", ErrorCode::kInvalidJson}, {"{\"a\":\"\n\"}", ErrorCode::kInvalidJson}, {R"({"a":"\x"})", ErrorCode::kInvalidJson},
-      {R"({"a":"\ud800"})", ErrorCode::kInvalidJson}, {R"({"a":"\udc00"})", ErrorCode::kInvalidJson}, {R"({"a":"\ud800\ud800"})", ErrorCode::kInvalidJson},
-      {R"({"a":1,"a":1})", ErrorCode::kInvalidJson}, {R"({"a":1,"\u0061":2})", ErrorCode::kInvalidJson},
+})",
+       ErrorCode::kInvalidJson},
+      {R"({'a':1})", ErrorCode::kInvalidJson},
+      {"{\"a\":\"\n\"}", ErrorCode::kInvalidJson},
+      {R"({"a":"\x"})", ErrorCode::kInvalidJson},
+      {R"({"a":"\ud800"})", ErrorCode::kInvalidJson},
+      {R"({"a":"\udc00"})", ErrorCode::kInvalidJson},
+      {R"({"a":"\ud800\ud800"})", ErrorCode::kInvalidJson},
+      {R"({"a":1,"a":1})", ErrorCode::kInvalidJson},
+      {R"({"a":1,"\u0061":2})", ErrorCode::kInvalidJson},
       {R"({"messages":[{"role":"user","role":"system","content":"x"}]})", ErrorCode::kInvalidJson},
       {R"({"x":{"y":[{"z":1,"z":{"w":1}}]}})", ErrorCode::kInvalidJson},
-      {"{\"a\":\"\xff\"}", ErrorCode::kInvalidUtf8}, {"{\"a\":\"\xc0\xaf\"}", ErrorCode::kInvalidUtf8},
-      {"{\"\xed\xa0\x80\":1}", ErrorCode::kInvalidUtf8}, {std::string("{\"a\":1}\x80"), ErrorCode::kInvalidUtf8},
-      {nested(64), ErrorCode::kJsonTooDeep}, {nested(100'000), ErrorCode::kJsonTooDeep},
+      {"{\"a\":\"\xff\"}", ErrorCode::kInvalidUtf8},
+      {"{\"a\":\"\xc0\xaf\"}", ErrorCode::kInvalidUtf8},
+      {"{\"\xed\xa0\x80\":1}", ErrorCode::kInvalidUtf8},
+      {std::string("{\"a\":1}\x80"), ErrorCode::kInvalidUtf8},
+      {nested(64), ErrorCode::kJsonTooDeep},
+      {nested(100'000), ErrorCode::kJsonTooDeep},
       {"{\"a\":" + std::string(1'000'000, '['), ErrorCode::kJsonTooDeep},
   };
   for (const BodyCase& c : cases) {
@@ -250,20 +322,31 @@ TEST(Request, MessagesAreReadInEveryFormClientsSend) {
 
 TEST(Request, MessagesOfTheWrongShapeAreNamedExactly) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"null", "messages"}, {"[]", "messages"}, {"{}", "messages"}, {"\"x\"", "messages"}, {"[5]", "messages[0]"}, {"[{}]", "messages[0].role"},
-      {R"([{"role":"user"}])", "messages[0].content"}, {R"([{"role":"user","content":null}])", "messages[0].content"},
-      {R"([{"role":"user","content":5}])", "messages[0].content"}, {R"([{"role":"user","content":{}}])", "messages[0].content"},
+      {"null", "messages"},
+      {"[]", "messages"},
+      {"{}", "messages"},
+      {"\"x\"", "messages"},
+      {"[5]", "messages[0]"},
+      {"[{}]", "messages[0].role"},
+      {R"([{"role":"user"}])", "messages[0].content"},
+      {R"([{"role":"user","content":null}])", "messages[0].content"},
+      {R"([{"role":"user","content":5}])", "messages[0].content"},
+      {R"([{"role":"user","content":{}}])", "messages[0].content"},
       {R"([{"role":"user","content":[5]}])", "messages[0].content[0]"},
       {R"([{"role":"user","content":[{"type":"text"}]}])", "messages[0].content[0]"},
-      {R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{}}]}])", "messages[0].content[1]"},
-      {R"([{"role":"wizard","content":"x"}])", "messages[0].role"}, {R"([{"role":5,"content":"x"}])", "messages[0].role"},
+      {R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{}}]}])",
+       "messages[0].content[1]"},
+      {R"([{"role":"wizard","content":"x"}])", "messages[0].role"},
+      {R"([{"role":5,"content":"x"}])", "messages[0].role"},
       {R"([{"role":"function","content":"x"}])", "messages[0].role"},
       {R"([{"role":"user","content":"x"},{"role":"assistant","tool_calls":{}}])", "messages[1].tool_calls"},
       {R"([{"role":"assistant","tool_calls":[5]}])", "messages[0].tool_calls[0]"},
       {R"([{"role":"assistant","tool_calls":[{}]}])", "messages[0].tool_calls[0].function"},
       {R"([{"role":"assistant","tool_calls":[{"function":{}}]}])", "messages[0].tool_calls[0].function.name"},
-      {R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":5}}]}])", "messages[0].tool_calls[0].function.arguments"},
-      {R"([{"role":"assistant","tool_calls":[{"type":"x","function":{"name":"f"}}]}])", "messages[0].tool_calls[0].type"},
+      {R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":5}}]}])",
+       "messages[0].tool_calls[0].function.arguments"},
+      {R"([{"role":"assistant","tool_calls":[{"type":"x","function":{"name":"f"}}]}])",
+       "messages[0].tool_calls[0].type"},
       {R"([{"role":"assistant","reasoning_content":5}])", "messages[0].reasoning_content"},
       {R"([{"role":"tool","tool_call_id":5,"content":"x"}])", "messages[0].tool_call_id"},
   };
@@ -279,8 +362,8 @@ TEST(Request, PromptsAreTextOrTokensAndOneOfThem) {
   EXPECT_EQ(parse_completion_request(R"({"prompt":["x"]})")->prompt, "x");
   EXPECT_EQ(parse_completion_request(R"({"prompt":[1,2.0]})")->prompt_tokens, (std::vector<std::int32_t>{1, 2}));
   EXPECT_EQ(parse_completion_request(R"({"prompt":[[7]]})")->prompt_tokens, (std::vector<std::int32_t>{7}));
-  for (const char* prompt : {"null", "\"\"", "[]", "[[]]", "[\"\"]", "5", "{}", "[\"a\",\"b\"]", "[[1],[2]]", "[1,\"a\"]", "[-1]",
-                             "[2147483648]", "[1.5]", "[true]", "[[[1]]]"}) {
+  for (const char* prompt : {"null", "\"\"", "[]", "[[]]", "[\"\"]", "5", "{}", "[\"a\",\"b\"]", "[[1],[2]]",
+                             "[1,\"a\"]", "[-1]", "[2147483648]", "[1.5]", "[true]", "[[[1]]]"}) {
     const auto got = parse_completion_request("{\"prompt\":" + std::string(prompt) + "}");
     ASSERT_FALSE(got) << prompt;
     EXPECT_EQ(got.error().param, "prompt") << prompt;
@@ -300,7 +383,8 @@ TEST(Request, TheMostSpecificWayToAskForThinkingWins) {
 }
 
 TEST(Request, DoublesComeBackAsTheSameBits) {
-  for (const char* text : {"0.1", "0.7", "0.30000000000000004", "1.9999999999999998", "1e-300", "0.123456789012345678901234567890"}) {
+  for (const char* text :
+       {"0.1", "0.7", "0.30000000000000004", "1.9999999999999998", "1e-300", "0.123456789012345678901234567890"}) {
     const auto got = parse_chat_request(chat(std::string("\"temperature\":") + text));
     ASSERT_TRUE(got);
     EXPECT_EQ(*got->sampling.temperature, std::strtod(text, nullptr)) << text;

@@ -1,7 +1,7 @@
-// parse_chunk: lenient on purpose. The server at the other end may be llama-server, vLLM or Ollama of any age; a field it
-// wrote in its own way must not break the stream that carries everything else.
-#include <boost/json/parse.hpp>
+// parse_chunk: lenient on purpose. The server at the other end may be llama-server, vLLM or Ollama of any age; a field
+// it wrote in its own way must not break the stream that carries everything else.
 #include <algorithm>
+#include <boost/json/parse.hpp>
 #include <limits>
 
 #include "api/fields.h"
@@ -59,7 +59,8 @@ void read_logprobs(const json::object& choice, Delta& out) {
       TokenLogprob token{token_at(*entry), number_at(*entry, "logprob"), {}};
       if (const json::array* top = array_at(*entry, "top_logprobs")) {
         for (const json::value& candidate : *top) {
-          if (const json::object* c = candidate.if_object()) token.top.emplace_back(token_at(*c), number_at(*c, "logprob"));
+          if (const json::object* c = candidate.if_object())
+            token.top.emplace_back(token_at(*c), number_at(*c, "logprob"));
         }
       }
       out.logprobs.push_back(std::move(token));
@@ -121,7 +122,9 @@ Delta read_choice(const json::object& choice) {
 }
 
 // Counts come from a peer; a negative one would become a credit on a bill.
-std::int64_t count_at(const json::object& from, std::string_view key) { return std::max<std::int64_t>(0, int_at(from, key)); }
+std::int64_t count_at(const json::object& from, std::string_view key) {
+  return std::max<std::int64_t>(0, int_at(from, key));
+}
 
 Usage read_usage(const json::object& usage) {
   Usage out;
@@ -146,7 +149,8 @@ ApiError read_error(const json::value& value) {
   const std::string type = text_at(*object, "type");
   const std::int64_t status = int_at(*object, "code");
   if (type == "exceed_context_size_error") return {ErrorCode::kContextLengthExceeded, "", ""};
-  if (status == 503 || type == "unavailable_error" || type == "overloaded_error") return {ErrorCode::kOverloaded, "", ""};
+  if (status == 503 || type == "unavailable_error" || type == "overloaded_error")
+    return {ErrorCode::kOverloaded, "", ""};
   if (status == 429) return {ErrorCode::kOverloaded, "", ""};
   if (status == 404) return {ErrorCode::kModelNotFound, "", ""};
   if (status == 400 || type == "invalid_request_error" || type == "BadRequestError") {

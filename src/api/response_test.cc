@@ -54,7 +54,8 @@ TEST(Response, WhatIsWrittenIsReadBack) {
   delta.finish_reason = "length";
   delta.logprobs = {{std::string("\xe7\x9d"), -0.5, {{"a", -1.0}, {"b", -2.5}}}};
   delta.tool_calls = {{0, "call_1", "f", "{\"x\""}, {1, "", "", ":1}"}};
-  for (const std::string& json : {chat_chunk(kHead, delta, false, Usage{1, 2, 3, 4}, false), chat_response(kHead, {delta}, Usage{1, 2, 3, 4})}) {
+  for (const std::string& json :
+       {chat_chunk(kHead, delta, false, Usage{1, 2, 3, 4}, false), chat_response(kHead, {delta}, Usage{1, 2, 3, 4})}) {
     const auto got = parse_chunk(json);
     ASSERT_TRUE(got) << json;
     ASSERT_EQ(got->choices.size(), 1U);
@@ -101,8 +102,10 @@ TEST(Response, ModelsAreListed) {
 }
 
 TEST(Response, OtherServersChunksAndErrorsAreUnderstood) {
-  const auto vllm = parse_chunk(
-      R"({"id":"x","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"a","reasoning_content":null},"logprobs":null,"finish_reason":null,"stop_reason":null}],"usage":{"prompt_tokens":5,"total_tokens":6,"completion_tokens":1}})");
+  const auto vllm = parse_chunk(R"({"id":"x","object":"chat.completion.chunk","created":1,"model":"m",)"
+                                R"("choices":[{"index":0,"delta":{"content":"a","reasoning_content":null},)"
+                                R"("logprobs":null,"finish_reason":null,"stop_reason":null}],)"
+                                R"("usage":{"prompt_tokens":5,"total_tokens":6,"completion_tokens":1}})");
   ASSERT_TRUE(vllm);
   EXPECT_EQ(vllm->choices[0].content, "a");
   EXPECT_EQ(vllm->usage->prompt_tokens, 5);
@@ -119,10 +122,12 @@ TEST(Response, OtherServersChunksAndErrorsAreUnderstood) {
 }
 
 TEST(Response, ChunksOfWrongTypesNeverBreakTheReader) {
-  for (const char* json :
-       {R"({})", R"({"choices":5})", R"({"choices":[5,null,{}]})", R"({"choices":[{"index":-1,"delta":5,"message":[],"text":{}}]})",
-        R"({"choices":[{"index":1e300,"finish_reason":5,"logprobs":{"content":[5,{"bytes":["x",-1,300]}],"tokens":5}}]})",
-        R"({"usage":{"prompt_tokens":-5,"completion_tokens":"x","prompt_tokens_details":5}})", R"({"choices":[{"delta":{"tool_calls":[5,{"function":5}]}}]})"}) {
+  for (const char* json : {R"({})", R"({"choices":5})", R"({"choices":[5,null,{}]})",
+                           R"({"choices":[{"index":-1,"delta":5,"message":[],"text":{}}]})",
+                           R"({"choices":[{"index":1e300,"finish_reason":5,)"
+                           R"("logprobs":{"content":[5,{"bytes":["x",-1,300]}],"tokens":5}}]})",
+                           R"({"usage":{"prompt_tokens":-5,"completion_tokens":"x","prompt_tokens_details":5}})",
+                           R"({"choices":[{"delta":{"tool_calls":[5,{"function":5}]}}]})"}) {
     const auto got = parse_chunk(json);
     ASSERT_TRUE(got) << json;
     if (got->usage) {

@@ -1,4 +1,5 @@
-// Answers of the OpenAI dialect, chunk by chunk and whole. Rules: peers-and-wire notes 4.1 (which field clients choke on).
+// Answers of the OpenAI dialect, chunk by chunk and whole. Rules: peers-and-wire notes 4.1 (which field clients choke
+// on).
 #include <cmath>
 
 #include "api/generation.h"
@@ -43,7 +44,9 @@ void append_optional_usage(std::string& out, const std::optional<Usage>& usage, 
 }
 
 // JSON has no infinity; -9999 is what vLLM writes for an impossible token.
-void append_logprob(std::string& out, double logprob) { append_json_double(out, std::isfinite(logprob) ? logprob : -9999.0); }
+void append_logprob(std::string& out, double logprob) {
+  append_json_double(out, std::isfinite(logprob) ? logprob : -9999.0);
+}
 
 void append_token(std::string& out, const std::string& token, double logprob) {
   out += R"({"token":)";

@@ -14,9 +14,9 @@ namespace dormouse::api {
 inline constexpr std::size_t kMaxJsonKeys = 100'000;
 
 // Refuses, each with its row of the table: bytes that are not UTF-8 (invalid_utf8), nesting over kMaxJsonDepth
-// (json_too_deep), syntax errors, trailing text, NaN, a BOM, half a surrogate pair, a key given twice in one object, more
-// than kMaxJsonKeys keys (invalid_json). Doubles are the nearest ones to the text. Member order is kept.
-// Cost: linear; memory a small multiple of the text.
+// (json_too_deep), syntax errors, trailing text, NaN, a BOM, half a surrogate pair, a key given twice in one object,
+// more than kMaxJsonKeys keys (invalid_json). Doubles are the nearest ones to the text. Member order is kept. Cost:
+// linear; memory a small multiple of the text.
 [[nodiscard]] ApiResult<boost::json::value> parse_strict_json(std::string_view text);
 
 // What Python's json.dumps(value, ensure_ascii=False) writes: ", " and ": ", members in order.

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
-#include <array>
 #include <boost/json/value.hpp>
 #include <cmath>
 #include <concepts>
@@ -22,7 +22,9 @@ namespace json = boost::json;
 // Messages are flat objects; a newer peer may add one level or two.
 constexpr std::size_t kMaxDepth = 8;
 
-json::string_view to_boost(std::string_view text) { return {text.data(), text.size()}; }
+json::string_view to_boost(std::string_view text) {
+  return {text.data(), text.size()};
+}
 
 // Typed reads; the first wrong type is remembered. Absent fields keep the struct's default.
 class Reader {
@@ -120,8 +122,8 @@ class Writer {
 
 std::string_view type_name(const Message& message) {
   // In the order of the variant.
-  static constexpr std::array<std::string_view, 7> kNames = {"hello", "progress", "ready", "stats",
-                                                             "failed", "drain", "stop"};
+  static constexpr std::array<std::string_view, 7> kNames = {"hello",  "progress", "ready", "stats",
+                                                             "failed", "drain",    "stop"};
   static_assert(std::variant_size_v<Message> == kNames.size());
   return kNames[message.index()];
 }
@@ -158,7 +160,8 @@ std::string encode(const Message& message) {
 
 Result<Message> decode(std::string_view text) {
   if (text.size() > kMaxMessageBytes) {
-    return make_error(Code::kTooLarge, fmt::format("control: message of {} bytes, limit {}", text.size(), kMaxMessageBytes));
+    return make_error(Code::kTooLarge,
+                      fmt::format("control: message of {} bytes, limit {}", text.size(), kMaxMessageBytes));
   }
   json::parse_options options;
   options.max_depth = kMaxDepth;
@@ -167,7 +170,8 @@ Result<Message> decode(std::string_view text) {
   const json::object* object = value.if_object();
   if (ec || object == nullptr) return make_error(Code::kInvalidArgument, "control: message is not a JSON object");
   const json::value* type = object->if_contains("type");
-  if (type == nullptr || !type->is_string()) return make_error(Code::kInvalidArgument, "control: message without a type");
+  if (type == nullptr || !type->is_string())
+    return make_error(Code::kInvalidArgument, "control: message without a type");
   const std::string_view name(type->get_string().data(), type->get_string().size());
   if (name == "hello") return decode_as<Hello>(*object);
   if (name == "progress") return decode_as<Progress>(*object);

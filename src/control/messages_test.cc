@@ -14,10 +14,19 @@ std::vector<Message> samples() {
   constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
   constexpr std::uint64_t kUMax = std::numeric_limits<std::uint64_t>::max();
   return {
-      Hello{}, Hello{1, "0.1.0", "ab12", kUMax, "unix:/run/睡 \"x\".sock", "fp", 4242},
-      Progress{}, Progress{"loading", 0.30000000000000004}, Progress{"loading", 1},
-      Ready{}, Ready{"qwen3", "avx2", 16, 40960, 256, kMax, kMax}, Ready{"", "", -1, -1, -1, std::numeric_limits<std::int64_t>::min(), 0},
-      Stats{}, Stats{kUMax, kMax, kMax, kUMax, 1}, Failed{"model_invalid", "line\nbreak"}, Drain{}, Stop{},
+      Hello{},
+      Hello{1, "0.1.0", "ab12", kUMax, "unix:/run/睡 \"x\".sock", "fp", 4242},
+      Progress{},
+      Progress{"loading", 0.30000000000000004},
+      Progress{"loading", 1},
+      Ready{},
+      Ready{"qwen3", "avx2", 16, 40960, 256, kMax, kMax},
+      Ready{"", "", -1, -1, -1, std::numeric_limits<std::int64_t>::min(), 0},
+      Stats{},
+      Stats{kUMax, kMax, kMax, kUMax, 1},
+      Failed{"model_invalid", "line\nbreak"},
+      Drain{},
+      Stop{},
   };
 }
 
@@ -56,17 +65,45 @@ TEST(Messages, ANewerPeersFieldsAndTypesAreSkipped) {
 }
 
 TEST(Messages, HostileTextsAreErrors) {
-  const std::vector<std::string> texts = {
-      "", " ", "null", "5", "[]", "\"hello\"", "{", "{}", R"({"type":5})", R"({"type":null})", R"({"type":["hello"]})",
-      R"({"type":"hello","protocol":2})", R"({"type":"hello","protocol":0})", R"({"type":"hello","protocol":"1"})",
-      R"({"type":"hello","protocol":4294967297})", R"({"type":"hello","protocol":1,"epoch":-1})", R"({"type":"hello","epoch":1.5})",
-      R"({"type":"hello","epoch":18446744073709551616})", R"({"type":"hello","lease":5})", R"({"type":"hello","lease":null})",
-      R"({"type":"hello","address":["unix:/x"]})", R"({"type":"hello","pid":"1"})", R"({"type":"hello","pid":1e3})",
-      R"({"type":"progress","fraction":"0.5"})", R"({"type":"progress","fraction":-0.1})", R"({"type":"progress","fraction":1.1})",
-      R"({"type":"progress","fraction":1e400})", R"({"type":"progress","phase":{}})", R"({"type":"ready","threads":2147483648})",
-      R"({"type":"ready","threads":true})", R"({"type":"ready","kv_tokens":9223372036854775808})", R"({"type":"stats","steps":-1})",
-      R"({"type":"stats","running":0.5})", R"({"type":"failed","code":1})", R"({"type":"drain"}x)", R"({"type":"drain",})",
-      "{\"type\":\"drain\xff\"}", R"({"type":"drain","x":NaN})", "{\"type\":\"stop\",\"x\":" + std::string(1000, '[')};
+  const std::vector<std::string> texts = {"",
+                                          " ",
+                                          "null",
+                                          "5",
+                                          "[]",
+                                          "\"hello\"",
+                                          "{",
+                                          "{}",
+                                          R"({"type":5})",
+                                          R"({"type":null})",
+                                          R"({"type":["hello"]})",
+                                          R"({"type":"hello","protocol":2})",
+                                          R"({"type":"hello","protocol":0})",
+                                          R"({"type":"hello","protocol":"1"})",
+                                          R"({"type":"hello","protocol":4294967297})",
+                                          R"({"type":"hello","protocol":1,"epoch":-1})",
+                                          R"({"type":"hello","epoch":1.5})",
+                                          R"({"type":"hello","epoch":18446744073709551616})",
+                                          R"({"type":"hello","lease":5})",
+                                          R"({"type":"hello","lease":null})",
+                                          R"({"type":"hello","address":["unix:/x"]})",
+                                          R"({"type":"hello","pid":"1"})",
+                                          R"({"type":"hello","pid":1e3})",
+                                          R"({"type":"progress","fraction":"0.5"})",
+                                          R"({"type":"progress","fraction":-0.1})",
+                                          R"({"type":"progress","fraction":1.1})",
+                                          R"({"type":"progress","fraction":1e400})",
+                                          R"({"type":"progress","phase":{}})",
+                                          R"({"type":"ready","threads":2147483648})",
+                                          R"({"type":"ready","threads":true})",
+                                          R"({"type":"ready","kv_tokens":9223372036854775808})",
+                                          R"({"type":"stats","steps":-1})",
+                                          R"({"type":"stats","running":0.5})",
+                                          R"({"type":"failed","code":1})",
+                                          R"({"type":"drain"}x)",
+                                          R"({"type":"drain",})",
+                                          "{\"type\":\"drain\xff\"}",
+                                          R"({"type":"drain","x":NaN})",
+                                          "{\"type\":\"stop\",\"x\":" + std::string(1000, '[')};
   for (const std::string& text : texts) {
     const auto got = decode(text);
     ASSERT_FALSE(got) << text.substr(0, 80);

@@ -19,7 +19,9 @@ constexpr std::chrono::seconds kWriteProgress{60};
 using StreamPtr = std::shared_ptr<SocketStream>;
 
 // Nothing arrived while it lay in the pool: anything (the end above all) means the peer is done with it.
-bool is_still_open(SocketStream& stream) { return stream.receive() == SocketStream::Arrival::kNothing; }
+bool is_still_open(SocketStream& stream) {
+  return stream.receive() == SocketStream::Arrival::kNothing;
+}
 
 class Pool {
  public:
@@ -65,7 +67,9 @@ struct Expectation {
   std::shared_ptr<Canceller> canceller;
 };
 
-Error broken() { return make_error(Code::kUnavailable, "upstream broke off in the middle of its answer"); }
+Error broken() {
+  return make_error(Code::kUnavailable, "upstream broke off in the middle of its answer");
+}
 
 class PooledResponse final : public ClientResponse {
  public:
@@ -228,7 +232,8 @@ Task<tl::expected<ResponseHead, HeadFailure>> exchange_heads(StreamPtr stream, s
     while (end == 0) {
       const auto found = find_head_end(buffer, limits, scanned);
       if (!found) {
-        co_return tl::unexpected(HeadFailure{make_error(Code::kUnavailable, "upstream sent a malformed answer"), false});
+        co_return tl::unexpected(
+            HeadFailure{make_error(Code::kUnavailable, "upstream sent a malformed answer"), false});
       }
       end = *found;
       if (end > 0) break;
@@ -304,12 +309,16 @@ Task<Result<std::unique_ptr<ClientResponse>>> Client::Impl::send(std::shared_ptr
 }
 
 Client::Client(asio::io_context& io) : impl_(std::make_shared<Impl>(io)) {}
-Client::~Client() { impl_->pool->clear(); }
+Client::~Client() {
+  impl_->pool->clear();
+}
 
 Task<Result<std::unique_ptr<ClientResponse>>> Client::send(Address address, ClientRequest request) {
   return Impl::send(impl_, std::move(address), std::move(request));
 }
 
-void Client::forget(const Address& address) { impl_->pool->forget(address.to_string()); }
+void Client::forget(const Address& address) {
+  impl_->pool->forget(address.to_string());
+}
 
 }  // namespace dormouse::http

@@ -47,7 +47,8 @@ class ClientResponse {
   virtual ~ClientResponse() = default;
   [[nodiscard]] virtual int status() const = 0;
   [[nodiscard]] virtual const Headers& headers() const = 0;
-  // Next piece of body; nullopt at the end. Errors: kUnavailable (broken off), kDeadlineExceeded, kCancelled (by cancel()).
+  // Next piece of body; nullopt at the end. Errors: kUnavailable (broken off), kDeadlineExceeded, kCancelled (by
+  // cancel()).
   virtual Task<Result<std::optional<std::string>>> read_some() = 0;
   // The rest of the body. Errors: also kTooLarge.
   virtual Task<Result<std::string>> read_all() = 0;
@@ -62,8 +63,8 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Errors: kUnavailable (cannot connect, broke before the header), kDeadlineExceeded, kCancelled. A pooled connection that turns
-  // out to be dead before any byte of the answer is replaced by a fresh one, once.
+  // Errors: kUnavailable (cannot connect, broke before the header), kDeadlineExceeded, kCancelled. A pooled connection
+  // that turns out to be dead before any byte of the answer is replaced by a fresh one, once.
   Task<Result<std::unique_ptr<ClientResponse>>> send(Address address, ClientRequest request);
   // Drops pooled connections to an address (the worker there has gone).
   void forget(const Address& address);

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "http/test_server.h"
+#include "http/server_fixture_test.h"
 #include "http/websocket.h"
 
 namespace dormouse::http {

@@ -22,8 +22,8 @@ constexpr WireError kInternalError{500, "internal_error"};
 
 // Pipelined bytes kept while a handler runs; past it the watch on the socket stops.
 constexpr std::size_t kMaxPipelinedBytes = 64 * 1024;
-// After an error the client may still be sending: what it sends is read and thrown away this long, or the kernel's reset
-// would take the answer from it.
+// After an error the client may still be sending: what it sends is read and thrown away this long, or the kernel's
+// reset would take the answer from it.
 constexpr std::chrono::seconds kLingerFor{2};
 constexpr std::size_t kMaxLingerBytes = 16U << 20;
 
@@ -135,7 +135,8 @@ Task<Connection::ReadResult<std::string>> Connection::read_body(BodyLength lengt
     stream_->disarm();
     co_return body;
   }
-  if (length.kind == BodyLength::Kind::kFixed && length.bytes > limit) co_return tl::unexpected(ReadError(kBodyTooLarge));
+  if (length.kind == BodyLength::Kind::kFixed && length.bytes > limit)
+    co_return tl::unexpected(ReadError(kBodyTooLarge));
   stream_->arm(shared_->limits.body_deadline);
   if (expect_continue && buffer.empty()) {
     const Status sent = co_await stream_->write_all("HTTP/1.1 100 Continue\r\n\r\n", shared_->limits.write_deadline);
@@ -201,8 +202,8 @@ Task<bool> Connection::run_handler(RequestHead head, std::string body) {
 
 Task<void> Connection::answer_error(WireError error) {
   stream_->disarm();
-  // The deadline that brought us here ended the stream's waits; the answer goes out if the kernel takes it at once, which
-  // for a connection that has not been written to it does.
+  // The deadline that brought us here ended the stream's waits; the answer goes out if the kernel takes it at once,
+  // which for a connection that has not been written to it does.
   ErrorAnswer answer = shared_->error_body(error.status, error.code);
   Headers headers = answer.headers;
   headers.set("content-type", "application/json");

@@ -25,9 +25,13 @@ void drop_framing(Headers& headers) {
   if (!headers.find("date")) headers.add("date", date_header());
 }
 
-bool is_bodiless(int status) { return status < 200 || status == 204 || status == 304; }
+bool is_bodiless(int status) {
+  return status < 200 || status == 204 || status == 304;
+}
 
-Error twice() { return make_error(Code::kInternal, "exchange answered twice"); }
+Error twice() {
+  return make_error(Code::kInternal, "exchange answered twice");
+}
 
 }  // namespace
 

@@ -29,7 +29,7 @@ Result<sockaddr_un> unix_address(const std::string& path) {
 
 // Makes room at the path, if what is there is a socket nobody answers on.
 Status remove_stale(const std::string& path, const sockaddr_un& address) {
-  struct stat info{};
+  struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return {};
   if (!S_ISSOCK(info.st_mode)) {
     return make_error(Code::kAlreadyExists, fmt::format("{} exists and is not a socket", path));
@@ -72,13 +72,15 @@ Result<BoundSocket> bind_tcp(const Address& address) {
   BoundSocket out{UniqueFd(::socket(found->ai_family, kSocketFlags, 0)), address, found->ai_family};
   if (!out.fd.is_open()) return errno_error("socket", errno);
   const int on = 1;
-  if (::setsockopt(out.fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0) return errno_error("setsockopt", errno);
+  if (::setsockopt(out.fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+    return errno_error("setsockopt", errno);
   if (::bind(out.fd.get(), found->ai_addr, found->ai_addrlen) != 0 || ::listen(out.fd.get(), kBacklog) != 0) {
     return errno_error(address.to_string(), errno);
   }
   sockaddr_storage bound{};
   socklen_t size = sizeof(bound);
-  if (::getsockname(out.fd.get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) return errno_error("getsockname", errno);
+  if (::getsockname(out.fd.get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0)
+    return errno_error("getsockname", errno);
   out.address.port = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port
                                                        : reinterpret_cast<const sockaddr_in*>(&bound)->sin_port);
   return out;

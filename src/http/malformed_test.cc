@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "http/test_server.h"
+#include "http/server_fixture_test.h"
 
 namespace dormouse::http {
 namespace {
@@ -108,7 +108,11 @@ std::vector<Case> framing() {
       {post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + kSmuggled, {501}},
       {post + "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n" + kSmuggled, {501}},
       {post + "Transfer-Encoding:\r\n\r\n" + kSmuggled, {501}},
-      {post + "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n" + kSmuggled, {400}},
+      {post +
+           "Transfer-Encoding: \x0b"
+           "chunked\r\n\r\n0\r\n\r\n" +
+           kSmuggled,
+       {400}},
       {post + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + kSmuggled, {400}},
       {"POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + kSmuggled, {400}},
       {post + "Content-Length: 1\r\nContent-Length: 1\r\n\r\nx" + kSmuggled, {400}},
@@ -162,9 +166,15 @@ void expect_refused(const std::vector<Case>& cases) {
   EXPECT_EQ(client.read_answer().status, 200);
 }
 
-TEST(Malformed, RequestLinesAreRefusedWithOneAnswer) { expect_refused(request_lines()); }
-TEST(Malformed, HeaderFieldsAreRefusedWithOneAnswer) { expect_refused(fields()); }
-TEST(Malformed, AmbiguousBodyLengthsAreRefusedAndNothingBehindThemIsServed) { expect_refused(framing()); }
+TEST(Malformed, RequestLinesAreRefusedWithOneAnswer) {
+  expect_refused(request_lines());
+}
+TEST(Malformed, HeaderFieldsAreRefusedWithOneAnswer) {
+  expect_refused(fields());
+}
+TEST(Malformed, AmbiguousBodyLengthsAreRefusedAndNothingBehindThemIsServed) {
+  expect_refused(framing());
+}
 
 TEST(Malformed, TheCorpusHasItsSize) {
   EXPECT_GE(request_lines().size() + fields().size() + framing().size(), 90U);

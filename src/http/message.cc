@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::size_t kMaxUnixPathBytes = 107;  // sizeof(sockaddr_un::sun_path) less the closing NUL
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 Error bad_address(std::string_view text) {
   return make_error(Code::kInvalidArgument,
@@ -35,7 +37,9 @@ void Headers::set(std::string_view name, std::string_view value) {
   add(name, value);
 }
 
-void Headers::add(std::string_view name, std::string_view value) { fields_.emplace_back(name, value); }
+void Headers::add(std::string_view name, std::string_view value) {
+  fields_.emplace_back(name, value);
+}
 
 void Headers::remove(std::string_view name) {
   std::erase_if(fields_, [&](const auto& field) { return equals_ignoring_case(field.first, name); });

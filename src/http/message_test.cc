@@ -7,7 +7,8 @@ namespace dormouse::http {
 namespace {
 
 TEST(Address, ReadsItsThreeFormsAndWritesThemBack) {
-  for (const std::string_view text : {"unix:/run/a.sock", "127.0.0.1:8080", "[::1]:0", "localhost:1", "0.0.0.0:65535"}) {
+  for (const std::string_view text :
+       {"unix:/run/a.sock", "127.0.0.1:8080", "[::1]:0", "localhost:1", "0.0.0.0:65535"}) {
     const auto address = Address::parse(text);
     ASSERT_TRUE(address) << text;
     EXPECT_EQ(address->to_string(), text);
@@ -30,7 +31,8 @@ TEST(Address, LoopbackIsDecidedByTheWholeAddress) {
   for (const char* text : {"unix:/x", "127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"}) {
     EXPECT_TRUE(Address::parse(text)->is_loopback()) << text;
   }
-  for (const char* text : {"0.0.0.0:1", "127.evil.example:1", "127.0.0.1.evil:1", "10.0.0.1:1", "[::]:1", "localhost.x:1"}) {
+  for (const char* text :
+       {"0.0.0.0:1", "127.evil.example:1", "127.0.0.1.evil:1", "10.0.0.1:1", "[::]:1", "localhost.x:1"}) {
     EXPECT_FALSE(Address::parse(text)->is_loopback()) << text;
   }
 }

@@ -102,8 +102,8 @@ void Server::Impl::start(int fd, const Listener& listener) {
     ::close(fd);
     return;
   }
-  const auto connection = std::make_shared<Connection>(
-      shared, std::make_shared<SocketStream>(io, std::move(socket)), listener.name, peer_name(fd));
+  const auto connection = std::make_shared<Connection>(shared, std::make_shared<SocketStream>(io, std::move(socket)),
+                                                       listener.name, peer_name(fd));
   const std::uint64_t id = add(connection);
   asio::co_spawn(io, Connection::serve(connection), [self = shared_from_this(), id](std::exception_ptr failure) {
     if (failure) log_error("event=connection_failed");
@@ -120,8 +120,7 @@ Task<void> Server::Impl::accept_loop(std::shared_ptr<Impl> self, std::shared_ptr
       co_await back_off.async_wait(kTuple);  // over or cancelled: the loop looks again
       continue;
     }
-    const int fd =
-        ::accept4(listener->descriptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = ::accept4(listener->descriptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       self->start(fd, *listener);
       continue;
@@ -188,9 +187,8 @@ Server::~Server() {
 
 Result<Address> Server::listen(const Address& address, std::string name) {
   TRY(BoundSocket bound, bind_and_listen(address));
-  const auto listener = std::make_shared<Impl::Listener>(
-      Impl::Listener{asio::posix::stream_descriptor(impl_->io, bound.fd.release()), bound.address, std::move(name),
-                     bound.family});
+  const auto listener = std::make_shared<Impl::Listener>(Impl::Listener{
+      asio::posix::stream_descriptor(impl_->io, bound.fd.release()), bound.address, std::move(name), bound.family});
   impl_->listeners.push_back(listener);
   asio::co_spawn(impl_->io, Impl::accept_loop(impl_, listener), [](std::exception_ptr failure) {
     if (failure) log_error("event=accept_loop_failed");
@@ -198,10 +196,16 @@ Result<Address> Server::listen(const Address& address, std::string name) {
   return bound.address;
 }
 
-void Server::close_listeners() { impl_->close_listeners(); }
+void Server::close_listeners() {
+  impl_->close_listeners();
+}
 
-Task<void> Server::drain(std::chrono::milliseconds deadline) { return Impl::drain(impl_, deadline); }
+Task<void> Server::drain(std::chrono::milliseconds deadline) {
+  return Impl::drain(impl_, deadline);
+}
 
-std::size_t Server::connections() const { return impl_->items.size(); }
+std::size_t Server::connections() const {
+  return impl_->items.size();
+}
 
 }  // namespace dormouse::http

@@ -22,15 +22,15 @@ namespace dormouse::http {
 
 // What is too much, and what happens: the status in the comment, then close.
 struct ServerLimits {
-  std::size_t header_bytes = 16 * 1024;              // 431
-  std::size_t header_count = 100;                    // 431
-  std::size_t uri_bytes = 4 * 1024;                  // 414
-  std::size_t body_bytes = 8 * 1024 * 1024;          // 413, while streaming in, also chunked
-  std::chrono::seconds header_deadline{10};          // 408, absolute for the whole header
-  std::chrono::seconds body_deadline{60};            // 408
-  std::chrono::seconds idle_keep_alive{120};         // closed silently
-  std::chrono::seconds write_deadline{60};           // a reader that takes nothing for this long is dropped
-  std::size_t connections = 10'000;                  // accept pauses
+  std::size_t header_bytes = 16 * 1024;       // 431
+  std::size_t header_count = 100;             // 431
+  std::size_t uri_bytes = 4 * 1024;           // 414
+  std::size_t body_bytes = 8 * 1024 * 1024;   // 413, while streaming in, also chunked
+  std::chrono::seconds header_deadline{10};   // 408, absolute for the whole header
+  std::chrono::seconds body_deadline{60};     // 408
+  std::chrono::seconds idle_keep_alive{120};  // closed silently
+  std::chrono::seconds write_deadline{60};    // a reader that takes nothing for this long is dropped
+  std::size_t connections = 10'000;           // accept pauses
 };
 
 // One request and the way to answer it. Lives until the handler's coroutine returns.
@@ -56,7 +56,8 @@ class Exchange {
   // True once the client closed its side, the connection broke, or the server cut it. Noticed while the handler awaits
   // anything (and up to 64 KiB of pipelined requests behind this one: beyond that nobody looks).
   [[nodiscard]] virtual bool client_gone() const = 0;
-  // Called once, on the loop, when that happens (at once if it already has). One callback; set again to replace, {} to clear.
+  // Called once, on the loop, when that happens (at once if it already has). One callback; set again to replace, {} to
+  // clear.
   virtual void on_client_gone(std::function<void()> callback) = 0;
 };
 

@@ -10,7 +10,7 @@
 
 #include <vector>
 
-#include "http/test_server.h"
+#include "http/server_fixture_test.h"
 
 namespace dormouse::http {
 namespace {
@@ -77,7 +77,9 @@ TEST(Server, ARequestByteByByteIsTheSameRequest) {
 TEST(Server, ChunkedBodiesAreReadAndOneEmptyLineBeforeARequestIsAllowed) {
   TestServer server;
   RawClient client(server.address());
-  client.send("\r\nPOST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: v\r\n\r\n");
+  client.send(
+      "\r\nPOST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: "
+      "v\r\n\r\n");
   EXPECT_EQ(client.read_answer().body, "abcde");
   client.send("\r\n" + get("/hello"));
   EXPECT_EQ(client.read_answer().body, "hello");
@@ -119,8 +121,10 @@ TEST(Server, ExpectContinueIsToldToGoOnAndNotWhenTheBodyWouldBeTooLarge) {
 TEST(Server, PathsReachTheHandlerNormalisedOnce) {
   TestServer server;
   RawClient client(server.address());
-  for (const auto& [target, want] : std::vector<std::pair<std::string, std::string>>{
-           {"/path//a/../b?q=%20", "/path/b?q=%20"}, {"/x/../path%20c", "/path c?"}, {"/path%2F..%2Fx", "/path%2F..%2Fx?"}}) {
+  for (const auto& [target, want] :
+       std::vector<std::pair<std::string, std::string>>{{"/path//a/../b?q=%20", "/path/b?q=%20"},
+                                                        {"/x/../path%20c", "/path c?"},
+                                                        {"/path%2F..%2Fx", "/path%2F..%2Fx?"}}) {
     client.send(get(target));
     EXPECT_EQ(client.read_answer().body, want);
   }
@@ -352,7 +356,7 @@ TEST(Server, DrainCutsWhatDoesNotEndInTime) {
 
 TEST(Server, AUnixSocketIsPrivateAndAStaleOneIsReplaced) {
   TestServer server;
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(server.address().path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777U, 0600U);
 

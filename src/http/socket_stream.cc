@@ -43,7 +43,9 @@ Error SocketStream::why(const boost::system::error_code& ec) const {
   return make_error(Code::kUnavailable, fmt::format("connection broken: {}", ec.message()));
 }
 
-Error SocketStream::end_reason(Error error) const { return cancelled_ || timed_out_ ? why({}) : std::move(error); }
+Error SocketStream::end_reason(Error error) const {
+  return cancelled_ || timed_out_ ? why({}) : std::move(error);
+}
 
 Task<Result<std::size_t>> SocketStream::fill() {
   const std::shared_ptr<SocketStream> self = shared_from_this();
@@ -73,7 +75,8 @@ Task<Status> SocketStream::write_all(std::string data, std::chrono::nanoseconds 
       continue;
     }
     if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) co_return make_error(Code::kUnavailable, "connection broken by the peer");
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+      co_return make_error(Code::kUnavailable, "connection broken by the peer");
     arm(progress);
     waited = true;
     const auto [ec] = co_await socket_.async_wait(Socket::wait_write, kTuple);
@@ -148,9 +151,9 @@ Task<Result<std::vector<Endpoint>>> resolve(asio::io_context& io, Address addres
     co_return endpoints;
   }
   asio::ip::tcp::resolver resolver(io);
-  const auto [failure, results] =
-      co_await resolver.async_resolve(address.host, std::to_string(address.port), kTuple);
-  if (failure) co_return make_error(Code::kUnavailable, fmt::format("name of {} does not resolve", address.to_string()));
+  const auto [failure, results] = co_await resolver.async_resolve(address.host, std::to_string(address.port), kTuple);
+  if (failure)
+    co_return make_error(Code::kUnavailable, fmt::format("name of {} does not resolve", address.to_string()));
   for (const auto& entry : results) endpoints.emplace_back(entry.endpoint());
   co_return endpoints;
 }

@@ -33,8 +33,8 @@ class SocketStream : public std::enable_shared_from_this<SocketStream> {
   // Waits for bytes and appends them; 0: the peer closed its side.
   // Errors: kDeadlineExceeded (arm), kCancelled, kUnavailable (broken).
   Task<Result<std::size_t>> fill();
-  // Returns when the kernel has all of it. `progress`: the longest the peer may take nothing; replaces an armed deadline.
-  // Errors: as fill.
+  // Returns when the kernel has all of it. `progress`: the longest the peer may take nothing; replaces an armed
+  // deadline. Errors: as fill.
   Task<Status> write_all(std::string data, std::chrono::nanoseconds progress);
 
   // One deadline at a time, absolute from now on: when it passes, every wait ends with kDeadlineExceeded.

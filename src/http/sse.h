@@ -31,8 +31,8 @@ class SseParser {
   void end_line();
   void take_field(std::string_view line);
 
-  std::string line_;       // begun, not ended
-  SseEvent current_;       // begun, not ended; data keeps a newline after every line
+  std::string line_;  // begun, not ended
+  SseEvent current_;  // begun, not ended; data keeps a newline after every line
   std::deque<SseEvent> ready_;
   bool at_start_ = true;   // of the stream, where a byte order mark may stand
   bool has_data_ = false;  // current_ has a data line

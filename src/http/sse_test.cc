@@ -34,8 +34,9 @@ TEST(Sse, WhatWeWriteIsReadBack) {
 TEST(Sse, EveryLineEndAndEveryCutGivesTheSameEvents) {
   for (const std::string_view end : {"\n", "\r\n", "\r"}) {
     std::string bytes = "\xEF\xBB\xBF";
-    for (const std::string_view line : {":comment", "data:one", "data: two", "", "event: x", "id: 7", "data", "", "event: lost",
-                                        "", "data:  three", "retry: 5", "unknown", "", "data: never ended"}) {
+    for (const std::string_view line :
+         {":comment", "data:one", "data: two", "", "event: x", "id: 7", "data", "", "event: lost", "", "data:  three",
+          "retry: 5", "unknown", "", "data: never ended"}) {
       bytes += line;
       bytes += end;
     }

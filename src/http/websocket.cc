@@ -34,7 +34,8 @@ Error to_error(const error_code& ec, std::string_view doing) {
   if (ec == websocket::error::message_too_big || ec == websocket::error::buffer_overflow) {
     return make_error(Code::kTooLarge, fmt::format("websocket message over {} bytes", kMaxMessageBytes));
   }
-  if (ec == beast::error::timeout) return make_error(Code::kDeadlineExceeded, fmt::format("websocket {} timed out", doing));
+  if (ec == beast::error::timeout)
+    return make_error(Code::kDeadlineExceeded, fmt::format("websocket {} timed out", doing));
   return make_error(Code::kUnavailable, fmt::format("websocket {}: {}", doing, ec.message()));
 }
 
@@ -198,8 +199,8 @@ Task<Result<std::unique_ptr<WebSocket>>> connect_websocket(asio::io_context& io,
   websocket::response_type response;
   const auto [ec] = co_await core->stream().async_handshake(response, host, path, kTuple);
   if (ec == websocket::error::upgrade_declined) {
-    co_return make_error(Code::kUnavailable, fmt::format("websocket {}: answered {}", address.to_string(),
-                                                         response.result_int()));
+    co_return make_error(Code::kUnavailable,
+                         fmt::format("websocket {}: answered {}", address.to_string(), response.result_int()));
   }
   if (ec) co_return to_error(ec, "handshake");
   std::unique_ptr<WebSocket> handle = std::make_unique<WebSocketHandle>(core);

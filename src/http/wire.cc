@@ -18,20 +18,32 @@ constexpr WireError kNotImplemented{501, "not_implemented"};
 constexpr WireError kBodyTooLarge{413, "body_too_large"};
 
 constexpr std::size_t kMaxMethodBytes = 32;
-constexpr std::size_t kMaxExtensionBytes = 256;   // of one chunk; nobody sends any
-constexpr std::size_t kMaxTrailerBytes = 4096;    // of all of them
-constexpr int kMaxSizeDigits = 8;                 // of a chunk size: 4 GiB, over every body limit
+constexpr std::size_t kMaxExtensionBytes = 256;  // of one chunk; nobody sends any
+constexpr std::size_t kMaxTrailerBytes = 4096;   // of all of them
+constexpr int kMaxSizeDigits = 8;                // of a chunk size: 4 GiB, over every body limit
 
-tl::unexpected<WireError> fail(WireError error) { return tl::unexpected(error); }
+tl::unexpected<WireError> fail(WireError error) {
+  return tl::unexpected(error);
+}
 
-unsigned to_unsigned(char c) { return static_cast<unsigned char>(c); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+unsigned to_unsigned(char c) {
+  return static_cast<unsigned char>(c);
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_alpha(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 bool is_token_char(char c) {
   return is_digit(c) || is_alpha(c) || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
-bool is_token(std::string_view text) { return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char); }
-bool is_value_char(char c) { return c == '\t' || (to_unsigned(c) >= 0x20 && to_unsigned(c) != 0x7F); }
+bool is_token(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char);
+}
+bool is_value_char(char c) {
+  return c == '\t' || (to_unsigned(c) >= 0x20 && to_unsigned(c) != 0x7F);
+}
 
 int hex_value(char c) {
   if (is_digit(c)) return c - '0';
@@ -259,8 +271,8 @@ WireResult<ResponseHead> parse_response_head(std::string_view head, const HeadLi
   } else if (out.body.kind == BodyLength::Kind::kNone) {
     out.body.kind = BodyLength::Kind::kUntilClose;
   }
-  out.keep_alive = !http_1_0 && out.body.kind != BodyLength::Kind::kUntilClose &&
-                   !has_token(out.headers, "connection", "close");
+  out.keep_alive =
+      !http_1_0 && out.body.kind != BodyLength::Kind::kUntilClose && !has_token(out.headers, "connection", "close");
   return out;
 }
 
@@ -318,12 +330,8 @@ bool ChunkDecoder::take_control_byte(char c) {
       size_digits_ = 0;
       overhead_bytes_ = 0;
       return c == '\n';
-    case State::kDataCr:
-      state_ = State::kDataLf;
-      return c == '\r';
-    case State::kDataLf:
-      state_ = State::kSize;
-      return c == '\n';
+    case State::kDataCr: state_ = State::kDataLf; return c == '\r';
+    case State::kDataLf: state_ = State::kSize; return c == '\n';
     case State::kTrailer:
       if (c == '\r') {
         state_ = State::kTrailerLf;
@@ -335,9 +343,9 @@ bool ChunkDecoder::take_control_byte(char c) {
       if (c != '\n') return false;
       state_ = trailer_line_.empty() ? State::kDone : State::kTrailer;
       const std::size_t colon = trailer_line_.find(':');
-      const bool valid = trailer_line_.empty() ||
-                         (colon != std::string::npos && is_valid_field(trailer_line_.substr(0, colon),
-                                                                      trailer_line_.substr(colon + 1)));
+      const bool valid =
+          trailer_line_.empty() || (colon != std::string::npos &&
+                                    is_valid_field(trailer_line_.substr(0, colon), trailer_line_.substr(colon + 1)));
       trailer_line_.clear();
       return valid;
     }

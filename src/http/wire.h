@@ -35,7 +35,7 @@ struct BodyLength {
 
 struct RequestHead {
   std::string method;
-  std::string path;   // normalised, see Request
+  std::string path;  // normalised, see Request
   std::string query;
   Headers headers;
   BodyLength body;

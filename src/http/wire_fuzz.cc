@@ -1,5 +1,5 @@
-// First byte picks what is fuzzed: a request head, a response head, chunked framing. A path that passed is normal: doing
-// it again changes nothing but escapes; framing gives the same body however it is cut.
+// First byte picks what is fuzzed: a request head, a response head, chunked framing. A path that passed is normal:
+// doing it again changes nothing but escapes; framing gives the same body however it is cut.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

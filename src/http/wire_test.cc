@@ -1,5 +1,5 @@
-// Goal: heads and chunked framing mean one thing or are refused. Method: tables of bytes and what must come of them; the
-// decoder also gets every body cut at every place.
+// Goal: heads and chunked framing mean one thing or are refused. Method: tables of bytes and what must come of them;
+// the decoder also gets every body cut at every place.
 #include "http/wire.h"
 
 #include <gtest/gtest.h>
@@ -142,12 +142,29 @@ TEST(Wire, ChunkedBodiesAreTheSameInWhateverPiecesTheyCome) {
 }
 
 TEST(Wire, ChunkedFramingThatCouldBeReadTwoWaysIsRefused) {
-  const std::string_view cases[] = {
-      "-1\r\nx\r\n", "+5\r\nhello\r\n", "0x5\r\nhello\r\n", " 5\r\nhello\r\n", "5 \r\nhello\r\n", "\r\nhello\r\n",
-      "5\nhello\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "5\r\nhell\r\n0\r\n\r\n",
-      "fffffffff\r\n", "00000000000000005\r\nhello\r\n", "g\r\n", ";x\r\n", "5;\x01\r\nhello\r\n", "5\rXhello\r\n",
-      "0\r\nbad trailer\r\n\r\n", "0\r\n : x\r\n\r\n", "0\r\nA: \x01\r\n\r\n", "0\r\nA: b\n\r\n", "7fffffff\r\n",
-      "5\r\nhello\r\n5\r\n", "ffffffff\r\n"};
+  const std::string_view cases[] = {"-1\r\nx\r\n",
+                                    "+5\r\nhello\r\n",
+                                    "0x5\r\nhello\r\n",
+                                    " 5\r\nhello\r\n",
+                                    "5 \r\nhello\r\n",
+                                    "\r\nhello\r\n",
+                                    "5\nhello\r\n",
+                                    "5\r\nhello\n0\r\n\r\n",
+                                    "5\r\nhelloX\r\n0\r\n\r\n",
+                                    "5\r\nhell\r\n0\r\n\r\n",
+                                    "fffffffff\r\n",
+                                    "00000000000000005\r\nhello\r\n",
+                                    "g\r\n",
+                                    ";x\r\n",
+                                    "5;\x01\r\nhello\r\n",
+                                    "5\rXhello\r\n",
+                                    "0\r\nbad trailer\r\n\r\n",
+                                    "0\r\n : x\r\n\r\n",
+                                    "0\r\nA: \x01\r\n\r\n",
+                                    "0\r\nA: b\n\r\n",
+                                    "7fffffff\r\n",
+                                    "5\r\nhello\r\n5\r\n",
+                                    "ffffffff\r\n"};
   for (const std::string_view c : cases) {
     std::size_t used = 0;
     const auto got = dechunk(c, c.size(), used);
@@ -190,8 +207,9 @@ TEST(Wire, ResponsesOfOtherServersAreRead) {
   EXPECT_EQ(to_end->body.kind, BodyLength::Kind::kUntilClose);
   EXPECT_FALSE(to_end->keep_alive);
   EXPECT_EQ(parse_response_head("HTTP/1.1 204 No Content\r\n\r\n", limits)->body.kind, BodyLength::Kind::kNone);
-  for (const std::string_view bad : {"HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n",
-                                     "ICY 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"}) {
+  for (const std::string_view bad :
+       {"HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n", "ICY 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"}) {
     EXPECT_FALSE(parse_response_head(bad, limits)) << bad;
   }
 }

@@ -1,4 +1,4 @@
-#include "http/test_server.h"
+#include "http/server_fixture_test.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -171,7 +171,9 @@ bool RawClient::send(std::string_view bytes) {
   return true;
 }
 
-void RawClient::shutdown_send() { ::shutdown(fd_.get(), SHUT_WR); }
+void RawClient::shutdown_send() {
+  ::shutdown(fd_.get(), SHUT_WR);
+}
 
 // False: ended or too slow.
 bool RawClient::fill() {

@@ -54,9 +54,9 @@ class TestServer {
 };
 
 struct RawAnswer {
-  int status = 0;     // 0: the connection ended without an answer
-  std::string head;   // lower case
-  std::string body;   // framing taken off
+  int status = 0;    // 0: the connection ended without an answer
+  std::string head;  // lower case
+  std::string body;  // framing taken off
   bool complete = false;
 };
 
