@@ -108,6 +108,15 @@ TestServer::~TestServer() {
   ::rmdir(directory_.c_str());
 }
 
+bool TestServer::eventually(const std::function<bool()>& condition) {
+  // The server's side has no event a test could wait for without changing what is tested.
+  for (int i = 0; i < 2000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return false;
+}
+
 void TestServer::drain(std::chrono::milliseconds deadline) {
   std::promise<void> done;
   asio::co_spawn(io_, server_->drain(deadline), [&done](std::exception_ptr) { done.set_value(); });

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -34,14 +35,7 @@ class TestServer {
   void drain(std::chrono::milliseconds deadline);
   [[nodiscard]] std::size_t connections();
   // Waits until `what` is true, at most 10 s. Returns whether it became true.
-  template <typename Condition>
-  static bool eventually(Condition condition) {
-    for (int i = 0; i < 2000; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return false;
-  }
+  static bool eventually(const std::function<bool()>& condition);
 
  private:
   Task<void> handle(Exchange& exchange);
