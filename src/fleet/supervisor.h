@@ -36,6 +36,8 @@ struct DeploymentSpec {
   std::int64_t max_waiting_tokens = 1'000'000;  // sum of their estimates; past it kQueueFull
   Nanoseconds max_wait = std::chrono::seconds(30);       // then kQueueTimeout
   Nanoseconds load_deadline = std::chrono::minutes(10);  // requested to ready; then it is killed and counts as failed
+  Nanoseconds hang_after = std::chrono::seconds(10);     // silent with work pending: it is killed
+  Nanoseconds exit_deadline = std::chrono::seconds(30);  // a stop not confirmed by then is repeated as a kill
   std::vector<std::string> worker_arguments;
 };
 
@@ -98,8 +100,8 @@ class Lease {
 
  private:
   friend class Supervisor;
+  struct Anchor;  // lives as long as the supervisor: a release after that does nothing
   Lease() = default;
-  struct Anchor;                  // lives as long as the supervisor: a release after that does nothing
   std::weak_ptr<Anchor> anchor_;
   std::uint64_t ticket_ = 0;
   http::Address address_;
@@ -187,6 +189,9 @@ class Supervisor final : public DriverEvents {
   // GET /internal/worker on run/admin.sock: the control channel, for its whole life.
   Task<void> serve_control(http::Exchange& exchange);
 
+  // Acts on every deadline that has passed, as if its timer had fired: for a loop whose clock is moved by hand.
+  void tick();
+
   // Refuses new acquires, drains every instance, kills what is left after `grace`. When it returns nothing runs.
   Task<void> shutdown(Nanoseconds grace);
 
@@ -196,6 +201,7 @@ class Supervisor final : public DriverEvents {
 
  private:
   friend class Lease;
+  friend struct Lease::Anchor;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

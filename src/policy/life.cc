@@ -449,7 +449,8 @@ void Life::failed(std::string why, Now now) {
 }
 
 void Life::span(Phase phase, MonoTime now, std::string reason) {
-  effects_.push_back(effect::Span{instance_->id, phase, now - instance_->requested_at, std::move(reason)});
+  effects_.push_back(
+      effect::Span{instance_->id, phase, now - instance_->requested_at, busy(now), std::move(reason)});
 }
 
 void Life::mark_busy(MonoTime now) {
@@ -457,6 +458,11 @@ void Life::mark_busy(MonoTime now) {
   if (!i.busy_since.has_value()) return;
   i.busy += now - *i.busy_since;
   i.busy_since.reset();
+}
+
+Nanoseconds Life::busy(MonoTime now) const {
+  const Instance& i = *instance_;
+  return i.busy + (i.busy_since.has_value() ? now - *i.busy_since : Nanoseconds{0});
 }
 
 LifeStatus Life::status(MonoTime now) const {
@@ -475,7 +481,7 @@ LifeStatus Life::status(MonoTime now) const {
   out.instance = instance_->id;
   out.cause = instance_->cause;
   out.alive = now - instance_->requested_at;
-  out.busy = instance_->busy + (instance_->busy_since.has_value() ? now - *instance_->busy_since : Nanoseconds{0});
+  out.busy = busy(now);
   return out;
 }
 

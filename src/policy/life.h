@@ -150,6 +150,7 @@ struct Span {  // for the ledger
   InstanceId instance = 0;
   Phase phase = Phase::kRequested;
   Nanoseconds since_request{0};
+  Nanoseconds busy{0};  // so far: time with at least one lease out
   std::string reason;
 };
 }  // namespace effect
@@ -263,6 +264,7 @@ class Life {
   void grant_all(MonoTime now);
   void span(Phase phase, MonoTime now, std::string reason);
   void mark_busy(MonoTime now);
+  [[nodiscard]] Nanoseconds busy(MonoTime now) const;
 
   LifeConfig config_;
   std::optional<Instance> instance_;

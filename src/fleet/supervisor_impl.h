@@ -1,0 +1,123 @@
+// Inside the supervisor: the slots (one a deployment), what waits on them, and how a policy's effects become deeds.
+// Included by fleet/*.cc only. Threads: the io_context's one.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/messages.h"
+#include "fleet/supervisor.h"
+#include "http/websocket.h"
+#include "policy/life.h"
+
+namespace dormouse::fleet {
+
+// Woken by every change of a slot; look at what you wait for before and after.
+struct Observer {
+  explicit Observer(asio::io_context& io) : timer(io) {}
+  asio::steady_timer timer;
+};
+
+// The gateway's end of one worker's channel. Shared with the coroutines that write to it.
+struct Link {
+  std::unique_ptr<http::WebSocket> socket;
+};
+
+// What the policy does not need to know about an instance.
+struct InstanceRecord {
+  std::string instance_id;
+  std::string lease_token;
+  std::string driver;
+  std::optional<http::Address> address;
+  std::shared_ptr<Link> link;
+  std::int64_t pid = 0;
+  control::Ready ready;
+  control::Stats stats;
+  double load_fraction = 0;
+};
+
+// A caller in acquire(); lives in that coroutine's frame.
+struct PendingAcquire {
+  explicit PendingAcquire(asio::io_context& io) : done(io) {}
+  asio::steady_timer done;  // cancelled when `result` is set
+  std::optional<AcquireResult> result;
+};
+
+struct Slot {
+  Slot(asio::io_context& io, DeploymentSpec s, policy::Life l)
+      : spec(std::move(s)), life(std::move(l)), timer(io) {}
+
+  DeploymentSpec spec;
+  policy::Life life;
+  asio::steady_timer timer;
+  std::optional<MonoTime> armed_for;
+  std::map<policy::InstanceId, InstanceRecord> instances;
+  std::map<policy::Ticket, PendingAcquire*> pending;
+  std::set<Observer*> observers;
+  bool removed = false;
+};
+
+// Alive as long as the supervisor: what callbacks and coroutines hold weakly.
+struct Lease::Anchor {
+  explicit Anchor(Supervisor::Impl* owner) : impl(owner) {}
+  Supervisor::Impl* impl;
+};
+
+struct Supervisor::Impl {
+  Impl(Supervisor& owner, SupervisorOptions o);
+
+  // The one way in: an event to a slot's policy, then its effects, in order.
+  void dispatch(const std::string& name, const policy::Event& event);
+  void carry_out(Slot& slot, const policy::effect::WriteIntent& e);
+  void carry_out(Slot& slot, const policy::effect::Start& e);
+  void carry_out(Slot& slot, const policy::effect::TellDrain& e);
+  void carry_out(Slot& slot, const policy::effect::Stop& e);
+  void carry_out(Slot& slot, const policy::effect::Grant& e);
+  void carry_out(Slot& slot, const policy::effect::Refuse& e);
+  void carry_out(Slot& slot, const policy::effect::Span& e);
+
+  Slot* find(const std::string& name);
+  Driver* find_driver(const std::string& name);
+  void arm(Slot& slot);
+  void wake_observers(Slot& slot);
+  void send(const std::shared_ptr<Link>& link, const control::Message& message);
+  void release(policy::Ticket ticket, LeaseOutcome outcome);
+  void kill_instances(const std::string& name);
+  void remember_end(const std::string& instance_id, LossReason reason);
+  void arm_progress();
+  void record_progress();
+  [[nodiscard]] DeploymentStatus status_of(const Slot& slot) const;
+  // Coroutines hold the anchor weakly across every await: it must not outlive the supervisor in their frames.
+  static Task<void> run_link(std::weak_ptr<Lease::Anchor> anchor, std::string name, policy::InstanceId id,
+                             std::shared_ptr<Link> link);
+  // Slot and instance a hello belongs to; nullptr: its lease, epoch or address is not ours.
+  Slot* check_hello(const control::Hello& hello, std::string& why_not);
+  std::optional<std::pair<std::string, policy::InstanceId>> admit(const std::string& text,
+                                                                  const std::shared_ptr<Link>& link,
+                                                                  const std::string& peer);
+  void hear(const std::string& name, policy::InstanceId id, const control::Message& message);
+  // Waits for a change of the slot, until `until`. False: the time is over, or the slot or the supervisor is gone.
+  // The slot's life as it is; nullopt: slot or supervisor is gone.
+  static std::optional<policy::LifeStatus> peek(const std::weak_ptr<Lease::Anchor>& anchor, const std::string& name);
+  static Task<bool> changed(std::weak_ptr<Lease::Anchor> anchor, std::string name, MonoTime until);
+
+  const SupervisorOptions options;
+  std::shared_ptr<Lease::Anchor> anchor;
+  std::map<std::string, std::unique_ptr<Slot>> slots;
+  std::map<std::string, std::pair<std::string, policy::InstanceId>> by_instance;  // instance id -> slot, epoch
+  std::map<policy::Ticket, std::string> leases;                                   // -> slot
+  std::map<std::string, std::uint64_t> last_epochs;
+  std::vector<std::pair<std::string, LossReason>> ends;  // the last 64, oldest first
+  asio::steady_timer progress_timer;
+  bool progress_armed = false;
+  bool dispatching = false;
+  policy::Ticket next_ticket = 1;
+  std::mt19937_64 random;
+};
+
+}  // namespace dormouse::fleet
