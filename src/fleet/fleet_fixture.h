@@ -22,6 +22,19 @@
 
 namespace dormouse::fleet {
 
+// Runs the loop until `condition` holds; false after `limit`.
+inline bool run_until(asio::io_context& io, const std::function<bool()>& condition,
+                      std::chrono::milliseconds limit = std::chrono::seconds(30)) {
+  const SystemClock clock;
+  const MonoTime end = clock.now() + limit;
+  while (!condition()) {
+    if (clock.now() >= end) return false;
+    io.restart();
+    io.run_one_for(std::chrono::milliseconds(10));
+  }
+  return true;
+}
+
 // co_spawn's own completion wants a T that can be made of nothing; a Lease cannot. `out` outlives the loop's run.
 template <typename T>
 Task<void> keep(Task<T> task, std::optional<T>* out) {
@@ -34,25 +47,8 @@ template <typename T>
 std::optional<T> run_task(asio::io_context& io, Task<T> task) {
   std::optional<T> out;
   asio::co_spawn(io, keep(std::move(task), &out), asio::detached);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!out.has_value() && std::chrono::steady_clock::now() < end) {
-    io.restart();
-    io.run_one_until(end);
-  }
-  EXPECT_TRUE(out.has_value()) << "not within 30 s";
+  EXPECT_TRUE(run_until(io, [&out] { return out.has_value(); })) << "not within 30 s";
   return out;
-}
-
-// Runs the loop until `condition` holds; false after `limit`.
-inline bool run_until(asio::io_context& io, const std::function<bool()>& condition,
-                      std::chrono::milliseconds limit = std::chrono::seconds(30)) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() >= end) return false;
-    io.restart();
-    io.run_one_for(std::chrono::milliseconds(10));
-  }
-  return true;
 }
 
 class FleetFixture : public ::testing::Test {

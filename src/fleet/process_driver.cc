@@ -84,7 +84,7 @@ std::vector<std::string> allowed_environment(const char* const* environment) {
 Result<std::unique_ptr<ProcessDriver>> ProcessDriver::create(ProcessDriverOptions options) {
   if (options.run_directory.size() + std::string_view("/w-18446744073709551615.sock").size() > kMaxSocketPath) {
     return make_error(Code::kInvalidArgument,
-                      "run directory " + options.run_directory + ": too long for the name of a Unix socket (107 bytes)");
+                      "run directory " + options.run_directory + ": too long for a Unix socket's name (107 bytes)");
   }
   if (::access(options.worker_path.c_str(), X_OK) != 0) return errno_error("worker " + options.worker_path, errno);
   std::error_code ec;

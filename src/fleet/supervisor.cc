@@ -327,7 +327,9 @@ Task<Status> Supervisor::sleep(std::string name, Nanoseconds wait) {
 void Supervisor::Impl::kill_instances(const std::string& name) {
   Slot* const slot = find(name);
   if (slot == nullptr) return;
-  for (const auto& [id, record] : slot->instances) find_driver(record.driver)->stop(record.instance_id, StopMode::kKill);
+  for (const auto& [id, record] : slot->instances) {
+    find_driver(record.driver)->stop(record.instance_id, StopMode::kKill);
+  }
 }
 
 Task<void> Supervisor::shutdown(Nanoseconds grace) {
