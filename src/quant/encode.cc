@@ -61,8 +61,8 @@ struct ScaleAndMin {
   float min = 0;  // >= 0: w = scale * q - min
 };
 
-// Four floats side by side (GCC's and clang's vector type: plain SSE2 on x86-64, NEON on AArch64). The search spends its
-// time in these loops, and the compiler does not vectorise float sums and clamps by itself. One fixed order of additions.
+// Four floats side by side (GCC's and clang's vector type: plain SSE2 on x86-64, NEON on AArch64). The search spends
+// its time in these loops, and the compiler does not vectorise float sums and clamps by itself. The order is fixed.
 using Float4 = float __attribute__((vector_size(16)));
 constexpr std::size_t kLanes = 4;
 
