@@ -7,7 +7,9 @@
 // m > 1 (panels): 32 weight rows are unpacked once, transposed so that 4 bytes of each of 8 rows make a vector, and swept
 //   by all activation rows: 4 broadcast bytes of an activation row times 8 rows is one maddubs of 32 products. Unpacking a
 //   block of 8 rows costs about as much as 2 or 3 activation rows. Napkin, Q4_K, per 8 rows x 256 x 1: 64 broadcasts
-//   (loads), 64 maddubs, 64 adds, 8 madd, some 30 for minima and floats: 2,048 multiply-adds in about 45 cycles.
+//   (loads), 64 maddubs, 64 adds, 8 madd, some 30 for minima and floats: 2,048 multiply-adds in about 52 cycles.
+//   Measured on Zen 4: maddubs with its add sustain 1.6 a cycle, not 2 (the adds take the multipliers' ports); 2 panels
+//   x 4 activation rows reach 60 cycles, 1 x 4 80 (two more loads per maddubs).
 #pragma once
 
 #include <immintrin.h>
@@ -253,57 +255,103 @@ inline __m256i broadcast_dword(const void* at, int index) {
   return _mm256_castps_si256(_mm256_broadcast_ss(static_cast<const float*>(at) + index));
 }
 
-// One panel block times kActs activation blocks, `stride` blocks apart.
-template <typename Format, int kActs>
-inline void multiply_panel(__m256* acc, const Panel& panel, const BlockQ8K* a, std::int64_t stride) {
+// kWide panels of one block of k times kActs activation blocks, `stride` blocks apart; adds to sums[act * kPanels + panel].
+template <typename Format, int kWide, int kActs>
+inline void multiply_panels(float (*sums)[kPanelRows], const Panel* panels, const BlockQ8K* a, std::int64_t stride) {
   constexpr int kGroupSteps = Format::kEightGroups ? 8 : 4;  // dword steps that share a scale
-  __m256i dots[kActs];
-  for (int i = 0; i < kActs; ++i) dots[i] = _mm256_setzero_si256();
+  __m256i dots[kWide][kActs];
+#pragma GCC unroll 8
+  for (int p = 0; p < kWide; ++p) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kActs; ++i) dots[p][i] = _mm256_setzero_si256();
+  }
+#pragma GCC unroll 1
   for (int group = 0; group < 64 / kGroupSteps; ++group) {
-    const __m256i scale = _mm256_load_si256(vectors(panel.scales) + group);
     for (int part = 0; part < kGroupSteps; part += Format::kSteps) {
-      __m256i products[kActs];
+      __m256i products[kWide][kActs];
+#pragma GCC unroll 8
       for (int step = 0; step < Format::kSteps; ++step) {
         const int at = group * kGroupSteps + part + step;
-        const __m256i w = _mm256_load_si256(vectors(panel.q) + at);
+        __m256i w[kWide];
+#pragma GCC unroll 8
+        for (int p = 0; p < kWide; ++p) w[p] = _mm256_load_si256(vectors(panels[p].q) + at);
+#pragma GCC unroll 8
         for (int i = 0; i < kActs; ++i) {
-          const __m256i product = _mm256_maddubs_epi16(w, broadcast_dword(a[i * stride].q, at));
-          products[i] = step == 0 ? product : _mm256_add_epi16(products[i], product);
+          const __m256i x = broadcast_dword(a[i * stride].q, at);
+#pragma GCC unroll 8
+          for (int p = 0; p < kWide; ++p) {
+            const __m256i product = _mm256_maddubs_epi16(w[p], x);
+            products[p][i] = step == 0 ? product : _mm256_add_epi16(products[p][i], product);
+            // GCC 12 computes all products of a group first and spills them; this makes it add each at once.
+            asm volatile("" : "+x"(products[p][i]));
+          }
         }
       }
-      for (int i = 0; i < kActs; ++i) dots[i] = _mm256_add_epi32(dots[i], _mm256_madd_epi16(products[i], scale));
+#pragma GCC unroll 8
+      for (int p = 0; p < kWide; ++p) {
+        const __m256i scale = _mm256_load_si256(vectors(panels[p].scales) + group);
+#pragma GCC unroll 8
+        for (int i = 0; i < kActs; ++i) {
+          dots[p][i] = _mm256_add_epi32(dots[p][i], _mm256_madd_epi16(products[p][i], scale));
+        }
+      }
     }
   }
-  const __m256 d = _mm256_load_ps(panel.d);
-  const __m256 dmin = _mm256_load_ps(panel.dmin);
-  for (int i = 0; i < kActs; ++i) {
-    const BlockQ8K& block = a[i * stride];
-    const void* sums = Format::kEightGroups ? static_cast<const void*>(block.sums32) : block.sums16;
-    __m256i mins = _mm256_setzero_si256();
-    for (int pair = 0; pair < (Format::kEightGroups ? 4 : 8); ++pair) {
-      const __m256i product = _mm256_madd_epi16(_mm256_load_si256(vectors(panel.mins) + pair), broadcast_dword(sums, pair));
-      mins = _mm256_add_epi32(mins, product);
+#pragma GCC unroll 8
+  for (int p = 0; p < kWide; ++p) {
+    const __m256 d = _mm256_load_ps(panels[p].d);
+    const __m256 dmin = _mm256_load_ps(panels[p].dmin);
+#pragma GCC unroll 8
+    for (int i = 0; i < kActs; ++i) {
+      const BlockQ8K& block = a[i * stride];
+      const void* words = Format::kEightGroups ? static_cast<const void*>(block.sums32) : block.sums16;
+      __m256i mins = _mm256_setzero_si256();
+      for (int pair = 0; pair < (Format::kEightGroups ? 4 : 8); ++pair) {
+        const __m256i pairs = _mm256_load_si256(vectors(panels[p].mins) + pair);
+        mins = _mm256_add_epi32(mins, _mm256_madd_epi16(pairs, broadcast_dword(words, pair)));
+      }
+      if constexpr (Format::kOffset != 0) dots[p][i] = _mm256_sub_epi32(dots[p][i], mins);
+      float* sum = sums[i * kPanels + p];
+      const __m256 da = _mm256_broadcast_ss(&block.d);
+      _mm256_store_ps(sum, add_floats<Format>(_mm256_load_ps(sum), dots[p][i], mins, d, dmin, da));
     }
-    if constexpr (Format::kOffset != 0) dots[i] = _mm256_sub_epi32(dots[i], mins);
-    acc[i] = add_floats<Format>(acc[i], dots[i], mins, d, dmin, _mm256_broadcast_ss(&block.d));
   }
 }
 
-// kActs activation rows from `first` on, times the rows of the panels. The activation rows (10 KB for k = 2560) stay in
-// L1 while the panels (20 KB each) pass from L2.
+// Activation rows that pass one block of k together. Working set: 4 panels 11.5 KB, 16 activation blocks 5 KB, sums 2 KB:
+// an L1, with 260 bytes from L2 per panel and activation row (45 cycles). Sweeping all of k for 4 rows at a time instead
+// reads 720 bytes for the same work and ran at two thirds of the speed.
+constexpr int kSweepRows = 16;
+
 template <typename Format, int kActs>
+inline void sweep_block(float (*sums)[kPanelRows], const Panel* panels, std::int32_t panel_count, const BlockQ8K* a,
+                        std::int64_t stride) {
+  std::int32_t p = 0;
+  for (; p + 2 <= panel_count; p += 2) multiply_panels<Format, 2, kActs>(sums + p, panels + p, a, stride);
+  if (p < panel_count) multiply_panels<Format, 1, kActs>(sums + p, panels + p, a, stride);
+}
+
+// Up to kSweepRows activation rows from `first` on, times the rows of the panels: panels[block * kPanels + p].
+template <typename Format>
 inline void sweep_panels(const MatmulArgs& args, const Panel* panels, std::int32_t row, std::int32_t first) {
   const std::int32_t blocks = args.k / 256;
+  const std::int32_t count = args.m - first < kSweepRows ? args.m - first : kSweepRows;
+  const std::int32_t rows_left = args.row_end - row;
+  const std::int32_t panel_count = rows_left >= kRowTile ? kPanels : (rows_left + kPanelRows - 1) / kPanelRows;
   const auto* a = reinterpret_cast<const BlockQ8K*>(args.activations + first * args.activation_row_bytes);
   const std::int64_t stride = args.activation_row_bytes / static_cast<std::int64_t>(sizeof(BlockQ8K));
-  for (int p = 0; p < kPanels && row + 8 * p < args.row_end; ++p) {
-    __m256 acc[kActs];
-    for (int i = 0; i < kActs; ++i) acc[i] = _mm256_setzero_ps();
-    for (std::int32_t block = 0; block < blocks; ++block) {
-      multiply_panel<Format, kActs>(acc, panels[p * blocks + block], a + block, stride);
-    }
-    for (int i = 0; i < kActs; ++i) {
-      store_rows(args.out + (first + i) * args.out_stride + row + 8 * p, acc[i], args.row_end - row - 8 * p);
+  alignas(64) float sums[kSweepRows * kPanels][kPanelRows] = {};
+  for (std::int32_t block = 0; block < blocks; ++block) {
+    const Panel* panel = panels + static_cast<std::int64_t>(block) * kPanels;
+    std::int32_t i = 0;
+    for (; i + 4 <= count; i += 4) sweep_block<Format, 4>(sums + i * kPanels, panel, panel_count, a + i * stride + block, stride);
+    for (; i + 2 <= count; i += 2) sweep_block<Format, 2>(sums + i * kPanels, panel, panel_count, a + i * stride + block, stride);
+    if (i < count) sweep_block<Format, 1>(sums + i * kPanels, panel, panel_count, a + i * stride + block, stride);
+  }
+  for (std::int32_t i = 0; i < count; ++i) {
+    for (std::int32_t p = 0; p < panel_count; ++p) {
+      store_rows(args.out + (first + i) * args.out_stride + row + kPanelRows * p, _mm256_load_ps(sums[i * kPanels + p]),
+                 rows_left - kPanelRows * p);
     }
   }
 }
@@ -321,13 +369,10 @@ void matmul_k(const MatmulArgs& args) {
       for (std::int32_t block = 0; block < blocks; ++block) {
         const Block* w[8];
         for (int r = 0; r < 8; ++r) w[r] = reinterpret_cast<const Block*>(rows[r]) + block;
-        unpack_panel<Format>(panels[p * blocks + block], w);
+        unpack_panel<Format>(panels[static_cast<std::int64_t>(block) * kPanels + p], w);
       }
     }
-    std::int32_t i = 0;
-    for (; i + 4 <= args.m; i += 4) sweep_panels<Format, 4>(args, panels, row, i);
-    for (; i + 2 <= args.m; i += 2) sweep_panels<Format, 2>(args, panels, row, i);
-    if (i < args.m) sweep_panels<Format, 1>(args, panels, row, i);
+    for (std::int32_t i = 0; i < args.m; i += kSweepRows) sweep_panels<Format>(args, panels, row, i);
   }
 }
 
