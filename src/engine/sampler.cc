@@ -28,7 +28,8 @@ struct Scan {
   bool finite = true;
 };
 
-// One pass: the greatest value, and whether all are finite (x * 0 is NaN for NaN and infinity, and NaN sticks in a sum).
+// One pass: the greatest value, and whether all are finite (x * 0 is NaN for NaN and infinity, and NaN sticks in a
+// sum).
 Scan scan(std::span<const float> values) {
   std::array<float, kLanes> max{};
   std::array<float, kLanes> poison{};
@@ -58,13 +59,14 @@ TokenId first_equal(std::span<const float> values, float wanted) {
   return static_cast<TokenId>(found - values.begin());
 }
 
-// exp(x) for x <= 0; relative error under 3e-7, and never below exp(-87) = 1.6e-38, which no sum here notices. Cephes' expf
-// as straight code, because a call to libm's does not vectorise and 151,936 of them take a millisecond; the clamp is on
-// the bits as integers, because GCC 12 makes a branch of a float comparison that could trap.
+// exp(x) for x <= 0; relative error under 3e-7, and never below exp(-87) = 1.6e-38, which no sum here notices. Cephes'
+// expf as straight code, because a call to libm's does not vectorise and 151,936 of them take a millisecond; the clamp
+// is on the bits as integers, because GCC 12 makes a branch of a float comparison that could trap.
 inline float exp_nonpositive(float x) {
   constexpr auto kLeast = std::bit_cast<std::int32_t>(-87.0F);
   const std::int32_t bits = std::bit_cast<std::int32_t>(x) | std::numeric_limits<std::int32_t>::min();
-  const float clamped = std::bit_cast<float>(bits < kLeast ? bits : kLeast);  // of negative floats the lesser has more bits
+  // Of two negative floats the lesser one is the greater integer.
+  const float clamped = std::bit_cast<float>(bits < kLeast ? bits : kLeast);
   const float scaled = clamped * 1.44269504F;
   const auto n = static_cast<std::int32_t>(scaled - 0.5F);  // rounds to nearest: scaled <= 0
   const auto nf = static_cast<float>(n);
@@ -79,8 +81,9 @@ inline float exp_nonpositive(float x) {
   return p * std::bit_cast<float>((n + 127) << 23);
 }
 
-// weights[i] = exp((values[i] - max) * scale); returns their sum. One plain loop to compute (that is what the compiler makes
-// vectors of), one to add: 16 lanes of float over 4,096 values, double above, so the sum's relative error is under 1e-6.
+// weights[i] = exp((values[i] - max) * scale); returns their sum. One plain loop to compute (that is what the compiler
+// makes vectors of), one to add: 16 lanes of float over 4,096 values, double above, so the sum's relative error is
+// under 1e-6.
 double exponentials(std::span<const float> values, float max, float scale, std::span<float> weights) {
   const float* const in = values.data();
   float* const out = weights.data();
@@ -208,8 +211,8 @@ std::span<const float> Sampler::adjust(std::span<const float> logits, const Samp
   return adjusted_;
 }
 
-// candidates_ = the `count` greatest logits, greatest first, ties by lower id. A heap of the best so far and a block test
-// against its least: real rows touch the heap some hundred times. Large counts go through nth_element.
+// candidates_ = the `count` greatest logits, greatest first, ties by lower id. A heap of the best so far and a block
+// test against its least: real rows touch the heap some hundred times. Large counts go through nth_element.
 void Sampler::select_top(std::span<const float> logits, std::size_t count) {
   const auto better = [](const Candidate& a, const Candidate& b) {
     return a.value != b.value ? a.value > b.value : a.token < b.token;

@@ -82,8 +82,8 @@ class Sampler {
   std::vector<TokenScore> top_;         // reserved kMaxTopLogprobs
 };
 
-// A uniform number in [0, 1) for the token at `position` of the sequence with `seed`. Source: splitmix64 (Steele et al.,
-// 2014) over seed and counter; 53 bits.
+// A uniform number in [0, 1) for the token at `position` of the sequence with `seed`. Source: splitmix64 (Steele et
+// al., 2014) over seed and counter; 53 bits.
 [[nodiscard]] double uniform_at(std::uint64_t seed, std::uint64_t position);
 
 }  // namespace dormouse::engine

@@ -1,5 +1,5 @@
-// Time of one sample() at Qwen3's vocabulary. Limit named in sampler.h: 1 ms. Rows: normal logits with deviation 3, which is
-// what a model's row looks like; and deviation 0.3, nearly flat, the worst for a nucleus.
+// Time of one sample() at Qwen3's vocabulary. Limit named in sampler.h: 1 ms. Rows: normal logits with deviation 3,
+// which is what a model's row looks like; and deviation 0.3, nearly flat, the worst for a nucleus.
 #include <benchmark/benchmark.h>
 
 #include <random>

@@ -1,5 +1,5 @@
-// Goal: every sampling parameter does what its definition says, on any row, without touching the heap. Method: tables with
-// hand-computed answers; supports and frequencies against a reference in double that sorts everything; a counted
+// Goal: every sampling parameter does what its definition says, on any row, without touching the heap. Method: tables
+// with hand-computed answers; supports and frequencies against a reference in double that sorts everything; a counted
 // operator new. Random rows come from fixed seeds, so a bound that holds once holds always.
 #include "engine/sampler.h"
 

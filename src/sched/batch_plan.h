@@ -1,5 +1,5 @@
-// What one engine step computes: made by sched/ (pure), carried out by engine/. Nothing here knows about threads, HTTP or
-// weights. A row is one token of one sequence; the rows of one sequence are consecutive.
+// What one engine step computes: made by sched/ (pure), carried out by engine/. Nothing here knows about threads, HTTP
+// or weights. A row is one token of one sequence; the rows of one sequence are consecutive.
 #pragma once
 
 #include <cstdint>

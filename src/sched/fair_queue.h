@@ -1,5 +1,6 @@
-// Who is admitted next: first in, first out within a tenant, deficit round robin between tenants (Shreedhar and Varghese,
-// 1995), so that one tenant with a thousand requests delays another's first by one turn and not by a thousand.
+// Who is admitted next: first in, first out within a tenant, deficit round robin between tenants (Shreedhar and
+// Varghese, 1995), so that one tenant with a thousand requests delays another's first by one turn and not by a
+// thousand.
 // PURE. Owner: Scheduler. Invariants: (1) a tenant is in the ring iff it has items; (2) a tenant's deficit is dropped
 // when its last item leaves: an idle tenant saves nothing up.
 #pragma once

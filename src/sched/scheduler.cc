@@ -10,8 +10,8 @@
 namespace dormouse::sched {
 namespace {
 
-// The least part of a prompt worth a place in a step: below a page's worth of tokens the per-sequence costs of attention
-// outweigh the rows. Also how many prompts share one step at most: rows_left / kMinChunk.
+// The least part of a prompt worth a place in a step: below a page's worth of tokens the per-sequence costs of
+// attention outweigh the rows. Also how many prompts share one step at most: rows_left / kMinChunk.
 constexpr std::int32_t kMinChunk = kPageTokens;
 
 SchedulerOptions checked(SchedulerOptions options) {
@@ -182,8 +182,8 @@ bool Scheduler::start(Sequence& sequence) {
   return true;
 }
 
-// Prompts share what rows the decodes left: urgent ones whole, then equal parts (a short prompt is not kept waiting by a
-// long one), then the rest to the oldest.
+// Prompts share what rows the decodes left: urgent ones whole, then equal parts (a short prompt is not kept waiting by
+// a long one), then the rest to the oldest.
 void Scheduler::plan_prompts() {
   std::int32_t prompts = 0;
   for (Sequence* sequence : running_) {

@@ -29,7 +29,7 @@ struct SchedulerOptions {
   std::int32_t max_logits_rows = 320;   // more than max_sequences: the rest is for entries that want all logits
   std::int32_t kv_pages = 0;
   std::int64_t max_waiting = 1024;              // sequences; more are refused (kOverloaded)
-  std::int64_t max_waiting_tokens = 1'048'576;  // prompt tokens waiting; 1 Mi is half an hour of prefill at 600 tokens/s
+  std::int64_t max_waiting_tokens = 1'048'576;  // prompt tokens waiting; half an hour of prefill at 600 a second
 };
 
 struct SequenceRequest {

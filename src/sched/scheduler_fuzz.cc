@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "base/check.h"
-#include "sched/scheduler_walk.h"
+#include "sched/scheduler_walk_test.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   // Small caps, so that few bytes reach every state. Long inputs only repeat themselves.

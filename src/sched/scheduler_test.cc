@@ -1,5 +1,6 @@
-// Goal: the scheduler's four invariants and its order of service. Method: small tables of events with the plan they must
-// give, and random walks judged by an independent model (scheduler_walk.h). Seeds are printed; DORMOUSE_SEED sets one.
+// Goal: the scheduler's four invariants and its order of service. Method: small tables of events with the plan they
+// must give, and random walks judged by an independent model (scheduler_walk_test.h). Seeds are printed; DORMOUSE_SEED
+// sets one.
 #include "sched/scheduler.h"
 
 #include <gtest/gtest.h>
@@ -7,7 +8,7 @@
 #include <cstdlib>
 #include <random>
 
-#include "sched/scheduler_walk.h"
+#include "sched/scheduler_walk_test.h"
 
 namespace dormouse::sched {
 namespace {

@@ -1,6 +1,6 @@
-// The worker's end of the control channel: one WebSocket it opens to whoever started it. Says hello, then what the owner
-// sends; hears drain and stop. A local gateway's end is the worker's end (nobody else would ever stop it); a remote one
-// may be away for the lease's time to live and is dialled again with the same lease and epoch.
+// The worker's end of the control channel: one WebSocket it opens to whoever started it. Says hello, then what the
+// owner sends; hears drain and stop. A local gateway's end is the worker's end (nobody else would ever stop it); a
+// remote one may be away for the lease's time to live and is dialled again with the same lease and epoch.
 // Threads: the io_context's. Callbacks run there, at most one of `on_stop` and `on_lost`, once.
 #pragma once
 

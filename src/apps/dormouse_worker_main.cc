@@ -1,0 +1,53 @@
+// dormouse-worker: one model in one process. Flags and wiring only.
+#include <cstdio>
+#include <cstdlib>
+#include <span>
+#include <string_view>
+
+#include "worker/model.h"
+#include "worker/options.h"
+#include "worker/tools/tools.h"
+#include "worker/worker.h"
+
+namespace {
+
+namespace worker = dormouse::worker;
+
+constexpr const char* kUsage = R"(dormouse-worker COMMAND ...
+
+  serve      run one model behind an OpenAI-compatible server
+  quantize   make a smaller model file of a larger one
+  synth      make a model file of random weights, to measure with
+
+Each command explains itself with --help.
+)";
+
+int serve(std::span<char* const> arguments) {
+  dormouse::Result<worker::ServeOptions> options = worker::parse_serve_options(arguments);
+  if (!options.has_value()) {
+    std::fprintf(stderr, "dormouse-worker serve: %s\n", options.error().message.c_str());
+    return 2;
+  }
+  if (options->show_help) {
+    std::fputs(worker::serve_usage(), stdout);
+    return 0;
+  }
+  if (const char* fault = std::getenv("DORMOUSE_FAULT"); fault != nullptr) {
+    options->spoil_golden = std::string_view(fault) == "golden_mismatch";
+  }
+  const worker::LoadOptions load = options->load;
+  worker::ModelLoader loader = [load](const worker::LoadProgress& progress) { return load_model(load, progress); };
+  return run_worker(*std::move(options), std::move(loader));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command == "serve") return serve({argv + 2, argv + argc});
+  if (command == "quantize") return dormouse::worker::run_quantize(argc - 1, argv + 1);
+  if (command == "synth") return dormouse::worker::run_synth(argc - 1, argv + 1);
+  const bool asked = command == "--help" || command == "-h" || command == "help";
+  std::fputs(kUsage, asked ? stdout : stderr);
+  return asked ? 0 : 2;
+}

@@ -1,0 +1,338 @@
+// POST /v1/chat/completions and /v1/completions: from a job's events to SSE frames or one JSON body.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "http/sse.h"
+#include "worker/service.h"
+
+namespace dormouse::worker {
+namespace {
+
+// While a streaming caller waits, and between pieces of its answer (reliability notes R-20).
+constexpr std::chrono::seconds kPing{10};
+
+// Everything one answer needs, in the handler's frame.
+struct Answer {
+  const Reply& reply;
+  api::GenerationRequest request;
+  api::ResponseHead head;
+  std::shared_ptr<JobChannel> channel;
+  MonoTime arrived;
+  api::Usage usage;
+  std::vector<api::Delta> choices;         // stream: what has not been written yet; otherwise the whole
+  std::vector<std::int64_t> tokens;        // by choice
+  std::vector<std::int64_t> reasoning;     // by choice
+  std::vector<MonoTime> last_token;        // by choice; 0: none yet
+  int open = 0;                            // choices without an end
+  double first_token_s = -1;
+  std::string_view reason = "abort";
+};
+
+bool is_chat(const Answer& answer) { return answer.request.kind == api::GenerationRequest::Kind::kChat; }
+double seconds_since(const Answer& answer, MonoTime then) {
+  return std::chrono::duration<double>(answer.reply.service.clock.now() - then).count();
+}
+
+void start_answer(Answer& answer, std::int64_t prompt_tokens) {
+  const auto n = static_cast<std::size_t>(answer.request.n);
+  answer.usage.prompt_tokens = prompt_tokens;
+  answer.choices.resize(n);
+  answer.tokens.assign(n, 0);
+  answer.reasoning.assign(n, 0);
+  answer.last_token.assign(n, MonoTime{});
+  answer.open = answer.request.n;
+  for (int i = 0; i < answer.request.n; ++i) {
+    api::Delta& delta = answer.choices[static_cast<std::size_t>(i)];
+    delta.index = i;
+    if (answer.request.echo) delta.content = answer.request.prompt;
+  }
+}
+
+// One event into the choice's delta and the counts. kFailed is the caller's.
+void absorb(Answer& answer, JobEvent event) {
+  if (event.kind == JobEvent::Kind::kAccepted) return;
+  const auto index = static_cast<std::size_t>(event.choice);
+  const MonoTime now = answer.reply.service.clock.now();
+  MonoTime& last = answer.last_token[index];
+  if (last.ns == 0) {
+    if (answer.first_token_s < 0) answer.first_token_s = seconds_since(answer, answer.arrived);
+  } else {
+    answer.reply.service.metrics.count_between_tokens(std::chrono::duration<double>(now - last).count());
+  }
+  last = now;
+  answer.usage.completion_tokens += event.tokens - answer.tokens[index];
+  answer.usage.reasoning_tokens += event.reasoning_tokens - answer.reasoning[index];
+  answer.tokens[index] = event.tokens;
+  answer.reasoning[index] = event.reasoning_tokens;
+  api::Delta& delta = answer.choices[index];
+  delta.content += event.piece.content;
+  delta.reasoning_content += event.piece.reasoning;
+  for (api::TokenLogprob& entry : event.logprobs) delta.logprobs.push_back(std::move(entry));
+  if (event.kind == JobEvent::Kind::kFinished) {
+    delta.finish_reason = event.reason == FinishReason::kStop ? "stop" : "length";
+    answer.reason = event.reason == FinishReason::kStop ? "stop" : "length";
+    answer.open -= 1;
+  }
+}
+
+std::string frame(const Answer& answer, const api::Delta& delta, bool first) {
+  const bool each = answer.request.stream_options.continuous_usage_stats;
+  const std::optional<api::Usage> usage = each ? std::optional(answer.usage) : std::nullopt;
+  const bool usage_null = answer.request.stream_options.include_usage && !each;
+  if (is_chat(answer)) return http::sse_data(api::chat_chunk(answer.head, delta, first, usage, usage_null));
+  return http::sse_data(api::completion_chunk(answer.head, delta, usage, usage_null));
+}
+
+// The role delta comes first and alone: some clients take nothing else from that chunk.
+std::string opening_frames(const Answer& answer) {
+  std::string out;
+  if (!is_chat(answer)) return out;
+  for (const api::Delta& choice : answer.choices) {
+    api::Delta role;
+    role.index = choice.index;
+    out += frame(answer, role, true);
+  }
+  return out;
+}
+
+// What has gathered since the last write, one chunk a choice: a slow reader gets fewer and longer ones.
+std::string drain_frames(Answer& answer) {
+  std::string out;
+  for (api::Delta& delta : answer.choices) {
+    const bool has_text = !delta.content.empty() || !delta.reasoning_content.empty() || !delta.logprobs.empty();
+    const std::optional<std::string> finish = std::exchange(delta.finish_reason, std::nullopt);
+    if (has_text) out += frame(answer, delta, false);
+    if (finish.has_value()) {
+      api::Delta end;
+      end.index = delta.index;
+      end.finish_reason = finish;
+      out += frame(answer, end, false);
+    }
+    delta.content.clear();
+    delta.reasoning_content.clear();
+    delta.logprobs.clear();
+  }
+  return out;
+}
+
+Task<Status> open_stream(const Answer& answer) {
+  http::Headers headers = base_headers(answer.reply, "text/event-stream");
+  headers.set("cache-control", "no-store");
+  headers.set("x-accel-buffering", "no");
+  answer.reply.service.metrics.count_http(answer.reply.handler, answer.reply.exchange.request().method, 200);
+  const Status started = co_await answer.reply.exchange.start_stream(200, std::move(headers));
+  if (!started.has_value()) co_return started;
+  std::string opening = opening_frames(answer);
+  if (opening.empty()) co_return Status{};
+  co_return co_await answer.reply.exchange.write(std::move(opening));
+}
+
+// Before the first byte a real status, after it an event and no [DONE].
+Task<void> fail_stream(const Answer& answer, api::ApiError error) {
+  http::Exchange& exchange = answer.reply.exchange;
+  if (!exchange.started()) {
+    co_await send_error(answer.reply, std::move(error));
+    co_return;
+  }
+  answer.reply.service.metrics.count_error(api::row(error.code).code);
+  std::string last = http::sse_data(api::error_body(error));
+  const Status written = co_await exchange.write(std::move(last));
+  if (written.has_value()) {
+    const Status finished = co_await exchange.finish();
+    if (!finished.has_value()) log_debug("event=finish_failed request_id={}", answer.reply.request_id);
+  }
+}
+
+// A job's events, taken and absorbed. The error of a failed job, if it failed.
+std::optional<api::ApiError> absorb_all(Answer& answer, std::vector<JobEvent> events) {
+  for (JobEvent& event : events) {
+    if (event.kind == JobEvent::Kind::kFailed) {
+      answer.reason = "error";
+      return std::move(event.error);
+    }
+    absorb(answer, std::move(event));
+  }
+  return std::nullopt;
+}
+
+bool has_tokens(const Answer& answer) { return answer.first_token_s >= 0; }
+
+// Headers wait for the first token, so that a failure before it is a real HTTP status; but not longer than one ping, so
+// that nobody in between takes silence for death.
+Task<void> stream_answer(Answer& answer) {
+  http::Exchange& exchange = answer.reply.exchange;
+  while (answer.open > 0) {
+    std::vector<JobEvent> events = co_await answer.channel->take(kPing);
+    if (answer.channel->closed()) {
+      if (exchange.started()) exchange.abort();  // gone, too slow, or we stop: a broken stream says so
+      co_return;
+    }
+    const bool waited_in_vain = events.empty();
+    std::optional<api::ApiError> error = absorb_all(answer, std::move(events));
+    if (error.has_value()) {
+      api::ApiError failure = *std::move(error);
+      co_await fail_stream(answer, std::move(failure));
+      co_return;
+    }
+    if (!waited_in_vain && !has_tokens(answer)) continue;  // accepted, no token yet
+    if (!exchange.started()) {
+      const Status opened = co_await open_stream(answer);
+      if (!opened.has_value()) co_return;
+    }
+    std::string out = waited_in_vain ? std::string(http::kSseComment) : drain_frames(answer);
+    if (answer.open == 0) {
+      if (answer.request.stream_options.include_usage) {
+        out += http::sse_data(api::usage_chunk(answer.head, answer.request.kind, answer.usage));
+      }
+      out += http::kSseDone;
+    }
+    if (out.empty()) continue;  // all of it is held back
+    const Status written = co_await exchange.write(std::move(out));
+    if (!written.has_value()) co_return;
+  }
+  const Status finished = co_await exchange.finish();
+  if (!finished.has_value()) log_debug("event=finish_failed request_id={}", answer.reply.request_id);
+}
+
+Task<void> whole_answer(Answer& answer) {
+  while (answer.open > 0) {
+    std::vector<JobEvent> events = co_await answer.channel->take(std::chrono::minutes(1));
+    if (answer.channel->closed()) {
+      if (!answer.reply.exchange.client_gone()) co_await send_error(answer.reply, api::ErrorCode::kDraining);
+      co_return;
+    }
+    std::optional<api::ApiError> error = absorb_all(answer, std::move(events));
+    if (error.has_value()) {
+      api::ApiError failure = *std::move(error);
+      co_await send_error(answer.reply, std::move(failure));
+      co_return;
+    }
+  }
+  std::string body = is_chat(answer) ? api::chat_response(answer.head, answer.choices, answer.usage)
+                                     : api::completion_response(answer.head, answer.choices, answer.usage);
+  co_await send_json(answer.reply, 200, std::move(body));
+}
+
+void report(const Answer& answer) {
+  Service& service = answer.reply.service;
+  const double total_s = seconds_since(answer, answer.arrived);
+  service.metrics.count_finished({.reason = answer.reason,
+                                  .first_token_s = answer.first_token_s,
+                                  .total_s = total_s,
+                                  .prompt_tokens = answer.usage.prompt_tokens,
+                                  .generated_tokens = answer.usage.completion_tokens});
+  log_info("event=request request_id={} end={} prompt_tokens={} completion_tokens={} first_token_ms={:.0f} "
+           "total_ms={:.0f}",
+           answer.reply.request_id, answer.reason, answer.usage.prompt_tokens, answer.usage.completion_tokens,
+           answer.first_token_s * 1000, total_s * 1000);
+}
+
+// A whole positive number, or an error naming the header: a limit that cannot be read must not be dropped.
+api::ApiResult<RequestLimits> limits_of(const http::Request& request) {
+  RequestLimits out;
+  const std::optional<std::string_view> text = request.headers.find("x-dormouse-max-prompt-tokens");
+  if (!text.has_value()) return out;
+  std::int64_t value = 0;
+  const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (ec != std::errc{} || end != text->data() + text->size() || value < 0) {
+    return tl::unexpected(api::ApiError{.code = api::ErrorCode::kInvalidValue,
+                                        .message = "Not a number of tokens.",
+                                        .param = "x-dormouse-max-prompt-tokens"});
+  }
+  out.max_prompt_tokens = value;
+  return out;
+}
+
+api::ApiResult<api::GenerationRequest> read_request(const Reply& reply, api::GenerationRequest::Kind kind) {
+  Service& service = reply.service;
+  if (service.state == ServiceState::kDraining) return tl::unexpected(api::ApiError{api::ErrorCode::kDraining, {}, {}});
+  const std::string& body = reply.exchange.request().body;
+  api::ApiResult<api::GenerationRequest> request = kind == api::GenerationRequest::Kind::kChat
+                                                       ? api::parse_chat_request(body)
+                                                       : api::parse_completion_request(body);
+  if (!request.has_value()) return request;
+  // After the parse: a wrong request is wrong also while the model wakes.
+  if (service.state == ServiceState::kLoading) {
+    return tl::unexpected(api::ApiError{api::ErrorCode::kModelLoading, {}, {}});
+  }
+  if (!is_served(service, request->model)) {
+    return tl::unexpected(api::ApiError{api::ErrorCode::kModelNotFound, {}, "model"});
+  }
+  for (const std::string& field : request->ignored_fields) service.metrics.count_ignored_field(field);
+  return request;
+}
+
+Task<void> run_job(const Reply& reply, api::GenerationRequest request, Job job) {
+  Service& service = reply.service;
+  const auto prompt_tokens = static_cast<std::int64_t>(job.prompt.size());
+  Result<std::shared_ptr<JobChannel>> channel = service.engine->submit(std::move(job));
+  if (!channel.has_value()) {
+    co_await send_error(reply, api::ErrorCode::kQueueFull);
+    co_return;
+  }
+  Answer answer{.reply = reply,
+                .request = std::move(request),
+                .head = {},
+                .channel = *std::move(channel),
+                .arrived = service.clock.now(),
+                .usage = {},
+                .choices = {},
+                .tokens = {},
+                .reasoning = {},
+                .last_token = {}};
+  const bool chat = is_chat(answer);
+  answer.head.id = fmt::format("{}-{}", chat ? "chatcmpl" : "cmpl", reply.request_id);
+  answer.head.created = service.clock.wall().us / 1'000'000;
+  answer.head.model = service.model_name;
+  start_answer(answer, prompt_tokens);
+  EngineLoop* const engine = service.engine;
+  const JobId id = answer.channel->id();
+  reply.exchange.on_client_gone([engine, id] { engine->cancel(id); });
+  if (answer.request.stream) {
+    answer.channel->set_bounded([engine, id] { engine->cancel(id); });
+    co_await stream_answer(answer);
+  } else {
+    co_await whole_answer(answer);
+  }
+  reply.exchange.on_client_gone({});
+  engine->cancel(id);  // ended by itself: nothing happens
+  report(answer);
+}
+
+}  // namespace
+
+Task<void> handle_generation(const Reply& reply, api::GenerationRequest::Kind kind) {
+  api::ApiResult<api::GenerationRequest> request = read_request(reply, kind);
+  if (!request.has_value()) {
+    api::ApiError error = request.error();
+    co_await send_error(reply, std::move(error));
+    co_return;
+  }
+  const api::ApiResult<RequestLimits> limits = limits_of(reply.exchange.request());
+  if (!limits.has_value()) {
+    api::ApiError error = limits.error();
+    co_await send_error(reply, std::move(error));
+    co_return;
+  }
+  api::ApiResult<Job> job = co_await prepare_off_loop(reply.service, *request, *limits);
+  if (!job.has_value()) {
+    api::ApiError error = job.error();
+    co_await send_error(reply, std::move(error));
+    co_return;
+  }
+  if (const auto tenant = reply.exchange.request().headers.find("x-dormouse-tenant"); tenant.has_value()) {
+    job->tenant = std::string(tenant->substr(0, 128));
+  }
+  // Counted from before the first await that could see a drain to after the last byte: a drain waits for it.
+  reply.service.active += 1;
+  co_await run_job(reply, *std::move(request), *std::move(job));
+  reply.service.active -= 1;
+  if (reply.service.active == 0 && reply.service.on_quiet) reply.service.on_quiet();
+}
+
+}  // namespace dormouse::worker

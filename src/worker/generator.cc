@@ -1,0 +1,256 @@
+#include "worker/generator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace dormouse::worker {
+namespace {
+
+// A job has at most api::kMaxChoices = 8 choices.
+constexpr sched::SequenceId kChoicesPerJob = 16;
+static_assert(api::kMaxChoices <= 16);
+constexpr sched::SequenceId kGoldenSequence = 0;  // job ids start at 1
+
+sched::SchedulerOptions scheduler_options(const LoadedModel& model, const GeneratorOptions& options) {
+  sched::SchedulerOptions out;
+  out.max_sequences = model.max_sequences;
+  out.max_batch_tokens = model.max_batch_tokens;
+  out.max_logits_rows = model.max_logits_rows;
+  out.kv_pages = model.kv_pages;
+  out.max_waiting = options.max_waiting;
+  return out;
+}
+
+}  // namespace
+
+struct Generator::Choice {
+  JobId job = 0;
+  int index = 0;
+  std::shared_ptr<const Job> request;  // shared by the choices of one job
+  engine::SamplingParams sampling;     // with this choice's seed
+  OutputText output;
+  std::int32_t generated = 0;
+};
+
+Generator::Generator(LoadedModel& model, const GeneratorOptions& options)
+    : model_(model),
+      options_(options),
+      scheduler_(scheduler_options(model, options)),
+      sampler_(model.engine->config().vocab, model.tokenizer->first_padding_id()),
+      golden_pending_(model.golden_pending) {
+  rows_.reserve(static_cast<std::size_t>(model.max_sequences) + 1);
+  planned_.reserve(static_cast<std::size_t>(model.max_sequences) + 1);
+}
+
+Generator::~Generator() = default;
+
+void Generator::submit_golden() {
+  golden_submitted_ = true;
+  sched::SequenceRequest request;
+  request.id = kGoldenSequence;
+  request.prompt = model_.golden_tokens;
+  request.wants_all_logits = true;
+  request.urgent = true;
+  const Status submitted = scheduler_.submit(std::move(request));
+  CHECK(submitted.has_value());  // eight tokens fit any cache, and urgent ones do not queue
+}
+
+void Generator::submit(JobId id, Job job) {
+  if (golden_pending_ && !golden_submitted_) submit_golden();
+  const auto request = std::make_shared<const Job>(std::move(job));
+  std::vector<sched::SequenceId> accepted;
+  for (int i = 0; i < request->choices; ++i) {
+    sched::SequenceRequest sequence;
+    sequence.id = id * kChoicesPerJob + static_cast<sched::SequenceId>(i);
+    sequence.tenant = request->tenant;
+    sequence.prompt = request->prompt;
+    sequence.max_new_tokens = request->max_tokens;
+    const sched::SequenceId sequence_id = sequence.id;
+    if (const Status status = scheduler_.submit(std::move(sequence)); !status.has_value()) {
+      for (const sched::SequenceId other : accepted) {
+        scheduler_.end(other);
+        choices_.erase(other);
+      }
+      const bool is_full = status.error().code == Code::kOverloaded;
+      JobEvent event{.job = id, .kind = JobEvent::Kind::kFailed, .choice = 0, .piece = {}, .logprobs = {}, .error = {}};
+      event.error.code = is_full ? api::ErrorCode::kQueueFull : api::ErrorCode::kContextLengthExceeded;
+      events_.push_back(std::move(event));
+      return;
+    }
+    accepted.push_back(sequence_id);
+    engine::SamplingParams sampling = request->sampling;
+    sampling.seed += static_cast<std::uint64_t>(i);
+    choices_.emplace(sequence_id, std::make_unique<Choice>(Choice{.job = id,
+                                                                  .index = i,
+                                                                  .request = request,
+                                                                  .sampling = std::move(sampling),
+                                                                  .output = OutputText(request->output),
+                                                                  .generated = 0}));
+  }
+  prompt_tokens_ += request->prompt.size();
+  jobs_.emplace(id, std::move(accepted));
+  events_.push_back(
+      {.job = id, .kind = JobEvent::Kind::kAccepted, .choice = 0, .piece = {}, .logprobs = {}, .error = {}});
+}
+
+void Generator::cancel(JobId id) {
+  const auto job = jobs_.find(id);
+  if (job == jobs_.end()) return;
+  for (const sched::SequenceId sequence : job->second) {
+    scheduler_.end(sequence);
+    choices_.erase(sequence);
+  }
+  jobs_.erase(job);
+}
+
+Status Generator::step() {
+  const sched::BatchPlan& plan = scheduler_.plan();
+  if (plan.empty()) return {};
+  const Result<std::span<const float>> logits = model_.engine->step(plan);
+  planned_.clear();
+  for (const sched::PlanEntry& entry : plan.entries) planned_.push_back(entry.sequence);
+  if (!logits.has_value()) {
+    log_error("event=step_failed error=\"{}\"", logits.error().message);
+    scheduler_.abandon();
+    return fail_plan(planned_);
+  }
+  const auto vocab = static_cast<std::size_t>(model_.engine->config().vocab);
+  std::size_t row = 0;
+  std::span<const float> golden;
+  rows_.clear();
+  for (const sched::PlanEntry& entry : plan.entries) {
+    const std::size_t count = entry.wants_all_logits ? entry.tokens.size() : (entry.wants_logits ? 1U : 0U);
+    if (entry.sequence == kGoldenSequence) {
+      golden = logits->subspan(row * vocab, count * vocab);
+    } else if (entry.wants_logits) {
+      rows_.push_back({.sequence = entry.sequence, .logits = logits->subspan((row + count - 1) * vocab, vocab)});
+    }
+    row += count;
+  }
+  steps_ += 1;
+  scheduler_.commit();
+  if (!golden.empty()) {
+    scheduler_.end(kGoldenSequence);
+    golden_pending_ = false;
+    TRY_STATUS(check_golden(golden));
+  }
+  for (const Row& ready : rows_) consume(ready);
+  return {};
+}
+
+Status Generator::check_golden(std::span<const float> rows) {
+  TRY(GoldenResult result, golden_result(rows, model_.engine->config().vocab));
+  if (options_.spoil_golden) return make_error(Code::kDataLoss, "golden: spoiled by DORMOUSE_FAULT");
+  if (model_.golden.has_value() && result != *model_.golden) {
+    return make_error(Code::kDataLoss, "golden: the rows differ from this file's and binary's record");
+  }
+  return {};
+}
+
+void Generator::consume(const Row& row) {
+  const auto found = choices_.find(row.sequence);
+  if (found == choices_.end()) return;  // its job failed earlier in this step
+  Choice& choice = *found->second;
+  const Job& request = *choice.request;
+  const std::span<const sched::TokenId> all = scheduler_.tokens(row.sequence);
+  const std::span<const sched::TokenId> prompt = all.first(request.prompt.size());
+  const std::span<const sched::TokenId> generated = all.subspan(request.prompt.size());
+  const Result<engine::Sample> sample = sampler_.sample(row.logits, choice.sampling, prompt, generated);
+  if (!sample.has_value()) {
+    log_error("event=sampling_failed error=\"{}\"", sample.error().message);
+    fail(choice.job, api::ErrorCode::kInternalError);
+    return;
+  }
+  generated_tokens_ += 1;
+  choice.generated += 1;
+  const auto ends = model_.tokenizer->end_tokens();
+  const bool is_end = !request.ignore_eos && std::find(ends.begin(), ends.end(), sample->token) != ends.end();
+  OutputPiece piece;
+  if (!is_end) piece = choice.output.push(sample->token, model_.tokenizer->token_bytes(sample->token));
+  const bool stopped = is_end || choice.output.stopped();
+  if (!stopped && choice.generated < request.max_tokens) {
+    emit(choice, JobEvent::Kind::kPiece, std::move(piece), *sample);
+    scheduler_.append(row.sequence, sample->token);
+    return;
+  }
+  OutputPiece last = choice.output.finish();
+  piece.content += last.content;
+  piece.reasoning += last.reasoning;
+  emit(choice, JobEvent::Kind::kFinished, std::move(piece), *sample);
+  events_.back().reason = stopped ? FinishReason::kStop : FinishReason::kLength;
+  scheduler_.end(row.sequence);
+  const auto job = jobs_.find(choice.job);
+  std::erase(job->second, row.sequence);
+  if (job->second.empty()) jobs_.erase(job);
+  choices_.erase(found);
+}
+
+void Generator::emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample) {
+  JobEvent event;
+  event.job = choice.job;
+  event.kind = kind;
+  event.choice = choice.index;
+  event.piece = std::move(piece);
+  event.tokens = choice.generated;
+  event.reasoning_tokens = choice.output.reasoning_tokens();
+  if (choice.sampling.logprob_count >= 0) {
+    api::TokenLogprob entry;
+    entry.token = token_text(sample.token);
+    entry.logprob = static_cast<double>(sample.logprob);
+    for (const engine::TokenScore& score : sample.top) {
+      entry.top.emplace_back(token_text(score.token), static_cast<double>(score.logprob));
+    }
+    event.logprobs.push_back(std::move(entry));
+  }
+  events_.push_back(std::move(event));
+}
+
+// A token as JSON can hold it: half a character becomes U+FFFD.
+std::string Generator::token_text(text::TokenId token) const {
+  text::Utf8Stream stream;
+  std::string out = stream.push(model_.tokenizer->token_bytes(token));
+  out += stream.finish();
+  return out;
+}
+
+void Generator::fail(JobId job, api::ErrorCode code) {
+  cancel(job);
+  JobEvent event;
+  event.job = job;
+  event.kind = JobEvent::Kind::kFailed;
+  event.error.code = code;
+  events_.push_back(std::move(event));
+}
+
+Status Generator::fail_plan(const std::vector<sched::SequenceId>& sequences) {
+  for (const sched::SequenceId sequence : sequences) {
+    // A model that cannot even compute its golden rows answers nobody.
+    if (sequence == kGoldenSequence) return make_error(Code::kInternal, "golden: the engine's first step failed");
+    const auto choice = choices_.find(sequence);
+    if (choice != choices_.end()) fail(choice->second->job, api::ErrorCode::kInternalError);
+  }
+  return {};
+}
+
+std::vector<JobEvent> Generator::take_events() { return std::exchange(events_, {}); }
+
+EngineSnapshot Generator::snapshot() const {
+  EngineSnapshot out;
+  out.steps = steps_;
+  // The golden rows are nobody's request.
+  const std::int64_t golden = golden_pending_ && golden_submitted_ ? 1 : 0;
+  const std::int64_t golden_running = scheduler_.is_running(kGoldenSequence) ? 1 : 0;
+  out.running = scheduler_.running() - golden_running;
+  out.waiting = scheduler_.waiting() - (golden - golden_running);
+  out.prompt_tokens = prompt_tokens_;
+  out.generated_tokens = generated_tokens_;
+  out.preemptions = scheduler_.preemptions();
+  out.kv_pages = model_.kv_pages;
+  out.kv_pages_free = scheduler_.free_pages();
+  return out;
+}
+
+}  // namespace dormouse::worker

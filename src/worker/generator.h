@@ -1,0 +1,107 @@
+// Jobs in, pieces of answers out: engine, scheduler and sampler put together, one step at a time. No threads and no I/O
+// in here; everything that goes wrong with one request ends that request only (reliability notes S-33).
+// Owner: the engine thread.
+// Invariants: (1) a job's last event is kFinished for each choice, or one kFailed; (2) after cancel() or a last event
+// its pages are free; (3) no event of a first batch comes out before the golden rows in it were right.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "api/error_table.h"
+#include "api/generation.h"
+#include "engine/sampler.h"
+#include "sched/scheduler.h"
+#include "worker/metrics.h"
+#include "worker/model.h"
+#include "worker/output_text.h"
+
+namespace dormouse::worker {
+
+using JobId = std::uint64_t;
+
+// One request, ready to run.
+struct Job {
+  std::vector<text::TokenId> prompt;
+  std::string tenant;
+  int choices = 1;                // sequences of the same prompt; seeds differ
+  std::int32_t max_tokens = 16;   // of each choice
+  bool ignore_eos = false;
+  engine::SamplingParams sampling;
+  OutputOptions output;
+};
+
+enum class FinishReason { kStop, kLength };
+
+struct JobEvent {
+  enum class Kind { kAccepted, kPiece, kFinished, kFailed };
+  JobId job = 0;
+  Kind kind = Kind::kPiece;
+  int choice = 0;
+  OutputPiece piece;                        // kPiece, kFinished: the last of it
+  std::int64_t tokens = 0;                  // of the choice so far
+  std::int64_t reasoning_tokens = 0;        // of the choice so far
+  std::vector<api::TokenLogprob> logprobs;  // when asked
+  FinishReason reason = FinishReason::kStop;  // kFinished
+  api::ApiError error;                      // kFailed
+};
+
+struct GeneratorOptions {
+  std::int64_t max_waiting = 1024;
+  bool spoil_golden = false;  // tests: the golden rows come out wrong
+};
+
+class Generator {
+ public:
+  // Borrows the model.
+  Generator(LoadedModel& model, const GeneratorOptions& options);
+  ~Generator();
+  Generator(const Generator&) = delete;
+  Generator& operator=(const Generator&) = delete;
+
+  void submit(JobId id, Job job);
+  void cancel(JobId id);
+  // One engine step, if there is something to do. Errors: kDataLoss (the golden rows are wrong), kInternal (they could
+  // not be computed): this model must not answer anybody. Any other error of the engine fails the jobs in that step.
+  Status step();
+  // Events since the last call, in order.
+  [[nodiscard]] std::vector<JobEvent> take_events();
+  [[nodiscard]] bool idle() const { return scheduler_.idle(); }
+  [[nodiscard]] EngineSnapshot snapshot() const;
+
+ private:
+  struct Choice;
+  struct Row {
+    sched::SequenceId sequence = 0;
+    std::span<const float> logits;
+  };
+
+  void consume(const Row& row);
+  void emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample);
+  void fail(JobId job, api::ErrorCode code);
+  Status fail_plan(const std::vector<sched::SequenceId>& sequences);
+  Status check_golden(std::span<const float> rows);
+  void submit_golden();
+  [[nodiscard]] std::string token_text(text::TokenId token) const;
+
+  LoadedModel& model_;
+  const GeneratorOptions options_;
+  sched::Scheduler scheduler_;
+  engine::Sampler sampler_;
+  std::unordered_map<sched::SequenceId, std::unique_ptr<Choice>> choices_;
+  std::unordered_map<JobId, std::vector<sched::SequenceId>> jobs_;
+  std::vector<JobEvent> events_;
+  std::vector<Row> rows_;                          // reserved
+  std::vector<sched::SequenceId> planned_;         // reserved
+  bool golden_pending_ = false;
+  bool golden_submitted_ = false;
+  std::uint64_t steps_ = 0;
+  std::uint64_t prompt_tokens_ = 0;
+  std::uint64_t generated_tokens_ = 0;
+};
+
+}  // namespace dormouse::worker

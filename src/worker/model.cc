@@ -1,0 +1,141 @@
+#include "worker/model.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "sched/page_pool.h"
+
+namespace dormouse::worker {
+namespace {
+
+// Logits rows beyond one a sequence: the golden rows, and prompts that want all.
+constexpr std::int32_t kSpareLogitsRows = 64;
+
+// What the process may use: the machine's memory or the cgroup's, whichever is less.
+std::int64_t memory_bytes() {
+  std::int64_t bytes = std::int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
+  std::ifstream in("/sys/fs/cgroup/memory.max");
+  std::int64_t limit = 0;
+  if (in >> limit && limit > 0) bytes = std::min(bytes, limit);
+  return bytes;
+}
+
+// Without a wish: four whole contexts, but at most a quarter of the memory. It is address space; pages become memory
+// when first used.
+std::int64_t default_kv_bytes(std::int64_t bytes_per_token, std::int64_t context) {
+  return std::min(bytes_per_token * context * 4, memory_bytes() / 4);
+}
+
+struct Shape {
+  std::int64_t context = 0;
+  std::int32_t kv_pages = 0;
+};
+
+Result<Shape> choose_shape(const LoadOptions& options, const engine::ModelConfig& config,
+                           std::int64_t bytes_per_token) {
+  if (options.max_model_len > config.context_length) {
+    return make_error(Code::kInvalidArgument, fmt::format("--max-model-len {}: the model was trained for {}",
+                                                          options.max_model_len, config.context_length));
+  }
+  Shape out;
+  out.context = options.max_model_len > 0 ? options.max_model_len : config.context_length;
+  const std::int64_t bytes =
+      options.kv_cache_bytes > 0 ? options.kv_cache_bytes : default_kv_bytes(bytes_per_token, out.context);
+  const std::int64_t pages = std::min<std::int64_t>(bytes / (bytes_per_token * sched::kPageTokens), 1 << 24);
+  if (pages < 2) return make_error(Code::kInvalidArgument, "--kv-cache-memory: less than 64 tokens");
+  out.kv_pages = static_cast<std::int32_t>(pages);
+  // A sequence must fit the cache alone.
+  const std::int64_t fits = pages * sched::kPageTokens;
+  if (out.context > fits) {
+    if (options.max_model_len > 0) {
+      return make_error(Code::kInvalidArgument,
+                        fmt::format("--max-model-len {} does not fit the KV cache of {} tokens", out.context, fits));
+    }
+    log_warn("event=context_reduced from={} to={} reason=kv_cache", out.context, fits);
+    out.context = fits;
+  }
+  return out;
+}
+
+text::TemplateFamily family_of(const gguf::File& file) {
+  const Result<std::string_view> jinja = file.get_string("tokenizer.chat_template");
+  if (!jinja.has_value()) {
+    log_warn("event=no_chat_template used=chatml");
+    return text::TemplateFamily::kInstruct2507;
+  }
+  const text::TemplateChoice choice = text::detect_template(*jinja);
+  if (!choice.recognised) log_warn("event=unknown_chat_template used=chatml");
+  return choice.family;
+}
+
+// A record there: the rows ride in the first batch. None: the full run now, and its record.
+Status prepare_golden(const LoadOptions& options, LoadedModel& model) {
+  model.golden_tokens = golden_prompt(model.tokenizer->first_padding_id());
+  if (options.golden_directory.empty() || model.file->mapping() == nullptr) return {};
+  const std::string key = golden_key(model.file->mapping()->identity(), model.engine->isa());
+  model.golden = read_golden(options.golden_directory, key);
+  if (model.golden.has_value()) return {};
+  TRY(const GoldenResult result, run_golden(*model.engine, model.golden_tokens));
+  model.golden_pending = false;
+  if (const Status written = write_golden(options.golden_directory, key, result); !written.has_value()) {
+    log_warn("event=golden_record_failed error=\"{}\"", written.error().message);  // the next wake runs it again
+  }
+  return {};
+}
+
+}  // namespace
+
+Status complete_model(const LoadOptions& options, LoadedModel& model) {
+  const engine::ModelConfig& config = model.engine->config();
+  TRY(const Shape shape,
+      choose_shape(options, config, static_cast<std::int64_t>(model.engine->kv_bytes_per_token())));
+  if (model.tokenizer->vocab_size() > config.vocab) {
+    return make_error(Code::kDataLoss, fmt::format("model: {} tokens in the vocabulary, {} rows in the embedding",
+                                                   model.tokenizer->vocab_size(), config.vocab));
+  }
+  model.name = config.name;
+  model.context_length = static_cast<std::int32_t>(shape.context);
+  // The engine was given a number of pages before it could say how large they are.
+  model.kv_pages = model.kv_pages > 0 ? std::min(model.kv_pages, shape.kv_pages) : shape.kv_pages;
+  model.max_sequences = options.max_sequences;
+  model.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
+  model.max_logits_rows = options.max_sequences + kSpareLogitsRows;
+  model.family = family_of(*model.file);
+  return prepare_golden(options, model);
+}
+
+Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& progress) {
+  LoadedModel model;
+  TRY(gguf::File file, gguf::File::open(options.path));
+  model.file = std::make_unique<gguf::File>(std::move(file));
+  TRY(const engine::ModelConfig config, engine::read_config(*model.file));
+  // Keys and values in fp16, as the engine keeps them; complete_model() asks the engine itself.
+  const std::int64_t bytes_per_token = std::int64_t{config.layers} * config.kv_dim() * 2 * 2;
+  TRY(const Shape shape, choose_shape(options, config, bytes_per_token));
+  model.kv_pages = shape.kv_pages;
+
+  std::optional<Result<text::Tokenizer>> tokenizer;
+  std::thread tokenizer_thread([&] { tokenizer.emplace(text::Tokenizer::from_gguf(*model.file)); });
+  engine::EngineOptions engine_options;
+  engine_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
+  engine_options.max_logits_rows = options.max_sequences + kSpareLogitsRows;
+  engine_options.kv_pages = shape.kv_pages;
+  engine_options.threads = options.threads;
+  engine_options.isa = options.isa;
+  Result<std::unique_ptr<engine::Engine>> loaded = engine::Engine::load(*model.file, engine_options, progress);
+  tokenizer_thread.join();
+  if (!loaded.has_value()) return std::move(loaded).error();
+  if (!tokenizer->has_value()) return std::move(*tokenizer).error();
+  model.engine = std::move(*loaded);
+  model.tokenizer = std::make_unique<text::Tokenizer>(std::move(**tokenizer));
+  TRY_STATUS(complete_model(options, model));
+  return model;
+}
+
+}  // namespace dormouse::worker

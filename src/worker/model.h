@@ -1,0 +1,59 @@
+// A loaded model: file, tokenizer, engine, and what follows from them. Made and destroyed on the engine thread; the
+// tokenizer and the numbers may be read from any thread while it lives.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "gguf/file.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+#include "worker/golden.h"
+
+namespace dormouse::worker {
+
+struct LoadOptions {
+  std::string path;
+  std::string golden_directory;     // empty: no records, the golden rows are only looked at for NaN
+  std::int64_t max_model_len = 0;   // 0: the model's own
+  std::int32_t max_sequences = 256;
+  std::int32_t max_batch_tokens = 512;
+  std::int64_t kv_cache_bytes = 0;  // 0: see default_kv_bytes in model.cc
+  std::int32_t threads = 0;
+  std::string isa;
+};
+
+struct LoadedModel {
+  std::unique_ptr<gguf::File> file;  // first: the engine borrows it
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<engine::Engine> engine;
+  text::TemplateFamily family = text::TemplateFamily::kInstruct2507;
+  std::string name;                  // general.name
+  std::int32_t context_length = 0;   // tokens of prompt and answer
+  std::int32_t kv_pages = 0;
+  std::int32_t max_sequences = 256;
+  std::int32_t max_batch_tokens = 512;
+  std::int32_t max_logits_rows = 320;
+  std::vector<text::TokenId> golden_tokens;
+  std::optional<GoldenResult> golden;  // what the golden rows must give; none: only finite
+  // The golden rows still have to ride in the first batch. False after a full golden run.
+  bool golden_pending = true;
+};
+
+using LoadProgress = std::function<void(double)>;  // 0..1
+using ModelLoader = std::function<Result<LoadedModel>(const LoadProgress&)>;
+
+// The tokenizer is built on a thread of its own while the engine takes the weights in.
+// Errors: kNotFound, kInvalidArgument (not a model we serve; options), kDataLoss (damaged; two golden runs differ).
+Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& progress);
+
+// What both the loader and a test with a fake engine need: the rest of the fields from file, tokenizer and engine.
+Status complete_model(const LoadOptions& options, LoadedModel& model);
+
+}  // namespace dormouse::worker

@@ -1,0 +1,131 @@
+#include "worker/options.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <limits>
+#include <string_view>
+
+namespace dormouse::worker {
+namespace {
+
+constexpr std::int64_t kMaxSequences = 256;  // architecture: batches to 256
+// A first batch holds the golden rows and a request.
+constexpr std::int64_t kMinBatchTokens = 64;
+constexpr std::int64_t kMaxBatchTokens = 8192;
+
+Result<std::int64_t> to_number(std::string_view flag, std::string_view text, std::int64_t min, std::int64_t max) {
+  std::int64_t value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc{} || end != text.data() + text.size() || value < min || value > max) {
+    return make_error(Code::kInvalidArgument,
+                      fmt::format("{}: a whole number from {} to {} is wanted, got '{}'", flag, min, max, text));
+  }
+  return value;
+}
+
+struct NumberSwitch {
+  std::string_view flag;
+  std::int64_t min;
+  std::int64_t max;
+  void (*set)(ServeOptions&, std::int64_t);
+};
+constexpr std::int64_t kHuge = std::int64_t{1} << 46;
+constexpr std::array kNumbers = {
+    NumberSwitch{"--max-model-len", 2, 1 << 24, [](ServeOptions& o, std::int64_t v) { o.load.max_model_len = v; }},
+    NumberSwitch{"--max-num-seqs", 1, kMaxSequences,
+                 [](ServeOptions& o, std::int64_t v) { o.load.max_sequences = static_cast<std::int32_t>(v); }},
+    NumberSwitch{"--max-num-batched-tokens", kMinBatchTokens, kMaxBatchTokens,
+                 [](ServeOptions& o, std::int64_t v) { o.load.max_batch_tokens = static_cast<std::int32_t>(v); }},
+    NumberSwitch{"--kv-cache-memory", 1, kHuge, [](ServeOptions& o, std::int64_t v) { o.load.kv_cache_bytes = v; }},
+    NumberSwitch{"--threads", 1, 1024,
+                 [](ServeOptions& o, std::int64_t v) { o.load.threads = static_cast<std::int32_t>(v); }},
+    NumberSwitch{"--max-queue", 1, 1'000'000, [](ServeOptions& o, std::int64_t v) { o.max_waiting = v; }},
+    NumberSwitch{"--epoch", 0, std::numeric_limits<std::int64_t>::max(),
+                 [](ServeOptions& o, std::int64_t v) { o.epoch = static_cast<std::uint64_t>(v); }},
+};
+
+struct TextSwitch {
+  std::string_view flag;
+  void (*set)(ServeOptions&, std::string);
+};
+constexpr std::array kTexts = {
+    TextSwitch{"--model", [](ServeOptions& o, std::string v) { o.load.path = std::move(v); }},
+    TextSwitch{"--served-model-name", [](ServeOptions& o, std::string v) { o.served_model_name = std::move(v); }},
+    TextSwitch{"--isa", [](ServeOptions& o, std::string v) { o.load.isa = std::move(v); }},
+    TextSwitch{"--golden-dir", [](ServeOptions& o, std::string v) { o.load.golden_directory = std::move(v); }},
+    TextSwitch{"--control", [](ServeOptions& o, std::string v) { o.control = std::move(v); }},
+    TextSwitch{"--lease", [](ServeOptions& o, std::string v) { o.lease = std::move(v); }},
+};
+
+Status apply_switch(ServeOptions& options, std::string_view flag, std::string_view value) {
+  for (const NumberSwitch& number : kNumbers) {
+    if (number.flag != flag) continue;
+    TRY(const std::int64_t parsed, to_number(flag, value, number.min, number.max));
+    number.set(options, parsed);
+    return {};
+  }
+  for (const TextSwitch& text : kTexts) {
+    if (text.flag != flag) continue;
+    text.set(options, std::string(value));
+    return {};
+  }
+  if (flag == "--listen") {
+    TRY(options.listen, http::Address::parse(value));
+    return {};
+  }
+  return make_error(Code::kInvalidArgument, fmt::format("{}: no such switch (see --help)", flag));
+}
+
+}  // namespace
+
+Result<ServeOptions> parse_serve_options(std::span<char* const> arguments) {
+  ServeOptions out;
+  out.listen = {.kind = http::Address::Kind::kTcp, .path = {}, .host = "127.0.0.1", .port = 8000};
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string_view flag = arguments[i];
+    if (flag == "--help" || flag == "-h") {
+      out.show_help = true;
+      return out;
+    }
+    // Chunked prefill is how this scheduler works; vLLM's switch for it is taken and means nothing.
+    if (flag == "--enable-chunked-prefill" || flag == "--no-enable-chunked-prefill") continue;
+    std::string_view value;
+    if (const std::size_t equals = flag.find('='); equals != std::string_view::npos) {
+      value = flag.substr(equals + 1);
+      flag = flag.substr(0, equals);
+    } else if (i + 1 < arguments.size()) {
+      value = arguments[++i];
+    } else {
+      return make_error(Code::kInvalidArgument, fmt::format("{}: a value is missing", flag));
+    }
+    TRY_STATUS(apply_switch(out, flag, value));
+  }
+  if (out.load.path.empty()) return make_error(Code::kInvalidArgument, "--model: a GGUF file is needed");
+  return out;
+}
+
+const char* serve_usage() {
+  return R"(dormouse-worker serve --model FILE.gguf [switches]
+
+An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/completions, /v1/models, /tokenize,
+/detokenize, /health, /metrics.
+
+  --model FILE                  the weights, GGUF
+  --listen ADDRESS              unix:PATH or HOST:PORT (127.0.0.1:8000)
+  --served-model-name NAME      the name clients use (the file's)
+  --max-model-len N             tokens of prompt and answer (the model's own)
+  --max-num-seqs N              sequences computed at once (256)
+  --max-num-batched-tokens N    tokens of one step (512)
+  --max-queue N                 sequences that may wait (1024)
+  --kv-cache-memory BYTES       keys and values (four contexts, at most a quarter of the memory)
+  --threads N                   threads (what this process may use)
+  --isa NAME                    scalar, avx2, ... (the best this CPU has)
+  --golden-dir DIR              where the records of known good outputs are kept
+  --enable-chunked-prefill      accepted; it always is
+  --control ADDRESS --lease TOKEN --epoch N    set by the gateway that starts this worker
+)";
+}
+
+}  // namespace dormouse::worker

@@ -1,0 +1,31 @@
+// The command line of `dormouse-worker serve`. vLLM's names where vLLM has the switch, so that people's scripts go on
+// working.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "http/message.h"
+#include "worker/model.h"
+
+namespace dormouse::worker {
+
+struct ServeOptions {
+  LoadOptions load;
+  http::Address listen;
+  std::string served_model_name;  // empty: the file's general.name, or the file's own name
+  std::string control;            // empty: nobody's worker, a server of its own
+  std::string lease;
+  std::uint64_t epoch = 0;
+  std::int64_t max_waiting = 1024;
+  bool show_help = false;
+  bool spoil_golden = false;  // DORMOUSE_FAULT=golden_mismatch
+};
+
+// `arguments`: what follows "serve". Errors: kInvalidArgument, naming the switch and what it wants.
+[[nodiscard]] Result<ServeOptions> parse_serve_options(std::span<char* const> arguments);
+[[nodiscard]] const char* serve_usage();
+
+}  // namespace dormouse::worker

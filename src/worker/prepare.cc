@@ -1,0 +1,153 @@
+#include "worker/prepare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "base/ids.h"
+
+namespace dormouse::worker {
+namespace {
+
+api::ApiError invalid(std::string param, std::string message) {
+  return {.code = api::ErrorCode::kInvalidValue, .message = std::move(message), .param = std::move(param)};
+}
+
+bool is_chat(const api::GenerationRequest& request) { return request.kind == api::GenerationRequest::Kind::kChat; }
+
+text::ChatRequest to_chat(const api::GenerationRequest& request) {
+  text::ChatRequest out;
+  for (const api::Message& message : request.messages) {
+    text::ChatMessage turn;
+    turn.role = message.role;
+    turn.content = message.content;
+    turn.reasoning_content = message.reasoning_content;
+    for (const api::ToolCall& call : message.tool_calls) {
+      turn.tool_calls.push_back(
+          {.name = call.name, .arguments = call.arguments, .arguments_is_string = call.arguments_is_string});
+    }
+    out.messages.push_back(std::move(turn));
+  }
+  out.tools = request.tools;
+  out.enable_thinking = request.enable_thinking.value_or(true);
+  return out;
+}
+
+engine::SamplingMode mode_of(const ModelView& model, const api::GenerationRequest& request) {
+  switch (model.family) {
+    case text::TemplateFamily::kHybrid:
+      return is_chat(request) && request.enable_thinking.value_or(true) ? engine::SamplingMode::kThinking
+                                                                       : engine::SamplingMode::kNonThinking;
+    case text::TemplateFamily::kInstruct2507: return engine::SamplingMode::kNonThinking;
+    case text::TemplateFamily::kThinking2507: return engine::SamplingMode::kThinking;
+  }
+  return engine::SamplingMode::kNonThinking;
+}
+
+engine::SamplingParams resolve_sampling(const api::SamplingParams& asked, engine::SamplingMode mode) {
+  engine::SamplingParams out = engine::recommended(mode);
+  const auto set = [](const std::optional<double>& from, float& to) {
+    if (from.has_value()) to = static_cast<float>(*from);
+  };
+  set(asked.temperature, out.temperature);
+  set(asked.top_p, out.top_p);
+  set(asked.min_p, out.min_p);
+  set(asked.repetition_penalty, out.repetition_penalty);
+  set(asked.presence_penalty, out.presence_penalty);
+  set(asked.frequency_penalty, out.frequency_penalty);
+  if (asked.top_k.has_value()) {
+    out.top_k = static_cast<std::int32_t>(std::clamp<std::int64_t>(*asked.top_k, 0, 1 << 30));
+  }
+  for (const auto& [id, bias] : asked.logit_bias) out.logit_bias.emplace_back(id, static_cast<float>(bias));
+  out.seed = asked.seed.has_value() ? *asked.seed : std::strtoull(random_hex(8).c_str(), nullptr, 16);
+  if (asked.logprobs) out.logprob_count = asked.top_logprobs;
+  return out;
+}
+
+OutputOptions output_options(const ModelView& model, const api::GenerationRequest& request) {
+  OutputOptions out;
+  out.stops = request.sampling.stop;
+  if (!is_chat(request)) return out;
+  out.think = model.tokenizer->find("<think>");
+  out.end_think = model.tokenizer->find("</think>");
+  if (!out.think.has_value() || !out.end_think.has_value()) return out;
+  switch (model.family) {
+    case text::TemplateFamily::kHybrid: out.thinking = ThinkingStart::kInContent; break;
+    case text::TemplateFamily::kInstruct2507: out.thinking = ThinkingStart::kNever; break;
+    case text::TemplateFamily::kThinking2507: out.thinking = ThinkingStart::kInside; break;
+  }
+  return out;
+}
+
+api::ApiError too_long(const api::GenerationRequest& request, std::int64_t tokens, std::int64_t limit,
+                       std::string_view whose) {
+  return {.code = api::ErrorCode::kContextLengthExceeded,
+          .message = fmt::format("The prompt has {} tokens; {} {}, which is {} too many.", tokens, whose, limit,
+                                 tokens - limit),
+          .param = is_chat(request) ? "messages" : "prompt"};
+}
+
+}  // namespace
+
+ModelView view_of(const LoadedModel& model) {
+  return {.tokenizer = model.tokenizer.get(),
+          .family = model.family,
+          .context_length = model.context_length,
+          .kv_tokens = std::int64_t{model.kv_pages} * sched::kPageTokens};
+}
+
+std::size_t prompt_bytes(const api::GenerationRequest& request) {
+  std::size_t bytes = request.prompt.size();
+  for (const api::Message& message : request.messages) {
+    bytes += message.content.size();
+    for (const api::ToolCall& call : message.tool_calls) bytes += call.arguments.size();
+  }
+  for (const std::string& tool : request.tools) bytes += tool.size();
+  return bytes;
+}
+
+api::ApiResult<std::vector<text::TokenId>> encode_prompt(const ModelView& model,
+                                                         const api::GenerationRequest& request) {
+  if (is_chat(request)) {
+    const Result<std::vector<text::Piece>> pieces = text::render_chat(model.family, to_chat(request));
+    if (!pieces.has_value()) return tl::unexpected(invalid("messages", pieces.error().message));
+    return text::encode_pieces(*model.tokenizer, *pieces);
+  }
+  if (!request.prompt_tokens.empty()) {
+    for (const std::int32_t id : request.prompt_tokens) {
+      if (id < 0 || id >= model.tokenizer->first_padding_id()) {
+        return tl::unexpected(invalid("prompt", fmt::format("There is no token {}.", id)));
+      }
+    }
+    return request.prompt_tokens;
+  }
+  // A raw prompt is its caller's own template: control tokens written in it are meant (as vLLM and llama.cpp read it).
+  return model.tokenizer->encode(request.prompt, text::SpecialTokens::kParse);
+}
+
+api::ApiResult<Job> prepare(const ModelView& model, const api::GenerationRequest& request,
+                            const RequestLimits& limits) {
+  api::ApiResult<std::vector<text::TokenId>> prompt = encode_prompt(model, request);
+  if (!prompt.has_value()) return tl::unexpected(prompt.error());
+  if (prompt->empty()) return tl::unexpected(invalid("prompt", "The prompt is empty."));
+  const auto tokens = static_cast<std::int64_t>(prompt->size());
+  if (limits.max_prompt_tokens.has_value() && tokens > *limits.max_prompt_tokens) {
+    return tl::unexpected(too_long(request, tokens, *limits.max_prompt_tokens, "this request was admitted with"));
+  }
+  // One place is for the answer's first token.
+  const std::int64_t room = std::min<std::int64_t>(model.context_length, model.kv_tokens);
+  if (tokens > room - 1) return tl::unexpected(too_long(request, tokens, room - 1, "the model's context takes"));
+  Job job;
+  job.prompt = *std::move(prompt);
+  job.choices = request.n;
+  const std::int64_t wanted = request.sampling.max_tokens.value_or(kDefaultMaxTokens);
+  job.max_tokens = static_cast<std::int32_t>(std::min(wanted, room - tokens));
+  job.ignore_eos = request.sampling.ignore_eos;
+  job.sampling = resolve_sampling(request.sampling, mode_of(model, request));
+  job.output = output_options(model, request);
+  return job;
+}
+
+}  // namespace dormouse::worker

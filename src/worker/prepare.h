@@ -1,0 +1,41 @@
+// A parsed request becomes a job: words to ids, defaults filled in, limits checked. Everything that can be wrong with a
+// request is found here, before a byte is answered and before the engine hears of it.
+// Threads: any (reads the tokenizer only).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "api/generation.h"
+#include "worker/generator.h"
+#include "worker/model.h"
+
+namespace dormouse::worker {
+
+// What a handler needs to know of the model; the tokenizer is borrowed from the LoadedModel.
+struct ModelView {
+  const text::Tokenizer* tokenizer = nullptr;
+  text::TemplateFamily family = text::TemplateFamily::kInstruct2507;
+  std::int32_t context_length = 0;
+  std::int64_t kv_tokens = 0;
+};
+[[nodiscard]] ModelView view_of(const LoadedModel& model);
+
+struct RequestLimits {
+  std::optional<std::int64_t> max_prompt_tokens;  // x-dormouse-max-prompt-tokens
+};
+
+// An answer of this length is what Qwen recommends room for; a request without max_tokens gets no more.
+inline constexpr std::int64_t kDefaultMaxTokens = 32'768;
+
+// Errors: invalid_value (empty prompt, a token id outside the vocabulary, roles), context_length_exceeded.
+[[nodiscard]] api::ApiResult<Job> prepare(const ModelView& model, const api::GenerationRequest& request,
+                                          const RequestLimits& limits);
+// The prompt's ids alone: /tokenize.
+[[nodiscard]] api::ApiResult<std::vector<text::TokenId>> encode_prompt(const ModelView& model,
+                                                                       const api::GenerationRequest& request);
+// How many bytes of text encode_prompt() will read.
+[[nodiscard]] std::size_t prompt_bytes(const api::GenerationRequest& request);
+
+}  // namespace dormouse::worker

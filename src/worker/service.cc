@@ -1,0 +1,195 @@
+#include "worker/service.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/post.hpp>
+#include <exception>
+#include <utility>
+
+#include "base/ids.h"
+#include "base/log.h"
+
+namespace dormouse::worker {
+namespace {
+
+constexpr std::size_t kMaxRequestIdBytes = 128;
+// Below this a tokenizer is done within a millisecond or two.
+constexpr std::size_t kEncodeOnLoopBytes = 16 * 1024;
+
+enum class Route { kChat, kCompletion, kTokenize, kDetokenize, kModels, kModel, kHealth, kMetrics, kUnknown };
+
+struct RouteRow {
+  std::string_view path;
+  std::string_view method;
+  Route route;
+};
+constexpr std::array kRoutes = {
+    RouteRow{"/v1/chat/completions", "POST", Route::kChat}, RouteRow{"/v1/completions", "POST", Route::kCompletion},
+    RouteRow{"/tokenize", "POST", Route::kTokenize},        RouteRow{"/detokenize", "POST", Route::kDetokenize},
+    RouteRow{"/v1/models", "GET", Route::kModels},          RouteRow{"/health", "GET", Route::kHealth},
+    RouteRow{"/v1/health", "GET", Route::kHealth},          RouteRow{"/metrics", "GET", Route::kMetrics},
+};
+constexpr std::string_view kModelPrefix = "/v1/models/";
+
+const RouteRow* find_route(std::string_view path) {
+  static constexpr RouteRow kModelRow{"/v1/models/{id}", "GET", Route::kModel};
+  if (path.starts_with(kModelPrefix)) return &kModelRow;
+  const auto is_it = [path](const RouteRow& row) { return row.path == path; };
+  const auto found = std::find_if(kRoutes.begin(), kRoutes.end(), is_it);
+  return found == kRoutes.end() ? nullptr : &*found;
+}
+
+// A client's id is echoed if it is short and printable; otherwise it gets one of ours.
+std::string request_id_of(const http::Request& request, WallTime now) {
+  const std::optional<std::string_view> given = request.headers.find("x-request-id");
+  const bool fine = given.has_value() && !given->empty() && given->size() <= kMaxRequestIdBytes &&
+                    std::all_of(given->begin(), given->end(), [](char c) { return c > ' ' && c < 127; });
+  return fine ? std::string(*given) : make_uuid_v7(now);
+}
+
+api::ModelCard card_of(const Service& service) {
+  return {.id = service.model_name, .created = service.created_s, .max_model_len = service.model.context_length};
+}
+
+Task<void> handle_health(const Reply& reply) {
+  switch (reply.service.state) {
+    case ServiceState::kReady: {
+      std::string body = R"({"status":"ok"})";
+      co_await send_json(reply, 200, std::move(body));
+      break;
+    }
+    case ServiceState::kLoading: co_await send_error(reply, api::ErrorCode::kModelLoading); break;
+    case ServiceState::kDraining: co_await send_error(reply, api::ErrorCode::kDraining); break;
+  }
+}
+
+Task<void> handle_model(const Reply& reply) {
+  std::string name = reply.exchange.request().path.substr(kModelPrefix.size());
+  if (!is_served(reply.service, name) || name.empty()) {
+    api::ApiError error{.code = api::ErrorCode::kModelNotFound, .message = {}, .param = "model"};
+    co_await send_error(reply, std::move(error));
+    co_return;
+  }
+  std::string body = api::model_response(card_of(reply.service));
+  co_await send_json(reply, 200, std::move(body));
+}
+
+Task<void> handle_metrics(const Reply& reply) {
+  http::Response response;
+  response.headers = base_headers(reply, "text/plain; version=0.0.4; charset=utf-8");
+  const EngineSnapshot engine =
+      reply.service.engine != nullptr ? reply.service.engine->snapshot() : EngineSnapshot{};
+  response.body = reply.service.metrics.write(reply.service.model_name, engine);
+  co_await reply.exchange.send(std::move(response));
+}
+
+Task<void> dispatch(const Reply& reply, Route route) {
+  switch (route) {
+    case Route::kChat: co_await handle_generation(reply, api::GenerationRequest::Kind::kChat); break;
+    case Route::kCompletion: co_await handle_generation(reply, api::GenerationRequest::Kind::kCompletion); break;
+    case Route::kTokenize: co_await handle_tokenize(reply); break;
+    case Route::kDetokenize: co_await handle_detokenize(reply); break;
+    case Route::kModels: {
+      std::string body = api::models_response({card_of(reply.service)});
+      co_await send_json(reply, 200, std::move(body));
+      break;
+    }
+    case Route::kModel: co_await handle_model(reply); break;
+    case Route::kHealth: co_await handle_health(reply); break;
+    case Route::kMetrics: co_await handle_metrics(reply); break;
+    case Route::kUnknown: co_await send_error(reply, api::ErrorCode::kNotFound); break;
+  }
+}
+
+// What the encoder's thread fills in while the handler waits on the timer.
+struct PendingPreparation {
+  explicit PendingPreparation(asio::io_context& io) : done(io, asio::steady_timer::time_point::max()) {}
+  asio::steady_timer done;
+  api::GenerationRequest request;
+  std::optional<api::ApiResult<Job>> result;
+};
+
+}  // namespace
+
+http::Headers base_headers(const Reply& reply, std::string_view content_type) {
+  http::Headers headers;
+  headers.set("content-type", content_type);
+  headers.set("x-request-id", reply.request_id);
+  return headers;
+}
+
+Task<void> send_json(const Reply& reply, int status, std::string body) {
+  http::Response response;
+  response.status = status;
+  response.headers = base_headers(reply, "application/json");
+  response.body = std::move(body);
+  reply.service.metrics.count_http(reply.handler, reply.exchange.request().method, status);
+  const Status sent = co_await reply.exchange.send(std::move(response));
+  if (!sent.has_value()) log_debug("event=send_failed request_id={}", reply.request_id);
+}
+
+Task<void> send_error(const Reply& reply, api::ApiError error) {
+  const api::ErrorRow& row = api::row(error.code);
+  http::Response response;
+  response.status = row.status;
+  response.headers = base_headers(reply, "application/json");
+  if (row.retry_after_s > 0) response.headers.set("retry-after", std::to_string(row.retry_after_s));
+  response.body = api::error_body(error);
+  reply.service.metrics.count_http(reply.handler, reply.exchange.request().method, row.status);
+  reply.service.metrics.count_error(row.code);
+  const Status sent = co_await reply.exchange.send(std::move(response));
+  if (!sent.has_value()) log_debug("event=send_failed request_id={}", reply.request_id);
+}
+
+Task<void> send_error(const Reply& reply, api::ErrorCode code) {
+  api::ApiError error;
+  error.code = code;
+  co_await send_error(reply, std::move(error));
+}
+
+bool is_served(const Service& service, std::string_view model) { return model.empty() || model == service.model_name; }
+
+Task<api::ApiResult<Job>> prepare_off_loop(Service& service, api::GenerationRequest request, RequestLimits limits) {
+  if (prompt_bytes(request) <= kEncodeOnLoopBytes) co_return prepare(service.model, request, limits);
+  auto pending = std::make_shared<PendingPreparation>(service.io);
+  pending->request = std::move(request);
+  const ModelView model = service.model;
+  asio::io_context* const io = &service.io;
+  asio::post(service.encoders, [pending, model, limits, io] {
+    api::ApiResult<Job> result = prepare(model, pending->request, limits);
+    asio::post(*io, [pending, result = std::move(result)]() mutable {
+      pending->result.emplace(std::move(result));
+      pending->done.cancel();
+    });
+  });
+  while (!pending->result.has_value()) co_await pending->done.async_wait(kTuple);
+  co_return std::move(*pending->result);
+}
+
+Task<void> handle(Service& service, http::Exchange& exchange) {
+  const http::Request& request = exchange.request();
+  const RouteRow* const row = find_route(request.path);
+  const Reply reply{.service = service,
+                    .exchange = exchange,
+                    .request_id = request_id_of(request, service.clock.wall()),
+                    .handler = row != nullptr ? row->path : "none"};
+  std::string failure;
+  try {
+    if (row != nullptr && row->method != request.method && !(row->method == "GET" && request.method == "HEAD")) {
+      co_await send_error(reply, api::ErrorCode::kMethodNotAllowed);
+    } else {
+      co_await dispatch(reply, row != nullptr ? row->route : Route::kUnknown);
+    }
+  } catch (const std::exception& e) {
+    failure = e.what();
+  }
+  if (failure.empty()) co_return;
+  log_error("event=handler_failed request_id={} error=\"{}\"", reply.request_id, failure);
+  if (exchange.started()) {
+    exchange.abort();
+  } else {
+    co_await send_error(reply, api::ErrorCode::kInternalError);
+  }
+}
+
+}  // namespace dormouse::worker

@@ -1,0 +1,169 @@
+// Goal: the worker with the real engine: a text does not depend on the company it is computed in, the golden record is
+// kept and believed, and a worker process leaves nothing behind. Method: a tiny model of noise made by `synth`, the
+// real loader, real processes.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <future>
+
+#include "base/subprocess.h"
+#include "worker/tools/tools.h"
+#include "worker/worker_fixture_test.h"
+
+namespace dormouse::worker {
+namespace {
+
+using http::TestServer;
+
+class WorkerEngine : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "dormouse-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    directory = pattern;
+    std::array<std::string, 6> words{"synth", "--config", "tiny", "--type", "F32", directory + "/tiny.gguf"};
+    std::array<char*, 7> argv{};
+    for (std::size_t i = 0; i < words.size(); ++i) argv[i] = words[i].data();
+    ASSERT_EQ(run_synth(static_cast<int>(words.size()), argv.data()), 0);
+  }
+  static void TearDownTestSuite() { std::filesystem::remove_all(directory); }
+
+  static WorkerHarness::Options real_model(const std::string& golden_directory = {}) {
+    LoadOptions load;
+    load.path = directory + "/tiny.gguf";
+    load.golden_directory = golden_directory;
+    load.max_sequences = 16;
+    load.max_batch_tokens = 64;
+    load.threads = 2;
+    WorkerHarness::Options options;
+    options.serve.served_model_name = "fake";
+    options.loader = [load](const LoadProgress& progress) { return load_model(load, progress); };
+    return options;
+  }
+
+  static inline std::string directory;
+};
+
+std::string completion(const std::string& prompt, const std::string& more) {
+  return R"({"model":"fake","prompt":")" + prompt + "\"," + more + "}";
+}
+
+TEST_F(WorkerEngine, ATextAtTemperatureZeroIsTheSameAloneAndInAnyBatch) {
+  WorkerHarness harness(real_model());
+  ASSERT_TRUE(harness.wait_ready());
+  constexpr std::size_t kCount = 10;
+  const auto body = [](std::size_t i, const char* more) {
+    // From one token to prompts of several chunks.
+    std::string prompt;
+    const std::size_t length = i * i * 2 + 1;
+    for (std::size_t k = 0; k < length; ++k) prompt += static_cast<char>('a' + static_cast<int>((k * 7 + i) % 26));
+    return completion(prompt, more);
+  };
+  for (const char* more : {R"("temperature":0,"max_tokens":24,"stream":true,"ignore_eos":true)",
+                           R"("temperature":0.9,"seed":5,"max_tokens":24,"stream":true,"ignore_eos":true)"}) {
+    std::vector<std::string> alone;
+    for (std::size_t i = 0; i < kCount; ++i) {
+      alone.push_back(streamed_text(harness.post("/v1/completions", body(i, more)).body));
+      EXPECT_FALSE(alone.back().empty());
+    }
+    std::vector<std::future<std::string>> together;
+    for (std::size_t i = 0; i < kCount; ++i) {
+      together.push_back(std::async(std::launch::async, [&harness, text = body(i, more)] {
+        return streamed_text(harness.post("/v1/completions", text).body);
+      }));
+    }
+    for (std::size_t i = 0; i < kCount; ++i) EXPECT_EQ(together[i].get(), alone[i]) << more << " prompt " << i;
+  }
+}
+
+TEST_F(WorkerEngine, TheGoldenRecordIsMadeOnceThenComparedAndADifferentOneEndsTheWorker) {
+  const std::string golden = directory + "/golden";
+  std::filesystem::create_directory(golden);
+  const std::string request = completion("hello", R"("max_tokens":2)");
+  for (int wake = 0; wake < 2; ++wake) {
+    WorkerHarness harness(real_model(golden));
+    ASSERT_TRUE(harness.wait_ready());
+    EXPECT_EQ(harness.post("/v1/completions", request).status, 200) << "wake " << wake;
+    const std::filesystem::directory_iterator files(golden);
+    EXPECT_EQ(std::distance(begin(files), end(files)), 1);
+  }
+  const std::filesystem::path record = std::filesystem::directory_iterator(golden)->path();
+  std::string text;
+  {
+    std::ifstream in(record);
+    std::getline(in, text);
+  }
+  const std::size_t last = text.rfind(' ', text.rfind(' ') - 1);  // the last number before "end"
+  std::ofstream(record) << text.substr(0, last) << " 12345 end\n";
+  WorkerHarness harness(real_model(golden));
+  ASSERT_TRUE(harness.wait_ready());
+  EXPECT_NE(harness.post("/v1/completions", request).status, 200);
+  EXPECT_EQ(harness.wait_exit(), 3);
+  // A record that is not one is made again.
+  std::ofstream(record) << "rubbish";
+  WorkerHarness again(real_model(golden));
+  ASSERT_TRUE(again.wait_ready());
+  EXPECT_EQ(again.post("/v1/completions", request).status, 200);
+}
+
+class Process {
+ public:
+  Process(const std::string& directory, const std::string& control) : socket(directory + "/process.sock") {
+    SubprocessOptions options;
+    options.argv = {DORMOUSE_WORKER_PATH, "serve", "--model", directory + "/tiny.gguf", "--listen", "unix:" + socket};
+    if (!control.empty()) {
+      options.argv.insert(options.argv.end(), {"--control", control, "--lease", "l", "--epoch", "1"});
+    }
+    Result<Subprocess> spawned = Subprocess::spawn(options);
+    if (spawned.has_value()) child.emplace(*std::move(spawned));
+  }
+  // Within 10 s; the caller's own clock is not asked.
+  std::optional<ExitStatus> wait() {
+    std::optional<ExitStatus> out;
+    TestServer::eventually([&] {
+      const Result<ExitStatus> status = child->try_wait();
+      if (status.has_value()) out = *status;
+      return out.has_value();
+    });
+    return out;
+  }
+  bool answers() {
+    return TestServer::eventually([&] {
+      if (!std::filesystem::exists(socket)) return false;
+      http::RawClient client({.kind = http::Address::Kind::kUnix, .path = socket, .host = {}, .port = 0});
+      client.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\n");
+      return client.read_answer().status == 200;
+    });
+  }
+  const std::string socket;
+  std::optional<Subprocess> child;
+};
+
+TEST_F(WorkerEngine, AProcessWhoseGatewayIsGoneEndsAndLeavesNothing) {
+  FakeGateway gateway;
+  Process process(directory, gateway.address());
+  ASSERT_TRUE(process.child.has_value());
+  ASSERT_TRUE(process.answers());
+  gateway.vanish();
+  const std::optional<ExitStatus> status = process.wait();
+  ASSERT_TRUE(status.has_value());
+  EXPECT_EQ(status->exit_code, 0);
+  EXPECT_FALSE(std::filesystem::exists(process.socket));
+}
+
+TEST_F(WorkerEngine, AProcessWithoutAGatewayEndsOnATermSignalAndLeavesNothing) {
+  Process process(directory, "");
+  ASSERT_TRUE(process.child.has_value());
+  ASSERT_TRUE(process.answers());
+  process.child->signal_group(SIGTERM);
+  const std::optional<ExitStatus> status = process.wait();
+  ASSERT_TRUE(status.has_value());
+  EXPECT_EQ(status->exit_code, 0);
+  EXPECT_FALSE(std::filesystem::exists(process.socket));
+}
+
+}  // namespace
+}  // namespace dormouse::worker
