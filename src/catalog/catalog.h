@@ -52,8 +52,9 @@ class Catalog {
   std::vector<Image> images_;
 };
 
-// Where models of this installation may lie, in order: `extra` (--models-dir), the data directory's models/, then beside
-// the program: DIR/models, DIR/../models, DIR/../../models (build/<preset>/ in a source tree), DIR/../share/dormouse/models.
+// Where models of this installation may lie, in order: `extra` (--models-dir), the data directory's models/, then
+// beside the program: DIR/models, DIR/../models, DIR/../../models (build/<preset>/ in a source tree),
+// DIR/../share/dormouse/models.
 [[nodiscard]] std::vector<std::string> model_directories(const std::string& extra, const std::string& data_dir,
                                                          const std::string& program_dir);
 

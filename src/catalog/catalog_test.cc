@@ -41,7 +41,9 @@ Catalog gallery() {
 
 class Directory {
  public:
-  Directory() : path_(fs::temp_directory_path() / ("dormouse-catalog-" + random_hex(6))) { fs::create_directories(path_); }
+  Directory() : path_(fs::temp_directory_path() / ("dormouse-catalog-" + random_hex(6))) {
+    fs::create_directories(path_);
+  }
   ~Directory() {
     std::error_code ec;
     fs::remove_all(path_, ec);
@@ -55,9 +57,9 @@ class Directory {
 
 TEST(ImageName, EveryFormPeopleTypeIsOneImage) {
   const Catalog catalog = gallery();
-  for (const char* name : {"qwen3:4b-q4_k_m", "qwen3-4b:q4_k_m", "Qwen3-4B-Q4_K_M", "qwen3-4b-q4_k_m", "qwen3:4b",
-                           "qwen3-4b", "qwen3-4b:latest", "Qwen/Qwen3-4B-GGUF:Q4_K_M", "Qwen3-4B-Q4_K_M.gguf",
-                           "hf.co/Qwen/Qwen3-4B-GGUF:q4_k_m"}) {
+  for (const char* name :
+       {"qwen3:4b-q4_k_m", "qwen3-4b:q4_k_m", "Qwen3-4B-Q4_K_M", "qwen3-4b-q4_k_m", "qwen3:4b", "qwen3-4b",
+        "qwen3-4b:latest", "Qwen/Qwen3-4B-GGUF:Q4_K_M", "Qwen3-4B-Q4_K_M.gguf", "hf.co/Qwen/Qwen3-4B-GGUF:q4_k_m"}) {
     const Image* image = catalog.find(name);
     ASSERT_NE(image, nullptr) << name;
     EXPECT_EQ(image->reference(), "qwen3-4b:q4_k_m") << name;

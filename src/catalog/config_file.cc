@@ -53,7 +53,8 @@ Result<DeploymentEntry> read_deployment(const TomlTable& table, std::string_view
   out.name = table.string("name");
   out.image = table.string("image");
   if (!is_deployment_name(out.name) || out.image.empty()) {
-    return make_error(Code::kInvalidArgument, fmt::format("{}: needs a name (letters, digits, . _ -) and an image", where));
+    return make_error(Code::kInvalidArgument,
+                      fmt::format("{}: needs a name (letters, digits, . _ -) and an image", where));
   }
   out.aliases = table.list("aliases");
   TRY(out.idle_timeout, read_duration(table, "idle_timeout", where));
@@ -77,8 +78,8 @@ bool is_deployment_name(std::string_view name) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
   };
   return is_alnum(name.front()) && std::all_of(name.begin(), name.end(), [&is_alnum](char c) {
-    return is_alnum(c) || c == '.' || c == '_' || c == '-';
-  });
+           return is_alnum(c) || c == '.' || c == '_' || c == '-';
+         });
 }
 
 Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
@@ -86,7 +87,8 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
     std::string_view suffix;
     std::int64_t ms;
   };
-  constexpr std::array<Unit, 6> kUnits{{{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}, {"", 1000}}};
+  constexpr std::array<Unit, 6> kUnits{
+      {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}, {"", 1000}}};
   std::int64_t number = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));

@@ -34,7 +34,8 @@ aliases = ["gpt-4o-mini"]
 context_length = 4096
 max_sequences = 8
 threads = 2
-)", "dormouse.toml");
+)",
+                                   "dormouse.toml");
   ASSERT_TRUE(config.has_value()) << config.error().message;
   EXPECT_EQ(config->listen.size(), 2U);
   EXPECT_EQ(config->models_dir, "/srv/models");
@@ -51,18 +52,14 @@ TEST(ConfigFile, ATypoIsAnErrorThatNamesTheKey) {
     const char* text;
     const char* says;
   };
-  for (const Row& row : {Row{"idel_timeout = \"3m\"", "idel_timeout"},
-                         Row{"idle_timeout = 3", "idle_timeout"},
-                         Row{"idle_timeout = \"3 minutes\"", "3 minutes"},
-                         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nmax = true", "max"},
-                         Row{"[[deployment]]\nname = \"a b\"\nimage = \"x\"", "name"},
-                         Row{"[[deployment]]\nname = \"a\"", "image"},
-                         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\n[[deployment]]\nname = \"a\"\nimage = \"y\"", "'a'"},
-                         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nthreads = -1", "range"},
-                         Row{"[unknown]\nx = 1", "unknown"},
-                         Row{"listen = [1]", "listen"},
-                         Row{"x = 1979-05-27", "x"},
-                         Row{"listen = [", "line 1"}}) {
+  for (const Row& row :
+       {Row{"idel_timeout = \"3m\"", "idel_timeout"}, Row{"idle_timeout = 3", "idle_timeout"},
+        Row{"idle_timeout = \"3 minutes\"", "3 minutes"},
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nmax = true", "max"},
+        Row{"[[deployment]]\nname = \"a b\"\nimage = \"x\"", "name"}, Row{"[[deployment]]\nname = \"a\"", "image"},
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\n[[deployment]]\nname = \"a\"\nimage = \"y\"", "'a'"},
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nthreads = -1", "range"}, Row{"[unknown]\nx = 1", "unknown"},
+        Row{"listen = [1]", "listen"}, Row{"x = 1979-05-27", "x"}, Row{"listen = [", "line 1"}}) {
     const auto config = parse_config(row.text, "dormouse.toml");
     ASSERT_FALSE(config.has_value()) << row.text;
     EXPECT_EQ(config.error().code, Code::kInvalidArgument);

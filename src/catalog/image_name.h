@@ -7,7 +7,8 @@
 
 namespace dormouse::catalog {
 
-// Lower case; the registry and owner before the last '/' dropped; ':', '-', ' ' are one separator; a trailing ":latest",
+// Lower case; the registry and owner before the last '/' dropped; ':', '-', ' ' are one separator; a trailing
+// ":latest",
 // "-gguf" and ".gguf" say nothing and go. "qwen3-4b:q4_k_m" -> "qwen3-4b-q4_k_m".
 [[nodiscard]] std::string canonical_image_key(std::string_view name);
 

@@ -80,8 +80,8 @@ Result<TomlTable> parse_toml(std::string_view text, std::string_view what) {
   const toml::parse_result parsed = toml::parse(text, what);
   if (!parsed) {
     const toml::source_position& at = parsed.error().source().begin;
-    return make_error(Code::kInvalidArgument,
-                      fmt::format("{}: line {}, column {}: {}", what, at.line, at.column, parsed.error().description()));
+    return make_error(Code::kInvalidArgument, fmt::format("{}: line {}, column {}: {}", what, at.line, at.column,
+                                                          parsed.error().description()));
   }
   TomlTable out;
   Status status = convert(parsed.table(), out, 0);

@@ -5,12 +5,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <netinet/in.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <filesystem>
-#include <netinet/in.h>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -38,29 +38,30 @@ constexpr unsigned short kDefaultPort = 8080;
 
 Finding check_isa(const Context& context, const Machine& machine) {
   if (!machine.avx2) {
-    return {Verdict::kWarning, std::string(context.say("CPU without AVX2: answers will be slow",
-                                                       "CPU 不支持 AVX2：生成会很慢"))};
+    return {Verdict::kWarning,
+            std::string(context.say("CPU without AVX2: answers will be slow", "CPU 不支持 AVX2：生成会很慢"))};
   }
   return {Verdict::kGood, fmt::format("CPU {}", machine.isa_words())};
 }
 
 Finding check_cores(const Context& context, const Machine& machine) {
-  const std::string cores =
-      fmt::format(fmt::runtime(context.say("{} cores", "{} 核")), machine.cores);
+  const std::string cores = fmt::format(fmt::runtime(context.say("{} cores", "{} 核")), machine.cores);
   if (machine.quota_cores > 0 && machine.quota_cores < machine.cores) {
-    return {Verdict::kWarning,
-            fmt::format(fmt::runtime(context.say("{}, but the container may use {:.1f} of them: raise its CPU limit if it "
-                                                 "feels slow",
-                                                 "{}，但容器只能使用 {:.1f} 核：如果慢，请提高 CPU 限额")),
-                        cores, machine.quota_cores)};
+    return {
+        Verdict::kWarning,
+        fmt::format(fmt::runtime(context.say("{}, but the container may use {:.1f} of them: raise its CPU limit if it "
+                                             "feels slow",
+                                             "{}，但容器只能使用 {:.1f} 核：如果慢，请提高 CPU 限额")),
+                    cores, machine.quota_cores)};
   }
   return {Verdict::kGood, cores};
 }
 
 Finding check_memory(const Context& context, const Machine& machine) {
   const auto available = static_cast<double>(machine.available_bytes);
-  const std::string text = fmt::format(fmt::runtime(context.say("{:.1f} GB RAM free of {:.1f}", "内存可用 {:.1f} GB，共 {:.1f} GB")),
-                                       available / 1e9, static_cast<double>(machine.ram_bytes) / 1e9);
+  const std::string text =
+      fmt::format(fmt::runtime(context.say("{:.1f} GB RAM free of {:.1f}", "内存可用 {:.1f} GB，共 {:.1f} GB")),
+                  available / 1e9, static_cast<double>(machine.ram_bytes) / 1e9);
   if (available >= kComfortableRamBytes) return {Verdict::kGood, text};
   return {Verdict::kWarning, text + std::string(context.say(": too little for a 4B model, enough for small ones",
                                                             "：不够运行 4B 模型，可运行小模型"))};
@@ -73,16 +74,18 @@ Finding check_data_dir(const Context& context) {
     existing = existing.parent_path();
   }
   if (::access(existing.c_str(), W_OK | X_OK) != 0) {
-    return {Verdict::kWrong, fmt::format(fmt::runtime(context.say("data directory {} is not writable: choose another with "
-                                                                  "--data-dir",
-                                                                  "数据目录 {} 不可写：用 --data-dir 指定另一个")),
-                                         context.data_dir)};
+    return {Verdict::kWrong,
+            fmt::format(fmt::runtime(context.say("data directory {} is not writable: choose another with "
+                                                 "--data-dir",
+                                                 "数据目录 {} 不可写：用 --data-dir 指定另一个")),
+                        context.data_dir)};
   }
   struct statvfs disk {};
   ::statvfs(existing.c_str(), &disk);
   const double free_bytes = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
-  const std::string text = fmt::format(fmt::runtime(context.say("data directory {}, {:.1f} GB free", "数据目录 {}，可用 {:.1f} GB")),
-                                       context.data_dir, free_bytes / 1e9);
+  const std::string text =
+      fmt::format(fmt::runtime(context.say("data directory {}, {:.1f} GB free", "数据目录 {}，可用 {:.1f} GB")),
+                  context.data_dir, free_bytes / 1e9);
   return {free_bytes < kComfortableDiskBytes ? Verdict::kWarning : Verdict::kGood, text};
 }
 
@@ -91,16 +94,17 @@ Finding check_worker(const Context& context) {
   if (::access(path.c_str(), X_OK) == 0) {
     return {Verdict::kGood, fmt::format(fmt::runtime(context.say("worker program {}", "工作进程程序 {}")), path)};
   }
-  return {Verdict::kWrong, fmt::format(fmt::runtime(context.say("no worker program at {}: build it, or put it beside dormouse",
-                                                                "找不到工作进程程序 {}：请编译它，或把它放在 dormouse 旁边")),
-                                       path)};
+  return {Verdict::kWrong,
+          fmt::format(fmt::runtime(context.say("no worker program at {}: build it, or put it beside dormouse",
+                                               "找不到工作进程程序 {}：请编译它，或把它放在 dormouse 旁边")),
+                      path)};
 }
 
 Finding check_demo(const Context& context) {
   const Result<catalog::Catalog> gallery = catalog::Catalog::built_in();
   if (!gallery.has_value()) return {Verdict::kWrong, gallery.error().message};
-  const Result<catalog::ResolvedImage> demo = gallery->resolve(
-      "qwen3-demo", catalog::model_directories("", context.data_dir, context.program_dir));
+  const Result<catalog::ResolvedImage> demo =
+      gallery->resolve("qwen3-demo", catalog::model_directories("", context.data_dir, context.program_dir));
   if (demo.has_value()) {
     return {Verdict::kGood, fmt::format(fmt::runtime(context.say("demo model {}", "示例模型 {}")), demo->path)};
   }
@@ -122,13 +126,15 @@ Finding check_port(const Context& context, bool server_runs) {
     return {Verdict::kGood, fmt::format(fmt::runtime(context.say("port {} is free", "端口 {} 空闲")), kDefaultPort)};
   }
   if (server_runs) {
-    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("port {} is taken, a dormouse is running", "端口 {} 已占用，睡鼠正在运行")),
+    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("port {} is taken, a dormouse is running",
+                                                                 "端口 {} 已占用，睡鼠正在运行")),
                                         kDefaultPort)};
   }
   return {Verdict::kWarning,
-          fmt::format(fmt::runtime(context.say("port {} is taken: `ss -ltnp` shows by whom; or serve --listen 127.0.0.1:8081",
-                                               "端口 {} 已被占用：用 `ss -ltnp` 查看；或 serve --listen 127.0.0.1:8081")),
-                      kDefaultPort)};
+          fmt::format(
+              fmt::runtime(context.say("port {} is taken: `ss -ltnp` shows by whom; or serve --listen 127.0.0.1:8081",
+                                       "端口 {} 已被占用：用 `ss -ltnp` 查看；或 serve --listen 127.0.0.1:8081")),
+              kDefaultPort)};
 }
 
 // Workers that no server of this data directory owns. The server itself ends them at its next start.
@@ -143,9 +149,10 @@ Finding check_leftovers(const Context& context, bool server_runs) {
     return {Verdict::kGood, std::string(context.say("no left-over workers", "没有遗留的工作进程"))};
   }
   return {Verdict::kWarning,
-          fmt::format(fmt::runtime(context.say("{} traces of workers of a server that is gone, in {}: the next `dormouse serve` "
-                                               "cleans up",
-                                               "{} 个已退出服务的工作进程痕迹在 {}：下次 `dormouse serve` 会清理")),
+          fmt::format(fmt::runtime(
+                          context.say("{} traces of workers of a server that is gone, in {}: the next `dormouse serve` "
+                                      "cleans up",
+                                      "{} 个已退出服务的工作进程痕迹在 {}：下次 `dormouse serve` 会清理")),
                       leases, run.string())};
 }
 
@@ -153,9 +160,13 @@ void doctor(Context& context) {
   AdminClient client(context.admin_socket());
   const bool server_runs = client.get("/livez").has_value();
   const Machine machine = look_at_machine();
-  std::vector<Finding> findings{check_worker(context),       check_data_dir(context), check_demo(context),
-                                check_isa(context, machine), check_cores(context, machine),
-                                check_memory(context, machine), check_port(context, server_runs),
+  std::vector<Finding> findings{check_worker(context),
+                                check_data_dir(context),
+                                check_demo(context),
+                                check_isa(context, machine),
+                                check_cores(context, machine),
+                                check_memory(context, machine),
+                                check_port(context, server_runs),
                                 check_leftovers(context, server_runs)};
   std::stable_sort(findings.begin(), findings.end(),
                    [](const Finding& a, const Finding& b) { return a.verdict < b.verdict; });
@@ -169,8 +180,9 @@ void doctor(Context& context) {
 }  // namespace
 
 void add_doctor(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand(
-      "doctor", std::string(context.say("what this machine can do, what is wrong, what to do", "检查本机能力与问题，并给出办法")));
+  CLI::App* verb =
+      app.add_subcommand("doctor", std::string(context.say("what this machine can do, what is wrong, what to do",
+                                                           "检查本机能力与问题，并给出办法")));
   verb->footer(std::string(context.say("Exit code 1 when something is wrong (✗).", "有 ✗ 时退出码为 1。")));
   verb->callback([&context] { doctor(context); });
 }

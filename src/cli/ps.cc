@@ -73,15 +73,15 @@ void ps(Context& context, bool as_json) {
   const std::map<std::string, ledger::UsageRow> used = today(client);
   using Align = Table::Align;
   const bool zh = context.language == Language::kChinese;
-  Table table(zh ? std::vector<std::string>{"部署", "镜像", "位置", "状态", "实例", "今日请求", "今日输出词元", "唤醒次数"}
-                 : std::vector<std::string>{"DEPLOYMENT", "IMAGE", "ON", "STATE", "INSTANCES", "REQ TODAY", "TOKENS TODAY",
-                                            "WAKES"},
-              {Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight,
-               Align::kRight});
+  Table table(
+      zh ? std::vector<std::string>{"部署", "镜像", "位置", "状态", "实例", "今日请求", "今日输出词元", "唤醒次数"}
+         : std::vector<std::string>{"DEPLOYMENT", "IMAGE", "ON", "STATE", "INSTANCES", "REQ TODAY", "TOKENS TODAY",
+                                    "WAKES"},
+      {Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight,
+       Align::kRight});
   for (const gateway::DeploymentView& d : status->deployments) {
     const auto row = used.find(d.name);
-    const std::string instances =
-        fmt::format(fmt::runtime(zh ? "{} / 0–1" : "{} of 0–1"), d.instances.size());
+    const std::string instances = fmt::format(fmt::runtime(zh ? "{} / 0–1" : "{} of 0–1"), d.instances.size());
     table.add({d.name, d.image, "cpu", state_text(context, d), instances,
                grouped(row == used.end() ? 0 : row->second.requests),
                grouped(row == used.end() ? 0 : row->second.output_tokens), grouped(d.wakes)});

@@ -1,5 +1,5 @@
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -32,8 +32,9 @@ void pause_for(std::chrono::milliseconds step) {
 // A server for this session only: the admin socket, no port. It ends with this process, however that ends.
 Result<Subprocess> start_server(Context& context, const std::string& image) {
   SubprocessOptions options;
-  options.argv = {context.program, "serve", "--socket-only", "--quiet", "--data-dir", context.data_dir, "--model", image,
-                  "--lang", context.language == Language::kChinese ? "zh" : "en"};
+  options.argv = {
+      context.program,  "serve",   "--socket-only", "--quiet", "--data-dir",
+      context.data_dir, "--model", image,           "--lang",  context.language == Language::kChinese ? "zh" : "en"};
   options.environment = context.worker_environment;
   const UniqueFd errors(::dup(STDERR_FILENO));  // what goes wrong at its start is for the same reader
   options.output_fd = errors.get();
@@ -59,7 +60,8 @@ Result<std::string> deployment_for(AdminClient& client, const std::string& image
       return d.name;
     }
   }
-  TRY(const std::string made, client.post("/admin/v1/deployments", gateway::to_json(gateway::NewDeployment{"", image})));
+  TRY(const std::string made,
+      client.post("/admin/v1/deployments", gateway::to_json(gateway::NewDeployment{"", image})));
   TRY(const gateway::DeploymentView deployment, gateway::parse_deployment(made));
   return deployment.name;
 }
@@ -96,11 +98,14 @@ void add_run(CLI::App& app, Context& context) {
   auto image = std::make_shared<std::string>();
   auto prompt = std::make_shared<std::string>();
   CLI::App* verb = app.add_subcommand("run", std::string(context.say("talk in the terminal", "在终端里对话")));
-  verb->add_option("IMAGE", *image, std::string(context.say("an image, a deployment or a .gguf file", "镜像、部署或 .gguf 文件")))
+  verb->add_option("IMAGE", *image,
+                   std::string(context.say("an image, a deployment or a .gguf file", "镜像、部署或 .gguf 文件")))
       ->required();
-  verb->add_option("PROMPT", *prompt, std::string(context.say("one question; without it a conversation", "一个问题；不给则进入对话")));
-  verb->footer(std::string(context.say("Examples:\n  dormouse run qwen3-demo\n  dormouse run qwen3-demo 写一首关于月亮的诗",
-                                       "示例：\n  dormouse run qwen3-demo\n  dormouse run qwen3-demo 写一首关于月亮的诗")));
+  verb->add_option("PROMPT", *prompt,
+                   std::string(context.say("one question; without it a conversation", "一个问题；不给则进入对话")));
+  verb->footer(
+      std::string(context.say("Examples:\n  dormouse run qwen3-demo\n  dormouse run qwen3-demo 写一首关于月亮的诗",
+                              "示例：\n  dormouse run qwen3-demo\n  dormouse run qwen3-demo 写一首关于月亮的诗")));
   verb->callback([&context, image, prompt] { run(context, *image, *prompt); });
 }
 

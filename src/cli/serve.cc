@@ -74,7 +74,8 @@ class Planner {
     }
     for (const gateway::Deployment& other : deployments_) {
       if (other.name == deployment.name) {
-        return make_error(Code::kInvalidArgument, fmt::format("two deployments are called '{}'; give --name", other.name));
+        return make_error(Code::kInvalidArgument,
+                          fmt::format("two deployments are called '{}'; give --name", other.name));
       }
     }
     deployment.image = image.reference;
@@ -152,8 +153,9 @@ void report_start_failure(Context& context, const Error& error) {
                            "该端口已被占用：用 `ss -ltnp` 查看是谁。可以停掉它，或换一个端口："
                            "dormouse serve --listen 127.0.0.1:8081"));
   } else if (error.code == Code::kAlreadyExists) {
-    fmt::print(stderr, "{}\n", context.say("`dormouse ps` talks to it; another --data-dir makes a second server possible",
-                                           "用 `dormouse ps` 查看它；指定另一个 --data-dir 可以再启动一个服务"));
+    fmt::print(stderr, "{}\n",
+               context.say("`dormouse ps` talks to it; another --data-dir makes a second server possible",
+                           "用 `dormouse ps` 查看它；指定另一个 --data-dir 可以再启动一个服务"));
   }
   context.exit_code = error.code == Code::kInvalidArgument ? kExitUsage : kExitFailed;
 }
@@ -206,26 +208,30 @@ void serve(Context& context, const ServeFlags& flags) {
 void add_serve(CLI::App& app, Context& context) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* verb = app.add_subcommand("serve", std::string(context.say("run the server", "启动服务")));
-  const auto describe = [&context](std::string_view en, std::string_view zh) { return std::string(context.say(en, zh)); };
-  verb->add_option("--listen", flags->listen, describe("address, repeatable (default 127.0.0.1:8080)",
-                                                       "监听地址，可重复（默认 127.0.0.1:8080）"));
-  verb->add_option("--config", flags->config, describe("file (default DATA-DIR/dormouse.toml)",
-                                                       "配置文件（默认 数据目录/dormouse.toml）"));
+  const auto describe = [&context](std::string_view en, std::string_view zh) {
+    return std::string(context.say(en, zh));
+  };
+  verb->add_option("--listen", flags->listen,
+                   describe("address, repeatable (default 127.0.0.1:8080)", "监听地址，可重复（默认 127.0.0.1:8080）"));
+  verb->add_option("--config", flags->config,
+                   describe("file (default DATA-DIR/dormouse.toml)", "配置文件（默认 数据目录/dormouse.toml）"));
   verb->add_flag("--demo", flags->demo, describe("serve the demo model", "运行示例模型"));
-  verb->add_option("--model", flags->models, describe("an image or a .gguf file, repeatable", "镜像名或 .gguf 文件，可重复"));
-  verb->add_option("--name", flags->names, describe("the deployment's name, one for each --model in order",
-                                                    "部署名称，与 --model 依次对应"));
-  verb->add_option("--idle-timeout", flags->idle_timeout, describe("sleep after this long without requests (default 10m)",
-                                                                   "空闲多久后休眠（默认 10m）"));
+  verb->add_option("--model", flags->models,
+                   describe("an image or a .gguf file, repeatable", "镜像名或 .gguf 文件，可重复"));
+  verb->add_option("--name", flags->names,
+                   describe("the deployment's name, one for each --model in order", "部署名称，与 --model 依次对应"));
+  verb->add_option("--idle-timeout", flags->idle_timeout,
+                   describe("sleep after this long without requests (default 10m)", "空闲多久后休眠（默认 10m）"));
   verb->add_option("--models-dir", flags->models_dir, describe("where model files lie", "模型文件目录"));
-  verb->add_option("--worker", flags->worker, describe("the worker program (default: beside this one)",
-                                                       "工作进程程序（默认在本程序旁）"));
+  verb->add_option("--worker", flags->worker,
+                   describe("the worker program (default: beside this one)", "工作进程程序（默认在本程序旁）"));
   verb->add_flag("--socket-only", flags->socket_only)->group("");
   verb->add_flag("--quiet", flags->quiet, describe("no banner, warnings only", "不显示横幅，只记警告"));
-  verb->footer(describe("Examples:\n  dormouse serve --demo\n"
-                        "  dormouse serve --model ~/models/Qwen3-4B-Q4_K_M.gguf --name chat --idle-timeout 10m",
-                        "示例：\n  dormouse serve --demo\n"
-                        "  dormouse serve --model ~/models/Qwen3-4B-Q4_K_M.gguf --name chat --idle-timeout 10m"));
+  verb->footer(
+      describe("Examples:\n  dormouse serve --demo\n"
+               "  dormouse serve --model ~/models/Qwen3-4B-Q4_K_M.gguf --name chat --idle-timeout 10m",
+               "示例：\n  dormouse serve --demo\n"
+               "  dormouse serve --model ~/models/Qwen3-4B-Q4_K_M.gguf --name chat --idle-timeout 10m"));
   verb->callback([&context, flags] { serve(context, *flags); });
 }
 

@@ -20,7 +20,9 @@ constexpr std::size_t kReadBytes = 4'096;
 constexpr std::size_t kMaxLineBytes = 1U << 20;
 constexpr std::chrono::minutes kAnswerDeadline{10};
 
-double seconds_between(MonoTime from, MonoTime to) { return static_cast<double>((to - from).count()) / 1e9; }
+double seconds_between(MonoTime from, MonoTime to) {
+  return static_cast<double>((to - from).count()) / 1e9;
+}
 
 api::Message message(std::string role, std::string content) {
   api::Message out;
@@ -92,7 +94,8 @@ Task<void> TerminalChat::stream(std::string body) {
     result_.stopped = true;
     canceller->cancel();
   };
-  Result<std::unique_ptr<http::ClientResponse>> response = co_await client_.send(*std::move(address), std::move(request));
+  Result<std::unique_ptr<http::ClientResponse>> response =
+      co_await client_.send(*std::move(address), std::move(request));
   if (!response.has_value()) {
     on_interrupt_ = {};
     failure_ = response.error();
@@ -136,12 +139,13 @@ void TerminalChat::print_summary() const {
   if (!context_.terminal) return;
   const bool zh = context_.language == Language::kChinese;
   // The first token's time is the prompt's, so n tokens take n - 1 steps.
-  const double rate = result_.tokens > 1 && result_.seconds > 0
-                          ? static_cast<double>(result_.tokens - 1) / result_.seconds : 0;
+  const double rate =
+      result_.tokens > 1 && result_.seconds > 0 ? static_cast<double>(result_.tokens - 1) / result_.seconds : 0;
   fmt::print("\x1b[2m{}\x1b[0m\n",
-             fmt::format(fmt::runtime(zh ? "{}{} 词元，{:.1f} 词元/秒，首字 {:.2f} 秒" : "{}{} tokens, {:.1f} tokens/s, first after {:.2f} s"),
-                         result_.stopped ? context_.say("stopped; ", "已停止；") : std::string_view(), result_.tokens, rate,
-                         result_.first_token_s));
+             fmt::format(fmt::runtime(zh ? "{}{} 词元，{:.1f} 词元/秒，首字 {:.2f} 秒"
+                                         : "{}{} tokens, {:.1f} tokens/s, first after {:.2f} s"),
+                         result_.stopped ? context_.say("stopped; ", "已停止；") : std::string_view(), result_.tokens,
+                         rate, result_.first_token_s));
 }
 
 Status TerminalChat::ask(const std::string& prompt) {
@@ -193,7 +197,8 @@ TerminalChat::Line TerminalChat::read_line() {
 Status TerminalChat::converse() {
   const bool interactive = ::isatty(STDIN_FILENO) == 1;
   if (interactive) {
-    fmt::print("{}\n", context_.say("/bye or Ctrl-D leaves, Ctrl-C stops an answer", "/bye 或 Ctrl-D 退出，Ctrl-C 停止回答"));
+    fmt::print("{}\n",
+               context_.say("/bye or Ctrl-D leaves, Ctrl-C stops an answer", "/bye 或 Ctrl-D 退出，Ctrl-C 停止回答"));
   }
   while (true) {
     if (interactive) fmt::print(">>> ");

@@ -1,5 +1,5 @@
-// One request's account in the ledger: reserved before the first byte leaves, checkpointed while it runs, settled exactly
-// once whatever happens (requirements ). Lives in the request's frame. Threads: the loop's.
+// One request's account in the ledger: reserved before the first byte leaves, checkpointed while it runs, settled
+// exactly once whatever happens (requirements ). Lives in the request's frame. Threads: the loop's.
 // Invariant: after begin(), exactly one Settlement is sent to the ledger; the destructor sends it if nobody did.
 #pragma once
 

@@ -46,12 +46,12 @@ Result<UniqueFd> take_lock(const std::string& path) {
     std::array<char, 32> text{};
     const ssize_t got = ::pread(fd.get(), text.data(), text.size() - 1, 0);
     const std::string_view pid(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-    return make_error(Code::kAlreadyExists,
-                      fmt::format("data directory {} is in use by a running dormouse (pid {})",
-                                  fs::path(path).parent_path().string(), pid));
+    return make_error(Code::kAlreadyExists, fmt::format("data directory {} is in use by a running dormouse (pid {})",
+                                                        fs::path(path).parent_path().string(), pid));
   }
   const std::string pid = fmt::format("{}", ::getpid());
-  if (::ftruncate(fd.get(), 0) != 0 || ::pwrite(fd.get(), pid.data(), pid.size(), 0) < 0) return errno_error(path, errno);
+  if (::ftruncate(fd.get(), 0) != 0 || ::pwrite(fd.get(), pid.data(), pid.size(), 0) < 0)
+    return errno_error(path, errno);
   return fd;
 }
 

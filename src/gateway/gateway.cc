@@ -73,7 +73,8 @@ void Gateway::add_inference_routes() {
   using Kind = api::GenerationRequest::Kind;
   router_.add({"POST", "/generate", Access::kInference, [this](Call& c) { return generate(c); }});
   router_.add({"POST", "/v1/chat/completions", Access::kInference, [this](Call& c) { return openai(c, Kind::kChat); }});
-  router_.add({"POST", "/v1/completions", Access::kInference, [this](Call& c) { return openai(c, Kind::kCompletion); }});
+  router_.add(
+      {"POST", "/v1/completions", Access::kInference, [this](Call& c) { return openai(c, Kind::kCompletion); }});
   router_.add({"GET", "/v1/models", Access::kInference, [this](Call& c) { return models(c); }});
   router_.add({"GET", "/v1/models/{model}", Access::kInference, [this](Call& c) { return model(c); }});
 }
@@ -204,7 +205,9 @@ Task<Status> Gateway::deploy(Deployment deployment) {
   co_return Status();
 }
 
-void Gateway::begin_draining() { draining_ = true; }
+void Gateway::begin_draining() {
+  draining_ = true;
+}
 
 Task<bool> Gateway::wait_idle(std::chrono::milliseconds wait) {
   if (active_.empty()) co_return true;

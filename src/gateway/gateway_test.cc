@@ -1,5 +1,5 @@
-// Goal: the small decisions of the front door: which route, which host, which deployment, which directory, which number.
-// Method: tables; no sockets. The whole door is tested in tests/e2e.
+// Goal: the small decisions of the front door: which route, which host, which deployment, which directory, which
+// number. Method: tables; no sockets. The whole door is tested in tests/e2e.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -55,10 +55,10 @@ TEST(Router, APathHasOneSpellingAndParametersOneSegment) {
     bool path_known;
   };
   for (const Row& row : {Row{"GET", "/v1/models", "/v1/models", true}, Row{"HEAD", "/v1/models", "/v1/models", true},
-                         Row{"GET", "/v1/models/demo", "/v1/models/{model}", true},
-                         Row{"POST", "/v1/models", "", true}, Row{"GET", "/v1/models/", "", false},
-                         Row{"GET", "/v1/models/a/b", "", false}, Row{"GET", "/V1/models", "", false},
-                         Row{"GET", "/", "", false}, Row{"GET", "", "", false}, Row{"GET", "/v1", "", false},
+                         Row{"GET", "/v1/models/demo", "/v1/models/{model}", true}, Row{"POST", "/v1/models", "", true},
+                         Row{"GET", "/v1/models/", "", false}, Row{"GET", "/v1/models/a/b", "", false},
+                         Row{"GET", "/V1/models", "", false}, Row{"GET", "/", "", false}, Row{"GET", "", "", false},
+                         Row{"GET", "/v1", "", false},
                          Row{"POST", "/admin/v1/deployments/x/wake", "/admin/v1/deployments/{name}/wake", true},
                          Row{"POST", "/admin/v1/deployments//wake", "", false}}) {
     StillExchange exchange(row.method, row.path);
@@ -70,12 +70,30 @@ TEST(Router, APathHasOneSpellingAndParametersOneSegment) {
 }
 
 TEST(HostCheck, OnlyLoopbackNamesAndAddressesPass) {
-  for (const char* good : {"localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:1", "127.9.8.7:65535", "[::1]", "[::1]:80"}) {
+  for (const char* good :
+       {"localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:1", "127.9.8.7:65535", "[::1]", "[::1]:80"}) {
     EXPECT_TRUE(is_loopback_host(good)) << good;
   }
-  for (const char* bad : {"", ":80", "example.com", "localhost.evil.com", "evil.local", "127.0.0.1.evil.com", "127.0.0",
-                          "127.0.0.256", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:80x", "128.0.0.1", "0.0.0.0",
-                          "::1", "[::1", "[::2]", "localhost:80:80", "localhost,evil.com", "127.0.0.1 ", "1270.0.0.1",
+  for (const char* bad : {"",
+                          ":80",
+                          "example.com",
+                          "localhost.evil.com",
+                          "evil.local",
+                          "127.0.0.1.evil.com",
+                          "127.0.0",
+                          "127.0.0.256",
+                          "127.0.0.1:",
+                          "127.0.0.1:99999",
+                          "127.0.0.1:80x",
+                          "128.0.0.1",
+                          "0.0.0.0",
+                          "::1",
+                          "[::1",
+                          "[::2]",
+                          "localhost:80:80",
+                          "localhost,evil.com",
+                          "127.0.0.1 ",
+                          "1270.0.0.1",
                           "0x7f.0.0.1"}) {
     EXPECT_FALSE(is_loopback_host(bad)) << bad;
   }
@@ -94,7 +112,8 @@ TEST(Deployments, AModelIsANameAnAliasOrAnImage) {
   demo.aliases = {"gpt-4o-mini"};
   book.put(demo);
   ASSERT_NE(book.resolve(""), nullptr);
-  for (const char* model : {"demo", "gpt-4o-mini", "qwen3-demo:q8_0", "qwen3:demo-q8_0", "qwen3-demo", "qwen3-demo:latest"}) {
+  for (const char* model :
+       {"demo", "gpt-4o-mini", "qwen3-demo:q8_0", "qwen3:demo-q8_0", "qwen3-demo", "qwen3-demo:latest"}) {
     ASSERT_NE(book.resolve(model), nullptr) << model;
     EXPECT_EQ(book.resolve(model)->name, "demo");
   }
@@ -164,8 +183,13 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   d.image = "qwen3-demo:q8_0";
   d.state = "ready";
   d.idle_left_s = 12.5;
-  d.instances.push_back({.instance_id = "i", .state = "ready", .pid = 9, .isa = "avx2", .alive_s = 1.5,
-                         .context_length = 4096, .generated_tokens = 3});
+  d.instances.push_back({.instance_id = "i",
+                         .state = "ready",
+                         .pid = 9,
+                         .isa = "avx2",
+                         .alive_s = 1.5,
+                         .context_length = 4096,
+                         .generated_tokens = 3});
   status.deployments.push_back(d);
   const Result<StatusView> back = parse_status(to_json(status));
   ASSERT_TRUE(back.has_value());

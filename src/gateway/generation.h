@@ -1,8 +1,9 @@
 // The way of one inference request (ARCHITECTURE.md, "The way of one request", hops 4 to 11): reserve, place, cross,
 // relay, settle, closing bytes. The same for every dialect; AnswerWriter is the only difference.
 // Threads: the loop's. One Generation a request, in the handler's frame.
-// Invariants: no byte leaves before the reservation is durable; exactly one settlement; the lease is given back; a worker
-// lost before the caller got a token costs one more attempt, later it costs the caller an error event and no [DONE].
+// Invariants: no byte leaves before the reservation is durable; exactly one settlement; the lease is given back; a
+// worker lost before the caller got a token costs one more attempt, later it costs the caller an error event and no
+// [DONE].
 #pragma once
 
 #include <cstdint>
@@ -70,10 +71,10 @@ class Generation {
   Booking booking_;
   HeldStream held_;
   api::ApiError error_;
-  api::Usage produced_;               // what the worker says it made
-  bool usage_reported_ = false;       // else a piece counts as a token
-  std::int64_t delivered_tokens_ = 0; // of them, in chunks the socket has taken
-  bool answer_started_ = false;       // the caller has seen a part of the answer itself
+  api::Usage produced_;                // what the worker says it made
+  bool usage_reported_ = false;        // else a piece counts as a token
+  std::int64_t delivered_tokens_ = 0;  // of them, in chunks the socket has taken
+  bool answer_started_ = false;        // the caller has seen a part of the answer itself
   std::string instance_id_;
   MonoTime sent_;
   MonoTime first_token_;

@@ -1,6 +1,6 @@
-// Keeps a streaming caller's connection alive while its model wakes or reads its prompt: after a short grace the headers
-// of the stream and then a comment every 10 s (requirement R-20). Lives in the request's frame; stop() before leaving it.
-// Threads: the loop's.
+// Keeps a streaming caller's connection alive while its model wakes or reads its prompt: after a short grace the
+// headers of the stream and then a comment every 10 s (requirement R-20). Lives in the request's frame; stop() before
+// leaving it. Threads: the loop's.
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,7 @@
-// One running Dormouse: data directory, ledger, driver, fleet, gateway, listeners, and their life from start to the last
-// worker's exit. Made and run by the thread that lives as long as the process (workers die with it).
-// Order of an end (requirement R-31): readiness false; lame duck; listeners closed; requests drained; the rest told
-// `draining`; workers drained and gone; ledger closed. A second signal shortens every wait to about 2 s together.
+// One running Dormouse: data directory, ledger, driver, fleet, gateway, listeners, and their life from start to the
+// last worker's exit. Made and run by the thread that lives as long as the process (workers die with it). Order of an
+// end (requirement R-31): readiness false; lame duck; listeners closed; requests drained; the rest told `draining`;
+// workers drained and gone; ledger closed. A second signal shortens every wait to about 2 s together.
 #pragma once
 
 #include <chrono>
@@ -20,9 +20,9 @@ namespace dormouse::gateway {
 
 struct HouseOptions {
   std::string data_dir;
-  std::string worker_path;                 // the dormouse-worker binary
-  std::vector<std::string> listen;         // "127.0.0.1:8080"; empty: the admin socket only
-  std::vector<Deployment> deployments;     // of this start: flags, file, demo
+  std::string worker_path;              // the dormouse-worker binary
+  std::vector<std::string> listen;      // "127.0.0.1:8080"; empty: the admin socket only
+  std::vector<Deployment> deployments;  // of this start: flags, file, demo
   std::vector<std::string> model_directories;
   std::vector<std::string> worker_environment;
   std::chrono::milliseconds default_idle_timeout{600'000};
@@ -32,9 +32,9 @@ struct HouseOptions {
 
 class House {
  public:
-  // Takes the data directory, opens the ledger, sweeps left-over workers, binds the listeners. Blocking; nothing runs yet.
-  // Errors: kAlreadyExists (data directory or port in use), kPermissionDenied (an address that is not loopback: without
-  // keys the door stays private, requirement S-24), and those of the parts.
+  // Takes the data directory, opens the ledger, sweeps left-over workers, binds the listeners. Blocking; nothing runs
+  // yet. Errors: kAlreadyExists (data directory or port in use), kPermissionDenied (an address that is not loopback:
+  // without keys the door stays private, requirement S-24), and those of the parts.
   static Result<std::unique_ptr<House>> open(HouseOptions options);
   ~House();
   House(const House&) = delete;

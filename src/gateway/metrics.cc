@@ -16,7 +16,9 @@ void gauge(std::string& out, std::string_view name, double value, std::string_vi
   out += fmt::format("{} {}\n", name, value);
 }
 
-double seconds(Nanoseconds d) { return static_cast<double>(d.count()) / 1e9; }
+double seconds(Nanoseconds d) {
+  return static_cast<double>(d.count()) / 1e9;
+}
 
 // A method is the client's word: only known ones become a label.
 std::string method_label(std::string_view method) {
@@ -72,7 +74,8 @@ std::string Metrics::write(const MetricsSnapshot& now) const {
                        status, count);
   }
   declare(out, "dormouse_errors_total", "counter", "Requests that ended in an error, by code.");
-  for (const auto& [code, count] : errors_) out += fmt::format("dormouse_errors_total{{code=\"{}\"}} {}\n", code, count);
+  for (const auto& [code, count] : errors_)
+    out += fmt::format("dormouse_errors_total{{code=\"{}\"}} {}\n", code, count);
 
   declare(out, "dormouse_prompt_tokens_total", "counter", "Prompt tokens billed.");
   declare(out, "dormouse_generation_tokens_total", "counter", "Generated tokens billed.");

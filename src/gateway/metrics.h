@@ -1,6 +1,6 @@
-// Counters and histograms in Prometheus's text format, by hand (the ledger is the source, these are a view). Labels come
-// from fixed sets (route patterns, states, deployment names), so the number of series is bounded.
-// Threads: the loop's.
+// Counters and histograms in Prometheus's text format, by hand (the ledger is the source, these are a view). Labels
+// come from fixed sets (route patterns, states, deployment names), so the number of series is bounded. Threads: the
+// loop's.
 #pragma once
 
 #include <array>
@@ -24,8 +24,7 @@ class Histogram {
 
  private:
   // From a wake out of the page cache (tens of ms) to a load from a slow disk (minutes).
-  static constexpr std::array<double, 14> kBounds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-                                                  1,     2.5,  5,     10,   30,  60,   120};
+  static constexpr std::array<double, 14> kBounds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120};
   std::array<std::uint64_t, kBounds.size() + 1> counts_{};
   double sum_ = 0;
   std::uint64_t total_ = 0;

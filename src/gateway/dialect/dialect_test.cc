@@ -50,7 +50,8 @@ std::vector<std::string> events(const std::string& text) {
 }
 
 TEST(Generate, ThePromptIsAUserTurnAndThinkingIsOff) {
-  const auto request = parse_generate_request(R"({"prompt":"hi","max_tokens":5,"system":"be brief","temperature":0.5})");
+  const auto request =
+      parse_generate_request(R"({"prompt":"hi","max_tokens":5,"system":"be brief","temperature":0.5})");
   ASSERT_TRUE(request.has_value()) << request.error().message;
   EXPECT_EQ(request->kind, api::GenerationRequest::Kind::kChat);
   ASSERT_EQ(request->messages.size(), 2U);
@@ -191,8 +192,8 @@ TEST(OpenAi, ContinuousUsageComesOnEveryChunk) {
 
 TEST(OpenAi, ChoicesKeepApartAndInOrder) {
   const auto answer = make_openai_answer(chat_request(false, false, false), {"c", 7, "m"});
-  for (const auto& chunk : {piece("x", 1, 1), piece("a", 2, 0), piece("y", 3, 1), ending("stop", 0), ending("length", 1),
-                            piece("hostile", 4, 99), piece("hostile", 5, -1)}) {
+  for (const auto& chunk : {piece("x", 1, 1), piece("a", 2, 0), piece("y", 3, 1), ending("stop", 0),
+                            ending("length", 1), piece("hostile", 4, 99), piece("hostile", 5, -1)}) {
     EXPECT_EQ(answer->on_chunk(chunk), "");
   }
   const json::value body = json::parse(answer->whole(summary()));
