@@ -41,7 +41,7 @@ Result<Subprocess> start_server(Context& context, const std::string& image) {
   TRY(Subprocess server, Subprocess::spawn(options));
   AdminClient client(context.admin_socket());
   for (int i = 0; i < kStartTries; ++i) {
-    if (client.get("/livez").has_value()) return server;
+    if (client.get("/readyz").has_value()) return server;
     if (server.try_wait().has_value()) return make_error(Code::kInternal, "the server did not start");
     pause_for(kStartStep);
   }

@@ -62,7 +62,7 @@ Gateway::~Gateway() = default;
 
 void Gateway::add_routes() {
   router_.add({"GET", "/livez", Access::kOpen, [](Call& c) { return reply_json(c, 200, R"({"status":"ok"})"); }});
-  router_.add({"GET", "/readyz", Access::kOpen, [this](Call& c) { return ready(c); }});
+  router_.add({"GET", "/readyz", Access::kOpen, [this](Call& c) { return readiness(c); }});
   router_.add({"GET", "/health", Access::kOpen, [this](Call& c) { return health(c); }});
   router_.add({"GET", "/v1/health", Access::kOpen, [this](Call& c) { return health(c); }});
   add_inference_routes();
@@ -92,9 +92,9 @@ Task<void> Gateway::health(Call& call) const {
   co_await reply_json(call, 200, awake ? R"({"status":"ok","sleeping":false})" : R"({"status":"ok","sleeping":true})");
 }
 
-Task<void> Gateway::ready(Call& call) const {
+Task<void> Gateway::readiness(Call& call) const {
   // Asleep is ready: it can take traffic.
-  co_await reply_json(call, draining_ ? 503 : 200, draining_ ? R"({"ready":false})" : R"({"ready":true})");
+  co_await reply_json(call, ready_ ? 200 : 503, ready_ ? R"({"ready":true})" : R"({"ready":false})");
 }
 
 Task<void> Gateway::models(Call& call) const {

@@ -42,7 +42,8 @@ class Gateway {
   void set_listening(std::vector<std::string> addresses) { listening_ = std::move(addresses); }
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
-  // Readiness is false from now on; requests are still served.
+  // Readiness is true between these two; requests are served before and after.
+  void begin_serving() { ready_ = true; }
   void begin_draining();
   // True when no inference request is left within `wait`.
   Task<bool> wait_idle(std::chrono::milliseconds wait);
@@ -57,7 +58,7 @@ class Gateway {
   void add_admin_routes();
 
   Task<void> health(Call& call) const;
-  Task<void> ready(Call& call) const;
+  Task<void> readiness(Call& call) const;
   Task<void> models(Call& call) const;
   Task<void> model(Call& call) const;
   Task<void> generate(Call& call);
@@ -87,6 +88,7 @@ class Gateway {
   std::function<std::size_t()> connection_count_;
   std::set<Call*> active_;  // inference only
   asio::steady_timer idle_;
+  bool ready_ = false;
   bool draining_ = false;
 };
 

@@ -55,11 +55,11 @@ Result<http::Address> loopback_address(const std::string& text) {
 }  // namespace
 
 struct House::Impl {
-  explicit Impl(HouseOptions o)
-      : options(std::move(o)), client(io), signals(io), stop_asked(io), lame_duck(io) {}
+  explicit Impl(HouseOptions o) : options(std::move(o)), client(io), signals(io), stop_asked(io), lame_duck(io) {}
 
   Status open_parts();
   Status bind();
+  Status open_door();
   Task<Status> start();
   Task<void> live(std::function<void()> on_ready);
   Task<void> watch_signals();
@@ -135,13 +135,19 @@ Status House::Impl::bind() {
   api_server = std::make_unique<http::Server>(io, http::ServerLimits{}, handler, server_error);
   TRY(const http::Address admin, http::Address::parse("unix:" + data->admin_socket()));
   TRY_STATUS(admin_server->listen(admin, "admin"));
+  gateway->set_connection_count([this] { return api_server->connections() + admin_server->connections(); });
+  return {};
+}
+
+// Callers are let in when every deployment is known: an early request would hear model_not_found.
+Status House::Impl::open_door() {
   for (const std::string& text : options.listen) {
     TRY(const http::Address address, loopback_address(text));
     TRY(const http::Address bound, api_server->listen(address, "api"));
     addresses.push_back(bound.to_string());
   }
   gateway->set_listening(addresses);
-  gateway->set_connection_count([this] { return api_server->connections() + admin_server->connections(); });
+  gateway->begin_serving();
   return {};
 }
 
@@ -177,7 +183,7 @@ Task<Status> House::Impl::start() {
     Deployment deployment = wanted;
     CO_TRY_STATUS(co_await gateway->deploy(std::move(deployment)));
   }
-  co_return Status();
+  co_return open_door();
 }
 
 Task<void> House::Impl::watch_signals() {
@@ -235,6 +241,9 @@ House::~House() {
 
 Result<std::unique_ptr<House>> House::open(HouseOptions options) {
   auto impl = std::make_unique<Impl>(std::move(options));
+  for (const std::string& text : impl->options.listen) {
+    TRY_STATUS(loopback_address(text));  // before anything is made on disk
+  }
   TRY_STATUS(impl->open_parts());
   return std::unique_ptr<House>(new House(std::move(impl)));
 }
@@ -249,7 +258,9 @@ Status House::run(const std::function<void()>& on_ready) {
   return house.outcome;
 }
 
-const std::vector<std::string>& House::addresses() const { return impl_->addresses; }
+const std::vector<std::string>& House::addresses() const {
+  return impl_->addresses;
+}
 
 std::string House::notice() const {
   if (!impl_->data.has_value() || !impl_->data->run_directory_moved()) return {};

@@ -32,7 +32,7 @@ struct HouseOptions {
 
 class House {
  public:
-  // Takes the data directory, opens the ledger, sweeps left-over workers, binds the listeners. Blocking; nothing runs
+  // Takes the data directory, opens the ledger, sweeps left-over workers. Blocking; nothing runs yet.
   // yet. Errors: kAlreadyExists (data directory or port in use), kPermissionDenied (an address that is not loopback:
   // without keys the door stays private, requirement S-24), and those of the parts.
   static Result<std::unique_ptr<House>> open(HouseOptions options);
@@ -40,7 +40,8 @@ class House {
   House(const House&) = delete;
   House& operator=(const House&) = delete;
 
-  // Runs until SIGINT or SIGTERM and the drain after it. `on_ready` is called once when requests are taken.
+  // Binds the listeners once the deployments are known, and runs until SIGINT or SIGTERM and the drain after it.
+  // Errors: kAlreadyExists (a port in use) and those of the ledger. `on_ready` is called once when requests are taken.
   Status run(const std::function<void()>& on_ready);
 
   [[nodiscard]] const std::vector<std::string>& addresses() const;  // bound, ports filled in
