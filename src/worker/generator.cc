@@ -51,11 +51,11 @@ void Generator::submit_golden() {
   golden_submitted_ = true;
   sched::SequenceRequest request;
   request.id = kGoldenSequence;
-  request.prompt = model_.golden_tokens;
+  request.prompt.assign(model_.golden_tokens.begin(), model_.golden_tokens.begin() + kGoldenRideTokens);
   request.wants_all_logits = true;
   request.urgent = true;
   const Status submitted = scheduler_.submit(std::move(request));
-  CHECK(submitted.has_value());  // eight tokens fit any cache, and urgent ones do not queue
+  CHECK(submitted.has_value());  // two tokens fit any cache, and urgent ones do not queue
 }
 
 void Generator::submit(JobId id, Job job) {
@@ -144,7 +144,7 @@ Status Generator::step() {
 Status Generator::check_golden(std::span<const float> rows) {
   TRY(GoldenResult result, golden_result(rows, model_.engine->config().vocab));
   if (options_.spoil_golden) return make_error(Code::kDataLoss, "golden: spoiled by DORMOUSE_FAULT");
-  if (model_.golden.has_value() && result != *model_.golden) {
+  if (model_.golden.has_value() && !begins_like(*model_.golden, result, kGoldenRideTokens)) {
     return make_error(Code::kDataLoss, "golden: the rows differ from this file's and binary's record");
   }
   return {};
