@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "base/ids.h"
@@ -133,6 +134,8 @@ Status write_golden(const std::string& directory, const std::string& key, const 
   for (const std::int32_t value : result.argmax) text += fmt::format(" {}", value);
   for (const std::uint32_t value : result.bits) text += fmt::format(" {}", value);
   text += " end\n";
+  std::error_code ignored;  // what it means shows at open()
+  std::filesystem::create_directories(directory, ignored);
   const std::string path = path_of(directory, key);
   const std::string partial = path + "." + random_hex(4);
   const UniqueFd fd(::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));

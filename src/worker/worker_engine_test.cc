@@ -80,8 +80,7 @@ TEST_F(WorkerEngine, ATextAtTemperatureZeroIsTheSameAloneAndInAnyBatch) {
 }
 
 TEST_F(WorkerEngine, TheGoldenRecordIsMadeOnceThenComparedAndADifferentOneEndsTheWorker) {
-  const std::string golden = directory + "/golden";
-  std::filesystem::create_directory(golden);
+  const std::string golden = directory + "/golden/made";
   const std::string request = completion("hello", R"("max_tokens":2)");
   for (int wake = 0; wake < 2; ++wake) {
     WorkerHarness harness(real_model(golden));
