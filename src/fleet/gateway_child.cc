@@ -1,5 +1,5 @@
-// The victim of process_test.cc: a gateway in miniature. Wakes the deployment "m" (model argv[3]) with the worker binary
-// argv[2] in the directory argv[1], prints the worker's pid and waits to be killed.
+// The victim of process_test.cc: a gateway in miniature. Wakes the deployment "m" (model argv[3]) with the worker
+// binary argv[2] in the directory argv[1], prints the worker's pid and waits to be killed.
 #include <unistd.h>
 
 #include <cstdio>
@@ -17,7 +17,8 @@ namespace {
 
 Task<void> wake_and_tell(Supervisor& supervisor) {
   const Status woken = co_await supervisor.wake("m", std::chrono::seconds(20));
-  std::printf("%lld\n", woken.has_value() ? static_cast<long long>(supervisor.status().at(0).instances.at(0).pid) : 0LL);
+  const std::int64_t pid = woken.has_value() ? supervisor.status().at(0).instances.at(0).pid : 0;
+  std::printf("%lld\n", static_cast<long long>(pid));
   std::fflush(stdout);
 }
 

@@ -285,7 +285,8 @@ TEST_F(ProcessTest, AnEndlessLineOfOutputNeitherStopsTheWorkerNorFillsTheDisk) {
 }
 
 TEST(Environment, OnlyWhatAWorkerNeedsIsPassedOn) {
-  const char* const environment[] = {"PATH=/bin", "SECRET_KEY=x", "DORMOUSE_ISA=avx2", "LC_ALL=C", "AWS_TOKEN=y", nullptr};
+  const char* const environment[] = {"PATH=/bin", "SECRET_KEY=x", "DORMOUSE_ISA=avx2", "LC_ALL=C", "AWS_TOKEN=y",
+                                     nullptr};
   const std::vector<std::string> want = {"PATH=/bin", "DORMOUSE_ISA=avx2", "LC_ALL=C"};
   EXPECT_EQ(allowed_environment(environment), want);
 }
