@@ -1,6 +1,7 @@
 // The tiny random Qwen3 of tests/golden/tiny_qwen3 and what the numpy reference says of it. Test code only.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <fstream>
