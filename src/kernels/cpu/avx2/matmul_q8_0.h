@@ -43,23 +43,29 @@ inline void gemv_q8_0(const MatmulArgs& args) {
   using Block = quant::BlockQ8_0;
   const ActivationQ8 a = activation_q8(args, 0);
   const std::int64_t ahead = 8 * args.weight_row_bytes;
+  const std::int32_t blocks = args.k / 32;
   for (std::int32_t row = args.row_begin; row < args.row_end; row += 8) {
     const std::uint8_t* rows[8];
     row_addresses(rows, args, row);
     __m256 acc = _mm256_setzero_ps();
-    for (std::int32_t block = 0; block < args.k / 32; ++block) {
+    for (std::int32_t block = 0; block < blocks; ++block) {
       const __m256i x = load_256(reinterpret_cast<const std::uint8_t*>(a.q) + 32 * block);
       __m256i dots[8];
-      alignas(16) std::uint16_t d[8];
+      std::uint32_t d[8];
       for (int r = 0; r < 8; ++r) {
         const std::uint8_t* at = rows[r] + block * static_cast<std::int64_t>(sizeof(Block));
-        _mm_prefetch(reinterpret_cast<const char*>(at + ahead), _MM_HINT_T0);
+        // Two blocks are 68 bytes: about one line.
+        if (block % 2 == 0) _mm_prefetch(reinterpret_cast<const char*>(at + ahead), _MM_HINT_T0);
         const Block& b = *reinterpret_cast<const Block*>(at);
-        const __m256i w = load_256(reinterpret_cast<const std::uint8_t*>(b.q));
+        __m256i w = load_256(reinterpret_cast<const std::uint8_t*>(b.q));
+        asm("" : "+x"(w));  // GCC 12 would load it twice, and every other load crosses a line
         dots[r] = dot_signed(_mm256_setzero_si256(), w, _mm256_abs_epi8(w), x);
         d[r] = b.d;
       }
-      const __m256 scale = _mm256_mul_ps(halves_to_floats(d), _mm256_broadcast_ss(a.d + block));
+      // Joined in scalar registers: eight 2-byte stores read back as one vector would wait for their commit.
+      const auto pair = [&d](int r) { return static_cast<int>(d[r] | d[r + 1] << 16); };
+      const __m128i halves = _mm_setr_epi32(pair(0), pair(2), pair(4), pair(6));
+      const __m256 scale = _mm256_mul_ps(_mm256_cvtph_ps(halves), _mm256_broadcast_ss(a.d + block));
       acc = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(sum_lanes(dots)), acc);
     }
     store_rows(args.out + row, acc, args.row_end - row);
