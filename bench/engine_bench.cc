@@ -1,8 +1,8 @@
 // The engine on one GGUF file, as a table: read bandwidth of the machine, GEMV per weight type (GB/s and % of that
 // bandwidth), load time, prefill, decode with 1 and 8 streams, resident memory.
 //   engine_bench FILE.gguf [--threads N] [--isa NAME] [--prefill 512] [--tokens 32] [--streams 1,8] [--kernels]
-// Each number is the median of its repetitions; decode is timed token by token. Weights may be random: nothing here looks
-// at logits. Tokens are fed greedily so that the loop has the shape of a real one.
+// Each number is the median of its repetitions; decode is timed token by token. Weights may be random: nothing here
+// looks at logits. Tokens are fed greedily so that the loop has the shape of a real one.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -115,7 +115,8 @@ void bench_matmul(const kernels::KernelTable& table, engine::ThreadPool& pool, T
                   std::int32_t m, double bandwidth) {
   const dormouse::TensorTypeTraits type_traits = dormouse::traits(type);
   const std::int64_t row_bytes = k / static_cast<std::int64_t>(type_traits.block_elements) * type_traits.block_bytes;
-  const auto rows = static_cast<std::int32_t>((m > 16 ? std::int64_t{16} << 20 : std::int64_t{256} << 20) / row_bytes / 32 * 32);
+  const auto rows =
+      static_cast<std::int32_t>((m > 16 ? std::int64_t{16} << 20 : std::int64_t{256} << 20) / row_bytes / 32 * 32);
   std::vector<std::uint8_t> weights(static_cast<std::size_t>(rows * row_bytes), 0x11);
   const std::int64_t stride = kernels::activation_row_bytes(kernels::activation_format(type), k);
   void* memory = std::aligned_alloc(64, static_cast<std::size_t>(m * stride));
@@ -256,9 +257,11 @@ int bench_model(const Arguments& arguments, double bandwidth) {
     }
     const double typical = median(times);
     const double best = *std::min_element(times.begin(), times.end());
-    std::printf("decode %d streams: %.2f tokens/s (median), %.2f (best), %.1f ms a step; weights at %.1f GB/s (%.0f %% of read)\n",
-                count, count / typical, count / best, 1e3 * typical, file_mb / 1e3 / typical,
-                100 * file_mb / 1e3 / typical / bandwidth);
+    std::printf(
+        "decode %d streams: %.2f tokens/s (median), %.2f (best), %.1f ms a step; weights at %.1f GB/s (%.0f %% of "
+        "read)\n",
+        count, count / typical, count / best, 1e3 * typical, file_mb / 1e3 / typical,
+        100 * file_mb / 1e3 / typical / bandwidth);
   }
   std::printf("resident at the end: %.0f MB (file %.0f MB)\n", static_cast<double>(resident_bytes()) / 1e6, file_mb);
   return 0;
@@ -269,8 +272,9 @@ int bench_model(const Arguments& arguments, double bandwidth) {
 int main(int argc, char** argv) {
   Arguments arguments;
   if (!parse(arguments, {argv, static_cast<std::size_t>(argc)}) && !arguments.kernels_only) {
-    std::fprintf(stderr, "usage: engine_bench FILE.gguf [--threads N] [--isa NAME] [--prefill 512] [--tokens 32]\n"
-                         "                    [--streams 1,8] [--kernels]\n");
+    std::fprintf(stderr,
+                 "usage: engine_bench FILE.gguf [--threads N] [--isa NAME] [--prefill 512] [--tokens 32]\n"
+                 "                    [--streams 1,8] [--kernels]\n");
     return 2;
   }
   const auto table = kernels::select_kernels(arguments.isa);
@@ -286,9 +290,9 @@ int main(int argc, char** argv) {
     std::printf("read bandwidth: %.1f GB/s, %d threads\n", bandwidth, pool.threads());
     if (arguments.kernels_only) {
       for (const std::int32_t m : {1, 2, 4, 8, 128}) {
-        for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ8_0,
-                                      TensorType::kQ2_K, TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K,
-                                      TensorType::kQ6_K}) {
+        for (const TensorType type :
+             {TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ2_K,
+              TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K}) {
           bench_matmul(**table, pool, type, 2560, m, bandwidth);
         }
       }

@@ -2,7 +2,6 @@
 
 #include <string_view>
 
-#include "base/checked_int.h"
 #include "kernels/kernels.h"
 
 namespace dormouse::engine {

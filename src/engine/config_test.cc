@@ -39,16 +39,11 @@ Key text(const std::string& name, const std::string& value) {
 }
 
 std::vector<Key> valid_keys() {
-  return {text("general.architecture", "qwen3"),
-          text("general.name", "test"),
-          u32("qwen3.block_count", 2),
-          u32("qwen3.context_length", 128),
-          u32("qwen3.embedding_length", 64),
-          u32("qwen3.feed_forward_length", 96),
-          u32("qwen3.attention.head_count", 4),
-          u32("qwen3.attention.head_count_kv", 2),
-          u32("qwen3.attention.key_length", 32),
-          f32("qwen3.attention.layer_norm_rms_epsilon", 1e-6F),
+  return {text("general.architecture", "qwen3"), text("general.name", "test"),
+          u32("qwen3.block_count", 2),           u32("qwen3.context_length", 128),
+          u32("qwen3.embedding_length", 64),     u32("qwen3.feed_forward_length", 96),
+          u32("qwen3.attention.head_count", 4),  u32("qwen3.attention.head_count_kv", 2),
+          u32("qwen3.attention.key_length", 32), f32("qwen3.attention.layer_norm_rms_epsilon", 1e-6F),
           f32("qwen3.rope.freq_base", 1e6F)};
 }
 
@@ -103,10 +98,11 @@ TEST(Config, EveryKeyOutsideItsRangeIsAnErrorThatNamesIt) {
     std::uint64_t min;
     std::uint64_t max;
   };
-  for (const Range& range : {Range{"qwen3.block_count", 1, 256}, Range{"qwen3.embedding_length", 32, 32'768},
-                             Range{"qwen3.feed_forward_length", 32, 131'072}, Range{"qwen3.attention.head_count", 1, 256},
-                             Range{"qwen3.attention.head_count_kv", 1, 256}, Range{"qwen3.attention.key_length", 16, 256},
-                             Range{"qwen3.context_length", 1, 1 << 24}}) {
+  for (const Range& range :
+       {Range{"qwen3.block_count", 1, 256}, Range{"qwen3.embedding_length", 32, 32'768},
+        Range{"qwen3.feed_forward_length", 32, 131'072}, Range{"qwen3.attention.head_count", 1, 256},
+        Range{"qwen3.attention.head_count_kv", 1, 256}, Range{"qwen3.attention.key_length", 16, 256},
+        Range{"qwen3.context_length", 1, 1 << 24}}) {
     const std::string key = range.key;
     for (const Key& bad :
          {u64(key, range.min - 1), u64(key, range.max + 1), u32(key, 0), u64(key, std::uint64_t{1} << 31),

@@ -10,7 +10,7 @@
 namespace dormouse::engine {
 
 struct CpuBudget {
-  std::int32_t affinity = 1;   // CPUs this process may use
+  std::int32_t affinity = 1;    // CPUs this process may use
   std::optional<double> quota;  // CPUs' worth of time; none: unlimited
 
   // min(affinity, ceil(quota)), at least 1.

@@ -52,7 +52,8 @@ TEST(CpuBudget, ReadsVersionOneAmongOtherControllers) {
 
 TEST(CpuBudget, NonsenseIsNoLimit) {
   const CgroupTree tree;
-  for (const char* text : {"", "max", "100000", "abc def", "0 100000", "-5 100000", "100000 0", "99999999999999999999 1"}) {
+  for (const char* text :
+       {"", "max", "100000", "abc def", "0 100000", "-5 100000", "100000 0", "99999999999999999999 1"}) {
     tree.write("cpu.max", text);
     EXPECT_EQ(read_cpu_quota(tree.root(), "0::/\n"), std::nullopt) << text;
   }

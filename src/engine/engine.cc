@@ -36,8 +36,8 @@ struct Threads {
   ThreadPool::Waiting waiting;
 };
 
-// Never more than the quota allows, whatever was asked for. More threads than CPUs may be asked for (tests do), but then
-// a spinning thread would keep the one it waits for off the CPU.
+// Never more than the quota allows, whatever was asked for. More threads than CPUs may be asked for (tests do), but
+// then a spinning thread would keep the one it waits for off the CPU.
 Threads choose_threads(std::int32_t wanted) {
   const CpuBudget budget = read_cpu_budget();
   const std::int32_t allowed = budget.threads();

@@ -1,5 +1,6 @@
 // One loaded model that carries out batch plans. Owned by the worker's engine thread: load, step and the destructor run
-// there. Nothing in here allocates during step(); a "no free page" is the scheduler's state and never reaches the engine.
+// there. Nothing in here allocates during step(); a "no free page" is the scheduler's state and never reaches the
+// engine.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,8 @@ using Progress = std::function<void(double)>;
 class Engine {
  public:
   // Borrows `file`, which must outlive the engine: weights are used where they lie in the mapping.
-  // Errors: kInvalidArgument (not a Qwen3 dense model; names what), kDataLoss (a tensor is missing, or has a wrong shape
-  // or type), kInvalidArgument (isa).
+  // Errors: kInvalidArgument (not a Qwen3 dense model; names what), kDataLoss (a tensor is missing, or has a wrong
+  // shape or type), kInvalidArgument (isa).
   static Result<std::unique_ptr<Engine>> load(const gguf::File& file, const EngineOptions& options,
                                               const Progress& progress);
   virtual ~Engine() = default;
@@ -41,9 +42,9 @@ class Engine {
   // Bytes of KV cache one token takes.
   [[nodiscard]] virtual std::uint64_t kv_bytes_per_token() const = 0;
 
-  // Computes one plan. logits: [plan.logits_count, vocab_size] row-major, rows in plan order; valid until the next step.
-  // A row's logits are bit-identical whatever else is in the plan and however its prompt was chunked.
-  // Errors: kInvalidArgument (plan over the options' bounds: a bug of the caller, reported, not fatal).
+  // Computes one plan. logits: [plan.logits_count, vocab_size] row-major, rows in plan order; valid until the next
+  // step. A row's logits are bit-identical whatever else is in the plan and however its prompt was chunked. Errors:
+  // kInvalidArgument (plan over the options' bounds: a bug of the caller, reported, not fatal).
   virtual Result<std::span<const float>> step(const sched::BatchPlan& plan) = 0;
   // Gives the KV memory back to the system (MADV_DONTNEED); contents are lost.
   virtual void drop_kv() = 0;

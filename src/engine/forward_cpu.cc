@@ -15,14 +15,17 @@ namespace {
 using kernels::ActivationFormat;
 
 // Rows of a weight matrix per task: a multiple of the kernels' tile. With many activation rows a tile is work enough
-// (0.4 ms at 512 rows of 4B); with few, larger chunks keep the memory streams long, as long as each thread gets several.
+// (0.4 ms at 512 rows of 4B); with few, larger chunks keep the memory streams long, as long as each thread gets
+// several.
 std::int32_t rows_per_task(std::int32_t matrix_rows, std::int32_t activation_rows, std::int32_t threads) {
   constexpr std::int32_t kTile = kernels::kRowTile;
   if (activation_rows >= 16) return kTile;
   return std::clamp(matrix_rows / (8 * threads) / kTile * kTile, kTile, 8 * kTile);
 }
 
-std::int32_t divide_up(std::int32_t a, std::int32_t b) { return (a + b - 1) / b; }
+std::int32_t divide_up(std::int32_t a, std::int32_t b) {
+  return (a + b - 1) / b;
+}
 
 // Hands out 64-byte aligned pieces of one reservation. With a null base it only counts.
 class Carver {

@@ -1,7 +1,7 @@
-// The Qwen3 dense forward pass on CPU threads: one checked plan in, logits out. All buffers are reserved at create(); run()
-// allocates nothing. Owner: the engine; one thread calls, the pool's threads help.
-// Batch invariance: every phase computes each row by itself, in an order fixed by kernels.h; what is shared between rows
-// is only the reading of weights.
+// The Qwen3 dense forward pass on CPU threads: one checked plan in, logits out. All buffers are reserved at create();
+// run() allocates nothing. Owner: the engine; one thread calls, the pool's threads help. Batch invariance: every phase
+// computes each row by itself, in an order fixed by kernels.h; what is shared between rows is only the reading of
+// weights.
 #pragma once
 
 #include <cstdint>
@@ -80,25 +80,25 @@ class CpuForward {
   std::int32_t rows_ = 0;
   std::int32_t logits_count_ = 0;
   bool has_delta_ = false;
-  std::vector<sched::TokenId> tokens_;              // [rows]
-  std::vector<std::int32_t> positions_;             // [rows]
-  std::vector<const sched::PageId*> pages_;         // [rows], of the row's sequence
-  std::vector<std::int32_t> logits_rows_;           // [logits_count]
+  std::vector<sched::TokenId> tokens_;       // [rows]
+  std::vector<std::int32_t> positions_;      // [rows]
+  std::vector<const sched::PageId*> pages_;  // [rows], of the row's sequence
+  std::vector<std::int32_t> logits_rows_;    // [logits_count]
 
   // Scratch, all inside memory_; rows are contiguous, so a step of one token touches a few pages only.
   LazyMemory memory_;
-  float* x_ = nullptr;          // [rows, hidden], the residual stream
-  float* delta_ = nullptr;      // [rows, hidden], what the last block adds to it
-  float* normed_ = nullptr;     // [max(rows, logits_rows), hidden]
-  float* q_ = nullptr;          // [rows, heads, head_dim]
-  float* k_ = nullptr;          // [rows, kv_heads, head_dim]
-  float* v_ = nullptr;          // [rows, kv_heads, head_dim]
-  float* attended_ = nullptr;   // [rows, heads, head_dim]
-  float* gate_ = nullptr;       // [rows, ffn]
-  float* up_ = nullptr;         // [rows, ffn]
-  float* cosine_ = nullptr;     // [rows, head_dim / 2]
-  float* sine_ = nullptr;       // [rows, head_dim / 2]
-  float* logits_ = nullptr;     // [logits_rows, vocab]
+  float* x_ = nullptr;               // [rows, hidden], the residual stream
+  float* delta_ = nullptr;           // [rows, hidden], what the last block adds to it
+  float* normed_ = nullptr;          // [max(rows, logits_rows), hidden]
+  float* q_ = nullptr;               // [rows, heads, head_dim]
+  float* k_ = nullptr;               // [rows, kv_heads, head_dim]
+  float* v_ = nullptr;               // [rows, kv_heads, head_dim]
+  float* attended_ = nullptr;        // [rows, heads, head_dim]
+  float* gate_ = nullptr;            // [rows, ffn]
+  float* up_ = nullptr;              // [rows, ffn]
+  float* cosine_ = nullptr;          // [rows, head_dim / 2]
+  float* sine_ = nullptr;            // [rows, head_dim / 2]
+  float* logits_ = nullptr;          // [logits_rows, vocab]
   std::uint8_t* q8_0_ = nullptr;     // [max(rows, logits_rows), row bytes of the widest input]
   std::uint8_t* q8_k_ = nullptr;     // the same for Q8_K
   std::uint8_t* scratch_ = nullptr;  // [threads, scratch_stride_]

@@ -18,8 +18,8 @@ namespace dormouse::engine {
 struct Golden {
   std::int32_t vocab = 0;
   std::vector<sched::TokenId> tokens;
-  std::vector<float> exact;        // [tokens, vocab], keys and values in double
-  std::vector<float> half_kv;      // [tokens, vocab], keys and values rounded to fp16 as the cache does
+  std::vector<float> exact;    // [tokens, vocab], keys and values in double
+  std::vector<float> half_kv;  // [tokens, vocab], keys and values rounded to fp16 as the cache does
 };
 
 inline std::string golden_path(const std::string& name) {

@@ -35,8 +35,8 @@ struct Sequence {
 
 sched::PlanEntry chunk_of(const Sequence& sequence, std::int32_t count) {
   sched::PlanEntry entry;
-  entry.tokens = std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.position),
-                                                    static_cast<std::size_t>(count));
+  entry.tokens =
+      std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.position), static_cast<std::size_t>(count));
   entry.start_position = sequence.position;
   entry.pages = sequence.pages;
   entry.wants_all_logits = true;
@@ -82,8 +82,8 @@ class GoldenTest : public testing::Test {
 };
 
 // Goal: the whole forward pass, in every table, against an independent float64 implementation (make_golden.py).
-// The cache keeps keys and values in fp16, which alone moves these logits by 3.0e-4 (the script prints it): so the tight
-// bound is against the reference with the same rounding, the loose one against the exact reference.
+// The cache keeps keys and values in fp16, which alone moves these logits by 3.0e-4 (the script prints it): so the
+// tight bound is against the reference with the same rounding, the loose one against the exact reference.
 TEST_F(GoldenTest, LogitsEqualTheIndependentReference) {
   for (const kernels::KernelTable* table : kernels::supported_kernels()) {
     const auto engine = load(*file_, table->name);
@@ -156,7 +156,8 @@ TEST_F(GoldenTest, RandomBatchesGiveTheBitsOfSingleSequences) {
         if (random() % 4 == 0) continue;
         const std::int32_t most = std::min(left, 96 - plan.token_count);
         if (most == 0) continue;
-        const std::int32_t count = random() % 3 == 0 ? 1 : 1 + static_cast<std::int32_t>(random() % static_cast<unsigned>(most));
+        const std::int32_t count =
+            random() % 3 == 0 ? 1 : 1 + static_cast<std::int32_t>(random() % static_cast<unsigned>(most));
         add(plan, chunk_of(sequence, count));
         sequence.position += count;
         members.push_back(s);
@@ -253,9 +254,9 @@ TEST_F(GoldenTest, ProgressEndsAtOneAndBadOptionsAreErrors) {
   ASSERT_TRUE(engine.has_value()) << engine.error().message;
   EXPECT_EQ(last, 1.0);
   EXPECT_EQ((*engine)->kv_bytes_per_token(), 2U * 2 * 2 * 32 * 2);
-  for (auto damage : {+[](EngineOptions& o) { o.max_batch_tokens = 0; }, +[](EngineOptions& o) { o.max_logits_rows = -1; },
-                      +[](EngineOptions& o) { o.kv_pages = -1; }, +[](EngineOptions& o) { o.threads = -2; },
-                      +[](EngineOptions& o) { o.isa = "z80"; }}) {
+  for (auto damage : {+[](EngineOptions& o) { o.max_batch_tokens = 0; },
+                      +[](EngineOptions& o) { o.max_logits_rows = -1; }, +[](EngineOptions& o) { o.kv_pages = -1; },
+                      +[](EngineOptions& o) { o.threads = -2; }, +[](EngineOptions& o) { o.isa = "z80"; }}) {
     EngineOptions bad = options;
     damage(bad);
     const auto result = Engine::load(*file_, bad, {});

@@ -19,9 +19,8 @@ std::uint64_t kv_bytes_per_token(const ModelConfig& config) {
 
 Result<KvCache> KvCache::create(const ModelConfig& config, std::int32_t pages) {
   if (pages < 0) return make_error(Code::kInvalidArgument, "kv: " + std::to_string(pages) + " pages, want 0 or more");
-  const std::optional<std::uint64_t> bytes =
-      checked_mul(kv_bytes_per_token(config) * static_cast<std::uint64_t>(sched::kPageTokens),
-                  static_cast<std::uint64_t>(pages));
+  const std::optional<std::uint64_t> bytes = checked_mul(
+      kv_bytes_per_token(config) * static_cast<std::uint64_t>(sched::kPageTokens), static_cast<std::uint64_t>(pages));
   if (!bytes || *bytes > (std::uint64_t{1} << 46)) {
     return make_error(Code::kOverloaded, "kv: " + std::to_string(pages) + " pages exceed the address space");
   }

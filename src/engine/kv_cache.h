@@ -1,8 +1,8 @@
 // Keys and values of every token, fp16, in pages of sched::kPageTokens tokens. Which page belongs to whom is sched's
 // business. One reservation of address space at load; memory is paid for page by page at first touch.
-// Layout: [pages, layers, 2 (k, v), kv_heads, ...], k as [head_dim, 32] (kernels.h says why), v as [32, head_dim]: a page is one
-// contiguous stretch (4.5 MiB for 4B), so low page ids used first keep the resident part small.
-// Owner: the engine. Threads: distinct tokens may be written at once.
+// Layout: [pages, layers, 2 (k, v), kv_heads, ...], k as [head_dim, 32] (kernels.h says why), v as [32, head_dim]: a
+// page is one contiguous stretch (4.5 MiB for 4B), so low page ids used first keep the resident part small. Owner: the
+// engine. Threads: distinct tokens may be written at once.
 #pragma once
 
 #include <cstdint>

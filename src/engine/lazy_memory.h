@@ -1,6 +1,6 @@
-// A private anonymous mapping, zeroed, page-aligned, reserved now and paid for at first touch. Scratch buffers and the KV
-// cache live in such mappings: their worst case is address space, not memory. Owner: one object; threads: any for the
-// bytes, one for drop().
+// A private anonymous mapping, zeroed, page-aligned, reserved now and paid for at first touch. Scratch buffers and the
+// KV cache live in such mappings: their worst case is address space, not memory. Owner: one object; threads: any for
+// the bytes, one for drop().
 #pragma once
 
 #include <cstddef>

@@ -22,8 +22,12 @@ void* operator new(std::size_t size) {
   if (out == nullptr) std::abort();
   return out;
 }
-void operator delete(void* at) noexcept { std::free(at); }
-void operator delete(void* at, std::size_t) noexcept { std::free(at); }
+void operator delete(void* at) noexcept {
+  std::free(at);
+}
+void operator delete(void* at, std::size_t) noexcept {
+  std::free(at);
+}
 
 namespace dormouse::engine {
 namespace {

@@ -1,8 +1,8 @@
 // The threads that compute. The caller of for_each works too, so a pool of n has n - 1 threads of its own.
 // Owner: the engine; for_each from one thread at a time. Between calls threads spin for some 50 us (the next phase of a
 // step follows within a few) and then block on a futex: an idle engine uses no CPU, and a quota is never spun away.
-// Invariants: (1) for_each returns after every task has returned; (2) it allocates nothing; (3) which thread runs a task
-// is not defined, so a result may not depend on it.
+// Invariants: (1) for_each returns after every task has returned; (2) it allocates nothing; (3) which thread runs a
+// task is not defined, so a result may not depend on it.
 #pragma once
 
 #include <atomic>
@@ -30,9 +30,10 @@ class ThreadPool {
   template <typename Task>
   void for_each(std::int32_t count, Task&& task) {
     using Plain = std::remove_reference_t<Task>;
-    run(count, [](void* context, std::int32_t index, std::int32_t thread) {
-      (*static_cast<Plain*>(context))(index, thread);
-    }, &task);
+    run(
+        count,
+        [](void* context, std::int32_t index, std::int32_t thread) { (*static_cast<Plain*>(context))(index, thread); },
+        &task);
   }
 
  private:

@@ -1,6 +1,6 @@
-// The tensors of a Qwen3 dense model, found in an open GGUF file and checked: presence, shape, type, alignment. Matrices
-// stay where they lie in the mapping; only the norms (0.03 % of the bytes) are copied, for alignment.
-// Owner: the engine. Borrows the file. Threads: const from any.
+// The tensors of a Qwen3 dense model, found in an open GGUF file and checked: presence, shape, type, alignment.
+// Matrices stay where they lie in the mapping; only the norms (0.03 % of the bytes) are copied, for alignment. Owner:
+// the engine. Borrows the file. Threads: const from any.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ struct LayerWeights {
 };
 
 struct ModelWeights {
-  Matrix embedding;                // [vocab, hidden]
+  Matrix embedding;  // [vocab, hidden]
   std::vector<LayerWeights> layers;
   std::vector<float> output_norm;  // [hidden]
   Matrix output;                   // [vocab, hidden]; the embedding where tied

@@ -103,7 +103,8 @@ TEST(Attention, EveryTableEqualsScalarToTheBit) {
         const std::vector<float> want = cache.attend(*tables.front(), q, tokens);
         for (const KernelTable* table : tables) {
           EXPECT_TRUE(all_same_bits(cache.attend(*table, q, tokens), want))
-              << table->name << " dim " << dim << " queries " << queries << " tokens " << tokens << " seed " << test_seed();
+              << table->name << " dim " << dim << " queries " << queries << " tokens " << tokens << " seed "
+              << test_seed();
         }
       }
     }

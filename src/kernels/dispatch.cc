@@ -52,14 +52,15 @@ Result<const KernelTable*> select_kernels(std::string_view forced) {
     known += known.empty() ? table->name : std::string(", ") + table->name;
     if (!wanted.empty() && wanted == table->name) {
       if (runs_on(*table, features)) return table;
-      return make_error(Code::kInvalidArgument,
-                        "isa: '" + std::string(wanted) + "' needs " + describe_features(table->required_features) +
-                            ", this CPU lacks " + describe_features(table->required_features & ~features));
+      return make_error(Code::kInvalidArgument, "isa: '" + std::string(wanted) + "' needs " +
+                                                    describe_features(table->required_features) + ", this CPU lacks " +
+                                                    describe_features(table->required_features & ~features));
     }
     if (runs_on(*table, features)) best = table;
   }
   if (!wanted.empty()) {
-    return make_error(Code::kInvalidArgument, "isa: no kernels named '" + std::string(wanted) + "', there are " + known);
+    return make_error(Code::kInvalidArgument,
+                      "isa: no kernels named '" + std::string(wanted) + "', there are " + known);
   }
   return best;
 }

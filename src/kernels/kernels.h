@@ -54,8 +54,8 @@ inline constexpr std::int32_t kKvPageTokens = 32;
 
 // out[i, row] = sum over k of activations[i, k] * weights[row, k], row in [row_begin, row_end), i in [0, m).
 // With j the blocks in order of k and acc starting at +0:
-//  Q2_K Q4_K Q5_K  acc = fma(dw * da, float(sum_g scale_g * dot_g), acc); acc = fma(-(dmin * da), float(sum_g min_g * sum_g), acc)
-//  Q3_K Q6_K       acc = fma(dw * da, float(sum_g scale_g * dot_g), acc), q with its offset subtracted
+//  Q2_K Q4_K Q5_K  acc = fma(dw * da, float(sum_g scale_g * dot_g), acc); acc = fma(-(dmin * da), float(sum_g min_g *
+//  sum_g), acc) Q3_K Q6_K       acc = fma(dw * da, float(sum_g scale_g * dot_g), acc), q with its offset subtracted
 //  Q8_0            acc = fma(dw * da, float(dot), acc) per 32
 //  F32 F16 BF16    rule 3 above
 struct MatmulArgs {
@@ -81,12 +81,13 @@ struct AttentionArgs {
   float* out;      // [queries, head_dim]
   const float* q;  // [queries, head_dim]
   std::int32_t queries;
-  std::int32_t head_dim;         // a multiple of 16
-  std::int32_t token_count;      // visible tokens, >= 1: the position + 1
-  const std::uint16_t* kv;       // fp16; page p of this layer and head: k at kv + pages[p] * page_stride, v at v_offset after it
-  std::int64_t page_stride;      // in halves
-  std::int64_t v_offset;         // in halves
-  const std::int32_t* pages;     // [ceil(token_count / 32)]
+  std::int32_t head_dim;     // a multiple of 16
+  std::int32_t token_count;  // visible tokens, >= 1: the position + 1
+  const std::uint16_t*
+      kv;  // fp16; page p of this layer and head: k at kv + pages[p] * page_stride, v at v_offset after it
+  std::int64_t page_stride;   // in halves
+  std::int64_t v_offset;      // in halves
+  const std::int32_t* pages;  // [ceil(token_count / 32)]
   float scale;
 };
 
@@ -97,7 +98,6 @@ enum CpuFeature : std::uint32_t {
   kFeatureFma = 1U << 1,
   kFeatureF16c = 1U << 2,
 };
-
 
 struct KernelTable {
   const char* name;                 // "scalar", "avx2"

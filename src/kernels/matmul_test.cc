@@ -18,8 +18,8 @@ std::vector<std::vector<float>> normal_rows(std::int32_t m, std::int32_t k, std:
 
 // Goal: the specification multiplies by what the format says a weight is.
 // Method: decoded weights times the activations (as the quantiser represents them) in double. The scalar result differs
-// by float rounding only: one fused step per block (or per element of 16 sums), each off by at most 2^-24 of the running
-// magnitude, so |error| <= steps * 2^-24 * sum |w x|, and a factor 2 for the two products of scales.
+// by float rounding only: one fused step per block (or per element of 16 sums), each off by at most 2^-24 of the
+// running magnitude, so |error| <= steps * 2^-24 * sum |w x|, and a factor 2 for the two products of scales.
 TEST(Matmul, ScalarEqualsDecodedWeightsTimesActivations) {
   std::mt19937 random(test_seed());
   const KernelTable& scalar = *supported_kernels().front();
@@ -35,7 +35,8 @@ TEST(Matmul, ScalarEqualsDecodedWeightsTimesActivations) {
     for (std::int32_t i = 0; i < 3; ++i) {
       const std::uint8_t* row = activations.data() + i * activation_row_bytes(activation_format(type), k);
       for (std::int32_t r = 0; r < n; ++r) {
-        quant::dequantize_row(type, weights.data() + static_cast<std::size_t>(r) * row_bytes, decoded.data(), decoded.size());
+        quant::dequantize_row(type, weights.data() + static_cast<std::size_t>(r) * row_bytes, decoded.data(),
+                              decoded.size());
         double want = 0;
         double magnitude = 0;
         for (std::int32_t j = 0; j < k; ++j) {
@@ -74,7 +75,8 @@ TEST(Matmul, EveryTableEqualsScalarToTheBitOverAllShapes) {
           const std::vector<float> want = multiply(*tables.front(), type, weights.data(), n, k, activations.data(), m);
           for (const KernelTable* table : tables) {
             ASSERT_TRUE(all_same_bits(multiply(*table, type, weights.data(), n, k, activations.data(), m), want))
-                << table->name << " " << traits(type).name << " m " << m << " n " << n << " k " << k << " seed " << test_seed();
+                << table->name << " " << traits(type).name << " m " << m << " n " << n << " k " << k << " seed "
+                << test_seed();
           }
         }
       }
@@ -82,8 +84,8 @@ TEST(Matmul, EveryTableEqualsScalarToTheBitOverAllShapes) {
   }
 }
 
-// Goal: the same with zeros, denormals, huge values, infinities and NaNs among the activations, and with any bits at all
-// as weights (a damaged file must not read or write out of bounds, and all tables must agree what comes out).
+// Goal: the same with zeros, denormals, huge values, infinities and NaNs among the activations, and with any bits at
+// all as weights (a damaged file must not read or write out of bounds, and all tables must agree what comes out).
 TEST(Matmul, EveryTableEqualsScalarOnExtremeRowsAndWildWeights) {
   std::mt19937 random(test_seed());
   const std::vector<const KernelTable*> tables = supported_kernels();
@@ -146,7 +148,8 @@ TEST(Matmul, LargestQuantsDoNotSaturate) {
   }
 }
 
-// Goal: a row's result does not depend on how many rows are computed with it, nor on how weight rows are cut into tasks.
+// Goal: a row's result does not depend on how many rows are computed with it, nor on how weight rows are cut into
+// tasks.
 TEST(Matmul, RowsAndTasksDoNotDependOnEachOther) {
   std::mt19937 random(test_seed());
   for (const KernelTable* table : supported_kernels()) {
@@ -164,8 +167,9 @@ TEST(Matmul, RowsAndTasksDoNotDependOnEachOther) {
         const std::int32_t count = std::min<std::int32_t>(1 + static_cast<std::int32_t>(random() % 5), m - begin);
         for (std::int32_t row = 0; row < n;) {
           const std::int32_t take = std::min<std::int32_t>(1 + static_cast<std::int32_t>(random() % 20), n - row);
-          const std::vector<float> part = multiply(*table, type, weights.data() + static_cast<std::size_t>(row) * row_bytes,
-                                                   take, k, activations.data() + begin * stride, count);
+          const std::vector<float> part =
+              multiply(*table, type, weights.data() + static_cast<std::size_t>(row) * row_bytes, take, k,
+                       activations.data() + begin * stride, count);
           for (std::int32_t i = 0; i < count; ++i) {
             for (std::int32_t r = 0; r < take; ++r) {
               ASSERT_TRUE(same_bits(part[static_cast<std::size_t>(i * take + r)],

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -27,7 +28,8 @@ inline constexpr TensorType kAllTypes[] = {TensorType::kF32,  TensorType::kF16, 
 inline std::uint32_t test_seed() {
   static const std::uint32_t seed = [] {
     const char* text = std::getenv("DORMOUSE_TEST_SEED");
-    const std::uint32_t value = text != nullptr ? static_cast<std::uint32_t>(std::atoi(text)) : 20'261'123U;
+    std::uint32_t value = 20'261'123U;
+    if (text != nullptr) std::from_chars(text, text + std::strlen(text), value);
     testing::Test::RecordProperty("seed", std::to_string(value));
     return value;
   }();
@@ -64,7 +66,7 @@ inline testing::AssertionResult all_same_bits(const std::vector<float>& got, con
 }
 
 enum class Row { kNormal, kZero, kDenormal, kHuge, kOutlier, kInfinity, kNan };
-inline constexpr Row kAllRows[] = {Row::kNormal, Row::kZero,     Row::kDenormal, Row::kHuge,
+inline constexpr Row kAllRows[] = {Row::kNormal,  Row::kZero,     Row::kDenormal, Row::kHuge,
                                    Row::kOutlier, Row::kInfinity, Row::kNan};
 
 inline std::vector<float> make_row(Row kind, std::int32_t k, std::mt19937& random) {
@@ -129,8 +131,8 @@ inline std::vector<std::uint8_t> make_weights(TensorType type, std::int32_t rows
 }
 
 // Rows in the format `type` multiplies with.
-inline AlignedBytes make_activations(const KernelTable& table, TensorType type, const std::vector<std::vector<float>>& rows,
-                                     std::int32_t k) {
+inline AlignedBytes make_activations(const KernelTable& table, TensorType type,
+                                     const std::vector<std::vector<float>>& rows, std::int32_t k) {
   const ActivationFormat format = activation_format(type);
   const std::int64_t stride = activation_row_bytes(format, k);
   AlignedBytes out(stride * static_cast<std::int64_t>(rows.size()));
@@ -145,22 +147,23 @@ inline AlignedBytes make_activations(const KernelTable& table, TensorType type, 
 }
 
 // [m, n], with out poisoned first so that an element that is not written shows.
-inline std::vector<float> multiply(const KernelTable& table, TensorType type, const std::uint8_t* weights, std::int32_t n,
-                                   std::int32_t k, std::uint8_t* activations, std::int32_t m) {
+inline std::vector<float> multiply(const KernelTable& table, TensorType type, const std::uint8_t* weights,
+                                   std::int32_t n, std::int32_t k, std::uint8_t* activations, std::int32_t m) {
   std::vector<float> out(static_cast<std::size_t>(m) * static_cast<std::size_t>(n), -12345.0F);
   AlignedBytes scratch(matmul_scratch_bytes(k));
   const TensorTypeTraits type_traits = traits(type);
-  matmul_for(table, type)({.weights = weights,
-                           .weight_row_bytes = k / static_cast<std::int64_t>(type_traits.block_elements) * type_traits.block_bytes,
-                           .row_begin = 0,
-                           .row_end = n,
-                           .k = k,
-                           .activations = activations,
-                           .activation_row_bytes = activation_row_bytes(activation_format(type), k),
-                           .m = m,
-                           .out = out.data(),
-                           .out_stride = n,
-                           .scratch = scratch.data()});
+  matmul_for(table, type)(
+      {.weights = weights,
+       .weight_row_bytes = k / static_cast<std::int64_t>(type_traits.block_elements) * type_traits.block_bytes,
+       .row_begin = 0,
+       .row_end = n,
+       .k = k,
+       .activations = activations,
+       .activation_row_bytes = activation_row_bytes(activation_format(type), k),
+       .m = m,
+       .out = out.data(),
+       .out_stride = n,
+       .scratch = scratch.data()});
   return out;
 }
 

@@ -1,7 +1,8 @@
 // Keys and values into pages, and attention over them; the same bits as scalar/attention.h. Included once, by table.cc.
-// Napkin: per query and token 2 * head_dim FMA and, per group of up to four queries, 4 * head_dim bytes of cache read and
-// converted once. Scores are vectors over tokens (keys lie transposed), so no horizontal sum is needed: 16 tokens x 4
-// queries hold 8 accumulators, 8 FMA per 2 conversions and 4 broadcasts. Cache reads bound it from a few thousand tokens.
+// Napkin: per query and token 2 * head_dim FMA and, per group of up to four queries, 4 * head_dim bytes of cache read
+// and converted once. Scores are vectors over tokens (keys lie transposed), so no horizontal sum is needed: 16 tokens x
+// 4 queries hold 8 accumulators, 8 FMA per 2 conversions and 4 broadcasts. Cache reads bound it from a few thousand
+// tokens.
 #pragma once
 
 #include <immintrin.h>

@@ -5,7 +5,8 @@
 //  min_bytes        what the sums of activations are multiplied with, in the same form: the minima, or (offset formats)
 //                   the scales, whose product with kOffset is subtracted
 //  kOffset          0: the minima have a factor of their own (dmin); else q = unsigned byte - kOffset
-//  kSteps           how many maddubs results fit into int16 without saturating: kSteps * 2 * largest byte * 127 <= 32767
+//  kSteps           how many maddubs results fit into int16 without saturating: kSteps * 2 * largest byte * 127 <=
+//  32767
 #pragma once
 
 #include <immintrin.h>
@@ -19,7 +20,9 @@
 namespace dormouse::kernels {
 namespace {
 
-inline __m256i load_256(const std::uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
+inline __m256i load_256(const std::uint8_t* at) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+}
 
 inline std::uint32_t load_u32(const std::uint8_t* at) {
   std::uint32_t out = 0;
@@ -107,7 +110,9 @@ struct FormatQ4K {
     return low_bits<4 * (j % 2)>(load_256(b.q + 32 * (j / 2)), 15);
   }
   static __m128i scale_bytes(const Block& b) { return unpack_q4_scales(b.scales); }
-  static __m128i min_bytes(const Block& b) { return _mm_unpackhi_epi64(unpack_q4_scales(b.scales), _mm_setzero_si128()); }
+  static __m128i min_bytes(const Block& b) {
+    return _mm_unpackhi_epi64(unpack_q4_scales(b.scales), _mm_setzero_si128());
+  }
   static std::uint16_t d(const Block& b) { return b.d; }
   static std::uint16_t dmin(const Block& b) { return b.dmin; }
 };
@@ -122,7 +127,9 @@ struct FormatQ5K {
     return _mm256_or_si256(low_bits<4 * (j % 2)>(load_256(b.q + 32 * (j / 2)), 15), bit_as<j>(load_256(b.high), 16));
   }
   static __m128i scale_bytes(const Block& b) { return unpack_q4_scales(b.scales); }
-  static __m128i min_bytes(const Block& b) { return _mm_unpackhi_epi64(unpack_q4_scales(b.scales), _mm_setzero_si128()); }
+  static __m128i min_bytes(const Block& b) {
+    return _mm_unpackhi_epi64(unpack_q4_scales(b.scales), _mm_setzero_si128());
+  }
   static std::uint16_t d(const Block& b) { return b.d; }
   static std::uint16_t dmin(const Block& b) { return b.dmin; }
 };

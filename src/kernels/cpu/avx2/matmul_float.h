@@ -1,7 +1,7 @@
 // F32, F16 and BF16 weights with float activations: 16 lanes are two vectors. Included once, by table.cc.
 // Napkin: one activation row reads each weight once (2 or 4 bytes) for one FMA, far below what a core can do: memory is
-// the limit. Many rows: 2 weight rows x 3 activation rows hold 12 accumulators; 12 FMA per 10 loads, 2 FMA a cycle would
-// be 32 multiply-adds a cycle, the loads allow about 25.
+// the limit. Many rows: 2 weight rows x 3 activation rows hold 12 accumulators; 12 FMA per 10 loads, 2 FMA a cycle
+// would be 32 multiply-adds a cycle, the loads allow about 25.
 #pragma once
 
 #include <immintrin.h>

@@ -1,15 +1,16 @@
-// Matrix products of K-quant weights with Q8_K activations; the same bits as scalar/matmul_k.h. Included once, by table.cc.
-// n: weight rows, k: reduction, m: activation rows. Two ways, both with 8 weight rows in the 8 lanes of the float part:
+// Matrix products of K-quant weights with Q8_K activations; the same bits as scalar/matmul_k.h. Included once, by
+// table.cc. n: weight rows, k: reduction, m: activation rows. Two ways, both with 8 weight rows in the 8 lanes of the
+// float part:
 //
 // m = 1 (gemv_k): reads the blocks where they lie. Napkin, Q4_K: 144 bytes a block; per 32 weights 1 load, 2 shift+and,
-//   1 maddubs, 1 shuffle, 1 madd, 1 add; with scales, minima and the sums across lanes about 90 operations, 25 cycles at
-//   3.6 a cycle: 19 GB/s a core at 3.3 GHz, above what one core reads from memory.
-// m > 1 (panels): 32 weight rows are unpacked once, transposed so that 4 bytes of each of 8 rows make a vector, and swept
-//   by all activation rows: 4 broadcast bytes of an activation row times 8 rows is one maddubs of 32 products. Unpacking a
-//   block of 8 rows costs about as much as 2 or 3 activation rows. Napkin, Q4_K, per 8 rows x 256 x 1: 64 broadcasts
-//   (loads), 64 maddubs, 64 adds, 8 madd, some 30 for minima and floats: 2,048 multiply-adds in about 52 cycles.
-//   Measured on Zen 4: maddubs with its add sustain 1.6 a cycle, not 2 (the adds take the multipliers' ports); 2 panels
-//   x 4 activation rows reach 60 cycles, 1 x 4 80 (two more loads per maddubs).
+//   1 maddubs, 1 shuffle, 1 madd, 1 add; with scales, minima and the sums across lanes about 90 operations, 25 cycles
+//   at 3.6 a cycle: 19 GB/s a core at 3.3 GHz, above what one core reads from memory.
+// m > 1 (panels): 32 weight rows are unpacked once, transposed so that 4 bytes of each of 8 rows make a vector, and
+//   swept by all activation rows: 4 broadcast bytes of an activation row times 8 rows is one maddubs of 32 products.
+//   Unpacking a block of 8 rows costs about as much as 2 or 3 activation rows. Napkin, Q4_K, per 8 rows x 256 x 1: 64
+//   broadcasts (loads), 64 maddubs, 64 adds, 8 madd, some 30 for minima and floats: 2,048 multiply-adds in about 52
+//   cycles. Measured on Zen 4: maddubs with its add sustain 1.6 a cycle, not 2 (the adds take the multipliers' ports);
+//   2 panels x 4 activation rows reach 60 cycles, 1 x 4 80 (two more loads per maddubs).
 #pragma once
 
 #include <immintrin.h>
@@ -24,9 +25,9 @@ namespace {
 
 // 8 weight rows x 256, unpacked. 2,880 bytes.
 struct alignas(64) Panel {
-  std::uint8_t q[64][8][4];      // [k / 4][row][k % 4]
+  std::uint8_t q[64][8][4];       // [k / 4][row][k % 4]
   std::int16_t scales[16][8][2];  // [group][row], each twice: one per 16-bit half of a row's products
-  std::int16_t mins[8][8][2];    // [pair of groups][row]; formats of 8 groups use 4 of the 8
+  std::int16_t mins[8][8][2];     // [pair of groups][row]; formats of 8 groups use 4 of the 8
   float d[8];
   float dmin[8];
 };
@@ -34,8 +35,12 @@ static_assert(sizeof(Panel) == 2880);
 constexpr int kPanelRows = 8;
 constexpr int kPanels = kRowTile / kPanelRows;
 
-inline const __m256i* vectors(const void* at) { return static_cast<const __m256i*>(at); }
-inline __m256i* vectors(void* at) { return static_cast<__m256i*>(at); }
+inline const __m256i* vectors(const void* at) {
+  return static_cast<const __m256i*>(at);
+}
+inline __m256i* vectors(void* at) {
+  return static_cast<__m256i*>(at);
+}
 
 // 8 rows of 8 dwords to 8 columns, in place.
 inline void transpose_8x8(__m256i* v) {
@@ -135,8 +140,8 @@ struct alignas(64) RowSums {
 static_assert(sizeof(RowSums) <= sizeof(Panel));
 
 // Rows of up to so many blocks are read whole, one after the other; longer ones 8 at a time, a block of each in turn.
-// What memory likes was found by measuring (Q6_K, one core, GB/s): k = 2560 whole 16.3, in turn 11.8; k = 9728 whole 9.1,
-// in turn 16.5 (8 KB rows are streams the hardware can follow, and the sums of 8 whole ones overflow L1).
+// What memory likes was found by measuring (Q6_K, one core, GB/s): k = 2560 whole 16.3, in turn 11.8; k = 9728
+// whole 9.1, in turn 16.5 (8 KB rows are streams the hardware can follow, and the sums of 8 whole ones overflow L1).
 constexpr std::int32_t kWholeRowBlocks = 16;
 
 // First pass: some blocks of one row, while as many at `next` are fetched.
@@ -240,7 +245,8 @@ inline void unpack_chunk(Panel& panel, const typename Format::Block* const* w) {
   for (int i = 0; i < 8; ++i) _mm256_store_si256(vectors(panel.q) + 8 * j + i, v[i]);
 }
 
-// Rows of 8 (low half only) or 16 words to vectors of one pair of words per row: out[i] = words 2 i, 2 i + 1 of each row.
+// Rows of 8 (low half only) or 16 words to vectors of one pair of words per row: out[i] = words 2 i, 2 i + 1 of each
+// row.
 template <typename Format>
 inline void transpose_words(__m256i* v) {
   if constexpr (Format::kEightGroups) {
@@ -289,7 +295,8 @@ inline void unpack_panel(Panel& panel, const typename Format::Block* const* w) {
   transpose_words<Format>(mins);
   for (int i = 0; i < kPairs; ++i) {
     _mm256_store_si256(vectors(panel.scales) + 2 * i, _mm256_shuffle_epi8(scales[i], _mm256_add_epi8(base, first)));
-    _mm256_store_si256(vectors(panel.scales) + 2 * i + 1, _mm256_shuffle_epi8(scales[i], _mm256_add_epi8(base, second)));
+    _mm256_store_si256(vectors(panel.scales) + 2 * i + 1,
+                       _mm256_shuffle_epi8(scales[i], _mm256_add_epi8(base, second)));
     constexpr int kShift = Format::kOffset == 32 ? 5 : Format::kOffset == 4 ? 2 : 0;
     _mm256_store_si256(vectors(panel.mins) + i, _mm256_slli_epi16(mins[i], kShift));
   }
@@ -301,7 +308,8 @@ inline __m256i broadcast_dword(const void* at, int index) {
   return _mm256_castps_si256(_mm256_broadcast_ss(static_cast<const float*>(at) + index));
 }
 
-// kWide panels of one block of k times kActs activation blocks, `stride` blocks apart; adds to sums[act * kPanels + panel].
+// kWide panels of one block of k times kActs activation blocks, `stride` blocks apart; adds to sums[act * kPanels +
+// panel].
 template <typename Format, int kWide, int kActs>
 inline void multiply_panels(float (*sums)[kPanelRows], const Panel* panels, const BlockQ8K* a, std::int64_t stride) {
   constexpr int kGroupSteps = Format::kEightGroups ? 8 : 4;  // dword steps that share a scale
@@ -364,9 +372,9 @@ inline void multiply_panels(float (*sums)[kPanelRows], const Panel* panels, cons
   }
 }
 
-// Activation rows that pass one block of k together. Working set: 4 panels 11.5 KB, 16 activation blocks 5 KB, sums 2 KB:
-// an L1, with 260 bytes from L2 per panel and activation row (45 cycles). Sweeping all of k for 4 rows at a time instead
-// reads 720 bytes for the same work and ran at two thirds of the speed.
+// Activation rows that pass one block of k together. Working set: 4 panels 11.5 KB, 16 activation blocks 5 KB, sums 2
+// KB: an L1, with 260 bytes from L2 per panel and activation row (45 cycles). Sweeping all of k for 4 rows at a time
+// instead reads 720 bytes for the same work and ran at two thirds of the speed.
 constexpr int kSweepRows = 16;
 
 template <typename Format, int kActs>
@@ -390,8 +398,10 @@ inline void sweep_panels(const MatmulArgs& args, const Panel* panels, std::int32
   for (std::int32_t block = 0; block < blocks; ++block) {
     const Panel* panel = panels + static_cast<std::int64_t>(block) * kPanels;
     std::int32_t i = 0;
-    for (; i + 4 <= count; i += 4) sweep_block<Format, 4>(sums + i * kPanels, panel, panel_count, a + i * stride + block, stride);
-    for (; i + 2 <= count; i += 2) sweep_block<Format, 2>(sums + i * kPanels, panel, panel_count, a + i * stride + block, stride);
+    for (; i + 4 <= count; i += 4)
+      sweep_block<Format, 4>(sums + i * kPanels, panel, panel_count, a + i * stride + block, stride);
+    for (; i + 2 <= count; i += 2)
+      sweep_block<Format, 2>(sums + i * kPanels, panel, panel_count, a + i * stride + block, stride);
     if (i < count) sweep_block<Format, 1>(sums + i * kPanels, panel, panel_count, a + i * stride + block, stride);
   }
   for (std::int32_t i = 0; i < count; ++i) {

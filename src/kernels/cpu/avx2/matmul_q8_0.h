@@ -1,8 +1,8 @@
-// Matrix products of Q8_0 weights with Q8_0 activations; the same bits as scalar/matmul_q8_0.h. Included once, by table.cc.
-// maddubs wants one unsigned factor: |w| * (a with the sign of w). Two products of 128 * 127 fit int16, four do not, so
-// every maddubs is widened at once: 5 operations per 32 products where K-quants need 3.
-// Napkin, m = 1: 34 bytes a block, about 11 operations, 3 cycles: 35 GB/s a core, memory is the limit.
-// m > 1: panels of 8 rows as in matmul_k.h, 4 bytes of each row a vector: 2,048 multiply-adds in about 80 cycles.
+// Matrix products of Q8_0 weights with Q8_0 activations; the same bits as scalar/matmul_q8_0.h. Included once, by
+// table.cc. maddubs wants one unsigned factor: |w| * (a with the sign of w). Two products of 128 * 127 fit int16, four
+// do not, so every maddubs is widened at once: 5 operations per 32 products where K-quants need 3. Napkin, m = 1: 34
+// bytes a block, about 11 operations, 3 cycles: 35 GB/s a core, memory is the limit. m > 1: panels of 8 rows as in
+// matmul_k.h, 4 bytes of each row a vector: 2,048 multiply-adds in about 80 cycles.
 #pragma once
 
 #include <immintrin.h>

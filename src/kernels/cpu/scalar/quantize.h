@@ -27,7 +27,9 @@ inline float bits_float(std::uint32_t bits) {
 }
 
 // Adding and subtracting 1.5 * 2^23 leaves the nearest integer, ties to even, for |x| < 2^22.
-inline int round_half_even(float x) { return static_cast<int>((x + 12582912.0F) - 12582912.0F); }
+inline int round_half_even(float x) {
+  return static_cast<int>((x + 12582912.0F) - 12582912.0F);
+}
 
 // Quantises n values; returns their scale. Magnitudes are compared as integers, so that a NaN is simply the largest.
 inline float quantize_values(std::int8_t* q, const float* x, int n) {
