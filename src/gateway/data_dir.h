@@ -11,7 +11,7 @@ namespace dormouse::gateway {
 
 class DataDir {
  public:
-  // Creates DIR, DIR/logs, DIR/models and the run directory (0700), then takes DIR/lock.
+  // Creates DIR, DIR/logs, DIR/models, DIR/golden and the run directory (0700), then takes DIR/lock.
   // Errors: kAlreadyExists (another server has it: its pid in the message), kPermissionDenied, kInvalidArgument.
   static Result<DataDir> open(const std::string& path);
 
@@ -20,6 +20,8 @@ class DataDir {
   [[nodiscard]] bool run_directory_moved() const { return run_directory_moved_; }
   [[nodiscard]] std::string admin_socket() const { return run_directory_ + "/admin.sock"; }
   [[nodiscard]] std::string ledger_path() const { return path_ + "/ledger.db"; }
+  // Where workers keep what a model's first tokens were, to know a damaged one.
+  [[nodiscard]] std::string golden_directory() const { return path_ + "/golden"; }
   [[nodiscard]] std::string log_directory() const { return path_ + "/logs"; }
 
  private:

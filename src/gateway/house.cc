@@ -108,6 +108,7 @@ Status House::Impl::open_parts() {
   driver_options.worker_path = options.worker_path;
   driver_options.run_directory = data->run_directory();
   driver_options.log_directory = data->log_directory();
+  driver_options.golden_directory = data->golden_directory();
   driver_options.control_address = "unix:" + data->admin_socket();
   driver_options.environment = options.worker_environment;
   TRY(driver, fleet::ProcessDriver::create(std::move(driver_options)));

@@ -33,7 +33,7 @@ struct HouseOptions {
 class House {
  public:
   // Takes the data directory, opens the ledger, sweeps left-over workers. Blocking; nothing runs yet.
-  // yet. Errors: kAlreadyExists (data directory or port in use), kPermissionDenied (an address that is not loopback:
+  // Errors: kAlreadyExists (data directory in use), kPermissionDenied (an address that is not loopback:
   // without keys the door stays private, requirement S-24), and those of the parts.
   static Result<std::unique_ptr<House>> open(HouseOptions options);
   ~House();

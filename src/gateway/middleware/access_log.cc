@@ -18,7 +18,9 @@ class AccessLog final : public Middleware {
     const Nanoseconds took = clock_.now() - call.accepted;
     if (call.stop.reason() == StopReason::kClientGone) call.status = kClientClosed;
     metrics_.count_request(call, took);
-    const bool quiet = call.route != nullptr && call.route->access == Access::kOpen;
+    // Probes and a console that polls would fill the log; what changes something is always in it.
+    const bool quiet = call.route != nullptr && call.route->access != Access::kInference &&
+                       call.request().method == "GET" && call.status < 400;
     log_line(quiet ? LogLevel::kDebug : LogLevel::kInfo, line(call, took));
   }
 

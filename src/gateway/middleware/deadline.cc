@@ -1,4 +1,5 @@
 #include <memory>
+#include <utility>
 
 #include "gateway/middleware/middleware.h"
 
@@ -19,14 +20,22 @@ class DeadlineTimer final : public Middleware {
     asio::steady_timer timer(io_, timeout_);
     // The handler may be queued although the timer is gone: it must not touch a call that has ended.
     const auto alive = std::make_shared<Call*>(&call);
+    const Ended ended(alive);
     timer.async_wait([alive](const boost::system::error_code& ec) {
       if (!ec && *alive != nullptr) (*alive)->stop.fire(StopReason::kDeadline);
     });
     co_await next(call);
-    *alive = nullptr;
   }
 
  private:
+  // Also when an exception passes.
+  struct Ended {
+    explicit Ended(std::shared_ptr<Call*> a) : alive(std::move(a)) {}
+    ~Ended() { *alive = nullptr; }
+    Ended(const Ended&) = delete;
+    Ended& operator=(const Ended&) = delete;
+    std::shared_ptr<Call*> alive;
+  };
   asio::io_context& io_;
   const Clock& clock_;
   const std::chrono::milliseconds timeout_;

@@ -15,7 +15,7 @@ namespace dormouse::gateway {
 // 1. Gives the call its UUIDv7; keeps the client's own x-request-id as an attribute (requirement R-24).
 std::unique_ptr<Middleware> make_request_id(const Clock& clock);
 
-// 2. One log line and the counters of each request, after it ended. Liveness probes are logged at debug.
+// 2. One log line and the counters of each request, after it ended. Looking (probes, admin reads) is logged at debug.
 std::unique_ptr<Middleware> make_access_log(const Clock& clock, Metrics& metrics);
 
 // 3. An exception or a handler that answered nothing becomes 500 internal_error (or an aborted stream); the text stays
