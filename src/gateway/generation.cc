@@ -21,9 +21,13 @@ constexpr std::int64_t kTemplateTokens = 512;
 // How long a broken connection may wait for the news of its worker's death: pidfd events take milliseconds.
 constexpr std::chrono::milliseconds kWhyLost{500};
 
-double seconds(Nanoseconds d) { return static_cast<double>(d.count()) / 1e9; }
+double seconds(Nanoseconds d) {
+  return static_cast<double>(d.count()) / 1e9;
+}
 
-std::int64_t microseconds(Nanoseconds d) { return d.count() / 1000; }
+std::int64_t microseconds(Nanoseconds d) {
+  return d.count() / 1000;
+}
 
 }  // namespace
 
@@ -47,6 +51,9 @@ Task<void> Generation::run() {
     plan_.answer->reset();
     produced_ = {};
     usage_reported_ = false;
+    pending_.clear();
+    first_token_ = {};
+    call_.first_token = {};
     outcome = co_await attempt();
   }
   call_.stop.on_fire({});
@@ -103,9 +110,7 @@ Task<Generation::Attempt> Generation::relay(Upstream& upstream, fleet::Lease& le
           co_return call_.stop.reason() == StopReason::kNone ? Attempt::kFailed : Attempt::kStopped;
         }
         break;
-      case Upstream::Step::Kind::kDone:
-        lease.release(fleet::LeaseOutcome::kCompleted);
-        co_return Attempt::kDone;
+      case Upstream::Step::Kind::kDone: lease.release(fleet::LeaseOutcome::kCompleted); co_return Attempt::kDone;
       case Upstream::Step::Kind::kRefused:
         error_ = step.error;
         lease.release(api::row(error_.code).status >= 500 ? fleet::LeaseOutcome::kWorkerFailed
@@ -114,8 +119,7 @@ Task<Generation::Attempt> Generation::relay(Upstream& upstream, fleet::Lease& le
       case Upstream::Step::Kind::kCancelled:
         lease.release(fleet::LeaseOutcome::kClientGone);
         co_return Attempt::kStopped;
-      case Upstream::Step::Kind::kLost:
-        co_return co_await lost(lease);
+      case Upstream::Step::Kind::kLost: co_return co_await lost(lease);
     }
   }
 }
@@ -133,8 +137,7 @@ Task<Generation::Attempt> Generation::lost(fleet::Lease& lease) {
 void Generation::count(const api::ParsedChunk& chunk) {
   bool has_token = false;
   for (const api::Delta& delta : chunk.choices) {
-    has_token = has_token || !delta.content.empty() || !delta.reasoning_content.empty() ||
-                !delta.tool_calls.empty();
+    has_token = has_token || !delta.content.empty() || !delta.reasoning_content.empty() || !delta.tool_calls.empty();
   }
   if (chunk.usage.has_value()) {
     produced_ = *chunk.usage;
@@ -150,14 +153,15 @@ void Generation::count(const api::ParsedChunk& chunk) {
 }
 
 Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
-  std::string out;
   for (const api::ParsedChunk& chunk : chunks) {
     count(chunk);
-    out += plan_.answer->on_chunk(chunk);
+    pending_ += plan_.answer->on_chunk(chunk);
   }
   booking_.note(produced_.prompt_tokens, produced_.cached_tokens, produced_.completion_tokens);
   if (!plan_.request.stream) co_return !call_.exchange.client_gone();
-  if (out.empty()) co_return true;
+  // What comes before the first token (the role delta) waits for it: a worker lost until then costs a retry, not the
+  // answer.
+  if (pending_.empty() || first_token_.ns == 0) co_return true;
   co_await held_.stop();
   if (!call_.exchange.started()) {
     const Status reserved = co_await booking_.durable();
@@ -169,6 +173,7 @@ Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
     if (!begun.has_value()) co_return false;
   }
   crashpoint("gateway.before_first_byte");
+  std::string out = std::exchange(pending_, {});
   const Status written = co_await call_.exchange.write(std::move(out));
   if (!written.has_value()) {
     call_.stop.fire(StopReason::kClientGone);
@@ -218,7 +223,7 @@ Task<void> Generation::finish() {
     const Status begun = co_await begin_sse(call_);
     if (!begun.has_value()) co_return;
   }
-  std::string closing = plan_.answer->closing(summary());
+  std::string closing = pending_ + plan_.answer->closing(summary());
   const Status written = co_await call_.exchange.write(std::move(closing));
   if (written.has_value()) co_await call_.exchange.finish();
 }

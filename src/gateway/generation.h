@@ -74,6 +74,7 @@ class Generation {
   api::Usage produced_;                // what the worker says it made
   bool usage_reported_ = false;        // else a piece counts as a token
   std::int64_t delivered_tokens_ = 0;  // of them, in chunks the socket has taken
+  std::string pending_;                // written for the caller, held until the first token
   bool answer_started_ = false;        // the caller has seen a part of the answer itself
   std::string instance_id_;
   MonoTime sent_;
