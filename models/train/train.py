@@ -99,7 +99,7 @@ def until(text, minutes):
 
 
 def train(a, model, out):
-    data = Windows(os.path.join(a.data, "train256.npz"), a.batch, 1)
+    data = Windows(os.path.join(a.data, "train256.npz"), a.batch, 11 if a.init else 1)
     long = Windows(os.path.join(a.data, "train1024.npz"), max(1, a.batch // 4), 2)
     val = Windows(os.path.join(a.data, "val256.npz"), 32, 3)
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embd" not in n]
@@ -107,9 +107,15 @@ def train(a, model, out):
     muon = Muon(matrices)
     adam = torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.95), weight_decay=0.0)
     start, end = time.time(), until(a.until, a.minutes)
-    log = csv.writer(open(os.path.join(out, "loss.csv"), "w", newline="", buffering=1))
-    log.writerow(["minutes", "step", "tokens", "lr_factor", "train_loss", "val_loss", "tokens_per_s"])
+    log = csv.writer(open(os.path.join(out, "loss.csv"), "a" if a.init else "w", newline="", buffering=1))
     step = tokens = 0
+    if a.init:      # weights only: momentum is back within twenty steps, the schedule starts anew
+        info = torch.load(a.init)
+        model.load_state_dict(info["model"])
+        step, tokens = info["info"]["step"], info["info"]["tokens"]
+    else:
+        log.writerow(["minutes", "step", "tokens", "lr_factor", "train_loss", "val_loss", "tokens_per_s"])
+    before = tokens
     recent, next_eval, next_save, best = [], start + a.eval_s, start + a.save_s, None
     while True:
         frac = (time.time() - start) / (end - start)
@@ -131,7 +137,7 @@ def train(a, model, out):
         if now >= next_eval:
             best = evaluate(model, val)
             mean = sum(recent) / len(recent)
-            row = [f"{(now - start) / 60:.2f}", step, tokens, f"{f:.4f}", f"{mean:.4f}", f"{best:.4f}", f"{tokens / (now - start):.0f}"]
+            row = [f"{(now - start) / 60:.2f}", step, tokens, f"{f:.4f}", f"{mean:.4f}", f"{best:.4f}", f"{(tokens - before) / (now - start):.0f}"]
             log.writerow(row)
             print(*row, flush=True)
             recent, next_eval = [], time.time() + a.eval_s
@@ -140,7 +146,7 @@ def train(a, model, out):
             next_save = time.time() + a.save_s
     final = evaluate(model, val)
     mean = sum(recent) / max(1, len(recent))
-    log.writerow([f"{(time.time() - start) / 60:.2f}", step, tokens, "end", f"{mean:.4f}", f"{final:.4f}", f"{tokens / (time.time() - start):.0f}"])
+    log.writerow([f"{(time.time() - start) / 60:.2f}", step, tokens, "end", f"{mean:.4f}", f"{final:.4f}", f"{(tokens - before) / (time.time() - start):.0f}"])
     save(os.path.join(out, "model.pt"), model, {"step": step, "tokens": tokens, "val": final})
     print("done", step, tokens, f"{mean:.4f} {final:.4f}", flush=True)
 
@@ -151,6 +157,7 @@ def main():
     ap.add_argument("--out", default="models/train/out")
     ap.add_argument("--until", default="08:25", help="UTC time of day")
     ap.add_argument("--minutes", type=float, default=0, help="instead of --until")
+    ap.add_argument("--init", help="go on from this checkpoint; minutes in loss.csv start again")
     ap.add_argument("--layers", type=int, default=4)
     ap.add_argument("--batch", type=int, default=24, help="windows of 256 a step")
     ap.add_argument("--lr", type=float, default=0.02)
