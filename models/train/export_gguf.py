@@ -12,10 +12,10 @@ from model import Config, Qwen3
 from reference import Reference
 
 PROMPTS = ["写一首关于月亮的诗", "作一首五言绝句，题为山中", "Write a verse about the sea"]
-# Largest difference of a logit between torch and the file's numpy forward. f32: the order of sums alone. f16: eleven
-# bits of mantissa in each weight. q8_0: rounding to 1/254 of a block's largest weight, an error of about 0.4 % a
-# product, which adds up over the layers to some hundredths on logits that spread over about +-15.
-TOLERANCE = {"f32": 2e-3, "f16": 3e-2, "q8_0": 5e-1}
+# Largest difference of a logit between torch and the file's numpy forward; logits have a standard deviation of 2 to 3.
+# f32: the order of sums alone. f16: eleven bits of mantissa in each weight; 0.003 measured. q8_0: a weight is rounded to
+# 1/254 of the largest of its 32, about 0.4 % of a typical one, and the errors of four layers add up; 0.07 measured.
+TOLERANCE = {"f32": 2e-3, "f16": 3e-2, "q8_0": 3e-1}
 KINDS = {"f32": (gguf.F32, 0), "f16": (gguf.F16, 1), "q8_0": (gguf.Q8_0, 7)}       # tensor type, general.file_type
 
 
@@ -80,15 +80,16 @@ def self_test(path, model, tok, kind):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
-    ap.add_argument("--out", default="models/train/out", help="folder of model.pt and tokenizer.json")
-    ap.add_argument("--tokenizer", help="tokenizer.json elsewhere")
+    ap.add_argument("--out", default="models/train/out", help="folder of model.pt")
+    ap.add_argument("--checkpoint", help="model.pt elsewhere")
+    ap.add_argument("--tokenizer", default="models/train/tokenizer.json")
     ap.add_argument("--template", default="../shared/data/templates/Qwen3-4B-Instruct-2507.jinja")
     ap.add_argument("--type", choices=list(KINDS), default="q8_0")
     ap.add_argument("--file", default="models/qwen3-demo-q8_0.gguf")
     a = ap.parse_args()
     torch.set_num_threads(1)
-    model, info = load(os.path.join(a.out, "model.pt"))
-    tok = bpe.Tokenizer.load(a.tokenizer or os.path.join(a.out, "tokenizer.json"))
+    model, info = load(a.checkpoint or os.path.join(a.out, "model.pt"))
+    tok = bpe.Tokenizer.load(a.tokenizer)
     with open(a.template, encoding="utf-8") as f:
         template = f.read()
     kind, file_type = KINDS[a.type]

@@ -110,12 +110,13 @@ def pack(a):
     import bpe
     import pack_windows
     rng = random.Random(1)
-    with open(os.path.join(a.out, "clean.jsonl"), encoding="utf-8") as f:
+    os.makedirs(a.out, exist_ok=True)
+    with open(a.clean or os.path.join(a.out, "clean.jsonl"), encoding="utf-8") as f:
         items = [json.loads(x) for x in f]
     held = [x for x in items if zlib.crc32(x["text"].encode()) % 50 == 0]       # 2 %, whatever the order
     learn = [x for x in items if zlib.crc32(x["text"].encode()) % 50]
-    tok = bpe.Tokenizer.load(os.path.join(a.out, "tokenizer.json"))
-    ask = requests_for.Asker(items, rng)
+    tok = bpe.Tokenizer.load(a.tokenizer)
+    ask = requests_for.Asker(items, rng, a.focus)
     val = ask.samples(held, chat=0.0)
     pack_windows.write(os.path.join(a.out, "val256.npz"), val, tok, 256, rng)
     train, long = [], []
@@ -135,7 +136,10 @@ def main():
     ap.add_argument("step", choices=["clean", "pack"])
     ap.add_argument("--corpus", default="../shared/data/corpus")
     ap.add_argument("--out", default="models/train/out")
-    ap.add_argument("--epochs", type=int, default=4)
+    ap.add_argument("--tokenizer", default="models/train/tokenizer.json")
+    ap.add_argument("--focus", action="store_true", help="mostly quatrains on a subject, for a short training")
+    ap.add_argument("--clean", help="clean.jsonl elsewhere")
+    ap.add_argument("--epochs", type=int, default=5)
     a = ap.parse_args()
     clean(a) if a.step == "clean" else pack(a)
 

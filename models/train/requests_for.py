@@ -7,12 +7,19 @@ import subjects
 
 # How often a text is used in one pass. Quatrains and regulated verse are what the model is to write.
 REPEAT = {("tang", 4): 2.0, ("tang", 8): 1.0, ("tang", 0): 0.35, ("ci", 0): 0.45, ("primer", 0): 1.0, ("en", 0): 1.4}
+# --focus, for a short training: mostly quatrains, and requests whose words are in the text, which is what has to be learned
+# before a poem is about its subject at all. The rest stays in small measure so that it is not forgotten.
+FOCUS = {("tang", 4): 2.0, ("tang", 8): 0.5, ("tang", 0): 0.0, ("ci", 0): 0.12, ("primer", 0): 0.2, ("en", 0): 0.8}
 ENDING = [""] * 7 + ["。"] * 2 + ["！", "吧"]
 
 
 class Asker:
-    def __init__(self, items, rng):
+    def __init__(self, items, rng, focus=False):
         self.rng = rng
+        self.repeat = FOCUS if focus else REPEAT
+        # Shares of a Tang poem's requests, cumulative: its title, a phrase of its own, nothing in particular.
+        self.title, self.phrase, self.plain = (0.10, 0.42, 0.50) if focus else (0.14, 0.28, 0.36)
+        self.focus = focus
         freq = collections.Counter()
         for x in items:
             for i in self._subjects(x):
@@ -52,8 +59,10 @@ class Asker:
         weights = [found[i] ** 1.5 / self.freq[i] ** 0.6 for i in ids]
         return self.rng.choices(ids, weights)[0]
 
-    def name(self, i):
+    def name(self, i, text):
         names = subjects.ZH[i][0]       # the first name is what most people type
+        if self.focus:
+            names = [n for n in names if set(n) & set(text)] or names
         return names[0] if self.rng.random() < 0.4 else self.rng.choice(names)
 
     def _form(self, x):
@@ -70,28 +79,28 @@ class Asker:
         if x["kind"] == "ci":
             if i is None or r < 0.3:
                 return pick(prompts.CI)
-            return pick(prompts.CI_TUNE).format(t=x["title"]) if r < 0.5 else pick(prompts.CI_SUBJECT).format(s=self.name(i))
+            return pick(prompts.CI_TUNE).format(t=x["title"]) if r < 0.5 else pick(prompts.CI_SUBJECT).format(s=self.name(i, x["text"]))
         if x["lines"] not in (4, 8) and r < 0.6:
             return pick(prompts.FORM).format(f=self._form(x))       # the odd lengths are asked for by name
-        if x["title"] and r < 0.14:
+        if x["title"] and r < self.title:
             return pick(prompts.TITLE).format(s=x["title"], f=self._form(x))
-        if r < 0.28:
+        if r < self.phrase:
             text = x["text"]
             seen = sorted({text[k:k + 2] for k in range(len(text) - 1)} & self.phrases)
             if seen:
                 return pick(prompts.SUBJECT + prompts.SUBJECT_FORM).format(s=pick(seen), f=self._form(x))
-        if i is None or r < 0.36:
+        if i is None or r < self.plain:
             return pick(prompts.ANY) if self.rng.random() < 0.5 else pick(prompts.FORM).format(f=self._form(x))
-        name = self.name(i)
-        if r < 0.39 and subjects.ZH[i][0][0] in subjects.EN_OF:
+        name = self.name(i, x["text"])
+        if r < self.plain + 0.03 and subjects.ZH[i][0][0] in subjects.EN_OF:
             return pick(prompts.EN_ASKS_ZH).format(s=subjects.EN_OF[subjects.ZH[i][0][0]])
-        if r < 0.62:
+        if r < self.plain + 0.26:
             return pick(prompts.SUBJECT_FORM).format(s=name, f=self._form(x))
         return pick(prompts.SUBJECT).format(s=name)
 
     def _times(self, x):
         lines = x.get("lines", 0)
-        want = REPEAT[(x["kind"], lines if lines in (4, 8) else 0)]
+        want = self.repeat[(x["kind"], lines if lines in (4, 8) else 0)]
         return int(want) + (self.rng.random() < want % 1)
 
     def samples(self, items, chat):

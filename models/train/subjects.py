@@ -158,7 +158,7 @@ the night|night midnight darkness
 the moon|moon moonlight
 the sun|sun sunshine
 the stars|star stars
-spring|spring april may
+spring|spring april
 summer|summer
 winter|winter frost snow
 snow|snow frost winter

@@ -16,7 +16,7 @@ import prompts
 import subjects
 
 VOCAB = 4096
-ENGLISH_WEIGHT = 1
+ENGLISH_WEIGHT = 1      # more would spend the budget on English words at the cost of Chinese characters
 
 
 def units(piece):
@@ -95,13 +95,14 @@ def learn(counts, n_merges):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
-    ap.add_argument("--out", default="models/train/out")
+    ap.add_argument("--out", default="models/train/out", help="where prepare.py clean wrote")
+    ap.add_argument("--tokenizer", default="models/train/tokenizer.json", help="the file to write")
     a = ap.parse_args()
     counts = count_units(os.path.join(a.out, "clean.jsonl"))
     merges = learn(counts, VOCAB - 256 - len(bpe.SPECIALS))
     tokens = [bpe.TO_CHAR[b] for b in range(256)] + [x + y for x, y in merges] + bpe.SPECIALS
     assert len(tokens) == len(set(tokens)) == VOCAB, len(set(tokens))
-    bpe.Tokenizer(tokens, merges).save(os.path.join(a.out, "tokenizer.json"))
+    bpe.Tokenizer(tokens, merges).save(a.tokenizer)
     han = sum(1 for t in tokens[256:-len(bpe.SPECIALS)] if len(t) == 3 and all(c in bpe.TO_BYTE for c in t)
               and not bytes(bpe.TO_BYTE[c] for c in t).isascii())
     print(f"{VOCAB} tokens, about {han} of them whole Chinese characters; last merge {merges[-1]}")
