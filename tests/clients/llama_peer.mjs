@@ -1,7 +1,8 @@
 // The peer: real llama.cpp through node-llama-cpp. `gap` is the difference of its two largest logits.
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
-export async function openPeer(modelPath, {contextSize = 256, threads = 2} = {}) {
+// One thread: llama.cpp spins at its barriers, and beside anything else on two cores that costs minutes.
+export async function openPeer(modelPath, {contextSize = 256, threads = 1} = {}) {
   const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error});
   const model = await llama.loadModel({modelPath});
   const context = await model.createContext({contextSize, threads, batchSize: contextSize});
@@ -20,6 +21,14 @@ export async function openPeer(modelPath, {contextSize = 256, threads = 2} = {})
   return {
     version: "node-llama-cpp 3.22.1",
     tokenize: (text) => model.tokenize(text, false, "trimLeadingSpace"),
+    // All logits after each of `ids`: [ids, vocab].
+    async logits(ids, vocab) {
+      await sequence.clearHistory();
+      const rows = await sequence.controlledEvaluate(ids.map((id) => [id, {generateNext: {logits: true}}]));
+      const out = new Float32Array(ids.length * vocab);
+      rows.forEach((row, i) => row.next.logits.forEach((value, id) => { out[i * vocab + id] = value; }));
+      return out;
+    },
     async forced(ids) {
       await sequence.clearHistory();
       return feed(ids);

@@ -1,15 +1,16 @@
 // What our engine says about given texts, for comparison with another engine: ids, the most likely next token after each
 // of them (teacher forced), and greedy continuations.
-//   peer_probe MODEL.gguf TEXTS.txt TOKENS   texts are separated by a line "---"; the first TOKENS ids of each are used
-// One JSON object a text on stdout: {"ids":[..],"argmax":[..],"gap":[..],"greedy":[..]}; greedy continues the first
-// quarter of the ids up to TOKENS in all.
+//   peer_probe texts MODEL.gguf TEXTS.txt TOKENS   texts are separated by a line "---"; TOKENS ids of each are used.
+//     One JSON object a text on stdout: {"ids":[..],"argmax":[..],"gap":[..],"greedy":[..]}; greedy continues the first
+//     quarter of the ids up to TOKENS in all.
+//   peer_probe logits MODEL.gguf ISA ID...         the logits after each id: [ids, vocab] float32 on stdout, raw.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <fstream>
-#include <iterator>
+#include <memory>
 #include <numeric>
 #include <span>
 #include <string>
@@ -65,8 +66,8 @@ class Probe {
     std::iota(pages_.begin(), pages_.end(), 0);
   }
 
-  // One entry, starting at `position`; the top of each row's logits.
-  Result<std::vector<Top>> feed(std::span<const sched::TokenId> tokens, std::int32_t position) {
+  // One entry, starting at `position`. Returns [tokens, vocab], valid until the next call.
+  Result<std::span<const float>> logits(std::span<const sched::TokenId> tokens, std::int32_t position) {
     sched::BatchPlan plan;
     const auto count = static_cast<std::int32_t>(tokens.size());
     const std::int32_t pages = (position + count + sched::kPageTokens - 1) / sched::kPageTokens;
@@ -78,10 +79,15 @@ class Probe {
                             .wants_all_logits = true});
     plan.token_count = count;
     plan.logits_count = count;
-    TRY(const std::span<const float> logits, engine_.step(plan));
+    return engine_.step(plan);
+  }
+
+  // The top of each row's logits.
+  Result<std::vector<Top>> feed(std::span<const sched::TokenId> tokens, std::int32_t position) {
+    TRY(const std::span<const float> rows, logits(tokens, position));
     const auto vocab = static_cast<std::size_t>(engine_.config().vocab);
     std::vector<Top> tops;
-    for (std::size_t row = 0; row < tokens.size(); ++row) tops.push_back(top_of(logits.subspan(row * vocab, vocab)));
+    for (std::size_t row = 0; row < tokens.size(); ++row) tops.push_back(top_of(rows.subspan(row * vocab, vocab)));
     return tops;
   }
 
@@ -111,14 +117,19 @@ Status print_text(Probe& probe, const std::vector<sched::TokenId>& ids, std::int
   return {};
 }
 
-Status run(const char* model, const char* texts, std::int32_t count) {
-  TRY(const gguf::File file, gguf::File::open(model));
-  TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
+Result<std::unique_ptr<engine::Engine>> load(const gguf::File& file, const std::string& isa) {
   engine::EngineOptions options;
   options.max_batch_tokens = kMaxTokens;
   options.max_logits_rows = kMaxTokens;
   options.kv_pages = kMaxTokens / sched::kPageTokens;
-  TRY(const auto engine, engine::Engine::load(file, options, [](double) {}));
+  options.isa = isa;
+  return engine::Engine::load(file, options, [](double) {});
+}
+
+Status run_texts(const char* model, const char* texts, std::int32_t count) {
+  TRY(const gguf::File file, gguf::File::open(model));
+  TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
+  TRY(const auto engine, load(file, ""));
   Probe probe(*engine);
   for (const std::string& line : read_texts(texts)) {
     std::vector<sched::TokenId> ids = tokenizer.encode(line, text::SpecialTokens::kAsText);
@@ -128,17 +139,41 @@ Status run(const char* model, const char* texts, std::int32_t count) {
   return {};
 }
 
+Status run_logits(const char* model, const char* isa, const std::vector<sched::TokenId>& ids) {
+  TRY(const gguf::File file, gguf::File::open(model));
+  TRY(const auto engine, load(file, isa));
+  Probe probe(*engine);
+  TRY(const std::span<const float> logits, probe.logits(ids, 0));
+  if (std::fwrite(logits.data(), sizeof(float), logits.size(), stdout) != logits.size()) {
+    return make_error(Code::kUnavailable, "stdout closed");
+  }
+  return {};
+}
+
+std::int32_t number(const char* text) {
+  std::int32_t out = -1;
+  std::from_chars(text, text + std::string_view(text).size(), out);
+  return out;
+}
+
 }  // namespace
 }  // namespace dormouse
 
 int main(int argc, char** argv) {
-  std::int32_t count = 0;
-  if (argc == 4) std::from_chars(argv[3], argv[3] + std::string_view(argv[3]).size(), count);
-  if (count < 4 || count > dormouse::kMaxTokens) {
-    fmt::print(stderr, "usage: peer_probe MODEL.gguf TEXTS.txt TOKENS (4..{})\n", dormouse::kMaxTokens);
-    return 2;
+  const std::span<char*> args(argv, static_cast<std::size_t>(argc));
+  const std::string_view mode = argc > 1 ? args[1] : "";
+  dormouse::Status status = dormouse::make_error(
+      dormouse::Code::kInvalidArgument,
+      fmt::format("usage: peer_probe texts MODEL TEXTS TOKENS (4..{0}) | logits MODEL ISA ID... (up to {0})",
+                  dormouse::kMaxTokens));
+  if (mode == "texts" && argc == 5) {
+    const std::int32_t count = dormouse::number(args[4]);
+    if (count >= 4 && count <= dormouse::kMaxTokens) status = dormouse::run_texts(args[2], args[3], count);
+  } else if (mode == "logits" && argc > 4 && argc <= 4 + dormouse::kMaxTokens) {
+    std::vector<dormouse::sched::TokenId> ids;
+    for (const char* text : args.subspan(4)) ids.push_back(dormouse::number(text));
+    status = dormouse::run_logits(args[2], args[3], ids);
   }
-  const dormouse::Status status = dormouse::run(argv[1], argv[2], count);
   if (!status.has_value()) {
     fmt::print(stderr, "peer_probe: {}\n", status.error().message);
     return 1;
