@@ -118,6 +118,7 @@ inline void sweep_panels_q8(const MatmulArgs& args, const PanelQ8* panels, std::
 
 void matmul_q8_0(const MatmulArgs& args) {
   if (args.m == 1) return gemv_q8_0(args);
+  if (args.m <= kFewRows) return few_rows(args, gemv_q8_0);
   const std::int32_t blocks = args.k / 32;
   auto* panels = reinterpret_cast<PanelQ8*>(args.scratch);
   for (std::int32_t row = args.row_begin; row < args.row_end; row += kRowTile) {
