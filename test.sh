@@ -26,8 +26,8 @@ run_ctest() {
   passed=$((passed + total - bad))
   failed=$((failed + bad))
   if [ "$bad" -ne 0 ]; then cat "$log"; fi
-  # gtest's own skips, with their reasons: unknown is not equal.
-  grep -hE '^\S*: Skipped|skipped: ' "$log" | sort -u || true
+  # GoogleTest's own skips, with their reasons: unknown is not equal.
+  awk '/: Skipped$/ { getline; print "skipped: " $0 }' "$folder/Testing/Temporary/LastTest.log" | sort | uniq -c
   echo "$(basename "$folder"): $((total - bad)) of $total test programs passed"
 }
 
