@@ -139,7 +139,8 @@ Task<Connection::ReadResult<std::string>> Connection::read_body(BodyLength lengt
     co_return tl::unexpected(ReadError(kBodyTooLarge));
   stream_->arm(shared_->limits.body_deadline);
   if (expect_continue && buffer.empty()) {
-    const Status sent = co_await stream_->write_all("HTTP/1.1 100 Continue\r\n\r\n", shared_->limits.write_deadline);
+    std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    const Status sent = co_await stream_->write_all(std::move(go_on), shared_->limits.write_deadline);
     if (!sent) co_return tl::unexpected(ReadError());
     stream_->arm(shared_->limits.body_deadline);
   }

@@ -85,7 +85,8 @@ Task<Status> ConnectionExchange::finish() {
   if (state_ == State::kAborted) co_return make_error(Code::kCancelled, "exchange aborted");
   if (state_ != State::kStreaming) co_return make_error(Code::kInternal, "finish without start_stream");
   if (!is_head() && !http_1_0_) {
-    const Status written = co_await connection_->write(std::string(kLastChunk));
+    std::string last(kLastChunk);
+    const Status written = co_await connection_->write(std::move(last));
     if (!written) co_return written;
   }
   state_ = State::kFinished;
@@ -105,7 +106,9 @@ Task<Result<std::unique_ptr<WebSocket>>> ConnectionExchange::upgrade() {
   }
   state_ = State::kUpgraded;
   connection_->hand_over();
-  auto result = co_await accept_websocket(connection_->shared_ptr(), connection_->stream().release(), request_);
+  std::shared_ptr<ServerShared> shared = connection_->shared_ptr();
+  SocketStream::Socket socket = connection_->stream().release();
+  auto result = co_await accept_websocket(std::move(shared), std::move(socket), request_);
   co_return result;
 }
 

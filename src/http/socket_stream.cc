@@ -151,7 +151,8 @@ Task<Result<std::vector<Endpoint>>> resolve(asio::io_context& io, Address addres
     co_return endpoints;
   }
   asio::ip::tcp::resolver resolver(io);
-  const auto [failure, results] = co_await resolver.async_resolve(address.host, std::to_string(address.port), kTuple);
+  const std::string port = std::to_string(address.port);
+  const auto [failure, results] = co_await resolver.async_resolve(address.host, port, kTuple);
   if (failure)
     co_return make_error(Code::kUnavailable, fmt::format("name of {} does not resolve", address.to_string()));
   for (const auto& entry : results) endpoints.emplace_back(entry.endpoint());

@@ -189,7 +189,9 @@ Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(std::shared_ptr<Server
 Task<Result<std::unique_ptr<WebSocket>>> connect_websocket(asio::io_context& io, Address address, std::string path,
                                                            Headers headers, std::chrono::milliseconds deadline) {
   const std::string host = address.kind == Address::Kind::kUnix ? "localhost" : address.to_string();
-  CO_TRY(const std::shared_ptr<SocketStream> stream, co_await connect_stream(io, address, deadline, nullptr));
+  std::function<void(std::shared_ptr<SocketStream>)> nobody;  // a request of this kind cannot be cancelled
+  CO_TRY(const std::shared_ptr<SocketStream> stream,
+         co_await connect_stream(io, address, deadline, std::move(nobody)));
   const auto core = std::make_shared<WebSocketCore>(io, stream->release(), beast::role_type::client);
   core->stream().set_option(websocket::stream_base::decorator([headers](websocket::request_type& request) {
     for (const auto& [name, value] : headers.all()) {

@@ -78,9 +78,12 @@ Task<void> ControlLink::Impl::run([[maybe_unused]] std::shared_ptr<Impl> self) {
 }
 
 Task<bool> ControlLink::Impl::dial() {
+  // Named, all of them: GCC 12 frees an owning temporary of a co_await expression twice (docs/adr/0005).
   http::Headers headers;
+  http::Address address = options.address;
+  std::string path(kControlPath);
   Result<std::unique_ptr<http::WebSocket>> opened = co_await http::connect_websocket(
-      io, options.address, kControlPath, std::move(headers), options.connect_deadline);
+      io, std::move(address), std::move(path), std::move(headers), options.connect_deadline);
   if (!opened.has_value()) {
     log_debug("event=control_dial_failed error=\"{}\"", opened.error().message);
     co_return false;
