@@ -238,6 +238,9 @@ House::~House() {
   // The servers' connections hold frames that point into the gateway: they go first, then their queued handlers.
   impl_->api_server.reset();
   impl_->admin_server.reset();
+  // A frame that is still suspended would otherwise be destroyed with io, after gateway and ledger it points into.
+  impl_->io.restart();
+  impl_->io.poll();
 }
 
 Result<std::unique_ptr<House>> House::open(HouseOptions options) {

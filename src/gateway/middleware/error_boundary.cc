@@ -17,6 +17,8 @@ class ErrorBoundary final : public Middleware {
       failure = e.what();
       if (failure.empty()) failure = "exception";
     }
+    // What the handler was waiting for went with its frame: nobody may break it off any more.
+    if (!failure.empty()) call.stop.on_fire({});
     if (!failure.empty()) log_error("event=handler_failed id={} what={}", call.request_id, failure);
     if (call.exchange.started()) {
       if (!failure.empty()) call.exchange.abort();
