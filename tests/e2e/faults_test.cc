@@ -64,13 +64,36 @@ TEST(Faults, AWorkerLostBeforeTheFirstTokenCostsOneRetryThenA502) {
   RunningHouse house(one("golden_mismatch=1"));
   ASSERT_TRUE(house.is_up()) << house.log();
   const Answer answer = house.post("/generate", R"({"prompt":"x"})");
-  // The second start may already be held back by the backoff: then it is the load that failed.
-  EXPECT_TRUE(answer.status == 502 || answer.status == 503) << answer.status << answer.body;
+  EXPECT_EQ(answer.status, 502) << answer.body << house.log();
+  EXPECT_NE(answer.body.find("worker_crashed"), std::string::npos) << answer.body;
   EXPECT_EQ(house.metric("dormouse_retries_total"), 1);
+  EXPECT_EQ(house.deployment("demo").wakes, 2);  // the first worker was killed, the retry had one of its own
   const std::vector<ledger::RequestRow> rows = house.rows();
   ASSERT_EQ(rows.size(), 1U);
   EXPECT_TRUE(rows[0].settled);
-  EXPECT_EQ(rows[0].settlement.http_status, answer.status);
+  EXPECT_EQ(rows[0].settlement.http_status, 502);
+  EXPECT_EQ(rows[0].settlement.outcome, ledger::Outcome::kFailed);
+  EXPECT_EQ(rows[0].settlement.output_tokens, 0);
+}
+
+TEST(Faults, AWrongGoldenAnswerCostsTheWorkerAndNotTheCaller) {
+  RunningHouse house(one("golden_mismatch=1,faulty_starts=1,tokens=3"));
+  ASSERT_TRUE(house.is_up()) << house.log();
+  std::vector<Wish> both(2, streaming());
+  both[1].body = R"({"prompt":"x"})";
+  for (const Answer& answer : house.ask_all(std::move(both))) {
+    EXPECT_EQ(answer.status, 200) << answer.body << house.log();
+    EXPECT_TRUE(answer.whole);
+    EXPECT_EQ(answer.body.find("error"), std::string::npos) << answer.body;
+  }
+  EXPECT_EQ(house.metric("dormouse_retries_total"), 2);
+  EXPECT_EQ(house.deployment("demo").wakes, 2);
+  const std::vector<ledger::RequestRow> rows = house.rows();
+  ASSERT_EQ(rows.size(), 2U);
+  for (const ledger::RequestRow& row : rows) {
+    EXPECT_EQ(row.settlement.outcome, ledger::Outcome::kOk);
+    EXPECT_EQ(row.settlement.output_tokens, 3);  // once, though it was asked twice
+  }
 }
 
 TEST(Faults, AModelThatDoesNotLoadIsA503WithAdvice) {

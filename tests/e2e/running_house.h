@@ -83,6 +83,9 @@ class RunningHouse {
   bool up_ = false;
 };
 
+// False under AddressSanitizer, whose shadow and quarantine are no part of what is measured; prints that it is so.
+[[nodiscard]] bool can_judge_memory();
+
 // Waits for a process that is not our child to be gone.
 [[nodiscard]] bool process_gone(pid_t pid, std::chrono::milliseconds deadline);
 

@@ -26,6 +26,7 @@ constexpr std::array kNumbers = {
     Number{"hang_at", &Behaviour::hang_at},
     Number{"slow_hello_ms", &Behaviour::slow_hello_ms},
     Number{"crash_load_ms", &Behaviour::crash_load_ms},
+    Number{"faulty_starts", &Behaviour::faulty_starts},
 };
 constexpr std::array kFlags = {
     Flag{"hang_load", &Behaviour::hang_load},
@@ -60,6 +61,15 @@ Status set(std::string_view key, std::string_view value, Behaviour& behaviour) {
 }
 
 }  // namespace
+
+Behaviour healthy(const Behaviour& behaviour) {
+  Behaviour out;
+  out.load_ms = behaviour.load_ms;
+  out.tokens_per_s = behaviour.tokens_per_s;
+  out.tokens = behaviour.tokens;
+  out.context = behaviour.context;
+  return out;
+}
 
 Status apply(std::string_view text, Behaviour& behaviour) {
   while (!text.empty()) {

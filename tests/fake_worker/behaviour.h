@@ -30,7 +30,11 @@ struct Behaviour {
   bool garbage = false;             // not JSON instead of hello
   bool garbage_stream = false;      // a frame that is not JSON in the middle of an answer
   bool golden_mismatch = false;     // failed{golden_mismatch} and exit code 3 at the first request
+  std::int64_t faulty_starts = 0;   // > 0: in its later starts (epochs) this worker is a good one
 };
+
+// Without its faults: what is left is load time, speed and sizes.
+[[nodiscard]] Behaviour healthy(const Behaviour& behaviour);
 
 // Errors: kInvalidArgument (an unknown key, not a number), naming it.
 [[nodiscard]] Status apply(std::string_view text, Behaviour& behaviour);
