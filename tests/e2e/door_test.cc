@@ -31,7 +31,9 @@ TEST(Door, AsleepAtStartAndLookingDoesNotWake) {
   EXPECT_TRUE(demo.instances.empty());
   const std::int64_t resident = house.resident_bytes();
   RecordProperty("resident_bytes", std::to_string(resident));
-  if (can_judge_memory()) EXPECT_LE(resident, 15'000'000);
+  if (can_judge_memory()) {
+    EXPECT_LE(resident, 15'000'000);
+  }
   EXPECT_GT(resident, 0);
 }
 

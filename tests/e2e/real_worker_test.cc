@@ -44,7 +44,9 @@ TEST_F(RealWorker, WakesWritesVerseAndSleeps) {
     ASSERT_EQ(house.post("/admin/v1/deployments/demo/sleep", "").status, 200);
   }
   EXPECT_EQ(house.deployment("demo").wakes, 5);
-  if (can_judge_memory()) EXPECT_LE(house.resident_bytes(), 15'000'000);
+  if (can_judge_memory()) {
+    EXPECT_LE(house.resident_bytes(), 15'000'000);
+  }
 }
 
 TEST_F(RealWorker, TheBillIsWhatTheEngineCounted) {
