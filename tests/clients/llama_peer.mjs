@@ -14,7 +14,7 @@ export async function openPeer(modelPath, {contextSize = 256, threads = 1} = {})
     const rows = await sequence.controlledEvaluate(ids.map((id) => [id, want]));
     return rows.map((row) => {
       const top = [...row.next.logits.entries()].sort((a, b) => b[1] - a[1]);
-      return {id: top[0][0], gap: top[0][1] - top[1][1]};
+      return {id: top[0][0], second: top[1][0], gap: top[0][1] - top[1][1]};
     });
   }
 
