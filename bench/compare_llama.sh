@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Our engine against llama.cpp's AVX2-only library (haswell) on one file: interleaved runs, medians, the ratio.
 #   bench/compare_llama.sh MODEL.gguf [ROUNDS] [PREFILL] [DECODE]
-# Needs Node >= 20 and `npm ci` in tests/clients (./test.sh does that). Quiet machine: nothing else on these cores.
+# Needs Node >= 20 and tests/clients' packages (./test.sh does that). Quiet machine: nothing else on these cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 model=$(realpath "$1")

@@ -15,6 +15,8 @@ if [ "$(uname -m)" != x86_64 ]; then
   exit 77
 fi
 if [ ! -d node_modules/node-llama-cpp ]; then
-  npm ci --omit=optional --no-audit --no-fund --loglevel=error --ignore-scripts >npm.log 2>&1 || { tail -20 npm.log; exit 1; }
+  # Not `npm ci`: it wants an entry for every platform's optional package, and npm writes those of this platform only.
+  npm install --no-save --omit=optional --no-audit --no-fund --loglevel=error --ignore-scripts >npm.log 2>&1 ||
+    { tail -20 npm.log; exit 1; }
 fi
 node llama_compare.mjs "$(realpath "$build")" "$(realpath "$demo")"
