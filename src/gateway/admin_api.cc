@@ -165,12 +165,16 @@ Task<void> Gateway::admin_deploy(Call& call) {
   }
   const Deployment wanted = deployment;
   const Status done = co_await deploy(std::move(deployment));
+  co_await reply_outcome(call, wanted, done);
+}
+
+Task<void> Gateway::reply_outcome(Call& call, const Deployment& deployment, const Status& done) {
   if (!done.has_value()) {
     const api::ApiError error = admin_error(done.error());
     co_await reply_error(call, error);
     co_return;
   }
-  co_await reply_deployment(call, wanted);
+  co_await reply_deployment(call, deployment);
 }
 
 Task<void> Gateway::admin_wake(Call& call) {
@@ -181,12 +185,7 @@ Task<void> Gateway::admin_wake(Call& call) {
   }
   const Deployment wanted = *deployment;
   const Status done = co_await services_.fleet.wake(wanted.name, kVerbWait);
-  if (!done.has_value()) {
-    const api::ApiError error = admin_error(done.error());
-    co_await reply_error(call, error);
-    co_return;
-  }
-  co_await reply_deployment(call, wanted);
+  co_await reply_outcome(call, wanted, done);
 }
 
 Task<void> Gateway::admin_sleep(Call& call) {
@@ -197,12 +196,7 @@ Task<void> Gateway::admin_sleep(Call& call) {
   }
   const Deployment wanted = *deployment;
   const Status done = co_await services_.fleet.sleep(wanted.name, kVerbWait);
-  if (!done.has_value()) {
-    const api::ApiError error = admin_error(done.error());
-    co_await reply_error(call, error);
-    co_return;
-  }
-  co_await reply_deployment(call, wanted);
+  co_await reply_outcome(call, wanted, done);
 }
 
 Task<void> Gateway::admin_logs(Call& call) const {

@@ -74,6 +74,8 @@ class Gateway {
   Task<void> admin_requests(Call& call);
   Task<void> admin_logs(Call& call) const;
   Task<void> reply_deployment(Call& call, const Deployment& deployment) const;
+  // An admin verb's answer: the deployment as it is now, or why the verb failed.
+  Task<void> reply_outcome(Call& call, const Deployment& deployment, const Status& done);
   [[nodiscard]] const Deployment* deployment_of(const Call& call) const;
   [[nodiscard]] StatusView status_view() const;
 
