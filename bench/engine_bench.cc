@@ -1,6 +1,5 @@
-// The engine on one GGUF file, as a table: read bandwidth of the machine, GEMV per weight type (GB/s and % of that
-// bandwidth), load time, prefill, decode with 1 and 8 streams, resident memory.
-//   engine_bench FILE.gguf [--threads N] [--isa NAME] [--prefill 512] [--tokens 32] [--streams 1,8] [--kernels]
+// The engine on one GGUF file, as a table: read bandwidth of the machine, load time, prefill, decode with 1 and 8 streams, resident memory.
+//   engine_bench FILE.gguf [--threads N] [--isa NAME] [--prefill 512] [--tokens 32] [--streams 1,8] [--context 0]
 // Each number is the median of its repetitions; decode is timed token by token. Weights may be random: nothing here
 // looks at logits. Tokens are fed greedily so that the loop has the shape of a real one.
 #include <algorithm>
@@ -22,6 +21,7 @@
 #include "engine/thread_pool.h"
 #include "gguf/file.h"
 #include "kernels/dispatch.h"
+#include "pack/packed_file.h"
 #include "sched/batch_plan.h"
 
 namespace {
@@ -40,7 +40,7 @@ struct Arguments {
   std::int32_t prefill = 512;
   std::int32_t tokens = 32;
   std::vector<std::int32_t> streams = {1, 8};
-  bool kernels_only = false;
+  std::int32_t context = 0;  // tokens before the decoded ones
 };
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
@@ -55,9 +55,7 @@ double median(std::vector<double> values) {
 bool parse(Arguments& out, std::span<char*> arguments) {
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     const std::string_view name = arguments[i];
-    if (name == "--kernels") {
-      out.kernels_only = true;
-    } else if (!name.starts_with("--")) {
+    if (!name.starts_with("--")) {
       out.file = name;
     } else if (i + 1 == arguments.size()) {
       return false;
@@ -66,6 +64,7 @@ bool parse(Arguments& out, std::span<char*> arguments) {
       if (name == "--threads") out.threads = std::atoi(value);
       if (name == "--isa") out.isa = value;
       if (name == "--prefill") out.prefill = std::max(1, std::atoi(value));
+      if (name == "--context") out.context = std::max(0, std::atoi(value));
       if (name == "--tokens") out.tokens = std::max(1, std::atoi(value));
       if (name == "--streams") {
         out.streams.clear();
@@ -110,49 +109,6 @@ double read_bandwidth(engine::ThreadPool& pool) {
   return best;
 }
 
-// One weight type: a matrix of 256 MiB (far beyond the caches) times m activation rows.
-void bench_matmul(const kernels::KernelTable& table, engine::ThreadPool& pool, TensorType type, std::int32_t k,
-                  std::int32_t m, double bandwidth) {
-  const dormouse::TensorTypeTraits type_traits = dormouse::traits(type);
-  const std::int64_t row_bytes = k / static_cast<std::int64_t>(type_traits.block_elements) * type_traits.block_bytes;
-  const auto rows =
-      static_cast<std::int32_t>((m > 16 ? std::int64_t{16} << 20 : std::int64_t{256} << 20) / row_bytes / 32 * 32);
-  std::vector<std::uint8_t> weights(static_cast<std::size_t>(rows * row_bytes), 0x11);
-  const std::int64_t stride = kernels::activation_row_bytes(kernels::activation_format(type), k);
-  void* memory = std::aligned_alloc(64, static_cast<std::size_t>(m * stride));
-  std::memset(memory, 1, static_cast<std::size_t>(m * stride));
-  std::vector<float> out(static_cast<std::size_t>(m) * static_cast<std::size_t>(rows));
-  const std::int64_t scratch_bytes = (kernels::matmul_scratch_bytes(k) + 63) / 64 * 64;
-  void* scratch = std::aligned_alloc(64, static_cast<std::size_t>(pool.threads() * scratch_bytes));
-  std::vector<double> times;
-  for (int round = 0; round < 7; ++round) {
-    const auto begin = std::chrono::steady_clock::now();
-    const std::int32_t step = m > 16 ? 32 : 256;
-    pool.for_each((rows + step - 1) / step, [&](std::int32_t task, std::int32_t thread) {
-      kernels::matmul_for(table, type)({.weights = weights.data(),
-                                        .weight_row_bytes = row_bytes,
-                                        .row_begin = task * step,
-                                        .row_end = std::min(task * step + step, rows),
-                                        .k = k,
-                                        .activations = static_cast<const std::uint8_t*>(memory),
-                                        .activation_row_bytes = stride,
-                                        .m = m,
-                                        .out = out.data(),
-                                        .out_stride = rows,
-                                        .scratch = static_cast<std::uint8_t*>(scratch) + thread * scratch_bytes});
-    });
-    times.push_back(seconds_since(begin));
-  }
-  std::free(scratch);
-  std::free(memory);
-  const double best = *std::min_element(times.begin(), times.end());
-  const double gb = static_cast<double>(weights.size()) / 1e9;
-  const double gmacs = static_cast<double>(rows) * k * m / 1e9;
-  std::printf("  %-5s k %5d m %4d   %6.2f GB/s (%3.0f %%)   %7.1f G multiply-adds/s   (median %.2f GB/s)\n",
-              std::string(type_traits.name).c_str(), k, m, gb / best, 100 * gb / best / bandwidth, gmacs / best,
-              gb / median(times));
-}
-
 std::uint64_t resident_bytes() {
   std::ifstream in("/proc/self/statm");
   std::uint64_t size = 0;
@@ -165,6 +121,7 @@ struct Stream {
   std::vector<sched::TokenId> tokens;
   std::vector<sched::PageId> pages;
   std::int32_t position = 0;
+  std::int32_t prompt = 0;
 };
 
 sched::TokenId most_likely(std::span<const float> logits) {
@@ -178,6 +135,7 @@ bool step(engine::Engine& model, std::vector<Stream>& streams, std::int32_t coun
     sched::PlanEntry entry;
     entry.tokens = std::span(stream.tokens).last(static_cast<std::size_t>(count));
     entry.start_position = stream.position;
+    entry.prompt_length = stream.prompt;
     entry.pages = stream.pages;
     entry.wants_logits = true;
     plan.entries.push_back(entry);
@@ -203,6 +161,7 @@ std::vector<Stream> make_streams(std::int32_t count, std::int32_t tokens, std::i
     for (std::int32_t i = 0; i < tokens; ++i) {
       out[s].tokens.push_back(static_cast<sched::TokenId>((i * 7919 + static_cast<std::int32_t>(s) * 31) % vocab));
     }
+    out[s].prompt = tokens;
     out[s].pages.resize(static_cast<std::size_t>(pages_each));
     std::iota(out[s].pages.begin(), out[s].pages.end(), static_cast<sched::PageId>(s) * pages_each);
   }
@@ -218,14 +177,18 @@ int bench_model(const Arguments& arguments, double bandwidth) {
   }
   const double open_seconds = seconds_since(open_begin);
   const std::int32_t most_streams = *std::max_element(arguments.streams.begin(), arguments.streams.end());
-  const std::int32_t pages_each = (std::max(arguments.prefill, 16) + 2 * arguments.tokens) / sched::kPageTokens + 1;
+  const std::int32_t pages_each =
+      (std::max(arguments.prefill, 16) + arguments.context + 2 * arguments.tokens) / sched::kPageTokens + 1;
   engine::EngineOptions options;
   options.threads = arguments.threads;
   options.isa = arguments.isa;
   options.max_batch_tokens = std::max(arguments.prefill, most_streams);
   options.kv_pages = pages_each * most_streams;
+  const auto packed = dormouse::pack::PackedFile::open(
+      dormouse::pack::packed_path(arguments.file, "", file->mapping()->identity().inode), *file);
+  if (!packed) std::printf("no packed file (%s): packing into memory\n", packed.error().message.c_str());
   const auto load_begin = std::chrono::steady_clock::now();
-  auto loaded = engine::Engine::load(*file, options, {});
+  auto loaded = engine::Engine::load(*file, packed ? &*packed : nullptr, options, {});
   if (!loaded) {
     std::fprintf(stderr, "%s\n", loaded.error().message.c_str());
     return 1;
@@ -249,6 +212,10 @@ int bench_model(const Arguments& arguments, double bandwidth) {
               arguments.prefill / median(times));
   for (const std::int32_t count : arguments.streams) {
     std::vector<Stream> streams = make_streams(count, 1, vocab, pages_each);
+    for (Stream& stream : streams) {
+      stream.position = arguments.context;
+      stream.prompt = 0;
+    }
     times.clear();
     for (std::int32_t i = 0; i < arguments.tokens; ++i) {
       const auto begin = std::chrono::steady_clock::now();
@@ -271,10 +238,10 @@ int bench_model(const Arguments& arguments, double bandwidth) {
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  if (!parse(arguments, {argv, static_cast<std::size_t>(argc)}) && !arguments.kernels_only) {
+  if (!parse(arguments, {argv, static_cast<std::size_t>(argc)})) {
     std::fprintf(stderr,
                  "usage: engine_bench FILE.gguf [--threads N] [--isa NAME] [--prefill 512] [--tokens 32]\n"
-                 "                    [--streams 1,8] [--kernels]\n");
+                 "                    [--streams 1,8] [--context 0]\n");
     return 2;
   }
   const auto table = kernels::select_kernels(arguments.isa);
@@ -288,16 +255,6 @@ int main(int argc, char** argv) {
                             engine::ThreadPool::Waiting::kSpinThenBlock);
     bandwidth = read_bandwidth(pool);
     std::printf("read bandwidth: %.1f GB/s, %d threads\n", bandwidth, pool.threads());
-    if (arguments.kernels_only) {
-      for (const std::int32_t m : {1, 2, 4, 8, 128}) {
-        for (const TensorType type :
-             {TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ2_K,
-              TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K}) {
-          bench_matmul(**table, pool, type, 2560, m, bandwidth);
-        }
-      }
-      return 0;
-    }
   }
   return bench_model(arguments, bandwidth);
 }

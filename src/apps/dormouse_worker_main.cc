@@ -16,6 +16,7 @@ namespace worker = dormouse::worker;
 constexpr const char* kUsage = R"(dormouse-worker COMMAND ...
 
   serve      run one model behind an OpenAI-compatible server
+  pack       lay a model's weights out as this engine reads them (serve does it at its first start)
   quantize   make a smaller model file of a larger one
   synth      make a model file of random weights, to measure with
 
@@ -45,6 +46,7 @@ int serve(std::span<char* const> arguments) {
 int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "serve") return serve({argv + 2, argv + argc});
+  if (command == "pack") return dormouse::worker::run_pack(argc - 1, argv + 1);
   if (command == "quantize") return dormouse::worker::run_quantize(argc - 1, argv + 1);
   if (command == "synth") return dormouse::worker::run_synth(argc - 1, argv + 1);
   const bool asked = command == "--help" || command == "-h" || command == "help";

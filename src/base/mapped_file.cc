@@ -12,7 +12,33 @@
 
 namespace dormouse {
 
-Result<MappedFile> MappedFile::open(const std::string& path) {
+namespace {
+
+// Maps the file at a 2 MiB border: a reservation large enough holds one, and the file is mapped over it.
+void* map_huge(std::size_t size, int fd) {
+  constexpr std::size_t kHuge = 2U << 20;
+  const std::size_t reserved = size + kHuge;
+  void* whole = ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (whole == MAP_FAILED) return MAP_FAILED;
+  auto* const begin = static_cast<std::uint8_t*>(whole);
+  const std::size_t lead = (kHuge - reinterpret_cast<std::uintptr_t>(begin) % kHuge) % kHuge;
+  void* data = ::mmap(begin + lead, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+  if (data == MAP_FAILED) {
+    ::munmap(whole, reserved);
+    return MAP_FAILED;
+  }
+  // What is left of the reservation before and after, in whole pages.
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t end = lead + (size + page - 1) / page * page;
+  if (lead > 0) ::munmap(begin, lead);
+  if (end < reserved) ::munmap(begin + end, reserved - end);
+  ::madvise(data, size, MADV_HUGEPAGE);
+  return data;
+}
+
+}  // namespace
+
+Result<MappedFile> MappedFile::open(const std::string& path, Pages pages) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.is_open()) return errno_error(path, errno);
   struct stat st {};
@@ -20,7 +46,8 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   if (!S_ISREG(st.st_mode)) return make_error(Code::kInvalidArgument, path + ": not a regular file");
   if (st.st_size <= 0) return make_error(Code::kInvalidArgument, path + ": empty file");
   const auto size = static_cast<std::size_t>(st.st_size);
-  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  void* data = pages == Pages::kHuge ? map_huge(size, fd.get())
+                                     : ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (data == MAP_FAILED) return errno_error(path, errno);
   MappedFile out;
   out.data_ = static_cast<const std::uint8_t*>(data);

@@ -192,7 +192,7 @@ TEST(Weights, MissingOrMisshapenTensorsAreErrorsThatNameThem) {
     if (!file) return file.error();
     EngineOptions options;
     options.kv_pages = 1;
-    const auto engine = Engine::load(*file, options, {});
+    const auto engine = Engine::load(*file, nullptr, options, {});
     if (!engine) return engine.error();
     return {};
   };

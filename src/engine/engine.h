@@ -4,13 +4,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "base/result.h"
 #include "engine/config.h"
+#include "engine/weights.h"
 #include "gguf/file.h"
 #include "sched/batch_plan.h"
 
@@ -24,16 +24,14 @@ struct EngineOptions {
   std::string isa;                      // "" : the best this CPU has; otherwise forced, error if it cannot
 };
 
-// 0..1 while pages of the weights are faulted in.
-using Progress = std::function<void(double)>;
-
 class Engine {
  public:
-  // Borrows `file`, which must outlive the engine: weights are used where they lie in the mapping.
+  // Borrows `file` and `packed`, which must outlive the engine: weights are used where they lie in the packed file's
+  // mapping. Without one (null) they are packed into memory first, which takes seconds for a large model.
   // Errors: kInvalidArgument (not a Qwen3 dense model; names what), kDataLoss (a tensor is missing, or has a wrong
-  // shape or type), kInvalidArgument (isa).
-  static Result<std::unique_ptr<Engine>> load(const gguf::File& file, const EngineOptions& options,
-                                              const Progress& progress);
+  // shape or type), kInvalidArgument (isa), kOverloaded (no memory).
+  static Result<std::unique_ptr<Engine>> load(const gguf::File& file, const pack::PackedFile* packed,
+                                              const EngineOptions& options, const Progress& progress);
   virtual ~Engine() = default;
 
   [[nodiscard]] virtual const ModelConfig& config() const = 0;

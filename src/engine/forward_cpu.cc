@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/checked_int.h"
-#include "kernels/dispatch.h"
+#include "kernels/layout.h"
 #include "quant/codec.h"
 
 namespace dormouse::engine {
@@ -14,13 +14,12 @@ namespace {
 
 using kernels::ActivationFormat;
 
-// Rows of a weight matrix per task: a multiple of the kernels' tile. With many activation rows a tile is work enough
-// (0.4 ms at 512 rows of 4B); with few, larger chunks keep the memory streams long, as long as each thread gets
-// several.
+// Rows of a weight matrix per task. With many activation rows a task is a few panels, so that what is unpacked or kept
+// in L2 serves them all; with few, larger chunks keep the memory streams long, as long as each thread gets several.
 std::int32_t rows_per_task(std::int32_t matrix_rows, std::int32_t activation_rows, std::int32_t threads) {
-  constexpr std::int32_t kTile = kernels::kRowTile;
-  if (activation_rows >= 16) return kTile;
-  return std::clamp(matrix_rows / (8 * threads) / kTile * kTile, kTile, 8 * kTile);
+  constexpr std::int32_t kPanel = 32;
+  if (activation_rows > 64) return std::clamp(matrix_rows / (4 * threads) / kPanel * kPanel, kPanel, 16 * kPanel);
+  return std::clamp(matrix_rows / (8 * threads) / kPanel * kPanel, kPanel, 8 * kPanel);
 }
 
 std::int32_t divide_up(std::int32_t a, std::int32_t b) {
@@ -74,6 +73,10 @@ CpuForward::CpuForward(const ModelConfig& config, const ModelWeights& weights, c
   tokens_.resize(rows);
   positions_.resize(rows);
   pages_.resize(rows);
+  kinds_.resize(rows);
+  runs_.reserve(rows);
+  attention_items_.reserve(rows);
+  logits_runs_.reserve(static_cast<std::size_t>(limits.logits_rows));
   logits_rows_.resize(static_cast<std::size_t>(limits.logits_rows));
 }
 
@@ -88,40 +91,51 @@ Result<CpuForward> CpuForward::create(const ModelConfig& config, const ModelWeig
 Status CpuForward::reserve() {
   const auto carve = [this](Carver carver) {
     const std::int64_t rows = limits_.rows;
-    const std::int64_t either = std::max(limits_.rows, limits_.logits_rows);
-    const std::int64_t widest = std::max({config_.hidden, config_.q_dim(), config_.ffn});
+    // Kernels may read activation rows up to the next whole tile.
+    const std::int64_t either = divide_up(std::max(limits_.rows, limits_.logits_rows), kernels::kActivationRowMultiple) *
+                                std::int64_t{kernels::kActivationRowMultiple};
     constexpr std::int64_t kFloat = sizeof(float);
+    const auto take_input = [&](Input& input, std::int64_t columns) {
+      carver.take(input.floats, either, columns * kFloat);
+      carver.take(input.bf16, either, kernels::activation_row_bytes(ActivationFormat::kBF16, columns));
+      carver.take(input.q8_0, either, kernels::activation_row_bytes(ActivationFormat::kQ8_0, columns));
+      carver.take(input.q8_k, either, kernels::activation_row_bytes(ActivationFormat::kQ8_K, columns));
+      carver.take(input.q8_tiles, either, kernels::activation_row_bytes(ActivationFormat::kQ8Tiles, columns));
+    };
     carver.take(x_, rows, config_.hidden * kFloat);
     carver.take(delta_, rows, config_.hidden * kFloat);
-    carver.take(normed_, either, config_.hidden * kFloat);
+    take_input(normed_, config_.hidden);
+    take_input(attended_, config_.q_dim());
+    take_input(gate_, config_.ffn);
     carver.take(q_, rows, config_.q_dim() * kFloat);
     carver.take(k_, rows, config_.kv_dim() * kFloat);
     carver.take(v_, rows, config_.kv_dim() * kFloat);
-    carver.take(attended_, rows, config_.q_dim() * kFloat);
-    carver.take(gate_, rows, config_.ffn * kFloat);
     carver.take(up_, rows, config_.ffn * kFloat);
     carver.take(cosine_, rows, config_.head_dim / 2 * kFloat);
     carver.take(sine_, rows, config_.head_dim / 2 * kFloat);
     carver.take(logits_, limits_.logits_rows, config_.vocab * kFloat);
-    carver.take(q8_0_, either, kernels::activation_row_bytes(ActivationFormat::kQ8_0, widest));
-    carver.take(q8_k_, either, kernels::activation_row_bytes(ActivationFormat::kQ8_K, widest));
-    scratch_stride_ = (kernels::matmul_scratch_bytes(widest) + 4095) / 4096 * 4096;
-    carver.take(scratch_, pool_.threads(), scratch_stride_);
+    carver.take(scratch_, pool_.threads(), kernels::kMatmulScratchBytes);
     return carver.bytes();
   };
   const std::optional<std::uint64_t> bytes = carve(Carver(nullptr));
   if (!bytes) return make_error(Code::kOverloaded, "engine: the scratch of one batch exceeds the address space");
-  TRY(memory_, LazyMemory::reserve(*bytes, LazyMemory::Pages::kSmall));
+  TRY(memory_, LazyMemory::reserve(*bytes, LazyMemory::Pages::kHuge));
   CHECK(carve(Carver(memory_.data())) == bytes);
   return {};
 }
 
-CpuForward::Formats CpuForward::formats_of(std::initializer_list<const Matrix*> matrices) {
-  Formats out;
+CpuForward::KindFormats CpuForward::formats_of(std::initializer_list<const Matrix*> matrices) const {
+  KindFormats out;
+  const auto note = [](Formats& formats, ActivationFormat format) {
+    formats.bf16 = formats.bf16 || format == ActivationFormat::kBF16;
+    formats.q8_0 = formats.q8_0 || format == ActivationFormat::kQ8_0;
+    formats.q8_k = formats.q8_k || format == ActivationFormat::kQ8_K;
+    formats.q8_tiles = formats.q8_tiles || format == ActivationFormat::kQ8Tiles;
+  };
   for (const Matrix* matrix : matrices) {
-    const ActivationFormat format = kernels::activation_format(matrix->type);
-    out.q8_0 = out.q8_0 || format == ActivationFormat::kQ8_0;
-    out.q8_k = out.q8_k || format == ActivationFormat::kQ8_K;
+    using kernels::RowKind;
+    note(out.generated, kernels::product_for(kernels_, matrix->type, matrix->columns, RowKind::kGenerated).format);
+    note(out.prompt, kernels::product_for(kernels_, matrix->type, matrix->columns, RowKind::kPrompt).format);
   }
   return out;
 }
@@ -138,29 +152,40 @@ void CpuForward::run_layer(std::int32_t layer) {
   const LayerWeights& w = weights_.layers[static_cast<std::size_t>(layer)];
   const LayerFormats& formats = layer_formats_[static_cast<std::size_t>(layer)];
   normalise(w.attention_norm, formats.attention_input);
-  multiply({{&w.q, q_}, {&w.k, k_}, {&w.v, v_}}, normed_, rows_);
+  multiply({{&w.q, q_}, {&w.k, k_}, {&w.v, v_}}, normed_, runs_);
   rotate_and_store(layer);
   attend(layer, formats.attention_output);
-  multiply({{&w.attention_output, delta_}}, attended_, rows_);
+  multiply({{&w.attention_output, delta_}}, attended_, runs_);
   has_delta_ = true;
   normalise(w.ffn_norm, formats.ffn_input);
-  multiply({{&w.gate, gate_}, {&w.up, up_}}, normed_, rows_);
-  activate(formats.ffn_activation);
-  multiply({{&w.down, delta_}}, gate_, rows_);
+  feed_forward(w, formats);
+}
+
+void CpuForward::add_row(std::vector<Run>& runs, std::int32_t row, kernels::RowKind kind) const {
+  if (runs.empty() || runs.back().kind != kind) runs.push_back({.begin = row, .end = row, .kind = kind});
+  runs.back().end = row + 1;
 }
 
 void CpuForward::place_rows(const sched::BatchPlan& plan) {
   rows_ = 0;
   logits_count_ = 0;
   has_delta_ = false;
+  runs_.clear();
+  logits_runs_.clear();
+  attention_items_.clear();
   for (const sched::PlanEntry& entry : plan.entries) {
+    add_attention_items(rows_, entry);
     for (std::size_t i = 0; i < entry.tokens.size(); ++i) {
       const auto row = static_cast<std::size_t>(rows_);
       tokens_[row] = entry.tokens[i];
       positions_[row] = entry.start_position + static_cast<std::int32_t>(i);
       pages_[row] = entry.pages.data();
+      const bool is_prompt = positions_[row] < entry.prompt_length;
+      kinds_[row] = is_prompt ? kernels::RowKind::kPrompt : kernels::RowKind::kGenerated;
+      add_row(runs_, rows_, kinds_[row]);
       const bool last = i + 1 == entry.tokens.size();
       if (entry.wants_all_logits || (entry.wants_logits && last)) {
+        add_row(logits_runs_, logits_count_, kinds_[row]);
         logits_rows_[static_cast<std::size_t>(logits_count_++)] = rows_;
       }
       ++rows_;
@@ -168,13 +193,29 @@ void CpuForward::place_rows(const sched::BatchPlan& plan) {
   }
 }
 
+// The prompt rows of an entry in pieces that one kernel call takes, where there is such a kernel; every other row alone.
+void CpuForward::add_attention_items(std::int32_t row, const sched::PlanEntry& entry) {
+  const auto rows = static_cast<std::int32_t>(entry.tokens.size());
+  const std::int32_t group = config_.heads / config_.kv_heads;
+  const bool has_kernel = kernels_.prompt_attention != nullptr && config_.head_dim == kernels::kPromptHeadDim &&
+                          group <= kernels::kPromptQueryRows;
+  const std::int32_t prompts = has_kernel ? std::clamp(entry.prompt_length - entry.start_position, 0, rows) : 0;
+  const std::int32_t piece = kernels::kPromptQueryRows / group;
+  for (std::int32_t i = 0; i < prompts; i += piece) {
+    attention_items_.push_back({.row = row + i, .count = std::min(piece, prompts - i), .is_prompt = true});
+  }
+  for (std::int32_t i = prompts; i < rows; ++i) attention_items_.push_back({.row = row + i});
+}
+
 // Angles in double: a float product of position and frequency is off by 2e-3 radians at position 40,000.
 void CpuForward::embed() {
   const Matrix& embedding = weights_.embedding;
-  pool_.for_each(rows_, [&](std::int32_t row, std::int32_t) {
-    const std::int64_t token = tokens_[static_cast<std::size_t>(row)];
-    quant::dequantize_row(embedding.type, embedding.data + token * embedding.row_bytes,
-                          x_ + std::int64_t{row} * config_.hidden, static_cast<std::size_t>(config_.hidden));
+  pool_.for_each(rows_, [&](std::int32_t row, std::int32_t thread) {
+    const std::int32_t token = tokens_[static_cast<std::size_t>(row)];
+    std::uint8_t* packed_row = scratch_ + thread * kernels::kMatmulScratchBytes;
+    kernels::unpack_row(embedding.type, embedding.data, token, config_.hidden, packed_row);
+    quant::dequantize_row(embedding.type, packed_row, x_ + std::int64_t{row} * config_.hidden,
+                          static_cast<std::size_t>(config_.hidden));
     const std::int64_t half = config_.head_dim / 2;
     const double position = positions_[static_cast<std::size_t>(row)];
     for (std::int64_t i = 0; i < half; ++i) {
@@ -185,13 +226,13 @@ void CpuForward::embed() {
   });
 }
 
-void CpuForward::normalise(const std::vector<float>& norm, Formats formats) {
+void CpuForward::normalise(const std::vector<float>& norm, const KindFormats& formats) {
   const std::int64_t hidden = config_.hidden;
   pool_.for_each(rows_, [&](std::int32_t row, std::int32_t) {
     float* x = x_ + row * hidden;
     if (has_delta_) kernels_.add(x, delta_ + row * hidden, config_.hidden);
-    kernels_.rms_norm(normed_ + row * hidden, x, norm.data(), config_.hidden, config_.rms_epsilon);
-    quantise_row(normed_ + row * hidden, config_.hidden, row, formats);
+    kernels_.rms_norm(normed_.floats + row * hidden, x, norm.data(), config_.hidden, config_.rms_epsilon);
+    quantise_row(normed_, config_.hidden, row, formats.of(kinds_[static_cast<std::size_t>(row)]));
   });
 }
 
@@ -221,82 +262,164 @@ void CpuForward::rotate_and_store(std::int32_t layer) {
   });
 }
 
-void CpuForward::attend(std::int32_t layer, Formats formats) {
+// Later pieces of a prompt see more tokens: they go first, so that no thread is left with a long one at the end.
+void CpuForward::attend(std::int32_t layer, const KindFormats& formats) {
+  const auto items = static_cast<std::int32_t>(attention_items_.size());
+  pool_.for_each(items * config_.kv_heads, [&](std::int32_t task, std::int32_t thread) {
+    const std::int32_t item = items - 1 - task / config_.kv_heads;
+    attend_item(layer, task % config_.kv_heads, attention_items_[static_cast<std::size_t>(item)], thread);
+  });
+  pool_.for_each(rows_, [&](std::int32_t row, std::int32_t) {
+    quantise_row(attended_, config_.q_dim(), row, formats.of(kinds_[static_cast<std::size_t>(row)]));
+  });
+}
+
+void CpuForward::attend_item(std::int32_t layer, std::int32_t kv_head, const AttentionItem& item,
+                             std::int32_t thread) const {
   const std::int32_t head_dim = config_.head_dim;
   const std::int32_t group = config_.heads / config_.kv_heads;
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
-  pool_.for_each(rows_ * config_.kv_heads, [&](std::int32_t task, std::int32_t) {
-    const std::int64_t row = task / config_.kv_heads;
-    const std::int32_t kv_head = task % config_.kv_heads;
-    const std::int64_t offset = row * config_.q_dim() + std::int64_t{kv_head} * group * head_dim;
-    kernels_.attention({.out = attended_ + offset,
-                        .q = q_ + offset,
-                        .queries = group,
-                        .head_dim = head_dim,
-                        .token_count = positions_[static_cast<std::size_t>(row)] + 1,
-                        .kv = cache_.head(layer, kv_head),
-                        .page_stride = cache_.page_stride(),
-                        .v_offset = cache_.v_offset(),
-                        .pages = pages_[static_cast<std::size_t>(row)],
-                        .scale = scale});
-  });
-  pool_.for_each(rows_, [&](std::int32_t row, std::int32_t) {
-    quantise_row(attended_ + std::int64_t{row} * config_.q_dim(), config_.q_dim(), row, formats);
+  const std::int64_t offset = std::int64_t{item.row} * config_.q_dim() + std::int64_t{kv_head} * group * head_dim;
+  const auto row = static_cast<std::size_t>(item.row);
+  if (item.is_prompt) {
+    return kernels_.prompt_attention({.out = attended_.floats + offset,
+                                      .q = q_ + offset,
+                                      .row_stride = config_.q_dim(),
+                                      .first_position = positions_[row],
+                                      .positions = item.count,
+                                      .queries = group,
+                                      .kv = cache_.head(layer, kv_head),
+                                      .page_stride = cache_.page_stride(),
+                                      .v_offset = cache_.v_offset(),
+                                      .pages = pages_[row],
+                                      .scale = scale,
+                                      .scratch = scratch_ + thread * kernels::kMatmulScratchBytes});
+  }
+  kernels_.attention({.out = attended_.floats + offset,
+                      .q = q_ + offset,
+                      .queries = group,
+                      .head_dim = head_dim,
+                      .token_count = positions_[row] + 1,
+                      .kv = cache_.head(layer, kv_head),
+                      .page_stride = cache_.page_stride(),
+                      .v_offset = cache_.v_offset(),
+                      .pages = pages_[row],
+                      .scale = scale});
+}
+
+// silu(gate(x)) * up(x), then down. Prompt rows may have one kernel for all but the last.
+void CpuForward::feed_forward(const LayerWeights& w, const LayerFormats& formats) {
+  const kernels::Swiglu swiglu = fused_swiglu(w);
+  for (const Run& run : runs_) {
+    if (swiglu != nullptr && run.kind == kernels::RowKind::kPrompt) {
+      multiply_fused(w, swiglu, run);
+    } else {
+      multiply({{&w.gate, gate_.floats}, {&w.up, up_}}, normed_, {&run, 1});
+      activate(formats.ffn_activation, run);
+    }
+  }
+  multiply({{&w.down, delta_}}, gate_, runs_);
+}
+
+void CpuForward::activate(const KindFormats& formats, const Run& run) {
+  pool_.for_each(run.end - run.begin, [&](std::int32_t index, std::int32_t) {
+    const std::int32_t row = run.begin + index;
+    kernels_.silu_mul(gate_.floats + std::int64_t{row} * config_.ffn, up_ + std::int64_t{row} * config_.ffn,
+                      config_.ffn);
+    quantise_row(gate_, config_.ffn, row, formats.of(run.kind));
   });
 }
 
-void CpuForward::activate(Formats formats) {
-  pool_.for_each(rows_, [&](std::int32_t row, std::int32_t) {
-    float* gate = gate_ + std::int64_t{row} * config_.ffn;
-    kernels_.silu_mul(gate, up_ + std::int64_t{row} * config_.ffn, config_.ffn);
-    quantise_row(gate, config_.ffn, row, formats);
+// Null: gate and up differ in type, or have no such kernel, or down wants another form.
+kernels::Swiglu CpuForward::fused_swiglu(const LayerWeights& w) const {
+  using kernels::RowKind;
+  if (w.gate.type != w.up.type || w.gate.rows % 256 != 0) return nullptr;
+  const kernels::Product down = kernels::product_for(kernels_, w.down.type, w.down.columns, RowKind::kPrompt);
+  if (down.format != ActivationFormat::kQ8Tiles) return nullptr;
+  return kernels::swiglu_for(kernels_, w.gate.type, w.gate.columns);
+}
+
+void CpuForward::multiply_fused(const LayerWeights& w, kernels::Swiglu swiglu, const Run& run) {
+  pool_.for_each(w.gate.rows / 256, [&](std::int32_t block, std::int32_t thread) {
+    swiglu({.gate = w.gate.data,
+            .up = w.up.data,
+            .strip_bytes = w.gate.strip_bytes,
+            .block_begin = block,
+            .block_end = block + 1,
+            .k = w.gate.columns,
+            .activations = normed_.q8_tiles,
+            .first_row = run.begin,
+            .m = run.end - run.begin,
+            .out = gate_.q8_tiles,
+            .out_columns = w.gate.rows,
+            .scratch = scratch_ + thread * kernels::kMatmulScratchBytes});
   });
 }
 
-void CpuForward::quantise_row(const float* values, std::int32_t k, std::int32_t row, Formats formats) {
+void CpuForward::quantise_row(const Input& input, std::int32_t k, std::int32_t row, Formats formats) const {
+  const float* values = input.floats + std::int64_t{row} * k;
+  if (formats.bf16) {
+    kernels_.quantize_bf16(input.bf16 + row * kernels::activation_row_bytes(ActivationFormat::kBF16, k), values, k);
+  }
   if (formats.q8_0) {
-    kernels_.quantize_q8_0(q8_0_ + row * kernels::activation_row_bytes(ActivationFormat::kQ8_0, k), values, k);
+    kernels_.quantize_q8_0(input.q8_0 + row * kernels::activation_row_bytes(ActivationFormat::kQ8_0, k), values, k);
   }
   if (formats.q8_k) {
-    kernels_.quantize_q8_k(q8_k_ + row * kernels::activation_row_bytes(ActivationFormat::kQ8_K, k), values, k);
+    kernels_.quantize_q8_k(input.q8_k + row * kernels::activation_row_bytes(ActivationFormat::kQ8_K, k), values, k);
   }
+  if (formats.q8_tiles) kernels_.quantize_q8_tiles(input.q8_tiles, row, values, k);
 }
 
 // All products share one input and one phase. Threads split the rows of the matrices, never k.
-void CpuForward::multiply(std::initializer_list<Product> products, const float* input, std::int32_t rows) {
+void CpuForward::multiply(std::initializer_list<Product> products, const Input& input, std::span<const Run> runs) {
+  const std::int32_t rows = runs.back().end - runs.front().begin;
   std::int32_t tasks = 0;
   for (const Product& product : products) {
     tasks += divide_up(product.matrix->rows, rows_per_task(product.matrix->rows, rows, pool_.threads()));
   }
   pool_.for_each(tasks, [&](std::int32_t task, std::int32_t thread) {
     for (const Product& product : products) {
-      const Matrix& matrix = *product.matrix;
-      const std::int32_t step = rows_per_task(matrix.rows, rows, pool_.threads());
-      const std::int32_t count = divide_up(matrix.rows, step);
+      const std::int32_t step = rows_per_task(product.matrix->rows, rows, pool_.threads());
+      const std::int32_t count = divide_up(product.matrix->rows, step);
       if (task >= count) {
         task -= count;
         continue;
       }
-      const ActivationFormat format = kernels::activation_format(matrix.type);
-      const auto* floats = reinterpret_cast<const std::uint8_t*>(input);
-      const std::uint8_t* quantised = format == ActivationFormat::kQ8_0 ? q8_0_ : q8_k_;
-      kernels::matmul_for(kernels_, matrix.type)(
-          {.weights = matrix.data,
-           .weight_row_bytes = matrix.row_bytes,
-           .row_begin = task * step,
-           .row_end = std::min(task * step + step, matrix.rows),
-           .k = matrix.columns,
-           .activations = format == ActivationFormat::kF32 ? floats : quantised,
-           .activation_row_bytes = format == ActivationFormat::kF32
-                                       ? std::int64_t{matrix.columns} * static_cast<std::int64_t>(sizeof(float))
-                                       : kernels::activation_row_bytes(format, matrix.columns),
-           .m = rows,
-           .out = product.out,
-           .out_stride = matrix.rows,
-           .scratch = scratch_ + thread * scratch_stride_});
+      const std::int32_t end = std::min(task * step + step, product.matrix->rows);
+      for (const Run& run : runs) multiply_rows(product, input, run, task * step, end, thread);
       return;
     }
   });
+}
+
+void CpuForward::multiply_rows(const Product& product, const Input& input, const Run& run, std::int32_t row_begin,
+                               std::int32_t row_end, std::int32_t thread) const {
+  const Matrix& matrix = *product.matrix;
+  const kernels::Product kernel = kernels::product_for(kernels_, matrix.type, matrix.columns, run.kind);
+  const std::int64_t row_bytes = kernel.format == ActivationFormat::kF32
+                                     ? std::int64_t{matrix.columns} * static_cast<std::int64_t>(sizeof(float))
+                                     : kernels::activation_row_bytes(kernel.format, matrix.columns);
+  const std::uint8_t* activations = nullptr;
+  switch (kernel.format) {
+    case ActivationFormat::kF32: activations = reinterpret_cast<const std::uint8_t*>(input.floats); break;
+    case ActivationFormat::kBF16: activations = input.bf16; break;
+    case ActivationFormat::kQ8_0: activations = input.q8_0; break;
+    case ActivationFormat::kQ8_K: activations = input.q8_k; break;
+    case ActivationFormat::kQ8Tiles: activations = input.q8_tiles; break;
+  }
+  const bool whole = kernel.format == ActivationFormat::kQ8Tiles;
+  kernel.matmul({.weights = matrix.data,
+                 .strip_bytes = matrix.strip_bytes,
+                 .row_begin = row_begin,
+                 .row_end = row_end,
+                 .k = matrix.columns,
+                 .activations = activations + (whole ? 0 : run.begin * row_bytes),
+                 .activation_row_bytes = row_bytes,
+                 .m = run.end - run.begin,
+                 .first_row = run.begin,
+                 .out = product.out + std::int64_t{run.begin} * matrix.rows,
+                 .out_stride = matrix.rows,
+                 .scratch = scratch_ + thread * kernels::kMatmulScratchBytes});
 }
 
 // Only the wanted rows go through the last norm and the largest matrix.
@@ -305,11 +428,11 @@ std::span<const float> CpuForward::compute_logits() {
   pool_.for_each(logits_count_, [&](std::int32_t index, std::int32_t) {
     const std::int64_t row = logits_rows_[static_cast<std::size_t>(index)];
     kernels_.add(x_ + row * hidden, delta_ + row * hidden, config_.hidden);
-    float* normed = normed_ + index * hidden;
+    float* normed = normed_.floats + index * hidden;
     kernels_.rms_norm(normed, x_ + row * hidden, weights_.output_norm.data(), config_.hidden, config_.rms_epsilon);
-    quantise_row(normed, config_.hidden, index, output_formats_);
+    quantise_row(normed_, config_.hidden, index, output_formats_.of(kinds_[static_cast<std::size_t>(row)]));
   });
-  if (logits_count_ > 0) multiply({{&weights_.output, logits_}}, normed_, logits_count_);
+  if (logits_count_ > 0) multiply({{&weights_.output, logits_}}, normed_, logits_runs_);
   return {logits_, static_cast<std::size_t>(logits_count_) * static_cast<std::size_t>(config_.vocab)};
 }
 

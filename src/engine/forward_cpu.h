@@ -1,7 +1,7 @@
 // The Qwen3 dense forward pass on CPU threads: one checked plan in, logits out. All buffers are reserved at create();
 // run() allocates nothing. Owner: the engine; one thread calls, the pool's threads help. Batch invariance: every phase
-// computes each row by itself, in an order fixed by kernels.h; what is shared between rows is only the reading of
-// weights.
+// computes each row by itself, in an order fixed by kernels.h and by the row's kind (prompt or generated); what is shared
+// between rows is only the reading of weights.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include "engine/lazy_memory.h"
 #include "engine/thread_pool.h"
 #include "engine/weights.h"
+#include "kernels/dispatch.h"
 #include "kernels/kernels.h"
 #include "sched/batch_plan.h"
 
@@ -36,13 +37,43 @@ class CpuForward {
   std::span<const float> run(const sched::BatchPlan& plan);
 
  private:
-  // Which quantised forms of an input its matrices need; floats are always there.
+  // Which forms of an input its matrices need; floats are always there.
   struct Formats {
+    bool bf16 = false;
     bool q8_0 = false;
     bool q8_k = false;
+    bool q8_tiles = false;
+  };
+  // One for each kind of row.
+  struct KindFormats {
+    Formats generated;
+    Formats prompt;
+    [[nodiscard]] Formats of(kernels::RowKind kind) const {
+      return kind == kernels::RowKind::kPrompt ? prompt : generated;
+    }
+  };
+  // Neighbouring rows of one kind: what one kernel call takes.
+  struct Run {
+    std::int32_t begin = 0;
+    std::int32_t end = 0;
+    kernels::RowKind kind = kernels::RowKind::kGenerated;
   };
   struct LayerFormats {
-    Formats attention_input, attention_output, ffn_input, ffn_activation;
+    KindFormats attention_input, attention_output, ffn_input, ffn_activation;
+  };
+  // The rows of one input in every form its matrices want: [max(rows, logits_rows), bytes of a row of the widest].
+  struct Input {
+    float* floats = nullptr;  // [rows, columns]
+    std::uint8_t* bf16 = nullptr;
+    std::uint8_t* q8_0 = nullptr;
+    std::uint8_t* q8_k = nullptr;
+    std::uint8_t* q8_tiles = nullptr;
+  };
+  // Rows whose attention is one task a KV head: one row, or some prompt rows of one sequence.
+  struct AttentionItem {
+    std::int32_t row = 0;
+    std::int32_t count = 1;
+    bool is_prompt = false;  // prompt_attention
   };
   struct Product {
     const Matrix* matrix;
@@ -52,19 +83,27 @@ class CpuForward {
   CpuForward(const ModelConfig& config, const ModelWeights& weights, const kernels::KernelTable& table,
              const KvCache& cache, ThreadPool& pool, Limits limits);
   Status reserve();
-  static Formats formats_of(std::initializer_list<const Matrix*> matrices);
+  [[nodiscard]] KindFormats formats_of(std::initializer_list<const Matrix*> matrices) const;
+  void add_row(std::vector<Run>& runs, std::int32_t row, kernels::RowKind kind) const;
 
   // One phase each: every thread has finished it before the next begins.
   void place_rows(const sched::BatchPlan& plan);
   void embed();
   void run_layer(std::int32_t layer);
-  void normalise(const std::vector<float>& norm, Formats formats);
+  void normalise(const std::vector<float>& norm, const KindFormats& formats);
   void rotate_and_store(std::int32_t layer);
-  void attend(std::int32_t layer, Formats formats);
-  void activate(Formats formats);
-  void multiply(std::initializer_list<Product> products, const float* input, std::int32_t rows);
+  void attend(std::int32_t layer, const KindFormats& formats);
+  void attend_item(std::int32_t layer, std::int32_t kv_head, const AttentionItem& item, std::int32_t thread) const;
+  void add_attention_items(std::int32_t row, const sched::PlanEntry& entry);
+  void feed_forward(const LayerWeights& w, const LayerFormats& formats);
+  void activate(const KindFormats& formats, const Run& run);
+  [[nodiscard]] kernels::Swiglu fused_swiglu(const LayerWeights& w) const;
+  void multiply_fused(const LayerWeights& w, kernels::Swiglu swiglu, const Run& run);
+  void multiply(std::initializer_list<Product> products, const Input& input, std::span<const Run> runs);
+  void multiply_rows(const Product& product, const Input& input, const Run& run, std::int32_t row_begin,
+                     std::int32_t row_end, std::int32_t thread) const;
   std::span<const float> compute_logits();
-  void quantise_row(const float* values, std::int32_t k, std::int32_t row, Formats formats);
+  void quantise_row(const Input& input, std::int32_t k, std::int32_t row, Formats formats) const;
 
   const ModelConfig& config_;
   const ModelWeights& weights_;
@@ -73,7 +112,7 @@ class CpuForward {
   ThreadPool& pool_;
   const Limits limits_;
   std::vector<LayerFormats> layer_formats_;
-  Formats output_formats_;
+  KindFormats output_formats_;
   std::vector<double> rope_frequencies_;  // [head_dim / 2]
 
   // The plan, row by row.
@@ -82,27 +121,28 @@ class CpuForward {
   bool has_delta_ = false;
   std::vector<sched::TokenId> tokens_;       // [rows]
   std::vector<std::int32_t> positions_;      // [rows]
+  std::vector<kernels::RowKind> kinds_;      // [rows]
+  std::vector<Run> runs_;                    // of rows
+  std::vector<Run> logits_runs_;             // of logits rows
   std::vector<const sched::PageId*> pages_;  // [rows], of the row's sequence
+  std::vector<AttentionItem> attention_items_;
   std::vector<std::int32_t> logits_rows_;    // [logits_count]
 
   // Scratch, all inside memory_; rows are contiguous, so a step of one token touches a few pages only.
   LazyMemory memory_;
   float* x_ = nullptr;               // [rows, hidden], the residual stream
   float* delta_ = nullptr;           // [rows, hidden], what the last block adds to it
-  float* normed_ = nullptr;          // [max(rows, logits_rows), hidden]
+  Input normed_;                     // hidden columns
   float* q_ = nullptr;               // [rows, heads, head_dim]
   float* k_ = nullptr;               // [rows, kv_heads, head_dim]
   float* v_ = nullptr;               // [rows, kv_heads, head_dim]
-  float* attended_ = nullptr;        // [rows, heads, head_dim]
-  float* gate_ = nullptr;            // [rows, ffn]
+  Input attended_;                   // heads * head_dim columns
+  Input gate_;                       // ffn columns; floats: gate, then silu(gate) * up
   float* up_ = nullptr;              // [rows, ffn]
   float* cosine_ = nullptr;          // [rows, head_dim / 2]
   float* sine_ = nullptr;            // [rows, head_dim / 2]
   float* logits_ = nullptr;          // [logits_rows, vocab]
-  std::uint8_t* q8_0_ = nullptr;     // [max(rows, logits_rows), row bytes of the widest input]
-  std::uint8_t* q8_k_ = nullptr;     // the same for Q8_K
-  std::uint8_t* scratch_ = nullptr;  // [threads, scratch_stride_]
-  std::int64_t scratch_stride_ = 0;
+  std::uint8_t* scratch_ = nullptr;  // [threads, kernels::kMatmulScratchBytes]
 };
 
 }  // namespace dormouse::engine

@@ -21,7 +21,7 @@ std::unique_ptr<Engine> load(const gguf::File& file, const std::string& isa, std
   options.kv_pages = 32;
   options.threads = threads;
   options.isa = isa;
-  auto engine = Engine::load(file, options, {});
+  auto engine = Engine::load(file, nullptr, options, {});
   EXPECT_TRUE(engine.has_value()) << (engine ? "" : engine.error().message);
   return engine ? std::move(*engine) : nullptr;
 }
@@ -246,7 +246,7 @@ TEST_F(GoldenTest, ProgressEndsAtOneAndBadOptionsAreErrors) {
   double last = -1;
   EngineOptions options;
   options.kv_pages = 4;
-  const auto engine = Engine::load(*file_, options, [&](double value) {
+  const auto engine = Engine::load(*file_, nullptr, options, [&](double value) {
     EXPECT_GE(value, 0);
     EXPECT_LE(value, 1);
     last = value;
@@ -259,7 +259,7 @@ TEST_F(GoldenTest, ProgressEndsAtOneAndBadOptionsAreErrors) {
                       +[](EngineOptions& o) { o.threads = -2; }, +[](EngineOptions& o) { o.isa = "z80"; }}) {
     EngineOptions bad = options;
     damage(bad);
-    const auto result = Engine::load(*file_, bad, {});
+    const auto result = Engine::load(*file_, nullptr, bad, {});
     ASSERT_FALSE(result.has_value());
     EXPECT_EQ(result.error().code, Code::kInvalidArgument) << result.error().message;
   }

@@ -43,7 +43,7 @@ TEST(Step, AllocatesNothing) {
   options.max_batch_tokens = 80;
   options.kv_pages = 8;
   options.threads = 2;
-  const auto engine = Engine::load(*file, options, {});
+  const auto engine = Engine::load(*file, nullptr, options, {});
   ASSERT_TRUE(engine.has_value()) << engine.error().message;
   const std::vector<sched::PageId> pages = {0, 1, 2};
   const std::vector<sched::PageId> other_pages = {3, 4, 5};

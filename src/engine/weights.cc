@@ -1,7 +1,11 @@
 #include "engine/weights.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
+#include <utility>
+
+#include "kernels/layout.h"
 
 namespace dormouse::engine {
 namespace {
@@ -31,8 +35,7 @@ class Finder {
     out.type = tensor->type;
     out.rows = rows;
     out.columns = columns;
-    const TensorTypeTraits type = traits(tensor->type);
-    out.row_bytes = columns / static_cast<std::int64_t>(type.block_elements) * type.block_bytes;
+    out.strip_bytes = kernels::packed_strip_bytes(tensor->type, columns);
     return out;
   }
 
@@ -83,6 +86,43 @@ Result<LayerWeights> find_layer(const Finder& find, const ModelConfig& config, s
 
 }  // namespace
 
+namespace {
+
+// Strips of one task: 64 rows x 2,560 columns of Q4_K are 92 KiB, about 0.1 ms.
+constexpr std::int32_t kStripsPerTask = 4;
+// Matrices begin on pages of their own.
+constexpr std::int64_t kMatrixAlignment = 4096;
+
+// Every distinct matrix, the embedding last: the order of their use in a step.
+std::vector<Matrix*> all_matrices(ModelWeights& weights, bool tied) {
+  std::vector<Matrix*> out;
+  for (LayerWeights& w : weights.layers) {
+    for (Matrix* matrix : {&w.q, &w.k, &w.v, &w.attention_output, &w.gate, &w.up, &w.down}) out.push_back(matrix);
+  }
+  if (!tied) out.push_back(&weights.output);
+  out.push_back(&weights.embedding);
+  return out;
+}
+
+std::int32_t strips_of(const Matrix& matrix) { return (matrix.rows + kernels::kTileRows - 1) / kernels::kTileRows; }
+
+// From where it lies in the file to where it is packed.
+void pack_matrix(Matrix& matrix, std::uint8_t* out, ThreadPool& pool) {
+  const TensorTypeTraits type = traits(matrix.type);
+  const kernels::PackSource source{
+      .type = matrix.type,
+      .data = matrix.data,
+      .row_bytes = matrix.columns / static_cast<std::int64_t>(type.block_elements) * type.block_bytes,
+      .rows = matrix.rows,
+      .columns = matrix.columns};
+  const std::int32_t strips = strips_of(matrix);
+  pool.for_each((strips + kStripsPerTask - 1) / kStripsPerTask, [&](std::int32_t task, std::int32_t) {
+    const std::int32_t begin = task * kStripsPerTask;
+    kernels::pack_strips(source, begin, std::min(begin + kStripsPerTask, strips), out + begin * matrix.strip_bytes);
+  });
+  matrix.data = out;
+}
+
 Result<ModelWeights> find_weights(const gguf::File& file, const ModelConfig& config) {
   const Finder find(file);
   ModelWeights out;
@@ -92,10 +132,45 @@ Result<ModelWeights> find_weights(const gguf::File& file, const ModelConfig& con
     out.layers.push_back(std::move(weights));
   }
   TRY(out.output_norm, find.norm("output_norm.weight", config.hidden));
-  out.output = out.embedding;
   if (!config.tied_embedding) {
     TRY(out.output, find.matrix("output.weight", config.vocab, config.hidden));
   }
+  return out;
+}
+
+}  // namespace
+
+Result<ModelWeights> map_weights(const gguf::File& file, const pack::PackedFile& packed, const ModelConfig& config) {
+  TRY(ModelWeights out, find_weights(file, config));
+  for (Matrix* matrix : all_matrices(out, config.tied_embedding)) {
+    const std::uint8_t* in_file = matrix->data;
+    matrix->data = nullptr;
+    for (const pack::Entry& entry : packed.entries()) {
+      if (file.data(file.tensors()[entry.source_index]).data() == in_file) matrix->data = packed.data(entry).data();
+    }
+    if (matrix->data == nullptr) return make_error(Code::kDataLoss, "weights: a matrix is missing in the packed file");
+  }
+  if (config.tied_embedding) out.output = out.embedding;
+  return out;
+}
+
+Result<ModelWeights> pack_weights(const gguf::File& file, const ModelConfig& config, ThreadPool& pool,
+                                  const Progress& progress) {
+  TRY(ModelWeights out, find_weights(file, config));
+  const std::vector<Matrix*> matrices = all_matrices(out, config.tied_embedding);
+  std::vector<std::int64_t> offsets;
+  std::int64_t total = 0;
+  for (const Matrix* matrix : matrices) {
+    offsets.push_back(total);
+    const std::int64_t bytes = strips_of(*matrix) * matrix->strip_bytes;  // below the file's size, which fits
+    total += (bytes + kMatrixAlignment - 1) / kMatrixAlignment * kMatrixAlignment;
+  }
+  TRY(out.memory, LazyMemory::reserve(static_cast<std::uint64_t>(total), LazyMemory::Pages::kHuge));
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    pack_matrix(*matrices[i], out.memory.data() + offsets[i], pool);
+    if (progress) progress(static_cast<double>(i + 1) / static_cast<double>(matrices.size()));
+  }
+  if (config.tied_embedding) out.output = out.embedding;
   return out;
 }
 

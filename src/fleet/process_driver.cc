@@ -132,6 +132,9 @@ Result<std::shared_ptr<Child>> ProcessDriver::Impl::spawn(const StartSpec& spec)
                         "--lease",           spec.lease_token,
                         "--epoch",           std::to_string(spec.epoch),
                         "--served-model-name", spec.deployment};
+  if (!options.packed_directory.empty()) {
+    child_options.argv.insert(child_options.argv.end(), {"--packed-dir", options.packed_directory});
+  }
   if (!options.golden_directory.empty()) {
     child_options.argv.insert(child_options.argv.end(), {"--golden-dir", options.golden_directory});
   }

@@ -20,6 +20,7 @@ struct ProcessDriverOptions {
   std::string log_directory;
   std::string control_address; // "unix:RUN/admin.sock"
   std::string golden_directory;  // empty: no --golden-dir
+  std::string packed_directory;  // empty: no --packed-dir
   std::vector<std::string> environment;  // "NAME=value": what a worker may see (see allowed_environment)
   std::chrono::milliseconds grace{10'000};      // SIGTERM to SIGKILL
   std::size_t log_bytes = 4U << 20;             // a log file is renamed to .1 beyond this

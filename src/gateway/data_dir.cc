@@ -76,6 +76,7 @@ Result<DataDir> DataDir::open(const std::string& path) {
   TRY_STATUS(make_private_directory(out.log_directory()));
   TRY_STATUS(make_private_directory(out.path_ + "/models"));
   TRY_STATUS(make_private_directory(out.golden_directory()));
+  TRY_STATUS(make_private_directory(out.packed_directory()));
   TRY(out.lock_, take_lock(out.path_ + "/lock"));
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   out.run_directory_ = run_directory_for(out.path_, runtime != nullptr ? runtime : "");

@@ -22,6 +22,8 @@ class DataDir {
   [[nodiscard]] std::string ledger_path() const { return path_ + "/ledger.db"; }
   // Where workers keep what a model's first tokens were, to know a damaged one.
   [[nodiscard]] std::string golden_directory() const { return path_ + "/golden"; }
+  // Where workers keep weights in the kernels' order.
+  [[nodiscard]] std::string packed_directory() const { return path_ + "/packed"; }
   [[nodiscard]] std::string log_directory() const { return path_ + "/logs"; }
 
  private:

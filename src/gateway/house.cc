@@ -109,6 +109,7 @@ Status House::Impl::open_parts() {
   driver_options.run_directory = data->run_directory();
   driver_options.log_directory = data->log_directory();
   driver_options.golden_directory = data->golden_directory();
+  driver_options.packed_directory = data->packed_directory();
   driver_options.control_address = "unix:" + data->admin_socket();
   driver_options.environment = options.worker_environment;
   TRY(driver, fleet::ProcessDriver::create(std::move(driver_options)));

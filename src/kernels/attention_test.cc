@@ -111,5 +111,55 @@ TEST(Attention, EveryTableEqualsScalarToTheBit) {
   }
 }
 
+// Goal: prompt attention is attention within bf16, and a row does not depend on which rows share the call.
+// Tolerance: queries, keys, values and probabilities are rounded to 8 bits of mantissa (2^-9 relative each); scores of
+// normal data at head_dim 128 are about 1 after scaling, so their error is about sqrt(2) * 2^-9 and so is a probability's;
+// averaged over many tokens an output of size 1 keeps some 2^-8, at few tokens the value's own 2^-9: 0.02 holds for all.
+TEST(Attention, PromptRowsAreCloseAndDoNotDependOnTheCall) {
+  std::mt19937 random(test_seed());
+  for (const KernelTable* table : supported_kernels()) {
+    if (table->prompt_attention == nullptr) continue;
+    const std::int32_t dim = kPromptHeadDim;
+    const std::int32_t tokens = 203;
+    const Cache cache(*table, tokens, dim, random);
+    for (const std::int32_t queries : {1, 2, 4, 5}) {
+      const std::int64_t stride = std::int64_t{queries} * dim + 16;
+      std::vector<float> q = make_row(Row::kNormal, static_cast<std::int32_t>(tokens * stride), random);
+      AlignedBytes scratch(kMatmulScratchBytes);
+      const auto attend = [&](std::int32_t first, std::int32_t positions, std::vector<float>& out) {
+        table->prompt_attention({.out = out.data() + first * stride,
+                                 .q = q.data() + first * stride,
+                                 .row_stride = stride,
+                                 .first_position = first,
+                                 .positions = positions,
+                                 .queries = queries,
+                                 .kv = cache.memory.data(),
+                                 .page_stride = cache.page_stride(),
+                                 .v_offset = cache.page_stride() / 2,
+                                 .pages = cache.pages.data(),
+                                 .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
+                                 .scratch = scratch.data()});
+      };
+      std::vector<float> one_by_one(q.size());
+      for (std::int32_t t = 0; t < tokens; ++t) attend(t, 1, one_by_one);
+      std::vector<float> pieces(q.size());
+      for (std::int32_t t = 0; t < tokens;) {
+        const std::int32_t most = std::min(kPromptQueryRows / queries, tokens - t);
+        const std::int32_t count = 1 + static_cast<std::int32_t>(random() % static_cast<unsigned>(most));
+        attend(t, count, pieces);
+        t += count;
+      }
+      EXPECT_TRUE(all_same_bits(pieces, one_by_one)) << table->name << " queries " << queries;
+      for (const std::int32_t t : {0, 1, 31, 32, 63, 64, 130, 202}) {
+        const std::vector<float> row(q.begin() + t * stride, q.begin() + t * stride + queries * dim);
+        const std::vector<float> want = cache.attend(*table, row, t + 1);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          EXPECT_NEAR(one_by_one[static_cast<std::size_t>(t * stride) + i], want[i], 0.02) << "position " << t;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace dormouse::kernels

@@ -12,6 +12,8 @@ namespace dormouse::kernels {
 extern const KernelTable kScalarKernels;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
+extern const KernelTable kAmxKernels;
 #endif
 
 namespace {
@@ -21,6 +23,8 @@ const std::array kTables = {
     &kScalarKernels,
 #if defined(__x86_64__)
     &kAvx2Kernels,
+    &kAvx512Kernels,
+    &kAmxKernels,
 #endif
 };
 
@@ -65,19 +69,33 @@ Result<const KernelTable*> select_kernels(std::string_view forced) {
   return best;
 }
 
-Matmul matmul_for(const KernelTable& table, TensorType type) {
+namespace {
+
+const WeightKernels& weight_kernels(const KernelTable& table, TensorType type) {
   switch (type) {
-    case TensorType::kF32: return table.matmul_f32;
-    case TensorType::kF16: return table.matmul_f16;
-    case TensorType::kBF16: return table.matmul_bf16;
-    case TensorType::kQ8_0: return table.matmul_q8_0;
-    case TensorType::kQ2_K: return table.matmul_q2_k;
-    case TensorType::kQ3_K: return table.matmul_q3_k;
-    case TensorType::kQ4_K: return table.matmul_q4_k;
-    case TensorType::kQ5_K: return table.matmul_q5_k;
-    case TensorType::kQ6_K: return table.matmul_q6_k;
+    case TensorType::kF32: return table.f32;
+    case TensorType::kF16: return table.f16;
+    case TensorType::kBF16: return table.bf16;
+    case TensorType::kQ8_0: return table.q8_0;
+    case TensorType::kQ2_K: return table.q2_k;
+    case TensorType::kQ3_K: return table.q3_k;
+    case TensorType::kQ4_K: return table.q4_k;
+    case TensorType::kQ5_K: return table.q5_k;
+    case TensorType::kQ6_K: return table.q6_k;
   }
-  return nullptr;
+  return table.f32;
+}
+
+}  // namespace
+
+Product product_for(const KernelTable& table, TensorType type, std::int32_t columns, RowKind kind) {
+  const WeightKernels& kernels = weight_kernels(table, type);
+  if (kind == RowKind::kGenerated || columns % 256 != 0) return {kernels.generated, kernels.generated_format};
+  return {kernels.prompt, kernels.prompt_format};
+}
+
+Swiglu swiglu_for(const KernelTable& table, TensorType type, std::int32_t columns) {
+  return columns % 256 == 0 ? weight_kernels(table, type).prompt_swiglu : nullptr;
 }
 
 }  // namespace dormouse::kernels

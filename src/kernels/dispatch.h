@@ -17,21 +17,16 @@ namespace dormouse::kernels {
 // Errors: kInvalidArgument (no such table, or this CPU cannot run it: says what it lacks).
 [[nodiscard]] Result<const KernelTable*> select_kernels(std::string_view forced);
 
-[[nodiscard]] Matmul matmul_for(const KernelTable& table, TensorType type);
+// Which arithmetic a row gets (kernels.h): by where its token came from, never by the batch.
+enum class RowKind : std::uint8_t { kGenerated, kPrompt };
 
-[[nodiscard]] constexpr ActivationFormat activation_format(TensorType type) {
-  switch (type) {
-    case TensorType::kF32:
-    case TensorType::kF16:
-    case TensorType::kBF16: return ActivationFormat::kF32;
-    case TensorType::kQ8_0: return ActivationFormat::kQ8_0;
-    case TensorType::kQ2_K:
-    case TensorType::kQ3_K:
-    case TensorType::kQ4_K:
-    case TensorType::kQ5_K:
-    case TensorType::kQ6_K: return ActivationFormat::kQ8_K;
-  }
-  return ActivationFormat::kF32;
-}
+struct Product {
+  Matmul matmul;
+  ActivationFormat format;
+};
+// The product of weights of this type with rows of this kind; columns: the reduction length.
+[[nodiscard]] Product product_for(const KernelTable& table, TensorType type, std::int32_t columns, RowKind kind);
+// Prompt rows through gate and up of this type at once; null where the table or the shape has none.
+[[nodiscard]] Swiglu swiglu_for(const KernelTable& table, TensorType type, std::int32_t columns);
 
 }  // namespace dormouse::kernels

@@ -35,7 +35,14 @@ TEST(Dispatch, ForcedNameWinsOverEnvironmentAndUnknownNamesAreErrors) {
 
 TEST(Dispatch, EveryTypeHasAKernelInEveryTable) {
   for (const KernelTable* table : supported_kernels()) {
-    for (const TensorType type : kAllTypes) EXPECT_NE(matmul_for(*table, type), nullptr) << table->name;
+    for (const TensorType type : kAllTypes) {
+      for (const RowKind kind : {RowKind::kGenerated, RowKind::kPrompt}) {
+        EXPECT_NE(product_for(*table, type, 256, kind).matmul, nullptr) << table->name;
+      }
+      // By shape alone: rows that are not whole blocks of 256 take the exact arithmetic.
+      EXPECT_EQ(product_for(*table, type, 288, RowKind::kPrompt).matmul,
+                product_for(*table, type, 288, RowKind::kGenerated).matmul);
+    }
   }
 }
 

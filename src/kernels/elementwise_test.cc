@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "kernels/test_data.h"
@@ -38,6 +39,44 @@ TEST(Quantize, ErrorIsAtMostHalfAStepAndSumsAreExact) {
     const auto& block = *reinterpret_cast<const BlockQ8K*>(out.data());
     EXPECT_TRUE(std::isnan(block.d));
     EXPECT_EQ(block.q[7], 0);
+  }
+}
+
+// Goal: the sums that a table without signed products needs are the sums.
+TEST(Quantize, Q8_0SumsAreExact) {
+  std::mt19937 random(test_seed());
+  const std::vector<float> x = make_row(Row::kNormal, 288, random);
+  for (const KernelTable* table : supported_kernels()) {
+    AlignedBytes out(activation_row_bytes(ActivationFormat::kQ8_0, 288));
+    table->quantize_q8_0(out.data(), x.data(), 288);
+    const auto* q = reinterpret_cast<const std::int8_t*>(out.data());
+    const auto* sums = reinterpret_cast<const std::int32_t*>(out.data() + 320 + 9 * 4);
+    for (int block = 0; block < 9; ++block) {
+      EXPECT_EQ(std::accumulate(q + 32 * block, q + 32 * block + 32, 0), sums[block]) << table->name;
+    }
+  }
+}
+
+// Goal: matrix tiles hold what a Q8_K row holds, wherever the row lies.
+TEST(Quantize, TilesHoldTheValuesOfRows) {
+  std::mt19937 random(test_seed());
+  for (const KernelTable* table : supported_kernels()) {
+    if (table->quantize_q8_tiles == nullptr) continue;
+    const std::int32_t k = 512;
+    AlignedBytes tiles(64 * activation_row_bytes(ActivationFormat::kQ8Tiles, k));
+    for (const Row kind : kAllRows) {
+      const std::vector<float> x = make_row(kind, k, random);
+      const auto row = static_cast<std::int32_t>(random() % 64);
+      AlignedBytes plain(activation_row_bytes(ActivationFormat::kQ8_K, k));
+      table->quantize_q8_k(plain.data(), x.data(), k);
+      table->quantize_q8_tiles(tiles.data(), row, x.data(), k);
+      for (int block = 0; block < 2; ++block) {
+        const BlockQ8K& want = reinterpret_cast<const BlockQ8K*>(plain.data())[block];
+        const Q8TileBlock& got = reinterpret_cast<const Q8TileBlock*>(tiles.data())[row / 32 * 2 + block];
+        EXPECT_TRUE(same_bits(got.d[row % 32], want.d));
+        for (int i = 0; i < 256; ++i) EXPECT_EQ(got.q[row % 32 / 16][i / 64][row % 16][i % 64], want.q[i]) << i;
+      }
+    }
   }
 }
 

@@ -17,6 +17,7 @@
 #include "base/tensor_type.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernels.h"
+#include "kernels/layout.h"
 
 namespace dormouse::kernels {
 
@@ -39,7 +40,8 @@ inline std::uint32_t test_seed() {
 // 64-byte aligned bytes.
 class AlignedBytes {
  public:
-  explicit AlignedBytes(std::int64_t bytes) : storage_(static_cast<std::size_t>(bytes) + 64) {}
+  explicit AlignedBytes(std::int64_t bytes, std::uint8_t fill = 0)
+      : storage_(static_cast<std::size_t>(bytes) + 64, fill) {}
   [[nodiscard]] std::uint8_t* data() {
     const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
     return storage_.data() + (64 - address % 64) % 64;
@@ -130,41 +132,87 @@ inline std::vector<std::uint8_t> make_weights(TensorType type, std::int32_t rows
   return out;
 }
 
-// Rows in the format `type` multiplies with.
-inline AlignedBytes make_activations(const KernelTable& table, TensorType type,
-                                     const std::vector<std::vector<float>>& rows, std::int32_t k) {
-  const ActivationFormat format = activation_format(type);
+// Weights as the kernels take them.
+struct PackedWeights {
+  AlignedBytes bytes;
+  TensorType type;
+  std::int32_t rows;
+  std::int32_t columns;
+};
+inline PackedWeights pack(TensorType type, const std::vector<std::uint8_t>& weights, std::int32_t rows,
+                          std::int32_t columns) {
+  PackedWeights out{AlignedBytes(packed_matrix_bytes(type, rows, columns)), type, rows, columns};
+  pack_strips({.type = type,
+               .data = weights.data(),
+               .row_bytes = static_cast<std::int64_t>(weights.size()) / rows,
+               .rows = rows,
+               .columns = columns},
+              0, (rows + kTileRows - 1) / kTileRows, out.bytes.data());
+  return out;
+}
+
+// Rows in a format, from row `first` of the buffer; what lies before and after them is noise that nobody may use.
+inline AlignedBytes make_activations(const KernelTable& table, ActivationFormat format,
+                                     const std::vector<std::vector<float>>& rows, std::int32_t k,
+                                     std::int32_t first = 0) {
   const std::int64_t stride = activation_row_bytes(format, k);
-  AlignedBytes out(stride * static_cast<std::int64_t>(rows.size()));
-  std::uint8_t* at = out.data();
-  for (const std::vector<float>& row : rows) {
-    if (format == ActivationFormat::kF32) std::memcpy(at, row.data(), row.size() * sizeof(float));
-    if (format == ActivationFormat::kQ8_0) table.quantize_q8_0(at, row.data(), k);
-    if (format == ActivationFormat::kQ8_K) table.quantize_q8_k(at, row.data(), k);
-    at += stride;
+  const auto count = first + static_cast<std::int64_t>(rows.size());
+  AlignedBytes out((count + 31) / 32 * 32 * stride, 0x55);
+  std::uint8_t* at = out.data() + first * stride;
+  for (std::size_t i = 0; i < rows.size(); ++i, at += stride) {
+    const float* x = rows[i].data();
+    switch (format) {
+      case ActivationFormat::kF32: std::memcpy(at, x, rows[i].size() * sizeof(float)); break;
+      case ActivationFormat::kBF16: table.quantize_bf16(at, x, k); break;
+      case ActivationFormat::kQ8_0: table.quantize_q8_0(at, x, k); break;
+      case ActivationFormat::kQ8_K: table.quantize_q8_k(at, x, k); break;
+      case ActivationFormat::kQ8Tiles:
+        table.quantize_q8_tiles(out.data(), first + static_cast<std::int32_t>(i), x, k);
+        break;
+    }
   }
   return out;
 }
 
-// [m, n], with out poisoned first so that an element that is not written shows.
-inline std::vector<float> multiply(const KernelTable& table, TensorType type, const std::uint8_t* weights,
-                                   std::int32_t n, std::int32_t k, std::uint8_t* activations, std::int32_t m) {
-  std::vector<float> out(static_cast<std::size_t>(m) * static_cast<std::size_t>(n), -12345.0F);
-  AlignedBytes scratch(matmul_scratch_bytes(k));
-  const TensorTypeTraits type_traits = traits(type);
-  matmul_for(table, type)(
-      {.weights = weights,
-       .weight_row_bytes = k / static_cast<std::int64_t>(type_traits.block_elements) * type_traits.block_bytes,
-       .row_begin = 0,
-       .row_end = n,
-       .k = k,
-       .activations = activations,
-       .activation_row_bytes = activation_row_bytes(activation_format(type), k),
-       .m = m,
-       .out = out.data(),
-       .out_stride = n,
-       .scratch = scratch.data()});
-  return out;
+// What one call computes: activation rows [first, first + m) of a buffer, weight rows [row_begin, row_end).
+struct Call {
+  RowKind kind = RowKind::kGenerated;
+  std::int32_t first = 0;
+  std::int32_t m = 0;
+  std::int32_t row_begin = 0;
+  std::int32_t row_end = 0;
+};
+// [m, row_end - row_begin], with out poisoned first so that an element that is not written shows.
+inline std::vector<float> multiply(const KernelTable& table, PackedWeights& weights, AlignedBytes& activations,
+                                   const Call& call) {
+  const std::int32_t n = call.row_end - call.row_begin;
+  std::vector<float> out(static_cast<std::size_t>(call.m) * static_cast<std::size_t>(weights.rows), -12345.0F);
+  AlignedBytes scratch(kMatmulScratchBytes);
+  const Product product = product_for(table, weights.type, weights.columns, call.kind);
+  const std::int64_t stride = activation_row_bytes(product.format, weights.columns);
+  const bool whole = product.format == ActivationFormat::kQ8Tiles;
+  product.matmul({.weights = weights.bytes.data(),
+                  .strip_bytes = packed_strip_bytes(weights.type, weights.columns),
+                  .row_begin = call.row_begin,
+                  .row_end = call.row_end,
+                  .k = weights.columns,
+                  .activations = activations.data() + (whole ? 0 : call.first * stride),
+                  .activation_row_bytes = stride,
+                  .m = call.m,
+                  .first_row = call.first,
+                  .out = out.data(),
+                  .out_stride = weights.rows,
+                  .scratch = scratch.data()});
+  std::vector<float> part;
+  for (std::int32_t i = 0; i < call.m; ++i) {
+    const auto row = out.begin() + std::int64_t{i} * weights.rows;
+    part.insert(part.end(), row + call.row_begin, row + call.row_begin + n);
+  }
+  return part;
+}
+inline std::vector<float> multiply_all(const KernelTable& table, PackedWeights& weights, AlignedBytes& activations,
+                                       RowKind kind, std::int32_t m) {
+  return multiply(table, weights, activations, {.kind = kind, .m = m, .row_end = weights.rows});
 }
 
 }  // namespace dormouse::kernels

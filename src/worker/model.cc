@@ -9,7 +9,10 @@
 #include <utility>
 
 #include "base/log.h"
+#include "engine/cpu_budget.h"
+#include "engine/thread_pool.h"
 #include "sched/page_pool.h"
+#include "worker/tools/progress.h"
 
 namespace dormouse::worker {
 namespace {
@@ -89,6 +92,47 @@ Status prepare_golden(const LoadOptions& options, LoadedModel& model) {
   return {};
 }
 
+// Packs the model once. A line on a terminal or in the log tells how far it is; the gateway hears it as load progress.
+Status pack_now(const LoadOptions& options, const gguf::File& file, const std::string& path,
+                const LoadProgress& progress) {
+  engine::ThreadPool pool(options.threads > 0 ? options.threads : engine::read_cpu_budget().threads(),
+                          engine::ThreadPool::Waiting::kBlock);
+  Progress line("pack", "bytes", file.bytes().size());
+  const pack::Parallel parallel = [&](std::int32_t count, const std::function<void(std::int32_t)>& task) {
+    pool.for_each(count, [&](std::int32_t index, std::int32_t) { task(index); });
+  };
+  return pack::write_packed(file, path, parallel, [&](std::uint64_t done, std::uint64_t bytes) {
+    line.update(done, "weights");
+    if (progress) progress(static_cast<double>(done) / static_cast<double>(bytes));
+    return true;
+  });
+}
+
+// The model's packed weights: there, or made now. Null when neither is possible (the disk is full, the folder cannot be
+// written): then the engine packs into memory, and the log says what to do.
+std::unique_ptr<pack::PackedFile> open_packed(const LoadOptions& options, const gguf::File& file,
+                                              const LoadProgress& progress) {
+  if (file.mapping() == nullptr) return nullptr;
+  const std::string path =
+      pack::packed_path(options.path, options.packed_directory, file.mapping()->identity().inode);
+  Result<pack::PackedFile> packed = pack::PackedFile::open(path, file);
+  if (!packed.has_value()) {
+    log_info("event=packing reason=\"{}\" file={}", packed.error().message, path);
+    if (const Status written = pack_now(options, file, path, progress); !written.has_value()) {
+      log_warn("event=packed_in_memory reason=\"{}\" do=\"free some disk or name another folder with --packed-dir; until "
+               "then every start takes seconds longer\"",
+               written.error().message);
+      return nullptr;
+    }
+    packed = pack::PackedFile::open(path, file);
+    if (!packed.has_value()) {
+      log_warn("event=packed_in_memory reason=\"{}\"", packed.error().message);
+      return nullptr;
+    }
+  }
+  return std::make_unique<pack::PackedFile>(*std::move(packed));
+}
+
 }  // namespace
 
 Status complete_model(const LoadOptions& options, LoadedModel& model) {
@@ -122,13 +166,14 @@ Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& p
 
   std::optional<Result<text::Tokenizer>> tokenizer;
   std::thread tokenizer_thread([&] { tokenizer.emplace(text::Tokenizer::from_gguf(*model.file)); });
+  model.packed = open_packed(options, *model.file, progress);
   engine::EngineOptions engine_options;
   engine_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
   engine_options.max_logits_rows = options.max_sequences + kSpareLogitsRows;
   engine_options.kv_pages = shape.kv_pages;
   engine_options.threads = options.threads;
   engine_options.isa = options.isa;
-  Result<std::unique_ptr<engine::Engine>> loaded = engine::Engine::load(*model.file, engine_options, progress);
+  Result<std::unique_ptr<engine::Engine>> loaded = engine::Engine::load(*model.file, model.packed.get(), engine_options, progress);
   tokenizer_thread.join();
   if (!loaded.has_value()) return std::move(loaded).error();
   if (!tokenizer->has_value()) return std::move(*tokenizer).error();

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "engine/engine.h"
 #include "gguf/file.h"
+#include "pack/packed_file.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "worker/golden.h"
@@ -20,6 +21,7 @@ namespace dormouse::worker {
 
 struct LoadOptions {
   std::string path;
+  std::string packed_directory;     // where packed weights are kept; empty: beside the model
   std::string golden_directory;     // empty: no records, the golden rows are only looked at for NaN
   std::int64_t max_model_len = 0;   // 0: the model's own
   std::int32_t max_sequences = 256;
@@ -31,6 +33,7 @@ struct LoadOptions {
 
 struct LoadedModel {
   std::unique_ptr<gguf::File> file;  // first: the engine borrows it
+  std::unique_ptr<pack::PackedFile> packed;  // null: packed into memory; the engine borrows it too
   std::unique_ptr<text::Tokenizer> tokenizer;
   std::unique_ptr<engine::Engine> engine;
   text::TemplateFamily family = text::TemplateFamily::kInstruct2507;

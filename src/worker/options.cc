@@ -54,6 +54,7 @@ constexpr std::array kTexts = {
     TextSwitch{"--model", [](ServeOptions& o, std::string v) { o.load.path = std::move(v); }},
     TextSwitch{"--served-model-name", [](ServeOptions& o, std::string v) { o.served_model_name = std::move(v); }},
     TextSwitch{"--isa", [](ServeOptions& o, std::string v) { o.load.isa = std::move(v); }},
+    TextSwitch{"--packed-dir", [](ServeOptions& o, std::string v) { o.load.packed_directory = std::move(v); }},
     TextSwitch{"--golden-dir", [](ServeOptions& o, std::string v) { o.load.golden_directory = std::move(v); }},
     TextSwitch{"--control", [](ServeOptions& o, std::string v) { o.control = std::move(v); }},
     TextSwitch{"--lease", [](ServeOptions& o, std::string v) { o.lease = std::move(v); }},
@@ -122,6 +123,7 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --kv-cache-memory BYTES       keys and values (four contexts, at most a quarter of the memory)
   --threads N                   threads (what this process may use)
   --isa NAME                    scalar, avx2, ... (the best this CPU has)
+  --packed-dir DIR              where weights are kept as this engine wants them (beside the model)
   --golden-dir DIR              where the records of known good outputs are kept
   --enable-chunked-prefill      accepted; it always is
   --control ADDRESS --lease TOKEN --epoch N    set by the gateway that starts this worker

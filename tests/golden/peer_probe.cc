@@ -123,7 +123,7 @@ Result<std::unique_ptr<engine::Engine>> load(const gguf::File& file, const std::
   options.max_logits_rows = kMaxTokens;
   options.kv_pages = kMaxTokens / sched::kPageTokens;
   options.isa = isa;
-  return engine::Engine::load(file, options, [](double) {});
+  return engine::Engine::load(file, nullptr, options, [](double) {});
 }
 
 Status run_texts(const char* model, const char* texts, std::int32_t count) {

@@ -11,4 +11,7 @@ namespace dormouse::worker {
 // synth --config qwen3-4b --type Q4_K_M --seed 1 OUT
 [[nodiscard]] int run_synth(int argc, char** argv);
 
+// pack FILE [--packed-dir D]: the kernels' order of the weights, once; serve makes it by itself where it is missing.
+[[nodiscard]] int run_pack(int argc, char** argv);
+
 }  // namespace dormouse::worker

@@ -1,4 +1,4 @@
-// Keys and values into pages, and attention over them; the same bits as scalar/attention.h. Included once, by table.cc.
+// Attention over pages of keys and values; the same bits as scalar/attention.h. Included once, by table.cc.
 // Napkin: per query and token 2 * head_dim FMA and, per group of up to four queries, 4 * head_dim bytes of cache read
 // and converted once. Scores are vectors over tokens (keys lie transposed), so no horizontal sum is needed: 16 tokens x
 // 4 queries hold 8 accumulators, 8 FMA per 2 conversions and 4 broadcasts. Cache reads bound it from a few thousand
@@ -15,22 +15,8 @@
 namespace dormouse::kernels {
 namespace {
 
-constexpr int kNearestEven = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-
 inline __m256 load_half(const std::uint16_t* at) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
-}
-
-// Keys go to one column: 64 bytes apart. The page's 8 KiB stay in L1 while its 32 tokens arrive.
-void store_kv(std::uint16_t* k_page, std::uint16_t* v_page, const float* k, const float* v, std::int32_t head_dim,
-              std::int32_t token) {
-  for (std::int32_t d = 0; d < head_dim; d += 8) {
-    const __m128i values = _mm256_cvtps_ph(_mm256_loadu_ps(v + d), kNearestEven);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(v_page + token * head_dim + d), values);
-    alignas(16) std::uint16_t column[8];
-    _mm_store_si128(reinterpret_cast<__m128i*>(column), _mm256_cvtps_ph(_mm256_loadu_ps(k + d), kNearestEven));
-    for (int i = 0; i < 8; ++i) k_page[(d + i) * kKvPageTokens + token] = column[i];
-  }
 }
 
 // The running state of one query's softmax.

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/avx2/matmul_float.h"
 #include "kernels/kernels.h"
 
 namespace dormouse::kernels {
@@ -30,6 +29,14 @@ inline __m256 exp_approx(__m256 x) {
   p = _mm256_add_ps(_mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r), _mm256_set1_ps(1.0F));
   const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
   return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(0x3F800000))));
+}
+
+// The 16 partial sums of rule 3 to one: low holds sums 0 to 7, high 8 to 15.
+inline float reduce_16(__m256 low, __m256 high) {
+  const __m256 eight = _mm256_add_ps(low, high);
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
 }
 
 void rms_norm(float* out, const float* x, const float* weight, std::int32_t n, float epsilon) {

@@ -81,11 +81,16 @@ void quantize_q8_k(std::uint8_t* out, const float* x, std::int32_t k) {
 
 void quantize_q8_0(std::uint8_t* out, const float* x, std::int32_t k) {
   auto* scales = reinterpret_cast<float*>(out + (k + 63) / 64 * 64);
+  auto* sums = reinterpret_cast<std::int32_t*>(scales + k / 32);
   for (int block = 0; block < k / 32; ++block, x += 32, out += 32) {
     const QuantScale scale = quant_scale(largest_magnitude_bits(x, 1));
     scales[block] = scale.d;
     const __m256i q = scale.inverse == 0 ? _mm256_setzero_si256() : quantize_32(x, scale.inverse);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), q);
+    const __m256i eight = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), q), _mm256_set1_epi16(1));
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    sums[block] = _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xB1)));
   }
 }
 

@@ -5,31 +5,40 @@
 #include "kernels/cpu/avx2/matmul_k.h"
 #include "kernels/cpu/avx2/matmul_q8_0.h"
 #include "kernels/cpu/avx2/quantize.h"
+#include "kernels/cpu/avx2/store_kv.h"
 #include "kernels/kernels.h"
 
 namespace dormouse::kernels {
+namespace {
+
+constexpr WeightKernels same(Matmul matmul, ActivationFormat format) { return {matmul, matmul, format, format}; }
+
+}  // namespace
 
 extern const KernelTable kAvx2Kernels;
 const KernelTable kAvx2Kernels = {
     .name = "avx2",
     .required_features = kFeatureAvx2 | kFeatureFma | kFeatureF16c,
-    .matmul_f32 = matmul_float<WeightF32>,
-    .matmul_f16 = matmul_float<WeightF16>,
-    .matmul_bf16 = matmul_float<WeightBF16>,
-    .matmul_q8_0 = matmul_q8_0,
-    .matmul_q2_k = matmul_k<FormatQ2K>,
-    .matmul_q3_k = matmul_k<FormatQ3K>,
-    .matmul_q4_k = matmul_k<FormatQ4K>,
-    .matmul_q5_k = matmul_k<FormatQ5K>,
-    .matmul_q6_k = matmul_k<FormatQ6K>,
+    .f32 = same(matmul_f32, ActivationFormat::kF32),
+    .f16 = same(matmul_pairs<WeightF16>, ActivationFormat::kF32),
+    .bf16 = same(matmul_pairs<WeightBF16>, ActivationFormat::kF32),
+    .q8_0 = same(matmul_q8_0, ActivationFormat::kQ8_0),
+    .q2_k = same(matmul_k<TileQ2K>, ActivationFormat::kQ8_K),
+    .q3_k = same(matmul_k<TileQ3K>, ActivationFormat::kQ8_K),
+    .q4_k = same(matmul_k<TileQ4K>, ActivationFormat::kQ8_K),
+    .q5_k = same(matmul_k<TileQ5K>, ActivationFormat::kQ8_K),
+    .q6_k = same(matmul_k<TileQ6K>, ActivationFormat::kQ8_K),
     .quantize_q8_k = quantize_q8_k,
     .quantize_q8_0 = quantize_q8_0,
+    .quantize_q8_tiles = nullptr,
+    .quantize_bf16 = nullptr,
     .rms_norm = rms_norm,
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
     .store_kv = store_kv,
     .attention = attention,
+    .prompt_attention = nullptr,
 };
 
 }  // namespace dormouse::kernels

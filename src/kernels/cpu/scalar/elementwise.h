@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/scalar/matmul_float.h"
 #include "kernels/cpu/scalar/quantize.h"
 #include "kernels/kernels.h"
 
@@ -30,6 +29,14 @@ inline float exp_approx(float x) {
   p = __builtin_fmaf(p, r, 5.0000001201e-1F);
   p = __builtin_fmaf(p, r * r, r) + 1.0F;
   return p * bits_float((float_bits(shifted) << 23) + 0x3F800000U);
+}
+
+// The 16 partial sums of rule 3 to one.
+inline float reduce_16(float* sums) {
+  for (int width = 8; width > 0; width /= 2) {
+    for (int l = 0; l < width; ++l) sums[l] += sums[l + width];
+  }
+  return sums[0];
 }
 
 void rms_norm(float* out, const float* x, const float* weight, std::int32_t n, float epsilon) {

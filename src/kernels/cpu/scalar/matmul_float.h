@@ -4,59 +4,51 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cpu/scalar/tile.h"
 #include "kernels/kernels.h"
 #include "quant/half.h"
 
 namespace dormouse::kernels {
 namespace {
 
-// The 16 partial sums of rule 3 to one.
-inline float reduce_16(float* sums) {
-  for (int width = 8; width > 0; width /= 2) {
-    for (int l = 0; l < width; ++l) sums[l] += sums[l + width];
-  }
-  return sums[0];
-}
-
+// load: weight (row r, column j) of a strip.
 struct WeightF32 {
-  static constexpr std::size_t kBytes = 4;
-  static float load(const std::uint8_t* in) {
+  static float load(const std::uint8_t* strip, int r, std::int32_t j) {
     float out = 0;
-    std::memcpy(&out, in, sizeof out);
+    std::memcpy(&out, strip + (std::int64_t{j} * kRows + r) * 4, sizeof out);
     return out;
   }
 };
 
+inline std::uint16_t paired_word(const std::uint8_t* strip, int r, std::int32_t j) {
+  std::uint16_t out = 0;
+  std::memcpy(&out, strip + std::int64_t{j / 2} * 64 + 4 * r + 2 * (j % 2), sizeof out);
+  return out;
+}
+
 struct WeightF16 {
-  static constexpr std::size_t kBytes = 2;
-  static float load(const std::uint8_t* in) {
-    std::uint16_t word = 0;
-    std::memcpy(&word, in, sizeof word);
-    return quant::half_to_float(word);
+  static float load(const std::uint8_t* strip, int r, std::int32_t j) {
+    return quant::half_to_float(paired_word(strip, r, j));
   }
 };
 
 struct WeightBF16 {
-  static constexpr std::size_t kBytes = 2;
-  static float load(const std::uint8_t* in) {
-    std::uint16_t word = 0;
-    std::memcpy(&word, in, sizeof word);
-    return quant::bf16_to_float(word);
+  static float load(const std::uint8_t* strip, int r, std::int32_t j) {
+    return quant::bf16_to_float(paired_word(strip, r, j));
   }
 };
 
 template <typename Weight>
 void matmul_float(const MatmulArgs& args) {
   for (std::int32_t row = args.row_begin; row < args.row_end; ++row) {
-    const std::uint8_t* weights = args.weights + row * args.weight_row_bytes;
+    const std::uint8_t* strip = args.weights + row / kRows * args.strip_bytes;
     for (std::int32_t i = 0; i < args.m; ++i) {
       const auto* x = reinterpret_cast<const float*>(args.activations + i * args.activation_row_bytes);
-      float sums[16] = {};
+      float sums[4] = {};
       for (std::int32_t j = 0; j < args.k; ++j) {
-        const float w = Weight::load(weights + static_cast<std::size_t>(j) * Weight::kBytes);
-        sums[j % 16] = __builtin_fmaf(x[j], w, sums[j % 16]);
+        sums[j % 4] = __builtin_fmaf(x[j], Weight::load(strip, row % kRows, j), sums[j % 4]);
       }
-      args.out[i * args.out_stride + row] = reduce_16(sums);
+      args.out[i * args.out_stride + row] = (sums[0] + sums[2]) + (sums[1] + sums[3]);
     }
   }
 }

@@ -65,7 +65,12 @@ void quantize_q8_k(std::uint8_t* out, const float* x, std::int32_t k) {
 void quantize_q8_0(std::uint8_t* out, const float* x, std::int32_t k) {
   auto* q = reinterpret_cast<std::int8_t*>(out);
   auto* scales = reinterpret_cast<float*>(out + (k + 63) / 64 * 64);
-  for (int block = 0; block < k / 32; ++block) scales[block] = quantize_values(q + 32 * block, x + 32 * block, 32);
+  auto* sums = reinterpret_cast<std::int32_t*>(scales + k / 32);
+  for (int block = 0; block < k / 32; ++block) {
+    scales[block] = quantize_values(q + 32 * block, x + 32 * block, 32);
+    sums[block] = 0;
+    for (int i = 0; i < 32; ++i) sums[block] += q[32 * block + i];
+  }
 }
 
 }  // namespace

@@ -6,31 +6,39 @@
 #include "kernels/cpu/scalar/matmul_q8_0.h"
 #include "kernels/cpu/scalar/quantize.h"
 #include "kernels/kernels.h"
-#include "quant/blocks.h"
 
 namespace dormouse::kernels {
+
+namespace {
+
+constexpr WeightKernels same(Matmul matmul, ActivationFormat format) { return {matmul, matmul, format, format}; }
+
+}  // namespace
 
 extern const KernelTable kScalarKernels;
 const KernelTable kScalarKernels = {
     .name = "scalar",
     .required_features = 0,
-    .matmul_f32 = matmul_float<WeightF32>,
-    .matmul_f16 = matmul_float<WeightF16>,
-    .matmul_bf16 = matmul_float<WeightBF16>,
-    .matmul_q8_0 = matmul_q8_0,
-    .matmul_q2_k = matmul_k<quant::BlockQ2K>,
-    .matmul_q3_k = matmul_k<quant::BlockQ3K>,
-    .matmul_q4_k = matmul_k<quant::BlockQ4K>,
-    .matmul_q5_k = matmul_k<quant::BlockQ5K>,
-    .matmul_q6_k = matmul_k<quant::BlockQ6K>,
+    .f32 = same(matmul_float<WeightF32>, ActivationFormat::kF32),
+    .f16 = same(matmul_float<WeightF16>, ActivationFormat::kF32),
+    .bf16 = same(matmul_float<WeightBF16>, ActivationFormat::kF32),
+    .q8_0 = same(matmul_q8_0, ActivationFormat::kQ8_0),
+    .q2_k = same(matmul_k<TileQ2K>, ActivationFormat::kQ8_K),
+    .q3_k = same(matmul_k<TileQ3K>, ActivationFormat::kQ8_K),
+    .q4_k = same(matmul_k<TileQ4K>, ActivationFormat::kQ8_K),
+    .q5_k = same(matmul_k<TileQ5K>, ActivationFormat::kQ8_K),
+    .q6_k = same(matmul_k<TileQ6K>, ActivationFormat::kQ8_K),
     .quantize_q8_k = quantize_q8_k,
     .quantize_q8_0 = quantize_q8_0,
+    .quantize_q8_tiles = nullptr,
+    .quantize_bf16 = nullptr,
     .rms_norm = rms_norm,
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
     .store_kv = store_kv,
     .attention = attention,
+    .prompt_attention = nullptr,
 };
 
 }  // namespace dormouse::kernels

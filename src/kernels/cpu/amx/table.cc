@@ -1,0 +1,53 @@
+// AMX: servers since 2023 (Sapphire Rapids). Few generated rows take the AVX-512 table's GEMV; many take tiles, with
+// the same bits; prompt rows have their own, faster arithmetic (kernels.h).
+#include "kernels/cpu/amx/attention.h"
+#include "kernels/cpu/amx/matmul_exact.h"
+#include "kernels/cpu/amx/matmul_fast.h"
+#include "kernels/cpu/avx2/elementwise.h"
+#include "kernels/cpu/avx2/quantize.h"
+#include "kernels/cpu/avx2/store_kv.h"
+#include "kernels/cpu/avx512/matmul_float.h"
+#include "kernels/cpu/avx512/matmul_k.h"
+#include "kernels/cpu/avx512/matmul_q8_0.h"
+#include "kernels/kernels.h"
+
+namespace dormouse::kernels {
+namespace {
+
+constexpr WeightKernels same(Matmul matmul, ActivationFormat format) { return {matmul, matmul, format, format}; }
+template <typename Tile>
+constexpr WeightKernels k_quant() {
+  return {matmul_exact<Tile>, matmul_fast<Tile>, ActivationFormat::kQ8_K, ActivationFormat::kQ8Tiles, swiglu_fast<Tile>};
+}
+
+}  // namespace
+
+extern const KernelTable kAmxKernels;
+const KernelTable kAmxKernels = {
+    .name = "amx",
+    .required_features =
+        kFeatureAvx2 | kFeatureFma | kFeatureF16c | kFeatureAvx512 | kFeatureAvx512Bf16 | kFeatureAmx,
+    .f32 = same(matmul_f32, ActivationFormat::kF32),
+    .f16 = same(matmul_pairs<WeightF16>, ActivationFormat::kF32),
+    .bf16 = same(matmul_pairs<WeightBF16>, ActivationFormat::kF32),
+    .q8_0 = {matmul_q8_0, matmul_fast<TileQ8_0>, ActivationFormat::kQ8_0, ActivationFormat::kQ8Tiles,
+             swiglu_fast<TileQ8_0>},
+    .q2_k = k_quant<TileQ2K>(),
+    .q3_k = k_quant<TileQ3K>(),
+    .q4_k = k_quant<TileQ4K>(),
+    .q5_k = k_quant<TileQ5K>(),
+    .q6_k = k_quant<TileQ6K>(),
+    .quantize_q8_k = quantize_q8_k,
+    .quantize_q8_0 = quantize_q8_0,
+    .quantize_q8_tiles = quantize_q8_tiles,
+    .quantize_bf16 = nullptr,
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .silu_mul = silu_mul,
+    .add = add,
+    .store_kv = store_kv,
+    .attention = attention_512,
+    .prompt_attention = prompt_attention,
+};
+
+}  // namespace dormouse::kernels

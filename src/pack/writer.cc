@@ -1,0 +1,150 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "kernels/layout.h"
+#include "pack/checksum.h"
+#include "pack/packed_file.h"
+#include "pack/plan.h"
+
+namespace dormouse::pack {
+namespace {
+
+// Strips of one task: 64 rows x 2,560 columns of Q4_K are 92 KiB, about 0.1 ms.
+constexpr std::int32_t kStripsPerTask = 4;
+
+std::uint64_t round_up(std::uint64_t value, std::uint64_t to) { return (value + to - 1) / to * to; }
+
+std::vector<Entry> make_directory(const gguf::File& source, std::uint64_t data_offset) {
+  std::vector<Entry> out;
+  std::uint64_t offset = data_offset;
+  for (const std::uint32_t index : execution_order(source)) {
+    const gguf::TensorInfo& tensor = source.tensors()[index];
+    Entry entry{};
+    entry.source_index = index;
+    entry.type = static_cast<std::uint32_t>(tensor.type);
+    entry.rows = static_cast<std::int32_t>(tensor.rows());
+    entry.columns = static_cast<std::int32_t>(tensor.row_length());
+    entry.bytes = static_cast<std::uint64_t>(kernels::packed_matrix_bytes(tensor.type, entry.rows, entry.columns));
+    entry.offset = offset;
+    offset += round_up(entry.bytes, kMatrixAlignment);
+    out.push_back(entry);
+  }
+  return out;
+}
+
+Status write_all(int fd, std::span<const std::uint8_t> bytes, std::uint64_t offset) {
+  while (!bytes.empty()) {
+    // Large pieces: the file system then keeps them in large pages.
+    const std::size_t piece = std::min<std::size_t>(bytes.size(), 8U << 20);
+    const ssize_t written = ::pwrite(fd, bytes.data(), piece, static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == ENOSPC) return make_error(Code::kOverloaded, "packed weights: the disk is full");
+    if (written <= 0) return errno_error("packed weights: write", errno);
+    offset += static_cast<std::uint64_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+void pack_matrix(const gguf::File& source, const Entry& entry, const Parallel& parallel, std::uint8_t* out) {
+  const gguf::TensorInfo& tensor = source.tensors()[entry.source_index];
+  const kernels::PackSource from{.type = tensor.type,
+                                 .data = source.data(tensor).data(),
+                                 .row_bytes = static_cast<std::int64_t>(tensor.bytes / tensor.rows()),
+                                 .rows = entry.rows,
+                                 .columns = entry.columns};
+  const std::int32_t strips = (entry.rows + kernels::kTileRows - 1) / kernels::kTileRows;
+  const std::int64_t strip_bytes = kernels::packed_strip_bytes(tensor.type, entry.columns);
+  parallel((strips + kStripsPerTask - 1) / kStripsPerTask, [&](std::int32_t task) {
+    const std::int32_t begin = task * kStripsPerTask;
+    kernels::pack_strips(from, begin, std::min(begin + kStripsPerTask, strips), out + begin * strip_bytes);
+  });
+}
+
+Status check_room(const std::string& path, std::uint64_t bytes) {
+  struct statvfs room {};
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  if (::statvfs(folder.empty() ? "." : folder.c_str(), &room) != 0) return errno_error(folder, errno);
+  const std::uint64_t free = std::uint64_t{room.f_bavail} * room.f_frsize;
+  if (free >= bytes) return {};
+  return make_error(Code::kOverloaded, fmt::format("packed weights: {:.1f} GB are needed, {:.1f} GB are free",
+                                                   static_cast<double>(bytes) / 1e9, static_cast<double>(free) / 1e9));
+}
+
+Header make_header(const gguf::File& source, std::span<const Entry> entries, std::uint64_t data_offset) {
+  Header header{};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  header.layout_version = kLayoutVersion;
+  header.entry_count = static_cast<std::uint32_t>(entries.size());
+  const MappedFile::Identity identity =
+      source.mapping() != nullptr ? source.mapping()->identity() : MappedFile::Identity{0, source.bytes().size(), 0};
+  header.source_inode = identity.inode;
+  header.source_bytes = identity.size;
+  header.source_mtime_ns = identity.mtime_ns;
+  header.source_header_checksum = source_header_checksum(source);
+  header.data_offset = data_offset;
+  header.file_bytes = entries.empty() ? data_offset : entries.back().offset + round_up(entries.back().bytes, kMatrixAlignment);
+  return header;
+}
+
+Status write_contents(int fd, const gguf::File& source, const Parallel& parallel, const PackProgress& progress,
+                      Header& header, std::vector<Entry>& entries) {
+  std::vector<std::uint8_t> buffer;
+  std::uint64_t done = 0;
+  for (Entry& entry : entries) {
+    buffer.assign(round_up(entry.bytes, kMatrixAlignment), 0);
+    pack_matrix(source, entry, parallel, buffer.data());
+    entry.checksum = checksum(std::span(buffer).first(entry.bytes));
+    TRY_STATUS(write_all(fd, buffer, entry.offset));
+    done += buffer.size();
+    if (progress && !progress(done, header.file_bytes - header.data_offset)) {
+      return make_error(Code::kCancelled, "packed weights: stopped");
+    }
+  }
+  const std::span directory(reinterpret_cast<const std::uint8_t*>(entries.data()), entries.size() * sizeof(Entry));
+  header.directory_checksum = checksum(directory);
+  header.header_checksum = 0;
+  header.header_checksum = checksum({reinterpret_cast<const std::uint8_t*>(&header), sizeof header});
+  TRY_STATUS(write_all(fd, directory, kHeaderBytes));
+  TRY_STATUS(write_all(fd, {reinterpret_cast<const std::uint8_t*>(&header), sizeof header}, 0));
+  if (::fsync(fd) != 0) return errno_error("packed weights: fsync", errno);
+  return {};
+}
+
+}  // namespace
+
+Status write_packed(const gguf::File& source, const std::string& path, const Parallel& parallel,
+                    const PackProgress& progress) {
+  const std::size_t count = execution_order(source).size();
+  const std::uint64_t data_offset = round_up(kHeaderBytes + count * sizeof(Entry), kDataAlignment);
+  std::vector<Entry> entries = make_directory(source, data_offset);
+  Header header = make_header(source, entries, data_offset);
+  TRY_STATUS(check_room(path, header.file_bytes));
+  // One name a process: two workers that pack the same model do not write into one file; the later rename wins.
+  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
+  UniqueFd fd(::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd.is_open()) return errno_error(temporary, errno);
+  Status written = write_contents(fd.get(), source, parallel, progress, header, entries);
+  if (written.has_value() && std::rename(temporary.c_str(), path.c_str()) != 0) written = errno_error(path, errno);
+  if (!written.has_value()) {
+    ::unlink(temporary.c_str());
+    return written;
+  }
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const UniqueFd directory(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.is_open()) ::fsync(directory.get());
+  return {};
+}
+
+}  // namespace dormouse::pack
