@@ -22,6 +22,10 @@ struct PlanEntry {
   // [token_count] ids to feed, at positions start_position ...; borrowed from the scheduler until commit().
   std::span<const TokenId> tokens;
   std::int32_t start_position = 0;
+  // Tokens of this sequence's prompt. Rows at positions below it are prompt rows, all others generated rows: two
+  // arithmetics, and a token's keys and values always come from its own, also when it is computed again. An entry may
+  // hold both (a sequence that comes back after preemption).
+  std::int32_t prompt_length = 0;
   // [ceil((start_position + token_count) / kPageTokens)] pages of this sequence, in order; same lifetime.
   std::span<const PageId> pages;
   // Logits wanted for the last token of the entry (it ends the prompt, or it is a decode row)...

@@ -30,6 +30,7 @@ struct Scheduler::Sequence {
   SequenceId id = 0;
   std::string tenant;
   std::vector<TokenId> tokens;
+  std::int32_t prompt_length = 0;
   std::int32_t max_tokens = 0;  // prompt and all that may be appended
   bool wants_all_logits = false;
   bool urgent = false;
@@ -71,6 +72,7 @@ Status Scheduler::submit(SequenceRequest request) {
   sequence->id = request.id;
   sequence->tenant = std::move(request.tenant);
   sequence->tokens = std::move(request.prompt);
+  sequence->prompt_length = static_cast<std::int32_t>(prompt_tokens);
   sequence->max_tokens = static_cast<std::int32_t>(max_tokens);
   sequence->wants_all_logits = request.wants_all_logits;
   sequence->urgent = request.urgent;
@@ -230,6 +232,7 @@ void Scheduler::add_entry(Sequence& sequence, std::int32_t token_count) {
   entry.sequence = sequence.id;
   entry.tokens = std::span<const TokenId>(sequence.tokens).subspan(begin, static_cast<std::size_t>(token_count));
   entry.start_position = sequence.computed;
+  entry.prompt_length = sequence.prompt_length;
   entry.pages = std::span<const PageId>(sequence.pages).first(pages);
   entry.wants_logits = end == static_cast<std::int32_t>(sequence.tokens.size());
   entry.wants_all_logits = sequence.wants_all_logits;

@@ -103,6 +103,8 @@ TEST(Scheduler, WithoutAFreePageTheNewestYieldsAndIsComputedAgain) {
   const BatchPlan& plan = scheduler.plan();
   ASSERT_EQ(plan.entries.size(), 1U);
   EXPECT_EQ(plan.entries[0].start_position, 0);
+  EXPECT_EQ(plan.entries[0].prompt_length, 60) << "what it had generated is computed as generated again";
+  EXPECT_EQ(plan.entries[0].tokens.size(), std::min<std::size_t>(tokens_then, 64));
   scheduler.commit();
   scheduler.end(2);
   EXPECT_EQ(scheduler.free_pages(), 8);

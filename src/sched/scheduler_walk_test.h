@@ -38,6 +38,7 @@ class SchedulerWalk {
 
  private:
   struct Model {
+    std::int32_t prompt = 0;
     std::int32_t tokens = 0;
     std::int32_t left = 0;  // tokens it may still append
     std::int32_t computed = 0;
@@ -72,7 +73,8 @@ class SchedulerWalk {
     request.max_new_tokens = shape % 7 == 0 ? 0 : take();
     request.wants_all_logits = shape % 11 == 0;
     request.urgent = shape % 13 == 0;
-    const Model model{.tokens = length, .left = request.max_new_tokens, .computed = 0, .was_ready = false};
+    const Model model{
+        .prompt = length, .tokens = length, .left = request.max_new_tokens, .computed = 0, .was_ready = false};
     const bool fits = pages_for(length + request.max_new_tokens) <= scheduler_.options().kv_pages;
     const SequenceId id = request.id;
     const Status status = scheduler_.submit(std::move(request));
@@ -142,6 +144,7 @@ class SchedulerWalk {
       if (!seen.insert(entry.sequence).second) fail("a sequence twice in a plan");
       const Model& model = models_.at(entry.sequence);
       if (entry.start_position != model.computed) fail("a gap between two chunks");
+      if (entry.prompt_length != model.prompt) fail("a token in the other arithmetic");
       if (entry.wants_logits != (entry.start_position + count == model.tokens)) fail("logits at the wrong row");
       if (std::ssize(entry.pages) != pages_for(entry.start_position + count)) fail("wrong number of pages");
       for (const PageId page : entry.pages) {

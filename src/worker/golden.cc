@@ -96,6 +96,7 @@ Result<GoldenResult> run_golden(engine::Engine& engine, std::span<const sched::T
   sched::BatchPlan plan;
   sched::PlanEntry entry;
   entry.tokens = prompt;
+  entry.prompt_length = static_cast<std::int32_t>(prompt.size());
   entry.pages = pages;
   entry.wants_logits = true;
   entry.wants_all_logits = true;
