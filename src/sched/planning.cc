@@ -1,5 +1,7 @@
 // How a step is put together: decodes first, then who is admitted, then the prompts' parts.
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "base/check.h"
 #include "sched/scheduler.h"
@@ -44,7 +46,7 @@ void Scheduler::plan_decodes() {
 bool Scheduler::make_room_for(Sequence& sequence) {
   const auto needed = static_cast<std::size_t>(pages_for(sequence.computed + 1));
   while (sequence.pages.size() < needed) {
-    if (pool_.take(1, sequence.pages)) return true;
+    if (cache_.take(1, sequence.pages)) return true;
     const bool is_newest = running_.back() == &sequence;
     preempt_newest();
     if (is_newest) return false;
@@ -56,8 +58,7 @@ void Scheduler::preempt_newest() {
   Sequence& victim = *running_.back();
   CHECK(!victim.planned);
   running_.pop_back();
-  pool_.give_back(victim.pages);
-  victim.computed = 0;
+  release_pages(victim);
   victim.state = State::kPreempted;
   const auto younger = std::find_if(preempted_.begin(), preempted_.end(),
                                     [&](const Sequence* other) { return other->admission > victim.admission; });
@@ -91,21 +92,27 @@ bool Scheduler::start(Sequence& sequence) {
   // run (1 % of the cache, at most one each), so that admission is not followed by preemption.
   const auto tokens = std::min(static_cast<std::int64_t>(sequence.tokens.size()) + 1,
                                static_cast<std::int64_t>(sequence.max_tokens));
-  const auto pages = static_cast<std::int32_t>(pages_for(tokens));
-  const auto spare = std::min(static_cast<std::int32_t>(running_.size()), options_.kv_pages / 100);
-  if (pages > pool_.free_count() - spare) return false;
   CHECK(sequence.pages.empty());
-  CHECK(pool_.take(pages, sequence.pages));
+  reuse_pages(sequence);
+  const auto pages = static_cast<std::int32_t>(pages_for(tokens)) - static_cast<std::int32_t>(sequence.pages.size());
+  const auto spare = std::min(static_cast<std::int32_t>(running_.size()), options_.kv_pages / 100);
+  if (pages > cache_.available() - spare) {
+    release_pages(sequence);
+    return false;
+  }
+  CHECK(cache_.take(pages, sequence.pages));
   switch (sequence.state) {
     case State::kPreempted: preempted_.pop_front(); break;
     case State::kWaiting:
       if (sequence.urgent) urgent_.pop_front();
       else waiting_.pop();
       sequence.admission = ++admissions_;
+      if (sequence.shares) prefix_queries_ += static_cast<std::uint64_t>(sequence.prompt_length);
       break;
     case State::kRunning: CHECK(false);
   }
   sequence.state = State::kRunning;
+  count_found(sequence);
   // By age: a preempted sequence that returns is older than what was admitted since.
   const auto younger = std::find_if(running_.begin(), running_.end(),
                                     [&](const Sequence* other) { return other->admission > sequence.admission; });
@@ -114,25 +121,25 @@ bool Scheduler::start(Sequence& sequence) {
 }
 
 // Prompts share what rows the decodes left: urgent ones whole, then equal parts (a short prompt is not kept waiting by
-// a long one), then the rest to the oldest.
+// a long one), then the rest to the oldest. One that an older one computes for is not in it.
 void Scheduler::plan_prompts() {
-  std::int32_t prompts = 0;
+  prompts_.clear();
   for (Sequence* sequence : running_) {
     if (sequence->planned) continue;
+    reuse_pages(*sequence);
+    count_found(*sequence);
     if (sequence->urgent) grow_prompt(*sequence, sequence->remaining());
-    else prompts += 1;
+    else if (!waits_for_older(*sequence)) prompts_.push_back(sequence);
   }
-  if (prompts == 0) return;
-  const std::int32_t share = std::max(kMinChunk, rows_left() / prompts);
+  if (prompts_.empty()) return;
+  const std::int32_t share = std::max(kMinChunk, rows_left() / static_cast<std::int32_t>(prompts_.size()));
   // What a share leaves over goes to the oldest prompt: sizes first, entries after, so that one sequence is one entry.
   std::int32_t left = rows_left();
   std::int32_t spare = left;
-  for (const Sequence* sequence : running_) {
-    if (!sequence->planned) spare -= std::min(share, sequence->remaining());
-  }
+  for (const Sequence* sequence : prompts_) spare -= std::min(share, sequence->remaining());
   spare = std::max(spare, 0);
-  for (Sequence* sequence : running_) {
-    if (sequence->planned || left == 0) continue;
+  for (Sequence* sequence : prompts_) {
+    if (left == 0) return;
     const std::int32_t base = std::min(share, sequence->remaining());
     const std::int32_t extra = std::min(spare, sequence->remaining() - base);
     spare -= extra;
@@ -170,6 +177,59 @@ void Scheduler::add_entry(Sequence& sequence, std::int32_t token_count) {
   plan_.entries.push_back(entry);
   planned_.emplace_back(sequence.id, token_count);
   sequence.planned = true;
+}
+
+// Takes over what the prefix cache has from where the sequence stands.
+void Scheduler::reuse_pages(Sequence& sequence) {
+  while (sequence.may_reuse()) {
+    const std::size_t index = sequence.path.size();
+    const std::optional<PageId> page = cache_.follow(sequence.tenant, sequence.path, sequence.next_page());
+    if (!page.has_value()) return;
+    if (index < sequence.pages.size()) pool_.give_back(std::exchange(sequence.pages[index], *page));
+    else sequence.pages.push_back(*page);
+    sequence.computed += kPageTokens;
+  }
+}
+
+void Scheduler::count_found(Sequence& sequence) {
+  const std::int32_t found = std::max(0, sequence.computed - sequence.known);
+  sequence.known += found;
+  sequence.cached += found;
+  prefix_hits_ += static_cast<std::uint64_t>(found);
+}
+
+// Gives the pages of its prompt that are full now to everybody. Where another has done so with the same tokens
+// meanwhile, that page is taken: the two are equal to the bit (the engine's promise), and one of them is enough.
+void Scheduler::share_pages(Sequence& sequence) {
+  if (!sequence.shares) return;
+  const std::int32_t full = std::min(sequence.computed, sequence.prompt_length);
+  while (sequence.path_end() + kPageTokens <= full) {
+    const PrefixCache::PageTokens tokens = sequence.next_page();
+    PageId& own = sequence.pages[sequence.path.size()];
+    const std::optional<PageId> page = cache_.follow(sequence.tenant, sequence.path, tokens);
+    if (page.has_value()) pool_.give_back(std::exchange(own, *page));
+    else cache_.insert(sequence.tenant, sequence.path, tokens, own);
+  }
+}
+
+void Scheduler::release_pages(Sequence& sequence) {
+  pool_.give_back_from(sequence.path.size(), sequence.pages);
+  sequence.pages.clear();
+  cache_.release(sequence.path);
+  sequence.computed = 0;
+}
+
+// Whether an older sequence is on the way to computing the very page this one needs next. Ends: the oldest never waits,
+// and a page is shared as soon as it is computed.
+bool Scheduler::waits_for_older(const Sequence& sequence) const {
+  if (!sequence.may_reuse()) return false;
+  for (const Sequence* older : running_) {
+    if (older == &sequence) return false;
+    if (!older->shares || older->tenant != sequence.tenant || older->path != sequence.path) continue;
+    if (older->path_end() + kPageTokens > older->prompt_length) continue;
+    if (std::ranges::equal(older->next_page(), sequence.next_page())) return true;
+  }
+  return false;
 }
 
 }  // namespace dormouse::sched

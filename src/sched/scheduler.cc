@@ -24,8 +24,10 @@ SchedulerOptions checked(SchedulerOptions options) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options)
-    : options_(checked(options)), pool_(options_.kv_pages), waiting_(options_.max_batch_tokens) {
+    : options_(checked(options)), pool_(options_.kv_pages), cache_(pool_, options_.max_idle_pages),
+      waiting_(options_.max_batch_tokens) {
   running_.reserve(static_cast<std::size_t>(options_.max_sequences));
+  prompts_.reserve(static_cast<std::size_t>(options_.max_sequences));
   plan_.entries.reserve(static_cast<std::size_t>(options_.max_sequences));
 }
 
@@ -55,6 +57,7 @@ Status Scheduler::submit(SequenceRequest request) {
   sequence->prompt_length = static_cast<std::int32_t>(prompt_tokens);
   sequence->max_tokens = static_cast<std::int32_t>(max_tokens);
   sequence->wants_all_logits = request.wants_all_logits;
+  sequence->shares = options_.share_prefixes && !request.wants_all_logits;
   sequence->urgent = request.urgent;
   if (sequence->urgent) {
     urgent_.push_back(sequence.get());
@@ -69,7 +72,9 @@ void Scheduler::commit() {
   for (const auto& [id, token_count] : planned_) {
     Sequence& sequence = *sequences_.at(id);
     sequence.computed += token_count;
+    sequence.known = std::max(sequence.known, sequence.computed);
     sequence.planned = false;
+    share_pages(sequence);
   }
   planned_.clear();
   in_flight_ = false;
@@ -94,7 +99,7 @@ bool Scheduler::end(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return false;
   Sequence& sequence = *found->second;
-  pool_.give_back(sequence.pages);
+  release_pages(sequence);
   switch (sequence.state) {
     case State::kRunning: std::erase(running_, &sequence); break;
     case State::kPreempted: std::erase(preempted_, &sequence); break;
@@ -109,6 +114,11 @@ bool Scheduler::end(SequenceId id) {
 
 std::int64_t Scheduler::waiting() const {
   return waiting_.size() + std::ssize(preempted_) + std::ssize(urgent_);
+}
+
+std::int32_t Scheduler::cached_tokens(SequenceId id) const {
+  const auto found = sequences_.find(id);
+  return found == sequences_.end() ? 0 : found->second->cached;
 }
 
 std::span<const TokenId> Scheduler::tokens(SequenceId id) const {

@@ -89,7 +89,9 @@ TEST(Scheduler, OneFloodingTenantDelaysAnotherByATurnOnly) {
 }
 
 TEST(Scheduler, WithoutAFreePageTheNewestYieldsAndIsComputedAgain) {
-  Scheduler scheduler(small_options());  // 8 pages of 32
+  SchedulerOptions options = small_options();  // 8 pages of 32
+  options.share_prefixes = false;
+  Scheduler scheduler(options);
   ASSERT_TRUE(scheduler.submit(request(1, 60, 180)).has_value());
   cycle(scheduler);
   ASSERT_TRUE(scheduler.submit(request(2, 60, 180)).has_value());
@@ -166,6 +168,86 @@ TEST(Scheduler, AStepThatFailedIsPlannedAgain) {
   scheduler.commit();
 }
 
+// Prompts of 1, 2, 3 ...: alike as far as both go.
+SequenceRequest counting(SequenceId id, int prompt_tokens, int max_new_tokens, std::string tenant = "a") {
+  SequenceRequest out = request(id, prompt_tokens, max_new_tokens, std::move(tenant));
+  for (std::size_t i = 0; i < out.prompt.size(); ++i) out.prompt[i] = static_cast<TokenId>(i + 1);
+  return out;
+}
+
+TEST(SchedulerPrefix, FullPagesOfAPromptAreComputedOnceAndTheLastTokenAlways) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(counting(1, 64, 1)).has_value());
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 64}}));
+  scheduler.end(1);
+  EXPECT_EQ(scheduler.free_pages(), 8);
+  EXPECT_EQ(scheduler.idle_pages(), 2);
+  ASSERT_TRUE(scheduler.submit(counting(2, 64, 1)).has_value());
+  EXPECT_EQ(cycle(scheduler), (Rows{{2, 32}})) << "the second page holds the row whose logits are wanted";
+  EXPECT_EQ(scheduler.cached_tokens(2), 32);
+  scheduler.end(2);
+  ASSERT_TRUE(scheduler.submit(counting(3, 70, 1)).has_value());
+  EXPECT_EQ(cycle(scheduler), (Rows{{3, 6}}));
+  scheduler.end(3);
+  EXPECT_EQ(scheduler.prefix_queries(), 64U + 64 + 70);
+  EXPECT_EQ(scheduler.prefix_hits(), 32U + 64);
+  EXPECT_EQ(scheduler.idle_pages(), 2);
+}
+
+TEST(SchedulerPrefix, AnotherTenantAndOneWhoWantsAllLogitsComputeEverything) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(counting(1, 40, 1)).has_value());
+  cycle(scheduler);
+  scheduler.end(1);
+  ASSERT_TRUE(scheduler.submit(counting(2, 40, 1, "b")).has_value());
+  EXPECT_EQ(cycle(scheduler), (Rows{{2, 40}}));
+  scheduler.end(2);
+  SequenceRequest all = counting(3, 40, 1);
+  all.wants_all_logits = true;
+  ASSERT_TRUE(scheduler.submit(std::move(all)).has_value());
+  EXPECT_EQ(cycle(scheduler).at(0).first, 3U);
+  EXPECT_EQ(scheduler.cached_tokens(3), 0);
+}
+
+TEST(SchedulerPrefix, AGeneratedTokenIsNeverShared) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(request(1, 40, 60)).has_value());
+  for (int i = 0; i < 50; ++i) cycle(scheduler);
+  const std::span<const TokenId> tokens = scheduler.tokens(1);
+  SequenceRequest next = request(2, 0, 1);  // as a chat goes on: the whole of before, and more
+  next.prompt.assign(tokens.begin(), tokens.end());
+  ASSERT_EQ(next.prompt.size(), 90U);
+  scheduler.end(1);
+  ASSERT_TRUE(scheduler.submit(std::move(next)).has_value());
+  EXPECT_EQ(cycle(scheduler), (Rows{{2, 58}})) << "32 of the 40 prompt tokens";
+}
+
+TEST(SchedulerPrefix, WhoBeginsAlikeWaitsForTheOldestAndTakesItsPages) {
+  Scheduler scheduler(small_options());
+  for (SequenceId id = 1; id <= 3; ++id) ASSERT_TRUE(scheduler.submit(counting(id, 70, 5)).has_value());
+  // Admission wants room for a chunk of each, so the third comes a step later.
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 64}}));
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 6}, {2, 6}}));
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 1}, {2, 1}, {3, 6}}));
+  EXPECT_EQ(scheduler.cached_tokens(1), 0);
+  EXPECT_EQ(scheduler.cached_tokens(2), 64);
+  EXPECT_EQ(scheduler.cached_tokens(3), 64);
+  EXPECT_EQ(scheduler.free_pages(), 8 - 2 - 3) << "two pages in common, one of each";
+  // Whoever computes first may leave; the others go on.
+  scheduler.end(1);
+  EXPECT_EQ(cycle(scheduler), (Rows{{2, 1}, {3, 1}}));
+}
+
+TEST(SchedulerPrefix, WhoWaitsGoesOnWhenTheOldestLeaves) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(counting(1, 150, 5)).has_value());
+  ASSERT_TRUE(scheduler.submit(counting(2, 150, 5)).has_value());
+  EXPECT_EQ(cycle(scheduler), (Rows{{1, 64}}));
+  scheduler.end(1);
+  EXPECT_EQ(cycle(scheduler), (Rows{{2, 64}}));
+  EXPECT_EQ(scheduler.cached_tokens(2), 64);
+}
+
 std::uint64_t seed_from_environment() {
   if (const char* text = std::getenv("DORMOUSE_SEED"); text != nullptr) return std::strtoull(text, nullptr, 10);
   return std::random_device{}();
@@ -177,6 +259,7 @@ TEST(Scheduler, RandomWalksKeepEveryInvariant) {
   std::int64_t accepted = 0;
   std::int64_t refused = 0;
   std::uint64_t preemptions = 0;
+  std::uint64_t hits = 0;
   for (int walk_index = 0; walk_index < 300; ++walk_index) {
     SchedulerOptions options;
     options.max_sequences = static_cast<std::int32_t>(1 + random() % 12);
@@ -185,6 +268,8 @@ TEST(Scheduler, RandomWalksKeepEveryInvariant) {
     options.kv_pages = static_cast<std::int32_t>(4 + random() % 60);
     options.max_waiting = static_cast<std::int64_t>(1 + random() % 40);
     options.max_waiting_tokens = 20'000;
+    options.share_prefixes = random() % 8 != 0;
+    if (random() % 4 == 0) options.max_idle_pages = static_cast<std::int32_t>(random() % 8);
     std::vector<std::uint8_t> bytes(2000);
     for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random());
     SchedulerWalk walk(options);
@@ -192,14 +277,17 @@ TEST(Scheduler, RandomWalksKeepEveryInvariant) {
     accepted += walk.accepted();
     refused += walk.refused();
     preemptions += walk.preemptions();
+    hits += walk.prefix_hits();
   }
-  std::printf("seed %llu: %lld accepted, %lld refused, %llu preemptions\n", static_cast<unsigned long long>(seed),
-              static_cast<long long>(accepted), static_cast<long long>(refused),
-              static_cast<unsigned long long>(preemptions));
+  std::printf("seed %llu: %lld accepted, %lld refused, %llu preemptions, %llu tokens found\n",
+              static_cast<unsigned long long>(seed), static_cast<long long>(accepted),
+              static_cast<long long>(refused), static_cast<unsigned long long>(preemptions),
+              static_cast<unsigned long long>(hits));
   // The walk must have gone where the invariants are hard.
   EXPECT_GT(accepted, 10'000);
   EXPECT_GT(refused, 100);
   EXPECT_GT(preemptions, 100U);
+  EXPECT_GT(hits, 100'000U);
 }
 
 }  // namespace
