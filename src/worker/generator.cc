@@ -21,6 +21,12 @@ sched::SchedulerOptions scheduler_options(const LoadedModel& model, const Genera
   out.max_logits_rows = model.max_logits_rows;
   out.kv_pages = model.kv_pages;
   out.max_waiting = options.max_waiting;
+  out.share_prefixes = options.share_prefixes;
+  if (options.prefix_cache_bytes != kAllOfTheCache) {
+    const auto page_bytes = static_cast<std::int64_t>(model.engine->kv_bytes_per_token()) * sched::kPageTokens;
+    out.max_idle_pages =
+        static_cast<std::int32_t>(std::min<std::int64_t>(options.prefix_cache_bytes / page_bytes, model.kv_pages));
+  }
   return out;
 }
 
@@ -33,6 +39,7 @@ struct Generator::Choice {
   engine::SamplingParams sampling;     // with this choice's seed
   OutputText output;
   std::int32_t generated = 0;
+  std::int64_t cached = 0;  // prompt tokens
 };
 
 Generator::Generator(LoadedModel& model, const GeneratorOptions& options)
@@ -88,7 +95,8 @@ void Generator::submit(JobId id, Job job) {
                                                                   .request = request,
                                                                   .sampling = std::move(sampling),
                                                                   .output = OutputText(request->output),
-                                                                  .generated = 0}));
+                                                                  .generated = 0,
+                                                                  .cached = 0}));
   }
   prompt_tokens_ += request->prompt.size();
   jobs_.emplace(id, std::move(accepted));
@@ -166,6 +174,7 @@ void Generator::consume(const Row& row) {
   }
   generated_tokens_ += 1;
   choice.generated += 1;
+  choice.cached = scheduler_.cached_tokens(row.sequence);
   const auto ends = model_.tokenizer->end_tokens();
   const bool is_end = !request.ignore_eos && std::find(ends.begin(), ends.end(), sample->token) != ends.end();
   OutputPiece piece;
@@ -196,6 +205,7 @@ void Generator::emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piec
   event.piece = std::move(piece);
   event.tokens = choice.generated;
   event.reasoning_tokens = choice.output.reasoning_tokens();
+  event.cached_tokens = choice.cached;
   if (choice.sampling.logprob_count >= 0) {
     api::TokenLogprob entry;
     entry.token = token_text(sample.token);
@@ -250,6 +260,9 @@ EngineSnapshot Generator::snapshot() const {
   out.preemptions = scheduler_.preemptions();
   out.kv_pages = model_.kv_pages;
   out.kv_pages_free = scheduler_.free_pages();
+  out.kv_pages_idle = scheduler_.idle_pages();
+  out.prefix_queries = scheduler_.prefix_queries();
+  out.prefix_hits = scheduler_.prefix_hits();
   return out;
 }
 

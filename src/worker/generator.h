@@ -45,13 +45,18 @@ struct JobEvent {
   OutputPiece piece;                        // kPiece, kFinished: the last of it
   std::int64_t tokens = 0;                  // of the choice so far
   std::int64_t reasoning_tokens = 0;        // of the choice so far
+  std::int64_t cached_tokens = 0;           // of the prompt: found, not computed, when this choice began
   std::vector<api::TokenLogprob> logprobs;  // when asked
   FinishReason reason = FinishReason::kStop;  // kFinished
   api::ApiError error;                      // kFailed
 };
 
+inline constexpr std::int64_t kAllOfTheCache = -1;
+
 struct GeneratorOptions {
   std::int64_t max_waiting = 1024;
+  bool share_prefixes = true;
+  std::int64_t prefix_cache_bytes = kAllOfTheCache;  // kept of prompts nobody uses any more
   bool spoil_golden = false;  // tests: the golden rows come out wrong
 };
 

@@ -41,7 +41,9 @@ constexpr std::array kNumbers = {
     NumberSwitch{"--kv-cache-memory", 1, kHuge, [](ServeOptions& o, std::int64_t v) { o.load.kv_cache_bytes = v; }},
     NumberSwitch{"--threads", 1, 1024,
                  [](ServeOptions& o, std::int64_t v) { o.load.threads = static_cast<std::int32_t>(v); }},
-    NumberSwitch{"--max-queue", 1, 1'000'000, [](ServeOptions& o, std::int64_t v) { o.max_waiting = v; }},
+    NumberSwitch{"--max-queue", 1, 1'000'000, [](ServeOptions& o, std::int64_t v) { o.generator.max_waiting = v; }},
+    NumberSwitch{"--prefix-cache-memory", 0, kHuge,
+                 [](ServeOptions& o, std::int64_t v) { o.generator.prefix_cache_bytes = v; }},
     NumberSwitch{"--epoch", 0, std::numeric_limits<std::int64_t>::max(),
                  [](ServeOptions& o, std::int64_t v) { o.epoch = static_cast<std::uint64_t>(v); }},
 };
@@ -91,6 +93,10 @@ Result<ServeOptions> parse_serve_options(std::span<char* const> arguments) {
     }
     // Chunked prefill is how this scheduler works; vLLM's switch for it is taken and means nothing.
     if (flag == "--enable-chunked-prefill" || flag == "--no-enable-chunked-prefill") continue;
+    if (flag == "--enable-prefix-caching" || flag == "--no-enable-prefix-caching") {
+      out.generator.share_prefixes = flag == "--enable-prefix-caching";
+      continue;
+    }
     std::string_view value;
     if (const std::size_t equals = flag.find('='); equals != std::string_view::npos) {
       value = flag.substr(equals + 1);
@@ -120,6 +126,8 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --max-num-batched-tokens N    tokens of one step (512)
   --max-queue N                 sequences that may wait (1024)
   --kv-cache-memory BYTES       keys and values (four contexts, at most a quarter of the memory)
+  --prefix-cache-memory BYTES   of these, kept of prompts that nobody uses any more (all, until they are needed)
+  --no-enable-prefix-caching    compute every prompt anew
   --threads N                   threads (what this process may use)
   --isa NAME                    scalar, avx2, ... (the best this CPU has)
   --golden-dir DIR              where the records of known good outputs are kept

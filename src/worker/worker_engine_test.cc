@@ -79,6 +79,34 @@ TEST_F(WorkerEngine, ATextAtTemperatureZeroIsTheSameAloneAndInAnyBatch) {
   }
 }
 
+TEST_F(WorkerEngine, ATextDoesNotDependOnWhatThePrefixCacheHeld) {
+  WorkerHarness harness(real_model());
+  ASSERT_TRUE(harness.wait_ready());
+  std::string long_prompt;
+  for (int k = 0; k < 150; ++k) long_prompt += static_cast<char>('a' + (k * k + 3 * k) % 26);
+  // A tenant of its own finds nothing.
+  const auto ask = [&](std::size_t length, const std::string& more, const std::string& tenant) {
+    const http::RawAnswer answer = harness.post("/v1/completions", completion(long_prompt.substr(0, length), more),
+                                                "x-dormouse-tenant: " + tenant + "\r\n");
+    Result<api::ParsedChunk> parsed = api::parse_chunk(answer.body);
+    EXPECT_TRUE(parsed.has_value() && parsed->usage.has_value() && !parsed->choices.empty()) << answer.body;
+    return std::pair(parsed->choices.at(0).content, parsed->usage->cached_tokens);
+  };
+  int tenants = 0;
+  for (const char* more : {R"("temperature":0,"max_tokens":40,"ignore_eos":true)",
+                           R"("temperature":0.9,"seed":5,"max_tokens":40,"ignore_eos":true)"}) {
+    ask(150, more, "common");
+    // Shorter ones find a part, and end elsewhere in a page.
+    for (const std::size_t length : {std::size_t{150}, std::size_t{128}, std::size_t{100}, std::size_t{65}}) {
+      const auto [computed, none] = ask(length, more, std::to_string(++tenants));
+      const auto [text, found] = ask(length, more, "common");
+      EXPECT_EQ(text, computed) << more << " length " << length << ", found " << found;
+      EXPECT_EQ(none, 0);
+      EXPECT_GT(found, 0);
+    }
+  }
+}
+
 TEST_F(WorkerEngine, TheGoldenRecordIsMadeOnceThenComparedAndADifferentOneEndsTheWorker) {
   const std::string golden = directory + "/golden/made";
   const std::string request = completion("hello", R"("max_tokens":2)");
