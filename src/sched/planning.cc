@@ -8,22 +8,18 @@
 #include "sched/sequence.h"
 
 namespace dormouse::sched {
-namespace {
-
-// The least part of a prompt worth a place in a step: below a page's worth of tokens the per-sequence costs of
-// attention outweigh the rows. Also how many prompts share one step at most: rows_left / kMinChunk.
-constexpr std::int32_t kMinChunk = kPageTokens;
-
-}  // namespace
-
-const BatchPlan& Scheduler::plan() {
+const BatchPlan& Scheduler::plan(const PlanLimits& limits) {
   CHECK(!in_flight_);
   plan_.entries.clear();
   plan_.token_count = 0;
   plan_.logits_count = 0;
   planned_.clear();
+  row_limit_ = options_.max_batch_tokens;
   const std::uint64_t preemptions_before = preemptions_;
   plan_decodes();
+  if (!plan_.entries.empty()) {
+    row_limit_ = plan_.token_count + std::min(rows_left(), std::max(limits.prompt_rows_beside_decodes, kMinChunk));
+  }
   // In a step that ran out of pages nobody new comes in, least of all the one that just gave its own.
   if (preemptions_ == preemptions_before) admit();
   plan_prompts();

@@ -53,6 +53,18 @@ struct SequenceRequest {
   bool urgent = false;               // before every waiting sequence of every tenant, and whole: the golden rows
 };
 
+// What the caller has measured and the next plan goes by.
+struct PlanLimits {
+  // Rows of prompts in a step that has decodes in it, so that running streams are not held up longer than the caller
+  // wants; without decodes max_batch_tokens is the bound. Less than kMinChunk is taken as kMinChunk: prompts must not
+  // starve.
+  std::int32_t prompt_rows_beside_decodes = std::numeric_limits<std::int32_t>::max();
+};
+
+// The least part of a prompt worth a place in a step: below a page's worth of tokens the per-sequence costs of
+// attention outweigh the rows. Also how many prompts share one step at most: rows_left / kMinChunk.
+inline constexpr std::int32_t kMinChunk = kPageTokens;
+
 class Scheduler {
  public:
   explicit Scheduler(const SchedulerOptions& options);
@@ -64,7 +76,7 @@ class Scheduler {
   // kOverloaded (waiting queue full by count or by tokens).
   Status submit(SequenceRequest request);
   // The next step; empty when nothing can run. Its spans are valid until commit().
-  [[nodiscard]] const BatchPlan& plan();
+  [[nodiscard]] const BatchPlan& plan(const PlanLimits& limits = {});
   // The engine has computed the last plan.
   void commit();
   // The engine could not compute it: nothing of it counts.
@@ -110,7 +122,7 @@ class Scheduler {
   void release_pages(Sequence& sequence);
   [[nodiscard]] bool waits_for_older(const Sequence& sequence) const;
   void add_entry(Sequence& sequence, std::int32_t token_count);
-  [[nodiscard]] std::int32_t rows_left() const { return options_.max_batch_tokens - plan_.token_count; }
+  [[nodiscard]] std::int32_t rows_left() const { return row_limit_ - plan_.token_count; }
   [[nodiscard]] Sequence* next_to_start();
 
   const SchedulerOptions options_;
@@ -122,6 +134,7 @@ class Scheduler {
   std::vector<Sequence*> running_;   // in order of admission
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   BatchPlan plan_;
+  std::int32_t row_limit_ = 0;  // of the plan that is being made
   std::vector<std::pair<SequenceId, std::int32_t>> planned_;  // what commit() counts
   std::vector<Sequence*> prompts_;  // plan_prompts(): who gets a part of this step; reserved
   bool in_flight_ = false;

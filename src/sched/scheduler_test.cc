@@ -32,10 +32,10 @@ SequenceRequest request(SequenceId id, int prompt_tokens, int max_new_tokens, st
 }
 
 // One whole cycle; every sequence that gets logits appends a token. Returns (id, rows) in plan order.
-std::vector<std::pair<SequenceId, int>> cycle(Scheduler& scheduler) {
+std::vector<std::pair<SequenceId, int>> cycle(Scheduler& scheduler, const PlanLimits& limits = {}) {
   std::vector<std::pair<SequenceId, int>> rows;
   std::vector<SequenceId> ready;
-  for (const PlanEntry& entry : scheduler.plan().entries) {
+  for (const PlanEntry& entry : scheduler.plan(limits).entries) {
     rows.emplace_back(entry.sequence, static_cast<int>(entry.tokens.size()));
     if (entry.wants_logits) ready.push_back(entry.sequence);
   }
@@ -54,6 +54,18 @@ TEST(Scheduler, ADecodeIsInEveryPlanWhileALongPromptIsPrefilledInChunks) {
   EXPECT_EQ(cycle(scheduler), (Rows{{1, 1}, {2, 63}}));
   EXPECT_EQ(cycle(scheduler), (Rows{{1, 1}, {2, 24}}));
   EXPECT_EQ(cycle(scheduler), (Rows{{1, 1}, {2, 1}}));
+}
+
+TEST(Scheduler, BesideDecodesAPromptGetsTheRowsItIsGivenAndAloneTheWholeStep) {
+  Scheduler scheduler(small_options());
+  ASSERT_TRUE(scheduler.submit(request(1, 3, 20)).has_value());
+  EXPECT_EQ(cycle(scheduler, {.prompt_rows_beside_decodes = 40}), (Rows{{1, 3}}));
+  ASSERT_TRUE(scheduler.submit(request(2, 200, 20, "b")).has_value());
+  EXPECT_EQ(cycle(scheduler, {.prompt_rows_beside_decodes = 40}), (Rows{{1, 1}, {2, 40}}));
+  EXPECT_EQ(cycle(scheduler, {.prompt_rows_beside_decodes = 1}), (Rows{{1, 1}, {2, 32}})) << "never less than a chunk";
+  EXPECT_EQ(cycle(scheduler, {.prompt_rows_beside_decodes = 1000}), (Rows{{1, 1}, {2, 63}})) << "the hard cap stays";
+  scheduler.end(1);
+  EXPECT_EQ(cycle(scheduler, {.prompt_rows_beside_decodes = 40}), (Rows{{2, 64}}));
 }
 
 TEST(Scheduler, AShortPromptIsNotKeptWaitingByALongOne) {

@@ -131,7 +131,8 @@ class SchedulerWalk {
     for (auto& [id, model] : models_) {
       model.was_ready = scheduler_.is_running(id) && model.tokens() - model.computed == 1;
     }
-    const BatchPlan& plan = scheduler_.plan();
+    limits_.prompt_rows_beside_decodes = take() % 2 == 0 ? 1000 : take();
+    const BatchPlan& plan = scheduler_.plan(limits_);
     if (plan.empty() != scheduler_.idle()) fail("nothing planned although sequences are there");
     check_sequences(plan);
     check(plan);
@@ -186,6 +187,7 @@ class SchedulerWalk {
     const SchedulerOptions& options = scheduler_.options();
     std::map<PageId, int> users;
     std::int32_t rows = 0;
+    std::int32_t prompt_rows = 0;
     std::int32_t logits = 0;
     for (const PlanEntry& entry : plan.entries) {
       const auto count = static_cast<std::int32_t>(entry.tokens.size());
@@ -200,6 +202,7 @@ class SchedulerWalk {
         users[page] += 1;
       }
       rows += count;
+      if (!models_.at(entry.sequence).was_ready) prompt_rows += count;
       logits += entry.wants_all_logits ? count : (entry.wants_logits ? 1 : 0);
     }
     for (const PlanEntry& entry : plan.entries) {
@@ -210,6 +213,10 @@ class SchedulerWalk {
     }
     if (rows != plan.token_count || rows > options.max_batch_tokens) fail("over the rows of a step");
     if (logits != plan.logits_count || logits > options.max_logits_rows) fail("over the logits rows of a step");
+    const bool has_decodes = rows > prompt_rows;
+    if (has_decodes && prompt_rows > std::max(limits_.prompt_rows_beside_decodes, kMinChunk)) {
+      fail("decodes are held up by more rows than allowed");
+    }
     if (std::ssize(users) > options.kv_pages - scheduler_.free_pages()) fail("a free page is in use");
   }
 
@@ -249,6 +256,7 @@ class SchedulerWalk {
   }
 
   Scheduler scheduler_;
+  PlanLimits limits_;
   std::vector<Slots> slots_;  // by page
   std::span<const std::uint8_t> bytes_;
   std::map<SequenceId, Model> models_;

@@ -13,6 +13,7 @@ namespace {
 constexpr sched::SequenceId kChoicesPerJob = 16;
 static_assert(api::kMaxChoices <= 16);
 constexpr sched::SequenceId kGoldenSequence = 0;  // job ids start at 1
+static_assert(StepPace::kChunk == sched::kMinChunk);
 
 sched::SchedulerOptions scheduler_options(const LoadedModel& model, const GeneratorOptions& options) {
   sched::SchedulerOptions out;
@@ -30,6 +31,16 @@ sched::SchedulerOptions scheduler_options(const LoadedModel& model, const Genera
   return out;
 }
 
+StepRows rows_of(const sched::BatchPlan& plan) {
+  StepRows out;
+  for (const sched::PlanEntry& entry : plan.entries) {
+    const bool is_decode = entry.tokens.size() == 1 && entry.start_position >= entry.prompt_length;
+    if (is_decode) out.generated += 1;
+    else out.prompt += static_cast<std::int32_t>(entry.tokens.size());
+  }
+  return out;
+}
+
 }  // namespace
 
 struct Generator::Choice {
@@ -42,9 +53,10 @@ struct Generator::Choice {
   std::int64_t cached = 0;  // prompt tokens
 };
 
-Generator::Generator(LoadedModel& model, const GeneratorOptions& options)
+Generator::Generator(LoadedModel& model, const GeneratorOptions& options, const Clock& clock)
     : model_(model),
       options_(options),
+      clock_(clock),
       scheduler_(scheduler_options(model, options)),
       sampler_(model.engine->config().vocab, model.tokenizer->first_padding_id()),
       golden_pending_(model.golden_pending) {
@@ -115,9 +127,12 @@ void Generator::cancel(JobId id) {
 }
 
 Status Generator::step() {
-  const sched::BatchPlan& plan = scheduler_.plan();
+  const sched::BatchPlan& plan =
+      scheduler_.plan({.prompt_rows_beside_decodes = pace_.prompt_rows_within(options_.prefill_budget)});
   if (plan.empty()) return {};
+  const MonoTime begin = clock_.now();
   const Result<std::span<const float>> logits = model_.engine->step(plan);
+  if (logits.has_value()) pace_.observe(rows_of(plan), clock_.now() - begin);
   planned_.clear();
   for (const sched::PlanEntry& entry : plan.entries) planned_.push_back(entry.sequence);
   if (!logits.has_value()) {
@@ -261,6 +276,7 @@ EngineSnapshot Generator::snapshot() const {
   out.kv_pages = model_.kv_pages;
   out.kv_pages_free = scheduler_.free_pages();
   out.kv_pages_idle = scheduler_.idle_pages();
+  out.prefill_chunk = pace_.prompt_rows_within(options_.prefill_budget);
   out.prefix_queries = scheduler_.prefix_queries();
   out.prefix_hits = scheduler_.prefix_hits();
   return out;

@@ -5,6 +5,7 @@
 // its pages are free; (3) no event of a first batch comes out before the golden rows in it were right.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,11 +15,13 @@
 
 #include "api/error_table.h"
 #include "api/generation.h"
+#include "base/clock.h"
 #include "engine/sampler.h"
 #include "sched/scheduler.h"
 #include "worker/metrics.h"
 #include "worker/model.h"
 #include "worker/output_text.h"
+#include "worker/step_pace.h"
 
 namespace dormouse::worker {
 
@@ -56,14 +59,16 @@ inline constexpr std::int64_t kAllOfTheCache = -1;
 struct GeneratorOptions {
   std::int64_t max_waiting = 1024;
   bool share_prefixes = true;
+  // How long a step may take that computes prompts while somebody's tokens stream; never less than one chunk of 32.
+  std::chrono::milliseconds prefill_budget{250};
   std::int64_t prefix_cache_bytes = kAllOfTheCache;  // kept of prompts nobody uses any more
   bool spoil_golden = false;  // tests: the golden rows come out wrong
 };
 
 class Generator {
  public:
-  // Borrows the model.
-  Generator(LoadedModel& model, const GeneratorOptions& options);
+  // Borrows the model and the clock.
+  Generator(LoadedModel& model, const GeneratorOptions& options, const Clock& clock);
   ~Generator();
   Generator(const Generator&) = delete;
   Generator& operator=(const Generator&) = delete;
@@ -95,8 +100,10 @@ class Generator {
 
   LoadedModel& model_;
   const GeneratorOptions options_;
+  const Clock& clock_;
   sched::Scheduler scheduler_;
   engine::Sampler sampler_;
+  StepPace pace_;
   std::unordered_map<sched::SequenceId, std::unique_ptr<Choice>> choices_;
   std::unordered_map<JobId, std::vector<sched::SequenceId>> jobs_;
   std::vector<JobEvent> events_;

@@ -118,6 +118,7 @@ std::string Metrics::write(std::string_view model, const EngineSnapshot& engine)
   single(out, "dormouse_kv_pages", "gauge", labels, engine.kv_pages);
   single(out, "dormouse_kv_pages_free", "gauge", labels, engine.kv_pages_free);
   single(out, "dormouse_kv_pages_idle", "gauge", labels, engine.kv_pages_idle);
+  single(out, "dormouse_prefill_chunk_tokens", "gauge", labels, engine.prefill_chunk);
   single(out, "dormouse_load_seconds", "gauge", labels, load_seconds_);
   return out;
 }

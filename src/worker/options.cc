@@ -42,6 +42,8 @@ constexpr std::array kNumbers = {
     NumberSwitch{"--threads", 1, 1024,
                  [](ServeOptions& o, std::int64_t v) { o.load.threads = static_cast<std::int32_t>(v); }},
     NumberSwitch{"--max-queue", 1, 1'000'000, [](ServeOptions& o, std::int64_t v) { o.generator.max_waiting = v; }},
+    NumberSwitch{"--prefill-budget-ms", 1, 60'000,
+                 [](ServeOptions& o, std::int64_t v) { o.generator.prefill_budget = std::chrono::milliseconds(v); }},
     NumberSwitch{"--prefix-cache-memory", 0, kHuge,
                  [](ServeOptions& o, std::int64_t v) { o.generator.prefix_cache_bytes = v; }},
     NumberSwitch{"--epoch", 0, std::numeric_limits<std::int64_t>::max(),
@@ -124,6 +126,7 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --max-model-len N             tokens of prompt and answer (the model's own)
   --max-num-seqs N              sequences computed at once (256)
   --max-num-batched-tokens N    tokens of one step (512)
+  --prefill-budget-ms MS        how long a step with prompts in it may hold up running streams (250)
   --max-queue N                 sequences that may wait (1024)
   --kv-cache-memory BYTES       keys and values (four contexts, at most a quarter of the memory)
   --prefix-cache-memory BYTES   of these, kept of prompts that nobody uses any more (all, until they are needed)

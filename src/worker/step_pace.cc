@@ -1,0 +1,40 @@
+#include "worker/step_pace.h"
+
+#include <algorithm>
+
+namespace dormouse::worker {
+namespace {
+
+// A slower step is believed at once and a faster one by a quarter: the budget is a promise to those who stream, while
+// rows given away come back within a few steps.
+constexpr double kFaster = 0.25;
+
+double seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
+void learn(std::optional<double>& average, double value) {
+  if (!average.has_value() || value > *average) average = value;
+  else average = *average + kFaster * (value - *average);
+}
+
+}  // namespace
+
+void StepPace::observe(const StepRows& rows, Nanoseconds duration) {
+  const double step_s = seconds(duration);
+  if (rows.prompt == 0) {
+    if (rows.generated > 0) learn(decode_s_, step_s);
+    return;
+  }
+  if (rows.prompt < kChunk) return;
+  learn(prompt_row_s_, std::max(step_s - decode_s_.value_or(0.0), 0.0) / rows.prompt);
+  last_chunk_ = rows.prompt;
+}
+
+std::int32_t StepPace::prompt_rows_within(Nanoseconds budget) const {
+  if (!prompt_row_s_.has_value()) return kChunk;
+  const std::int32_t most = 2 * last_chunk_;
+  const double room_s = seconds(budget) - decode_s_.value_or(0.0);
+  if (room_s >= *prompt_row_s_ * most) return most;
+  return std::max(static_cast<std::int32_t>(room_s / *prompt_row_s_), kChunk);
+}
+
+}  // namespace dormouse::worker
