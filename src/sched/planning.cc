@@ -16,6 +16,7 @@ const BatchPlan& Scheduler::plan(const PlanLimits& limits) {
   planned_.clear();
   row_limit_ = options_.max_batch_tokens;
   const std::uint64_t preemptions_before = preemptions_;
+  draft_cost_ = limits.draft_cost;
   plan_decodes();
   if (!plan_.entries.empty()) {
     row_limit_ = plan_.token_count + std::min(rows_left(), std::max(limits.prompt_rows_beside_decodes, kMinChunk));
@@ -30,12 +31,39 @@ const BatchPlan& Scheduler::plan(const PlanLimits& limits) {
 // Every running sequence that waits for its next token, oldest first: when pages run out, it is the newest that yields,
 // and what is newer than this one has not been planned yet.
 void Scheduler::plan_decodes() {
+  const std::int32_t draft_room = draft_room_each();
   for (std::size_t i = 0; i < running_.size(); ++i) {
     Sequence& sequence = *running_[i];
     if (sequence.remaining() != 1) continue;
     if (!make_room_for(sequence)) break;  // it was the newest itself and has left the list's end
-    add_entry(sequence, 1);
+    draft(sequence, draft_room);
+    add_entry(sequence, 1 + sequence.drafts);
   }
+}
+
+// Rows are nearly free only while there are few, and nobody's own row may go missing: not in the step, and not among
+// those with logits (each that runs or will be admitted now needs one, one that wants all of them one more).
+std::int32_t Scheduler::draft_room_each() const {
+  if (options_.speculation == Speculation::kOff) return 0;
+  std::int32_t decodes = 0;
+  for (const Sequence* sequence : running_) decodes += sequence->remaining() == 1 ? 1 : 0;
+  if (decodes == 0) return 0;
+  const std::int32_t room = std::min({kDecodeRowsWithDrafts - decodes, options_.max_batch_tokens - decodes,
+                                      options_.max_logits_rows - options_.max_sequences - 1});
+  return std::max(room, 0) / decodes;
+}
+
+// Guesses stay within the pages the sequence has: a page taken for them could cost another sequence its own.
+void Scheduler::draft(Sequence& sequence, std::int32_t room) {
+  if (room == 0 || sequence.wants_all_logits || sequence.computed < sequence.prompt_length) return;
+  const std::int32_t page_room =
+      static_cast<std::int32_t>(sequence.pages.size()) * kPageTokens - sequence.computed - 1;
+  const std::int32_t wanted =
+      options_.speculation == Speculation::kAuto ? sequence.draft_length.next() : kMaxDraft;
+  // The row of the last token that may be appended is the last one of use.
+  const std::int32_t count = std::min({wanted, room, page_room, sequence.max_tokens - sequence.length() - 1});
+  sequence.drafts = append_draft(sequence.tokens, count);
+  sequence.drafted = sequence.drafts;
 }
 
 // A page for the sequence's next row. False: it had to give up its own.
@@ -86,8 +114,7 @@ void Scheduler::admit() {
 bool Scheduler::start(Sequence& sequence) {
   // One token more than there are, so that the first generated one has a page; and a few pages are left for those that
   // run (1 % of the cache, at most one each), so that admission is not followed by preemption.
-  const auto tokens = std::min(static_cast<std::int64_t>(sequence.tokens.size()) + 1,
-                               static_cast<std::int64_t>(sequence.max_tokens));
+  const std::int32_t tokens = std::min(sequence.length() + 1, sequence.max_tokens);
   CHECK(sequence.pages.empty());
   reuse_pages(sequence);
   const auto pages = static_cast<std::int32_t>(pages_for(tokens)) - static_cast<std::int32_t>(sequence.pages.size());
@@ -167,7 +194,8 @@ void Scheduler::add_entry(Sequence& sequence, std::int32_t token_count) {
   entry.prompt_length = sequence.prompt_length;
   entry.pages = std::span<const PageId>(sequence.pages).first(pages);
   entry.wants_logits = end == static_cast<std::int32_t>(sequence.tokens.size());
-  entry.wants_all_logits = sequence.wants_all_logits;
+  entry.wants_all_logits = sequence.wants_all_logits || sequence.drafts > 0;
+  entry.draft_count = sequence.drafts;
   plan_.logits_count += entry.wants_all_logits ? token_count : (entry.wants_logits ? 1 : 0);
   plan_.token_count += token_count;
   plan_.entries.push_back(entry);
@@ -188,8 +216,8 @@ void Scheduler::reuse_pages(Sequence& sequence) {
 }
 
 void Scheduler::count_found(Sequence& sequence) {
-  const std::int32_t found = std::max(0, sequence.computed - sequence.known);
-  sequence.known += found;
+  const std::int32_t found = std::max(0, sequence.computed - sequence.reached);
+  sequence.reached += found;
   sequence.cached += found;
   prefix_hits_ += static_cast<std::uint64_t>(found);
 }

@@ -71,8 +71,9 @@ Status Scheduler::submit(SequenceRequest request) {
 void Scheduler::commit() {
   for (const auto& [id, token_count] : planned_) {
     Sequence& sequence = *sequences_.at(id);
-    sequence.computed += token_count;
-    sequence.known = std::max(sequence.known, sequence.computed);
+    sequence.computed += token_count - sequence.drafts;
+    draft_tokens_ += static_cast<std::uint64_t>(sequence.drafts);
+    sequence.reached = std::max(sequence.reached, sequence.computed);
     sequence.planned = false;
     share_pages(sequence);
   }
@@ -81,17 +82,36 @@ void Scheduler::commit() {
 }
 
 void Scheduler::abandon() {
-  for (const auto& [id, token_count] : planned_) sequences_.at(id)->planned = false;
+  for (const auto& [id, token_count] : planned_) {
+    Sequence& sequence = *sequences_.at(id);
+    sequence.planned = false;
+    sequence.drop_drafts();
+  }
   planned_.clear();
   in_flight_ = false;
 }
 
-void Scheduler::append(SequenceId id, TokenId token) {
+bool Scheduler::append(SequenceId id, TokenId token) {
   DCHECK(!in_flight_);
   Sequence& sequence = *sequences_.at(id);
   CHECK(sequence.remaining() == 0);
-  CHECK(static_cast<std::int32_t>(sequence.tokens.size()) < sequence.max_tokens);
+  CHECK(sequence.length() < sequence.max_tokens);
+  const bool is_guessed =
+      sequence.drafts > 0 && sequence.tokens[static_cast<std::size_t>(sequence.length())] == token;
+  if (is_guessed) {
+    // Its row was computed after the tokens that are before it now: as good as any.
+    sequence.drafts -= 1;
+    sequence.computed += 1;
+    accepted_tokens_ += 1;
+  }
+  if (sequence.drafted > 0 && (!is_guessed || sequence.drafts == 0)) {
+    sequence.draft_length.learn(sequence.drafted, sequence.drafted - sequence.drafts, draft_cost_);
+    sequence.drafted = 0;
+  }
+  if (is_guessed) return true;
+  sequence.drop_drafts();
   sequence.tokens.push_back(token);
+  return false;
 }
 
 bool Scheduler::end(SequenceId id) {
@@ -124,7 +144,7 @@ std::int32_t Scheduler::cached_tokens(SequenceId id) const {
 std::span<const TokenId> Scheduler::tokens(SequenceId id) const {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return {};
-  return found->second->tokens;
+  return std::span<const TokenId>(found->second->tokens).first(static_cast<std::size_t>(found->second->length()));
 }
 
 bool Scheduler::is_running(SequenceId id) const {

@@ -1,5 +1,6 @@
 // Continuous batching as a pure state machine: sequences in, BatchPlans out. One cycle is
 //   plan() -> the engine computes it -> commit() -> for each entry that ended its sequence's tokens: append() or end().
+// A plan may hold guesses (draft.h), which let one entry give several tokens: what append() says.
 // PURE: no threads, clocks or I/O. Owner: the worker's engine thread.
 // Prompts share pages (prefix_cache.h): a sequence skips what is there already when it starts, and again at each border
 // of a page while it is computed. Of sequences that begin alike and run at once (n choices of one prompt, a common
@@ -23,6 +24,7 @@
 
 #include "base/result.h"
 #include "sched/batch_plan.h"
+#include "sched/draft.h"
 #include "sched/fair_queue.h"
 #include "sched/page_pool.h"
 #include "sched/prefix_cache.h"
@@ -34,6 +36,7 @@ struct SchedulerOptions {
   std::int32_t max_batch_tokens = 512;  // rows of one plan; at least max_sequences
   std::int32_t max_logits_rows = 320;   // more than max_sequences: the rest is for entries that want all logits
   std::int32_t kv_pages = 0;
+  Speculation speculation = Speculation::kOff;
   bool share_prefixes = true;
   // Pages of prompts kept after everybody who used them has left; never more than there are, and given up first when
   // pages run out. They cost memory that a sequence has touched, nothing else.
@@ -59,11 +62,17 @@ struct PlanLimits {
   // wants; without decodes max_batch_tokens is the bound. Less than kMinChunk is taken as kMinChunk: prompts must not
   // starve.
   std::int32_t prompt_rows_beside_decodes = std::numeric_limits<std::int32_t>::max();
+  // Of one guess, as a part of a step without any. A tenth is what a step of 8 rows costs over one of one row where
+  // memory is the limit, and then some.
+  double draft_cost = 0.1;
 };
 
 // The least part of a prompt worth a place in a step: below a page's worth of tokens the per-sequence costs of
 // attention outweigh the rows. Also how many prompts share one step at most: rows_left / kMinChunk.
 inline constexpr std::int32_t kMinChunk = kPageTokens;
+
+// Rows of a step's decodes up to which guesses may be among them.
+inline constexpr std::int32_t kDecodeRowsWithDrafts = 1 + kMaxDraft;
 
 class Scheduler {
  public:
@@ -81,8 +90,9 @@ class Scheduler {
   void commit();
   // The engine could not compute it: nothing of it counts.
   void abandon();
-  // A sequence's next token. Between commit() and the next plan().
-  void append(SequenceId id, TokenId token);
+  // A sequence's next token. Between commit() and the next plan(). True: it had been guessed, and the entry's next row
+  // has the logits for the one after it: append() that too, or end().
+  bool append(SequenceId id, TokenId token);
   // Finished, failed or cancelled: its pages are free when this returns. Between commit() and the next plan().
   // False: no such sequence (it ended before).
   bool end(SequenceId id);
@@ -101,6 +111,9 @@ class Scheduler {
   [[nodiscard]] std::int32_t cached_tokens(SequenceId id) const;
   [[nodiscard]] std::uint64_t preemptions() const { return preemptions_; }
   [[nodiscard]] const SchedulerOptions& options() const { return options_; }
+  // Guesses computed, and those that were right.
+  [[nodiscard]] std::uint64_t draft_tokens() const { return draft_tokens_; }
+  [[nodiscard]] std::uint64_t accepted_tokens() const { return accepted_tokens_; }
   // All tokens, prompt and appended. Empty: no such sequence.
   [[nodiscard]] std::span<const TokenId> tokens(SequenceId id) const;
   [[nodiscard]] bool is_running(SequenceId id) const;
@@ -110,6 +123,8 @@ class Scheduler {
   enum class State { kWaiting, kPreempted, kRunning };
 
   void plan_decodes();
+  [[nodiscard]] std::int32_t draft_room_each() const;
+  void draft(Sequence& sequence, std::int32_t room);
   void admit();
   void plan_prompts();
   void grow_prompt(Sequence& sequence, std::int32_t limit);
@@ -135,10 +150,13 @@ class Scheduler {
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   BatchPlan plan_;
   std::int32_t row_limit_ = 0;  // of the plan that is being made
+  double draft_cost_ = 0;       // as the last plan was told
   std::vector<std::pair<SequenceId, std::int32_t>> planned_;  // what commit() counts
   std::vector<Sequence*> prompts_;  // plan_prompts(): who gets a part of this step; reserved
   bool in_flight_ = false;
   std::uint64_t admissions_ = 0;
+  std::uint64_t draft_tokens_ = 0;
+  std::uint64_t accepted_tokens_ = 0;
   std::uint64_t prefix_queries_ = 0;
   std::uint64_t prefix_hits_ = 0;
   std::uint64_t preemptions_ = 0;

@@ -260,6 +260,69 @@ TEST(SchedulerPrefix, WhoWaitsGoesOnWhenTheOldestLeaves) {
   EXPECT_EQ(scheduler.cached_tokens(2), 64);
 }
 
+// A text that says 1 2 3 4 over and over: every guess after the first four tokens is right.
+TEST(SchedulerDrafts, RightGuessesComeWithTheStepAndAWrongOneEndsThem) {
+  SchedulerOptions options = small_options();
+  options.speculation = Speculation::kNgram;
+  Scheduler scheduler(options);
+  SequenceRequest asked = request(2, 0, 40);
+  asked.prompt = {1, 2, 3, 4, 1};
+  ASSERT_TRUE(scheduler.submit(std::move(asked)).has_value());
+  EXPECT_EQ(scheduler.plan().token_count, 5) << "none beside a prompt's rows";
+  scheduler.commit();
+  EXPECT_FALSE(scheduler.append(2, 2));
+  const BatchPlan& plan = scheduler.plan();
+  const PlanEntry entry = plan.entries.at(0);
+  EXPECT_EQ(std::vector<TokenId>(entry.tokens.begin(), entry.tokens.end()),
+            (std::vector<TokenId>{2, 3, 4, 1, 2, 3, 4, 1}));
+  EXPECT_EQ(entry.draft_count, 7);
+  EXPECT_TRUE(entry.wants_logits && entry.wants_all_logits);
+  EXPECT_EQ(plan.logits_count, 8);
+  scheduler.commit();
+  EXPECT_TRUE(scheduler.append(2, 3));
+  EXPECT_TRUE(scheduler.append(2, 4));
+  EXPECT_FALSE(scheduler.append(2, 9)) << "the rows after it are void";
+  EXPECT_EQ(scheduler.tokens(2).size(), 9U);
+  EXPECT_EQ(scheduler.draft_tokens(), 7U);
+  EXPECT_EQ(scheduler.accepted_tokens(), 2U);
+  EXPECT_EQ(scheduler.plan().entries.at(0).start_position, 8);
+  EXPECT_EQ(plan.logits_count, 1) << "9 never came before";
+  scheduler.abandon();
+}
+
+// Guesses in the plan after the first token of `sequences` prompts of one token over and over.
+std::int32_t drafts_of(SequenceId sequences, std::int32_t max_new_tokens) {
+  SchedulerOptions options = small_options();
+  options.speculation = Speculation::kNgram;
+  options.max_sequences = 10;
+  options.max_batch_tokens = 512;
+  options.max_logits_rows = 40;
+  options.kv_pages = 40;
+  options.max_waiting = 10;
+  Scheduler scheduler(options);
+  for (SequenceId id = 1; id <= sequences; ++id) {
+    EXPECT_TRUE(scheduler.submit(request(id, 40, max_new_tokens, std::to_string(id))).has_value());
+  }
+  EXPECT_EQ(scheduler.plan().entries.size(), sequences);
+  scheduler.commit();
+  for (SequenceId id = 1; id <= sequences; ++id) EXPECT_FALSE(scheduler.append(id, 5));
+  std::int32_t count = 0;
+  for (const PlanEntry& entry : scheduler.plan().entries) count += entry.draft_count;
+  scheduler.abandon();
+  return count;
+}
+
+TEST(SchedulerDrafts, RowsAreSharedWhileTheyAreCheapAndNoneIsPastTheLastToken) {
+  EXPECT_EQ(drafts_of(1, 20), 7);
+  EXPECT_EQ(drafts_of(2, 20), 6);
+  EXPECT_EQ(drafts_of(3, 20), 3);
+  EXPECT_EQ(drafts_of(4, 20), 4);
+  EXPECT_EQ(drafts_of(5, 20), 0);
+  EXPECT_EQ(drafts_of(9, 20), 0);
+  EXPECT_EQ(drafts_of(1, 3), 1) << "the second token is decided in the next token's row, the third in the guess's";
+  EXPECT_EQ(drafts_of(1, 2), 0);
+}
+
 std::uint64_t seed_from_environment() {
   if (const char* text = std::getenv("DORMOUSE_SEED"); text != nullptr) return std::strtoull(text, nullptr, 10);
   return std::random_device{}();
@@ -272,6 +335,8 @@ TEST(Scheduler, RandomWalksKeepEveryInvariant) {
   std::int64_t refused = 0;
   std::uint64_t preemptions = 0;
   std::uint64_t hits = 0;
+  std::uint64_t drafted = 0;
+  std::uint64_t right = 0;
   for (int walk_index = 0; walk_index < 300; ++walk_index) {
     SchedulerOptions options;
     options.max_sequences = static_cast<std::int32_t>(1 + random() % 12);
@@ -281,6 +346,7 @@ TEST(Scheduler, RandomWalksKeepEveryInvariant) {
     options.max_waiting = static_cast<std::int64_t>(1 + random() % 40);
     options.max_waiting_tokens = 20'000;
     options.share_prefixes = random() % 8 != 0;
+    options.speculation = static_cast<Speculation>(random() % 3);
     if (random() % 4 == 0) options.max_idle_pages = static_cast<std::int32_t>(random() % 8);
     std::vector<std::uint8_t> bytes(2000);
     for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random());
@@ -290,16 +356,21 @@ TEST(Scheduler, RandomWalksKeepEveryInvariant) {
     refused += walk.refused();
     preemptions += walk.preemptions();
     hits += walk.prefix_hits();
+    drafted += walk.draft_tokens();
+    right += walk.accepted_tokens();
   }
-  std::printf("seed %llu: %lld accepted, %lld refused, %llu preemptions, %llu tokens found\n",
+  std::printf("seed %llu: %lld accepted, %lld refused, %llu preemptions, %llu tokens found, %llu of %llu guessed\n",
               static_cast<unsigned long long>(seed), static_cast<long long>(accepted),
               static_cast<long long>(refused), static_cast<unsigned long long>(preemptions),
-              static_cast<unsigned long long>(hits));
+              static_cast<unsigned long long>(hits), static_cast<unsigned long long>(right),
+              static_cast<unsigned long long>(drafted));
   // The walk must have gone where the invariants are hard.
   EXPECT_GT(accepted, 10'000);
   EXPECT_GT(refused, 100);
   EXPECT_GT(preemptions, 100U);
   EXPECT_GT(hits, 100'000U);
+  EXPECT_GT(right, 10'000U);
+  EXPECT_GT(drafted - right, 10'000U);
 }
 
 }  // namespace

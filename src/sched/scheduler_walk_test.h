@@ -39,6 +39,8 @@ class SchedulerWalk {
   [[nodiscard]] std::int64_t accepted() const { return accepted_; }
   [[nodiscard]] std::int64_t refused() const { return refused_; }
   [[nodiscard]] std::uint64_t preemptions() const { return scheduler_.preemptions(); }
+  [[nodiscard]] std::uint64_t draft_tokens() const { return scheduler_.draft_tokens(); }
+  [[nodiscard]] std::uint64_t accepted_tokens() const { return scheduler_.accepted_tokens(); }
   [[nodiscard]] std::uint64_t prefix_hits() const { return scheduler_.prefix_hits(); }
 
  private:
@@ -56,9 +58,10 @@ class SchedulerWalk {
     [[nodiscard]] std::int32_t tokens() const { return static_cast<std::int32_t>(marks.size()) - 1; }
     // marks[0] is the tenant's.
     [[nodiscard]] std::uint64_t mark(std::int32_t at) const { return marks[static_cast<std::size_t>(at) + 1]; }
-    void append(TokenId token) {
-      const std::uint64_t word = static_cast<std::uint64_t>(token) * 2 + (tokens() < prompt ? 0U : 1U);
-      marks.push_back((marks.back() ^ word) * 0x9E3779B97F4A7C15ULL + 1);
+    void append(TokenId token) { marks.push_back(next_mark(marks.back(), token, tokens())); }
+    [[nodiscard]] std::uint64_t next_mark(std::uint64_t before, TokenId token, std::int32_t at) const {
+      const std::uint64_t word = static_cast<std::uint64_t>(token) * 2 + (at < prompt ? 0U : 1U);
+      return (before ^ word) * 0x9E3779B97F4A7C15ULL + 1;
     }
   };
   using Slots = std::array<std::uint64_t, kPageTokens>;
@@ -141,28 +144,37 @@ class SchedulerWalk {
     write(plan, abandoned);
     if (abandoned) return scheduler_.abandon();
     // Spans die with commit().
-    std::vector<std::pair<SequenceId, bool>> done;
+    std::vector<std::pair<SequenceId, std::vector<TokenId>>> done;
     for (const PlanEntry& entry : plan.entries) {
-      models_.at(entry.sequence).computed += static_cast<std::int32_t>(entry.tokens.size());
-      done.emplace_back(entry.sequence, entry.wants_logits);
+      const auto drafts = entry.tokens.last(static_cast<std::size_t>(entry.draft_count));
+      models_.at(entry.sequence).computed += static_cast<std::int32_t>(entry.tokens.size() - drafts.size());
+      if (entry.wants_logits) done.emplace_back(entry.sequence, std::vector<TokenId>(drafts.begin(), drafts.end()));
     }
     scheduler_.commit();
-    for (const auto& [id, wants_logits] : done) {
-      if (wants_logits) advance(id);
+    for (const auto& [id, drafts] : done) {
+      std::size_t right = 0;
+      while (advance(id, drafts, right)) ++right;
     }
   }
 
-  void advance(SequenceId id) {
+  // One token: what is guessed, mostly, else one that prompts have, so that a page of these must still not be found by
+  // a prompt. Whether the next row counts.
+  bool advance(SequenceId id, const std::vector<TokenId>& drafts, std::size_t right) {
     Model& model = models_.at(id);
     if (model.left > 0 && take() % 64 != 63) {
-      scheduler_.append(id, 7);  // as prompts have: a page of these must still not be found by one
-      model.append(7);
+      const bool is_guess_right = right < drafts.size() && take() % 4 != 0;
+      const TokenId token = is_guess_right ? drafts[right] : (take() % 2 == 0 ? 8 : 7);
+      const bool was_guessed = right < drafts.size() && drafts[right] == token;
+      model.append(token);
       model.left -= 1;
-      return;
+      model.computed += was_guessed ? 1 : 0;
+      if (scheduler_.append(id, token) != was_guessed) fail("a guess is taken for what it is not");
+      return was_guessed;
     }
     if (!scheduler_.end(id)) fail("a live sequence was unknown");
     models_.erase(id);
     finished_ += 1;
+    return false;
   }
 
   // Whoever does not run has nothing computed; whoever ran and was ready is in the plan.
@@ -188,6 +200,8 @@ class SchedulerWalk {
     std::map<PageId, int> users;
     std::int32_t rows = 0;
     std::int32_t prompt_rows = 0;
+    std::int32_t decodes = 0;
+    std::int32_t decode_rows = 0;
     std::int32_t logits = 0;
     for (const PlanEntry& entry : plan.entries) {
       const auto count = static_cast<std::int32_t>(entry.tokens.size());
@@ -195,14 +209,22 @@ class SchedulerWalk {
       check_start(entry);
       const Model& model = models_.at(entry.sequence);
       if (entry.prompt_length != model.prompt) fail("a token in the other arithmetic");
-      if (entry.wants_logits != (entry.start_position + count == model.tokens())) fail("logits at the wrong row");
+      const std::int32_t known = count - entry.draft_count;
+      if (entry.wants_logits != (entry.start_position + known == model.tokens())) fail("logits at the wrong row");
+      check_drafts(entry);
       if (std::ssize(entry.pages) != pages_for(entry.start_position + count)) fail("wrong number of pages");
       for (const PageId page : entry.pages) {
         if (page < 0 || page >= options.kv_pages) return fail("no such page");
         users[page] += 1;
       }
       rows += count;
-      if (!models_.at(entry.sequence).was_ready) prompt_rows += count;
+      if (model.was_ready) {
+        decodes += 1;
+        decode_rows += count;
+      } else if (count > 1) {
+        // One row may be the end of a prompt whose last page was found when there was no room for it in a step.
+        prompt_rows += count;
+      }
       logits += entry.wants_all_logits ? count : (entry.wants_logits ? 1 : 0);
     }
     for (const PlanEntry& entry : plan.entries) {
@@ -213,8 +235,8 @@ class SchedulerWalk {
     }
     if (rows != plan.token_count || rows > options.max_batch_tokens) fail("over the rows of a step");
     if (logits != plan.logits_count || logits > options.max_logits_rows) fail("over the logits rows of a step");
-    const bool has_decodes = rows > prompt_rows;
-    if (has_decodes && prompt_rows > std::max(limits_.prompt_rows_beside_decodes, kMinChunk)) {
+    if (decode_rows > std::max(decodes, kDecodeRowsWithDrafts)) fail("more guesses than rows are cheap");
+    if (decodes > 0 && prompt_rows > std::max(limits_.prompt_rows_beside_decodes, kMinChunk)) {
       fail("decodes are held up by more rows than allowed");
     }
     if (std::ssize(users) > options.kv_pages - scheduler_.free_pages()) fail("a free page is in use");
@@ -244,13 +266,28 @@ class SchedulerWalk {
     }
   }
 
+  // Guesses follow a sequence's own next token, and none is of use past its last token.
+  void check_drafts(const PlanEntry& entry) {
+    if (entry.draft_count == 0) return;
+    const Model& model = models_.at(entry.sequence);
+    if (!model.was_ready || entry.tokens.size() != static_cast<std::size_t>(entry.draft_count) + 1) {
+      fail("guesses where no next token is");
+    }
+    if (entry.start_position < model.prompt) fail("guesses after a prompt row");
+    if (!entry.wants_all_logits) fail("guesses without logits");
+    if (entry.draft_count >= model.left) fail("guesses past the last token");
+  }
+
   void write(const BatchPlan& plan, bool abandoned) {
     for (const PlanEntry& entry : plan.entries) {
       Model& model = models_.at(entry.sequence);
       model.computed = entry.start_position;
+      std::uint64_t mark = model.mark(entry.start_position - 1);
       for (std::int32_t i = 0; i < static_cast<std::int32_t>(entry.tokens.size()); ++i) {
         const std::int32_t position = entry.start_position + i;
-        slot(entry, position) = abandoned ? 0 : model.mark(position);
+        mark = model.next_mark(mark, entry.tokens[static_cast<std::size_t>(i)], position);
+        if (position < model.tokens() && mark != model.mark(position)) fail("another token than was appended");
+        slot(entry, position) = abandoned ? 0 : mark;
       }
     }
   }
