@@ -58,6 +58,7 @@ inline constexpr std::int64_t kAllOfTheCache = -1;
 
 struct GeneratorOptions {
   std::int64_t max_waiting = 1024;
+  sched::Speculation speculation = sched::Speculation::kAuto;
   bool share_prefixes = true;
   // How long a step may take that computes prompts while somebody's tokens stream; never less than one chunk of 32.
   std::chrono::milliseconds prefill_budget{250};
@@ -85,12 +86,14 @@ class Generator {
 
  private:
   struct Choice;
-  struct Row {
+  // A sequence's next token's logits, and after it those of each guess: [1 + guesses, vocab].
+  struct Rows {
     sched::SequenceId sequence = 0;
     std::span<const float> logits;
   };
 
-  void consume(const Row& row);
+  void consume(const Rows& rows);
+  bool consume_row(sched::SequenceId sequence, std::span<const float> logits);
   void emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample);
   void fail(JobId job, api::ErrorCode code);
   Status fail_plan(const std::vector<sched::SequenceId>& sequences);
@@ -107,7 +110,7 @@ class Generator {
   std::unordered_map<sched::SequenceId, std::unique_ptr<Choice>> choices_;
   std::unordered_map<JobId, std::vector<sched::SequenceId>> jobs_;
   std::vector<JobEvent> events_;
-  std::vector<Row> rows_;                          // reserved
+  std::vector<Rows> rows_;                         // reserved
   std::vector<sched::SequenceId> planned_;         // reserved
   bool golden_pending_ = false;
   bool golden_submitted_ = false;

@@ -95,6 +95,8 @@ std::string Metrics::write(std::string_view model, const EngineSnapshot& engine)
   single(out, "vllm:num_preemptions_total", "counter", labels, engine.preemptions);
   single(out, "vllm:prefix_cache_queries_total", "counter", labels, engine.prefix_queries);
   single(out, "vllm:prefix_cache_hits_total", "counter", labels, engine.prefix_hits);
+  single(out, "vllm:spec_decode_num_draft_tokens_total", "counter", labels, engine.draft_tokens);
+  single(out, "vllm:spec_decode_num_accepted_tokens_total", "counter", labels, engine.accepted_tokens);
   out += "# TYPE vllm:request_success_total counter\n";
   for (const auto& [reason, count] : finished_) {
     sample(out, "vllm:request_success_total", fmt::format("{},finished_reason=\"{}\"", labels, reason), count);

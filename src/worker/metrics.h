@@ -39,6 +39,8 @@ struct EngineSnapshot {
   std::int64_t kv_pages_idle = 0;  // hold prompts that may come again
   std::int64_t prefill_chunk = 0;  // rows of prompt the next step may hold beside decodes
   std::uint64_t prefix_queries = 0;  // prompt tokens looked up in the prefix cache
+  std::uint64_t draft_tokens = 0;  // guesses computed
+  std::uint64_t accepted_tokens = 0;  // of them, right
   std::uint64_t prefix_hits = 0;     // and found there
 };
 

@@ -63,6 +63,13 @@ constexpr std::array kTexts = {
     TextSwitch{"--lease", [](ServeOptions& o, std::string v) { o.lease = std::move(v); }},
 };
 
+Result<sched::Speculation> to_speculation(std::string_view text) {
+  if (text == "auto") return sched::Speculation::kAuto;
+  if (text == "ngram") return sched::Speculation::kNgram;
+  if (text == "off") return sched::Speculation::kOff;
+  return make_error(Code::kInvalidArgument, fmt::format("--speculate: auto, ngram or off is wanted, got '{}'", text));
+}
+
 Status apply_switch(ServeOptions& options, std::string_view flag, std::string_view value) {
   for (const NumberSwitch& number : kNumbers) {
     if (number.flag != flag) continue;
@@ -77,6 +84,10 @@ Status apply_switch(ServeOptions& options, std::string_view flag, std::string_vi
   }
   if (flag == "--listen") {
     TRY(options.listen, http::Address::parse(value));
+    return {};
+  }
+  if (flag == "--speculate") {
+    TRY(options.generator.speculation, to_speculation(value));
     return {};
   }
   return make_error(Code::kInvalidArgument, fmt::format("{}: no such switch (see --help)", flag));
@@ -131,6 +142,7 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --kv-cache-memory BYTES       keys and values (four contexts, at most a quarter of the memory)
   --prefix-cache-memory BYTES   of these, kept of prompts that nobody uses any more (all, until they are needed)
   --no-enable-prefix-caching    compute every prompt anew
+  --speculate auto|ngram|off    guess tokens from what came before; the text is the same (auto: where it pays)
   --threads N                   threads (what this process may use)
   --isa NAME                    scalar, avx2, ... (the best this CPU has)
   --golden-dir DIR              where the records of known good outputs are kept

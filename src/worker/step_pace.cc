@@ -20,8 +20,12 @@ void learn(std::optional<double>& average, double value) {
 
 void StepPace::observe(const StepRows& rows, Nanoseconds duration) {
   const double step_s = seconds(duration);
-  if (rows.prompt == 0) {
+  if (rows.prompt == 0 && rows.drafts == 0) {
     if (rows.generated > 0) learn(decode_s_, step_s);
+    return;
+  }
+  if (rows.prompt == 0) {
+    if (decode_s_.has_value()) learn(draft_row_s_, std::max(step_s - *decode_s_, 0.0) / rows.drafts);
     return;
   }
   if (rows.prompt < kChunk) return;
@@ -35,6 +39,15 @@ std::int32_t StepPace::prompt_rows_within(Nanoseconds budget) const {
   const double room_s = seconds(budget) - decode_s_.value_or(0.0);
   if (room_s >= *prompt_row_s_ * most) return most;
   return std::max(static_cast<std::int32_t>(room_s / *prompt_row_s_), kChunk);
+}
+
+double StepPace::draft_cost() const {
+  // Memory is read once for 8 rows as for one; a tenth is that and a margin. Less than the least is noise: a row has its
+  // logits looked at, at any rate.
+  constexpr double kUnknown = 0.1;
+  constexpr double kLeast = 0.02;
+  if (!draft_row_s_.has_value() || *decode_s_ <= 0) return kUnknown;
+  return std::max(*draft_row_s_ / *decode_s_, kLeast);
 }
 
 }  // namespace dormouse::worker

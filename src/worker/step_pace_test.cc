@@ -66,6 +66,24 @@ TEST(StepPace, AMachineTooSlowForTheBudgetStillTakesAChunkAndRecovers) {
   EXPECT_NEAR(pace.prompt_rows_within(kBudget), 100, 2);
 }
 
+TEST(StepPace, AGuessCostsWhatAStepWithItTakesLonger) {
+  StepPace pace;
+  EXPECT_DOUBLE_EQ(pace.draft_cost(), 0.1);
+  pace.observe({.prompt = 0, .generated = 1, .drafts = 7}, milliseconds(100));
+  EXPECT_DOUBLE_EQ(pace.draft_cost(), 0.1) << "of what?";
+  pace.observe({.prompt = 0, .generated = 1}, milliseconds(80));
+  pace.observe({.prompt = 0, .generated = 1, .drafts = 5}, milliseconds(100));
+  EXPECT_DOUBLE_EQ(pace.draft_cost(), 0.05);  // 20 ms of 80 for five
+  pace.observe({.prompt = 64, .generated = 1, .drafts = 5}, milliseconds(900));
+  EXPECT_DOUBLE_EQ(pace.draft_cost(), 0.05) << "beside prompts it cannot be told";
+  pace.observe({.prompt = 0, .generated = 1, .drafts = 1}, milliseconds(120));
+  EXPECT_DOUBLE_EQ(pace.draft_cost(), 0.5);
+  StepPace free;
+  free.observe({.prompt = 0, .generated = 1}, milliseconds(80));
+  free.observe({.prompt = 0, .generated = 1, .drafts = 5}, milliseconds(79));
+  EXPECT_DOUBLE_EQ(free.draft_cost(), 0.02) << "never nothing";
+}
+
 TEST(StepPace, AFewRowsOfPromptSayNothing) {
   StepPace pace;
   pace.observe({.prompt = 5, .generated = 1}, milliseconds(90));

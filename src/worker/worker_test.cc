@@ -178,7 +178,7 @@ TEST(Worker, ThePrefixCacheCanBeBoundedAndSwitchedOff) {
   EXPECT_EQ(bounded.metric("dormouse_kv_pages_idle"), 2);
 }
 
-TEST(ServeOptions, SwitchesOfThePrefixCache) {
+TEST(ServeOptions, SwitchesOfTheScheduler) {
   const auto parse = [](std::vector<std::string> words) {
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
@@ -188,6 +188,11 @@ TEST(ServeOptions, SwitchesOfThePrefixCache) {
   EXPECT_EQ(parse({"--model", "m"})->generator.prefix_cache_bytes, kAllOfTheCache);
   EXPECT_FALSE(parse({"--no-enable-prefix-caching", "--model", "m"})->generator.share_prefixes);
   EXPECT_EQ(parse({"--prefix-cache-memory=0", "--model", "m"})->generator.prefix_cache_bytes, 0);
+  EXPECT_EQ(parse({"--model", "m"})->generator.speculation, sched::Speculation::kAuto);
+  EXPECT_EQ(parse({"--model", "m", "--speculate", "off"})->generator.speculation, sched::Speculation::kOff);
+  EXPECT_EQ(parse({"--model", "m", "--speculate", "on"}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(parse({"--model", "m", "--prefill-budget-ms=40"})->generator.prefill_budget.count(), 40);
+  EXPECT_EQ(parse({"--model", "m", "--prefill-budget-ms=0"}).error().code, Code::kInvalidArgument);
   EXPECT_EQ(parse({"--prefix-cache-memory", "-1", "--model", "m"}).error().code, Code::kInvalidArgument);
 }
 
