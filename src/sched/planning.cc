@@ -8,6 +8,7 @@
 #include "sched/sequence.h"
 
 namespace dormouse::sched {
+
 const BatchPlan& Scheduler::plan(const PlanLimits& limits) {
   CHECK(!in_flight_);
   plan_.entries.clear();
@@ -15,8 +16,8 @@ const BatchPlan& Scheduler::plan(const PlanLimits& limits) {
   plan_.logits_count = 0;
   planned_.clear();
   row_limit_ = options_.max_batch_tokens;
-  const std::uint64_t preemptions_before = preemptions_;
   draft_cost_ = limits.draft_cost;
+  const std::uint64_t preemptions_before = preemptions_;
   plan_decodes();
   if (!plan_.entries.empty()) {
     row_limit_ = plan_.token_count + std::min(rows_left(), std::max(limits.prompt_rows_beside_decodes, kMinChunk));

@@ -312,6 +312,22 @@ std::int32_t drafts_of(SequenceId sequences, std::int32_t max_new_tokens) {
   return count;
 }
 
+TEST(SchedulerDrafts, AStepThatFailedTeachesNothing) {
+  SchedulerOptions options = small_options();
+  options.speculation = Speculation::kAuto;
+  Scheduler scheduler(options);
+  ASSERT_TRUE(scheduler.submit(request(1, 40, 100)).has_value());
+  EXPECT_EQ(scheduler.plan().token_count, 40);
+  scheduler.commit();
+  scheduler.append(1, 5);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(scheduler.plan().entries.at(0).draft_count, 3) << "the first guess's length";
+    scheduler.abandon();
+    EXPECT_EQ(scheduler.tokens(1).size(), 41U);
+  }
+  EXPECT_EQ(scheduler.draft_tokens(), 0U);
+}
+
 TEST(SchedulerDrafts, RowsAreSharedWhileTheyAreCheapAndNoneIsPastTheLastToken) {
   EXPECT_EQ(drafts_of(1, 20), 7);
   EXPECT_EQ(drafts_of(2, 20), 6);

@@ -25,10 +25,10 @@ struct Scheduler::Sequence {
   bool urgent = false;
   State state = State::kWaiting;
   std::int32_t computed = 0;  // tokens whose keys and values are in `pages`
-  std::vector<PageId> pages;    // the first path.size() of them are the prefix cache's
+  std::vector<PageId> pages;  // the first path.size() of them are the prefix cache's
   PrefixCache::Path path;
-  std::int32_t reached = 0;  // tokens ever computed or found: a hit below it, after a preemption, is nobody's gain
-  std::int32_t cached = 0;   // tokens found before they were ever computed
+  std::int32_t reached = 0;     // tokens ever computed or found: a hit below it, after a preemption, is no gain
+  std::int32_t cached = 0;      // tokens found before they were ever computed
   std::uint64_t admission = 0;  // first admission's number: age survives preemption
   bool planned = false;
 
@@ -38,6 +38,7 @@ struct Scheduler::Sequence {
   void drop_drafts() {
     tokens.resize(static_cast<std::size_t>(length()));
     drafts = 0;
+    drafted = 0;
   }
   // Where the next page of the path begins and ends.
   [[nodiscard]] std::int32_t path_end() const { return static_cast<std::int32_t>(path.size()) * kPageTokens; }

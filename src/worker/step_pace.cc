@@ -5,15 +5,19 @@
 namespace dormouse::worker {
 namespace {
 
-// A slower step is believed at once and a faster one by a quarter: the budget is a promise to those who stream, while
-// rows given away come back within a few steps.
-constexpr double kFaster = 0.25;
+constexpr double kNewest = 0.25;
 
 double seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
+void blend(std::optional<double>& average, double value) {
+  average = average.has_value() ? *average + kNewest * (value - *average) : value;
+}
+
+// A slower step is believed at once and a faster one by a quarter: the budget is a promise to those who stream, while
+// rows given away come back within a few steps.
 void learn(std::optional<double>& average, double value) {
-  if (!average.has_value() || value > *average) average = value;
-  else average = *average + kFaster * (value - *average);
+  if (average.has_value() && value <= *average) blend(average, value);
+  else average = value;
 }
 
 }  // namespace
@@ -25,7 +29,7 @@ void StepPace::observe(const StepRows& rows, Nanoseconds duration) {
     return;
   }
   if (rows.prompt == 0) {
-    if (decode_s_.has_value()) learn(draft_row_s_, std::max(step_s - *decode_s_, 0.0) / rows.drafts);
+    if (decode_s_.has_value()) blend(draft_row_s_, std::max(step_s - *decode_s_, 0.0) / rows.drafts);
     return;
   }
   if (rows.prompt < kChunk) return;
@@ -42,8 +46,8 @@ std::int32_t StepPace::prompt_rows_within(Nanoseconds budget) const {
 }
 
 double StepPace::draft_cost() const {
-  // Memory is read once for 8 rows as for one; a tenth is that and a margin. Less than the least is noise: a row has its
-  // logits looked at, at any rate.
+  // Memory is read once for 8 rows as for one; a tenth is that and a margin. Less than the least is noise:
+  // somebody has to look at a row's logits.
   constexpr double kUnknown = 0.1;
   constexpr double kLeast = 0.02;
   if (!draft_row_s_.has_value() || *decode_s_ <= 0) return kUnknown;
