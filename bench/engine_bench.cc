@@ -1,4 +1,5 @@
-// The engine on one GGUF file, as a table: read bandwidth of the machine, load time, prefill, decode with 1 and 8 streams, resident memory.
+// The engine on one GGUF file, as a table: read bandwidth of the machine, load time, prefill, decode with 1 and 8
+// streams, resident memory.
 //   engine_bench FILE.gguf [--threads N] [--isa NAME] [--prefill 512] [--tokens 32] [--streams 1,8] [--context 0]
 // Each number is the median of its repetitions; decode is timed token by token. Weights may be random: nothing here
 // looks at logits. Tokens are fed greedily so that the loop has the shape of a real one.

@@ -23,7 +23,7 @@ LAYERS = {
     "pack": ["kernels", "gguf", "quant", "text", "base"],
     "planner": ["policy", "base"],
     "engine": ["pack", "kernels", "quant", "gguf", "base", "sched/batch_plan.h"],
-    "worker": ["engine", "sched", "text", "quant", "gguf", "api", "control", "http", "base"],
+    "worker": ["engine", "pack", "sched", "text", "quant", "gguf", "api", "control", "http", "base"],
     "ledger": ["base"],
     "fleet": ["policy", "control", "http", "ledger", "base"],
     "catalog": ["http", "base"],

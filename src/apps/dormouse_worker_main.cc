@@ -34,7 +34,7 @@ int serve(std::span<char* const> arguments) {
     return 0;
   }
   if (const char* fault = std::getenv("DORMOUSE_FAULT"); fault != nullptr) {
-    options->spoil_golden = std::string_view(fault) == "golden_mismatch";
+    options->generator.spoil_golden = std::string_view(fault) == "golden_mismatch";
   }
   const worker::LoadOptions load = options->load;
   worker::ModelLoader loader = [load](const worker::LoadProgress& progress) { return load_model(load, progress); };

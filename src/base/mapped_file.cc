@@ -46,8 +46,8 @@ Result<MappedFile> MappedFile::open(const std::string& path, Pages pages) {
   if (!S_ISREG(st.st_mode)) return make_error(Code::kInvalidArgument, path + ": not a regular file");
   if (st.st_size <= 0) return make_error(Code::kInvalidArgument, path + ": empty file");
   const auto size = static_cast<std::size_t>(st.st_size);
-  void* data = pages == Pages::kHuge ? map_huge(size, fd.get())
-                                     : ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  void* data =
+      pages == Pages::kHuge ? map_huge(size, fd.get()) : ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (data == MAP_FAILED) return errno_error(path, errno);
   MappedFile out;
   out.data_ = static_cast<const std::uint8_t*>(data);

@@ -14,8 +14,8 @@ namespace dormouse {
 class MappedFile {
  public:
   // Errors: kNotFound, kPermissionDenied, kInvalidArgument (not a regular file or empty).
-  // kHuge: at a 2 MiB border, with a request for huge pages of the page cache (Linux with large folios): 2.5 GB are then
-  // 1,200 page table entries instead of 610,000. A hint; elsewhere it changes nothing.
+  // kHuge: at a 2 MiB border, with a request for huge pages of the page cache (Linux with large folios): 2.5 GB are
+  // then 1,200 page table entries instead of 610,000. A hint; elsewhere it changes nothing.
   enum class Pages { kSmall, kHuge };
   static Result<MappedFile> open(const std::string& path, Pages pages = Pages::kSmall);
 

@@ -92,8 +92,9 @@ Status CpuForward::reserve() {
   const auto carve = [this](Carver carver) {
     const std::int64_t rows = limits_.rows;
     // Kernels may read activation rows up to the next whole tile.
-    const std::int64_t either = divide_up(std::max(limits_.rows, limits_.logits_rows), kernels::kActivationRowMultiple) *
-                                std::int64_t{kernels::kActivationRowMultiple};
+    const std::int64_t either =
+        divide_up(std::max(limits_.rows, limits_.logits_rows), kernels::kActivationRowMultiple) *
+        std::int64_t{kernels::kActivationRowMultiple};
     constexpr std::int64_t kFloat = sizeof(float);
     const auto take_input = [&](Input& input, std::int64_t columns) {
       carver.take(input.floats, either, columns * kFloat);
@@ -193,7 +194,8 @@ void CpuForward::place_rows(const sched::BatchPlan& plan) {
   }
 }
 
-// The prompt rows of an entry in pieces that one kernel call takes, where there is such a kernel; every other row alone.
+// The prompt rows of an entry in pieces that one kernel call takes, where there is such a kernel; every other row
+// alone.
 void CpuForward::add_attention_items(std::int32_t row, const sched::PlanEntry& entry) {
   const auto rows = static_cast<std::int32_t>(entry.tokens.size());
   const std::int32_t group = config_.heads / config_.kv_heads;

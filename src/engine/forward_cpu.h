@@ -1,7 +1,7 @@
 // The Qwen3 dense forward pass on CPU threads: one checked plan in, logits out. All buffers are reserved at create();
 // run() allocates nothing. Owner: the engine; one thread calls, the pool's threads help. Batch invariance: every phase
-// computes each row by itself, in an order fixed by kernels.h and by the row's kind (prompt or generated); what is shared
-// between rows is only the reading of weights.
+// computes each row by itself, in an order fixed by kernels.h and by the row's kind (prompt or generated); what is
+// shared between rows is only the reading of weights.
 #pragma once
 
 #include <cstdint>
@@ -126,7 +126,7 @@ class CpuForward {
   std::vector<Run> logits_runs_;             // of logits rows
   std::vector<const sched::PageId*> pages_;  // [rows], of the row's sequence
   std::vector<AttentionItem> attention_items_;
-  std::vector<std::int32_t> logits_rows_;    // [logits_count]
+  std::vector<std::int32_t> logits_rows_;  // [logits_count]
 
   // Scratch, all inside memory_; rows are contiguous, so a step of one token touches a few pages only.
   LazyMemory memory_;

@@ -104,7 +104,9 @@ std::vector<Matrix*> all_matrices(ModelWeights& weights, bool tied) {
   return out;
 }
 
-std::int32_t strips_of(const Matrix& matrix) { return (matrix.rows + kernels::kTileRows - 1) / kernels::kTileRows; }
+std::int32_t strips_of(const Matrix& matrix) {
+  return (matrix.rows + kernels::kTileRows - 1) / kernels::kTileRows;
+}
 
 // From where it lies in the file to where it is packed.
 void pack_matrix(Matrix& matrix, std::uint8_t* out, ThreadPool& pool) {

@@ -113,8 +113,9 @@ TEST(Attention, EveryTableEqualsScalarToTheBit) {
 
 // Goal: prompt attention is attention within bf16, and a row does not depend on which rows share the call.
 // Tolerance: queries, keys, values and probabilities are rounded to 8 bits of mantissa (2^-9 relative each); scores of
-// normal data at head_dim 128 are about 1 after scaling, so their error is about sqrt(2) * 2^-9 and so is a probability's;
-// averaged over many tokens an output of size 1 keeps some 2^-8, at few tokens the value's own 2^-9: 0.02 holds for all.
+// normal data at head_dim 128 are about 1 after scaling, so their error is about sqrt(2) * 2^-9 and so is a
+// probability's; averaged over many tokens an output of size 1 keeps some 2^-8, at few tokens the value's own 2^-9:
+// 0.02 holds for all.
 TEST(Attention, PromptRowsAreCloseAndDoNotDependOnTheCall) {
   std::mt19937 random(test_seed());
   for (const KernelTable* table : supported_kernels()) {

@@ -14,7 +14,8 @@
 //  2. Quantised weights: the products inside a block are summed as integers (exact in any order); blocks are added one
 //     after the other in k with fused multiply-add (MatmulArgs has the formula per type).
 //  3. Float weights: four partial sums, element j into sum j % 4, in order, with fused multiply-add; then
-//     (s0 + s2) + (s1 + s3). Norms: 16 partial sums, i into i % 16; then sum[l] += sum[l + 8], [l + 4], [l + 2], [l + 1].
+//     (s0 + s2) + (s1 + s3). Norms: 16 partial sums, i into i % 16; then sum[l] += sum[l + 8], [l + 4], [l + 2], [l +
+//     1].
 //  4. exp is our own polynomial (scalar/elementwise.h), not libm's.
 // Plain structs and pointers, no STL beyond <cstdint>: ISA folders include this header.
 #pragma once
@@ -37,8 +38,8 @@ struct alignas(64) BlockQ8K {
 };
 static_assert(sizeof(BlockQ8K) == 320);
 
-// 256 activations of 32 rows as eight A tiles of matrix instructions, each one contiguous KiB; x = d * q. Buffer: [rows /
-// 32][k / 256] of these. Contiguous because a tile whose rows lie a whole activation row apart touches 16 pages.
+// 256 activations of 32 rows as eight A tiles of matrix instructions, each one contiguous KiB; x = d * q. Buffer: [rows
+// / 32][k / 256] of these. Contiguous because a tile whose rows lie a whole activation row apart touches 16 pages.
 struct alignas(64) Q8TileBlock {
   std::int8_t q[2][4][16][64];  // [16 rows of the 32][64 columns of the 256][row][column]
   float d[32];
@@ -87,7 +88,7 @@ struct MatmulArgs {
   std::int64_t activation_row_bytes;
   std::int32_t m;
   std::int32_t first_row;  // kQ8Tiles: where in the buffer the m rows begin; elsewhere unused
-  float* out;  // [m, out_stride]; does not overlap the inputs
+  float* out;              // [m, out_stride]; does not overlap the inputs
   std::int64_t out_stride;
   std::uint8_t* scratch;  // kMatmulScratchBytes, 64-byte aligned, one per thread
 };
@@ -105,7 +106,7 @@ struct SwigluArgs {
   const std::uint8_t* activations;  // kQ8Tiles, the whole buffer
   std::int32_t first_row;
   std::int32_t m;
-  std::uint8_t* out;        // kQ8Tiles, the whole buffer, of out_columns columns; the same rows
+  std::uint8_t* out;  // kQ8Tiles, the whole buffer, of out_columns columns; the same rows
   std::int32_t out_columns;
   std::uint8_t* scratch;
 };

@@ -157,8 +157,12 @@ void put_together(quant::BlockQ6K& b, const RowParts& in) {
 // The same 256 columns of 16 rows, quad by quad.
 using Quads = std::array<std::uint8_t, std::size_t{kQuadCount} * kQuadBytes>;
 
-std::uint8_t* quad(Quads& quads, int index) { return quads.data() + std::ptrdiff_t{index} * kQuadBytes; }
-const std::uint8_t* quad(const Quads& quads, int index) { return quads.data() + std::ptrdiff_t{index} * kQuadBytes; }
+std::uint8_t* quad(Quads& quads, int index) {
+  return quads.data() + std::ptrdiff_t{index} * kQuadBytes;
+}
+const std::uint8_t* quad(const Quads& quads, int index) {
+  return quads.data() + std::ptrdiff_t{index} * kQuadBytes;
+}
 
 // The three ways bits of quads share bytes (layout.h). `shift` moves the quants' bits to the lowest place and back.
 void write_nibbles(std::uint8_t* out, const Quads& quads) {
@@ -229,7 +233,9 @@ using Parts = std::array<RowParts, kRows>;
 void write_halves(std::uint8_t* out, const Parts& parts, std::uint16_t RowParts::*field) {
   for (std::size_t r = 0; r < kRows; ++r) std::memcpy(out + 2 * r, &(parts[r].*field), 2);
 }
-void read_half(const std::uint8_t* in, int row, std::uint16_t& out) { std::memcpy(&out, in + 2 * row, 2); }
+void read_half(const std::uint8_t* in, int row, std::uint16_t& out) {
+  std::memcpy(&out, in + 2 * row, 2);
+}
 
 // How a format's tile is written, and how one of its rows is read back. Reading fills the quads of all rows: one row is
 // read once a token, from the embedding.
@@ -401,7 +407,9 @@ void pack_float_tile(TensorType type, std::uint8_t* tile, const std::uint8_t* fi
   }
 }
 
-int tile_count(std::int32_t columns) { return (columns + kColumns - 1) / kColumns; }
+int tile_count(std::int32_t columns) {
+  return (columns + kColumns - 1) / kColumns;
+}
 
 void pack_tile(const PackSource& source, const std::uint8_t* first, int rows, int index, std::uint8_t* tile) {
   const int columns = std::min(source.columns - index * kColumns, kColumns);

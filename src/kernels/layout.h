@@ -12,8 +12,8 @@
 // Six-bit scales, 256 of them (16 entries x 16 rows): 3 vectors z; low six bits of z[0..2] are entries 0-3, 4-7, 8-11
 // (byte 16 * (entry % 4) + row), entry 12-15's six bits are z[0] >> 6 | z[1] >> 6 << 2 | z[2] >> 6 << 4.
 //
-//   Q4_K  d[16] dmin[16] (fp16), six-bit scales (entries 0-7: scale of 32 columns, 8-15: min), nibbles       2,304 bytes
-//   Q5_K  as Q4_K, then bits (the fifth bit)                                                                2,816
+//   Q4_K  d[16] dmin[16] (fp16), six-bit scales (entries 0-7: scale of 32 columns, 8-15: min), nibbles       2,304
+//   bytes Q5_K  as Q4_K, then bits (the fifth bit)                                                                2,816
 //   Q6_K  d[16], int8 scale[16 groups of 16 columns][16 rows], nibbles (low four), pairs (high two); q - 32 3,360
 //   Q2_K  d[16] dmin[16], uint8 [16 groups][16 rows] (low nibble scale, high nibble min), pairs             1,344
 //   Q3_K  d[16], six-bit scales (entry g: group g of 16 columns; - 32), pairs, bits (set: q, clear: q - 4)   1,760

@@ -109,8 +109,7 @@ TEST(Matmul, EveryTableEqualsScalarOnExtremeRowsAndWildWeights) {
         EXPECT_TRUE(all_same_bits(multiply_all(*table, packed, activations, RowKind::kGenerated, m), want))
             << table->name << " " << traits(type).name << " wild " << wild << " seed " << test_seed();
         // The prompt arithmetic has no common truth here: it must write every result and touch nothing else.
-        AlignedBytes prompt =
-            make_activations(*table, product_for(*table, type, k, RowKind::kPrompt).format, rows, k);
+        AlignedBytes prompt = make_activations(*table, product_for(*table, type, k, RowKind::kPrompt).format, rows, k);
         for (const float value : multiply_all(*table, packed, prompt, RowKind::kPrompt, m)) EXPECT_NE(value, -12345.0F);
       }
     }
@@ -180,10 +179,11 @@ TEST(Matmul, RowsAndTasksDoNotDependOnEachOther) {
         for (std::int32_t begin = 0; begin < m;) {
           const std::int32_t count = std::min<std::int32_t>(1 + static_cast<std::int32_t>(random() % 40), m - begin);
           for (std::int32_t row = 0; row < n;) {
-            const std::int32_t take = std::min<std::int32_t>(16 + static_cast<std::int32_t>(random() % 3) * 16, n - row);
-            const std::vector<float> part = multiply(
-                *table, packed, shifted,
-                {.kind = kind, .first = shift + begin, .m = count, .row_begin = row, .row_end = row + take});
+            const std::int32_t take =
+                std::min<std::int32_t>(16 + static_cast<std::int32_t>(random() % 3) * 16, n - row);
+            const std::vector<float> part =
+                multiply(*table, packed, shifted,
+                         {.kind = kind, .first = shift + begin, .m = count, .row_begin = row, .row_end = row + take});
             for (std::int32_t i = 0; i < count; ++i) {
               for (std::int32_t r = 0; r < take; ++r) {
                 ASSERT_TRUE(same_bits(part[static_cast<std::size_t>(i * take + r)],
@@ -201,9 +201,9 @@ TEST(Matmul, RowsAndTasksDoNotDependOnEachOther) {
 }
 
 // Goal: the prompt arithmetic is close to exact. Method: against the double product of decoded weights and the float
-// activations. Both sides are int8 with a step of (largest of 256) / 126: for normal data a rounding of 1 / sqrt(12) steps
-// of about 3.2 / 127 deviations is 0.7 % of a value, for random blocks (largest weights some 2.5 deviations) a little
-// less; two such errors that know nothing of each other give 1 %. 1.6 % leaves room for the fixed-point factors.
+// activations. Both sides are int8 with a step of (largest of 256) / 126: for normal data a rounding of 1 / sqrt(12)
+// steps of about 3.2 / 127 deviations is 0.7 % of a value, for random blocks (largest weights some 2.5 deviations) a
+// little less; two such errors that know nothing of each other give 1 %. 1.6 % leaves room for the fixed-point factors.
 TEST(Matmul, PromptArithmeticIsWithinItsRounding) {
   std::mt19937 random(test_seed());
   for (const KernelTable* table : supported_kernels()) {
@@ -250,8 +250,7 @@ TEST(Matmul, FusedSwigluEqualsItsParts) {
       PackedWeights up = pack(type, make_weights(type, n, k, random), n, k);
       for (const std::int32_t first : {0, 5}) {
         const std::int32_t m = 37;
-        AlignedBytes input =
-            make_activations(*table, ActivationFormat::kQ8Tiles, normal_rows(m, k, random), k, first);
+        AlignedBytes input = make_activations(*table, ActivationFormat::kQ8Tiles, normal_rows(m, k, random), k, first);
         const Call call{.kind = RowKind::kPrompt, .first = first, .m = m, .row_end = n};
         std::vector<float> h = multiply(*table, gate, input, call);
         const std::vector<float> other = multiply(*table, up, input, call);

@@ -2,7 +2,8 @@
 // checked by reader.cc before it is used; what does not add up is "no pack", and a new one is made.
 //   [0, 4096)    Header
 //   [4096, ...)  Directory: one Entry a matrix, in the order of the matrices in the file
-//   [data_offset, file_bytes)  the matrices, in execution order, each on a page of its own; data_offset is a multiple of 2 MiB
+//   [data_offset, file_bytes)  the matrices, in execution order, each on a page of its own; data_offset is a multiple
+//   of 2 MiB
 #pragma once
 
 #include <cstdint>

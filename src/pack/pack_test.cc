@@ -1,5 +1,6 @@
-// Goal: a packed file holds exactly the model's weights, in execution order, and anything wrong with it is noticed before
-// a kernel reads it. Method: a small model, real files in a fresh directory, and every byte of the header turned.
+// Goal: a packed file holds exactly the model's weights, in execution order, and anything wrong with it is noticed
+// before a kernel reads it. Method: a small model, real files in a fresh directory, and every byte of the header
+// turned.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -69,8 +70,8 @@ TEST_F(PackTest, HoldsEveryMatrixInExecutionOrderAndNothingElse) {
     std::vector<std::uint8_t> row(row_bytes);
     for (std::int32_t r = 0; r < entry.rows; ++r) {
       kernels::unpack_row(tensor.type, packed->data(entry).data(), r, entry.columns, row.data());
-      ASSERT_EQ(std::memcmp(row.data(), source->data(tensor).data() + static_cast<std::size_t>(r) * row_bytes, row_bytes),
-                0)
+      ASSERT_EQ(
+          std::memcmp(row.data(), source->data(tensor).data() + static_cast<std::size_t>(r) * row_bytes, row_bytes), 0)
           << tensor.name << " row " << r;
     }
   }

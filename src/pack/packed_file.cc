@@ -15,7 +15,9 @@
 namespace dormouse::pack {
 namespace {
 
-Error damaged(const char* what) { return make_error(Code::kDataLoss, fmt::format("packed weights: {}", what)); }
+Error damaged(const char* what) {
+  return make_error(Code::kDataLoss, fmt::format("packed weights: {}", what));
+}
 
 Status check_header(const Header& header, std::uint64_t file_bytes, const gguf::File& source) {
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return damaged("not a packed file");

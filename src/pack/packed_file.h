@@ -1,7 +1,7 @@
-// A packed weights file (docs/packed_weights.md): matrices in the kernels' order, used where they lie in the page cache.
-// Owner: the engine. Threads: const from any.
-// Invariants of an open PackedFile: (1) it belongs to the source it was opened for: inode, size, mtime and header checksum
-// agree; (2) every entry lies in the file, on a page of its own, with the bytes its type and shape need.
+// A packed weights file (docs/packed_weights.md): matrices in the kernels' order, used where they lie in the page
+// cache. Owner: the engine. Threads: const from any. Invariants of an open PackedFile: (1) it belongs to the source it
+// was opened for: inode, size, mtime and header checksum agree; (2) every entry lies in the file, on a page of its own,
+// with the bytes its type and shape need.
 #pragma once
 
 #include <cstdint>

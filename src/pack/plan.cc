@@ -11,7 +11,7 @@
 namespace dormouse::pack {
 namespace {
 
-constexpr std::array<std::string_view, 7> kLayerOrder = {"attn_q.weight",   "attn_k.weight", "attn_v.weight",
+constexpr std::array<std::string_view, 7> kLayerOrder = {"attn_q.weight",      "attn_k.weight",   "attn_v.weight",
                                                          "attn_output.weight", "ffn_gate.weight", "ffn_up.weight",
                                                          "ffn_down.weight"};
 constexpr int kAfterLayers = 1 << 30;

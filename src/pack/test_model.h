@@ -14,10 +14,10 @@ inline std::vector<std::uint8_t> small_model() {
   constexpr std::uint32_t kQ4K = 12;
   gguf::HostileFile out(4, 1);
   out.key("general.architecture", gguf::ValueType::kString).text("qwen3");
-  out.tensor("token_embd.weight", {256, 33}, kQ8, 0);                // 33 x 8 x 34 = 8,976, padded to 8,992
-  out.tensor("blk.0.ffn_down.weight", {512, 20}, kQ4K, 8992);        // 20 x 2 x 144 = 5,760
-  out.tensor("blk.0.attn_norm.weight", {256}, kF32, 8992 + 5760);    // 1,024
-  out.tensor("blk.0.attn_q.weight", {256, 16}, kQ4K, 8992 + 6784);   // 2,304
+  out.tensor("token_embd.weight", {256, 33}, kQ8, 0);               // 33 x 8 x 34 = 8,976, padded to 8,992
+  out.tensor("blk.0.ffn_down.weight", {512, 20}, kQ4K, 8992);       // 20 x 2 x 144 = 5,760
+  out.tensor("blk.0.attn_norm.weight", {256}, kF32, 8992 + 5760);   // 1,024
+  out.tensor("blk.0.attn_q.weight", {256, 16}, kQ4K, 8992 + 6784);  // 2,304
   out.data(8992 + 6784 + 2304);
   std::vector<std::uint8_t> bytes(out.bytes().begin(), out.bytes().end());
   std::uint32_t state = 1;  // noise in the data section, so that checksums see something

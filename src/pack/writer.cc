@@ -23,7 +23,9 @@ namespace {
 // Strips of one task: 64 rows x 2,560 columns of Q4_K are 92 KiB, about 0.1 ms.
 constexpr std::int32_t kStripsPerTask = 4;
 
-std::uint64_t round_up(std::uint64_t value, std::uint64_t to) { return (value + to - 1) / to * to; }
+std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
+  return (value + to - 1) / to * to;
+}
 
 std::vector<Entry> make_directory(const gguf::File& source, std::uint64_t data_offset) {
   std::vector<Entry> out;
@@ -94,7 +96,8 @@ Header make_header(const gguf::File& source, std::span<const Entry> entries, std
   header.source_mtime_ns = identity.mtime_ns;
   header.source_header_checksum = source_header_checksum(source);
   header.data_offset = data_offset;
-  header.file_bytes = entries.empty() ? data_offset : entries.back().offset + round_up(entries.back().bytes, kMatrixAlignment);
+  header.file_bytes =
+      entries.empty() ? data_offset : entries.back().offset + round_up(entries.back().bytes, kMatrixAlignment);
   return header;
 }
 

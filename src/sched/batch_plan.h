@@ -30,8 +30,11 @@ struct PlanEntry {
   std::span<const PageId> pages;
   // Logits wanted for the last token of the entry (it ends the prompt, or it is a decode row)...
   bool wants_logits = false;
-  // ...or for every token (golden rows, teacher forcing, echo+logprobs).
+  // ...or for every token (golden rows, teacher forcing, echo+logprobs, guesses).
   bool wants_all_logits = false;
+  // The last of `tokens` that are guesses at what comes after the one before them: generated rows like any, of which
+  // those after the first wrong guess are not looked at. Their keys and values are overwritten later.
+  std::int32_t draft_count = 0;
 };
 
 struct BatchPlan {

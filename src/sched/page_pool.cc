@@ -18,13 +18,17 @@ bool PagePool::take(std::int32_t count, std::vector<PageId>& pages) {
   return true;
 }
 
-void PagePool::give_back(std::vector<PageId>& pages) {
+void PagePool::give_back(PageId page) {
+  free_.push_back(page);
+  CHECK(free_count() <= page_count_);
+}
+
+void PagePool::give_back_from(std::size_t kept, std::vector<PageId>& pages) {
   // Backwards, so that a sequence's first page is on top of the stack again.
-  while (!pages.empty()) {
-    free_.push_back(pages.back());
+  while (pages.size() > kept) {
+    give_back(pages.back());
     pages.pop_back();
   }
-  CHECK(free_count() <= page_count_);
 }
 
 }  // namespace dormouse::sched

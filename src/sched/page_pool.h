@@ -1,4 +1,5 @@
-// The KV cache's pages as numbers: who holds which is the sequence's business, this only knows which are free.
+// The KV cache's pages as numbers: who holds which (a sequence, or the prefix cache) is not known here, only which are
+// free.
 // PURE. Owner: Scheduler. Invariant: a page is either in the pool or was given out exactly once.
 #pragma once
 
@@ -17,8 +18,9 @@ class PagePool {
   [[nodiscard]] std::int32_t free_count() const { return static_cast<std::int32_t>(free_.size()); }
   // Appends `count` pages to `pages`, or none and false.
   [[nodiscard]] bool take(std::int32_t count, std::vector<PageId>& pages);
-  // Takes every page of `pages` back and empties it.
-  void give_back(std::vector<PageId>& pages);
+  void give_back(PageId page);
+  // Takes the pages from the `kept`-th on back and shortens `pages` to `kept`.
+  void give_back_from(std::size_t kept, std::vector<PageId>& pages);
 
  private:
   std::int32_t page_count_;

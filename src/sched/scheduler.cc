@@ -6,13 +6,10 @@
 #include <utility>
 
 #include "base/check.h"
+#include "sched/sequence.h"
 
 namespace dormouse::sched {
 namespace {
-
-// The least part of a prompt worth a place in a step: below a page's worth of tokens the per-sequence costs of
-// attention outweigh the rows. Also how many prompts share one step at most: rows_left / kMinChunk.
-constexpr std::int32_t kMinChunk = kPageTokens;
 
 SchedulerOptions checked(SchedulerOptions options) {
   CHECK(options.max_sequences > 0);
@@ -26,26 +23,11 @@ SchedulerOptions checked(SchedulerOptions options) {
 
 }  // namespace
 
-struct Scheduler::Sequence {
-  SequenceId id = 0;
-  std::string tenant;
-  std::vector<TokenId> tokens;
-  std::int32_t prompt_length = 0;
-  std::int32_t max_tokens = 0;  // prompt and all that may be appended
-  bool wants_all_logits = false;
-  bool urgent = false;
-  State state = State::kWaiting;
-  std::int32_t computed = 0;  // tokens whose keys and values are in `pages`
-  std::vector<PageId> pages;
-  std::uint64_t admission = 0;  // first admission's number: age survives preemption
-  bool planned = false;
-
-  [[nodiscard]] std::int32_t remaining() const { return static_cast<std::int32_t>(tokens.size()) - computed; }
-};
-
 Scheduler::Scheduler(const SchedulerOptions& options)
-    : options_(checked(options)), pool_(options_.kv_pages), waiting_(options_.max_batch_tokens) {
+    : options_(checked(options)), pool_(options_.kv_pages), cache_(pool_, options_.max_idle_pages),
+      waiting_(options_.max_batch_tokens) {
   running_.reserve(static_cast<std::size_t>(options_.max_sequences));
+  prompts_.reserve(static_cast<std::size_t>(options_.max_sequences));
   plan_.entries.reserve(static_cast<std::size_t>(options_.max_sequences));
 }
 
@@ -75,6 +57,7 @@ Status Scheduler::submit(SequenceRequest request) {
   sequence->prompt_length = static_cast<std::int32_t>(prompt_tokens);
   sequence->max_tokens = static_cast<std::int32_t>(max_tokens);
   sequence->wants_all_logits = request.wants_all_logits;
+  sequence->shares = options_.share_prefixes && !request.wants_all_logits;
   sequence->urgent = request.urgent;
   if (sequence->urgent) {
     urgent_.push_back(sequence.get());
@@ -85,186 +68,50 @@ Status Scheduler::submit(SequenceRequest request) {
   return {};
 }
 
-const BatchPlan& Scheduler::plan() {
-  CHECK(!in_flight_);
-  plan_.entries.clear();
-  plan_.token_count = 0;
-  plan_.logits_count = 0;
-  planned_.clear();
-  const std::uint64_t preemptions_before = preemptions_;
-  plan_decodes();
-  // In a step that ran out of pages nobody new comes in, least of all the one that just gave its own.
-  if (preemptions_ == preemptions_before) admit();
-  plan_prompts();
-  in_flight_ = !plan_.entries.empty();
-  return plan_;
-}
-
-// Every running sequence that waits for its next token, oldest first: when pages run out, it is the newest that yields,
-// and what is newer than this one has not been planned yet.
-void Scheduler::plan_decodes() {
-  for (std::size_t i = 0; i < running_.size(); ++i) {
-    Sequence& sequence = *running_[i];
-    if (sequence.remaining() != 1) continue;
-    if (!make_room_for(sequence)) break;  // it was the newest itself and has left the list's end
-    add_entry(sequence, 1);
-  }
-}
-
-// A page for the sequence's next row. False: it had to give up its own.
-bool Scheduler::make_room_for(Sequence& sequence) {
-  const auto needed = static_cast<std::size_t>(pages_for(sequence.computed + 1));
-  while (sequence.pages.size() < needed) {
-    if (pool_.take(1, sequence.pages)) return true;
-    const bool is_newest = running_.back() == &sequence;
-    preempt_newest();
-    if (is_newest) return false;
-  }
-  return true;
-}
-
-void Scheduler::preempt_newest() {
-  Sequence& victim = *running_.back();
-  CHECK(!victim.planned);
-  running_.pop_back();
-  pool_.give_back(victim.pages);
-  victim.computed = 0;
-  victim.state = State::kPreempted;
-  const auto younger = std::find_if(preempted_.begin(), preempted_.end(),
-                                    [&](const Sequence* other) { return other->admission > victim.admission; });
-  preempted_.insert(younger, &victim);
-  preemptions_ += 1;
-}
-
-Scheduler::Sequence* Scheduler::next_to_start() {
-  if (!urgent_.empty()) return urgent_.front();
-  if (!preempted_.empty()) return preempted_.front();
-  const std::optional<SequenceId> id = waiting_.peek();
-  return id.has_value() ? sequences_.at(*id).get() : nullptr;
-}
-
-// Starts what has a place, pages for all its tokens, and rows to make progress with in this step. Whoever does not fit
-// is waited for, not overtaken: a large prompt must not starve behind small ones.
-void Scheduler::admit() {
-  std::int32_t prompts = 0;
-  for (const Sequence* sequence : running_) prompts += sequence->planned ? 0 : 1;
-  while (std::ssize(running_) < options_.max_sequences) {
-    const bool has_rows = prompts == 0 ? rows_left() > 0 : (prompts + 1) * kMinChunk <= rows_left();
-    if (!has_rows) return;
-    Sequence* const next = next_to_start();
-    if (next == nullptr || !start(*next)) return;
-    prompts += 1;
-  }
-}
-
-bool Scheduler::start(Sequence& sequence) {
-  // One token more than there are, so that the first generated one has a page; and a few pages are left for those that
-  // run (1 % of the cache, at most one each), so that admission is not followed by preemption.
-  const auto tokens = std::min(static_cast<std::int64_t>(sequence.tokens.size()) + 1,
-                               static_cast<std::int64_t>(sequence.max_tokens));
-  const auto pages = static_cast<std::int32_t>(pages_for(tokens));
-  const auto spare = std::min(static_cast<std::int32_t>(running_.size()), options_.kv_pages / 100);
-  if (pages > pool_.free_count() - spare) return false;
-  CHECK(sequence.pages.empty());
-  CHECK(pool_.take(pages, sequence.pages));
-  switch (sequence.state) {
-    case State::kPreempted: preempted_.pop_front(); break;
-    case State::kWaiting:
-      if (sequence.urgent) urgent_.pop_front();
-      else waiting_.pop();
-      sequence.admission = ++admissions_;
-      break;
-    case State::kRunning: CHECK(false);
-  }
-  sequence.state = State::kRunning;
-  // By age: a preempted sequence that returns is older than what was admitted since.
-  const auto younger = std::find_if(running_.begin(), running_.end(),
-                                    [&](const Sequence* other) { return other->admission > sequence.admission; });
-  running_.insert(younger, &sequence);
-  return true;
-}
-
-// Prompts share what rows the decodes left: urgent ones whole, then equal parts (a short prompt is not kept waiting by
-// a long one), then the rest to the oldest.
-void Scheduler::plan_prompts() {
-  std::int32_t prompts = 0;
-  for (Sequence* sequence : running_) {
-    if (sequence->planned) continue;
-    if (sequence->urgent) grow_prompt(*sequence, sequence->remaining());
-    else prompts += 1;
-  }
-  if (prompts == 0) return;
-  const std::int32_t share = std::max(kMinChunk, rows_left() / prompts);
-  // What a share leaves over goes to the oldest prompt: sizes first, entries after, so that one sequence is one entry.
-  std::int32_t left = rows_left();
-  std::int32_t spare = left;
-  for (const Sequence* sequence : running_) {
-    if (!sequence->planned) spare -= std::min(share, sequence->remaining());
-  }
-  spare = std::max(spare, 0);
-  for (Sequence* sequence : running_) {
-    if (sequence->planned || left == 0) continue;
-    const std::int32_t base = std::min(share, sequence->remaining());
-    const std::int32_t extra = std::min(spare, sequence->remaining() - base);
-    spare -= extra;
-    grow_prompt(*sequence, std::min(left, base + extra));
-    left = rows_left();
-  }
-}
-
-void Scheduler::grow_prompt(Sequence& sequence, std::int32_t limit) {
-  std::int32_t count = std::min({limit, sequence.remaining(), rows_left()});
-  if (sequence.wants_all_logits) {
-    // Every running sequence may need one row; what is over belongs to those that want all.
-    std::int32_t free_rows = options_.max_logits_rows - plan_.logits_count;
-    for (const Sequence* other : running_) free_rows -= (!other->planned && other != &sequence) ? 1 : 0;
-    count = std::min(count, free_rows);
-  }
-  if (count > 0) add_entry(sequence, count);
-}
-
-void Scheduler::add_entry(Sequence& sequence, std::int32_t token_count) {
-  const auto begin = static_cast<std::size_t>(sequence.computed);
-  const std::int32_t end = sequence.computed + token_count;
-  const auto pages = static_cast<std::size_t>(pages_for(end));
-  CHECK(pages <= sequence.pages.size());
-  PlanEntry entry;
-  entry.sequence = sequence.id;
-  entry.tokens = std::span<const TokenId>(sequence.tokens).subspan(begin, static_cast<std::size_t>(token_count));
-  entry.start_position = sequence.computed;
-  entry.prompt_length = sequence.prompt_length;
-  entry.pages = std::span<const PageId>(sequence.pages).first(pages);
-  entry.wants_logits = end == static_cast<std::int32_t>(sequence.tokens.size());
-  entry.wants_all_logits = sequence.wants_all_logits;
-  plan_.logits_count += entry.wants_all_logits ? token_count : (entry.wants_logits ? 1 : 0);
-  plan_.token_count += token_count;
-  plan_.entries.push_back(entry);
-  planned_.emplace_back(sequence.id, token_count);
-  sequence.planned = true;
-}
-
 void Scheduler::commit() {
   for (const auto& [id, token_count] : planned_) {
     Sequence& sequence = *sequences_.at(id);
-    sequence.computed += token_count;
+    sequence.computed += token_count - sequence.drafts;
+    draft_tokens_ += static_cast<std::uint64_t>(sequence.drafts);
+    sequence.reached = std::max(sequence.reached, sequence.computed);
     sequence.planned = false;
+    share_pages(sequence);
   }
   planned_.clear();
   in_flight_ = false;
 }
 
 void Scheduler::abandon() {
-  for (const auto& [id, token_count] : planned_) sequences_.at(id)->planned = false;
+  for (const auto& [id, token_count] : planned_) {
+    Sequence& sequence = *sequences_.at(id);
+    sequence.planned = false;
+    sequence.drop_drafts();
+  }
   planned_.clear();
   in_flight_ = false;
 }
 
-void Scheduler::append(SequenceId id, TokenId token) {
+bool Scheduler::append(SequenceId id, TokenId token) {
   DCHECK(!in_flight_);
   Sequence& sequence = *sequences_.at(id);
   CHECK(sequence.remaining() == 0);
-  CHECK(static_cast<std::int32_t>(sequence.tokens.size()) < sequence.max_tokens);
+  CHECK(sequence.length() < sequence.max_tokens);
+  const bool is_guessed =
+      sequence.drafts > 0 && sequence.tokens[static_cast<std::size_t>(sequence.length())] == token;
+  if (is_guessed) {
+    // Its row was computed after the tokens that are before it now: as good as any.
+    sequence.drafts -= 1;
+    sequence.computed += 1;
+    accepted_tokens_ += 1;
+  }
+  if (sequence.drafted > 0 && (!is_guessed || sequence.drafts == 0)) {
+    sequence.draft_length.learn(sequence.drafted, sequence.drafted - sequence.drafts, draft_cost_);
+    sequence.drafted = 0;
+  }
+  if (is_guessed) return true;
+  sequence.drop_drafts();
   sequence.tokens.push_back(token);
+  return false;
 }
 
 bool Scheduler::end(SequenceId id) {
@@ -272,7 +119,7 @@ bool Scheduler::end(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return false;
   Sequence& sequence = *found->second;
-  pool_.give_back(sequence.pages);
+  release_pages(sequence);
   switch (sequence.state) {
     case State::kRunning: std::erase(running_, &sequence); break;
     case State::kPreempted: std::erase(preempted_, &sequence); break;
@@ -289,10 +136,15 @@ std::int64_t Scheduler::waiting() const {
   return waiting_.size() + std::ssize(preempted_) + std::ssize(urgent_);
 }
 
+std::int32_t Scheduler::cached_tokens(SequenceId id) const {
+  const auto found = sequences_.find(id);
+  return found == sequences_.end() ? 0 : found->second->cached;
+}
+
 std::span<const TokenId> Scheduler::tokens(SequenceId id) const {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return {};
-  return found->second->tokens;
+  return std::span<const TokenId>(found->second->tokens).first(static_cast<std::size_t>(found->second->length()));
 }
 
 bool Scheduler::is_running(SequenceId id) const {

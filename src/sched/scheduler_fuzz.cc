@@ -12,6 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                        .max_batch_tokens = 48,
                                        .max_logits_rows = 10,
                                        .kv_pages = 14,
+                                       .speculation = dormouse::sched::Speculation::kNgram,
                                        .max_waiting = 12,
                                        .max_waiting_tokens = 4000});
   CHECK(walk.run({data, size}).empty());

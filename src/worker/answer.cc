@@ -67,6 +67,8 @@ void absorb(Answer& answer, JobEvent event) {
   last = now;
   answer.usage.completion_tokens += event.tokens - answer.tokens[index];
   answer.usage.reasoning_tokens += event.reasoning_tokens - answer.reasoning[index];
+  // As the first choice found it: the prompt is counted once, too.
+  if (event.choice == 0) answer.usage.cached_tokens = event.cached_tokens;
   answer.tokens[index] = event.tokens;
   answer.reasoning[index] = event.reasoning_tokens;
   api::Delta& delta = answer.choices[index];
@@ -226,10 +228,10 @@ void report(const Answer& answer) {
                                   .total_s = total_s,
                                   .prompt_tokens = answer.usage.prompt_tokens,
                                   .generated_tokens = answer.usage.completion_tokens});
-  log_info("event=request request_id={} end={} prompt_tokens={} completion_tokens={} first_token_ms={:.0f} "
-           "total_ms={:.0f}",
-           answer.reply.request_id, answer.reason, answer.usage.prompt_tokens, answer.usage.completion_tokens,
-           answer.first_token_s * 1000, total_s * 1000);
+  log_info("event=request request_id={} end={} prompt_tokens={} cached_tokens={} completion_tokens={} "
+           "first_token_ms={:.0f} total_ms={:.0f}",
+           answer.reply.request_id, answer.reason, answer.usage.prompt_tokens, answer.usage.cached_tokens,
+           answer.usage.completion_tokens, answer.first_token_s * 1000, total_s * 1000);
 }
 
 // A whole positive number, or an error naming the header: a limit that cannot be read must not be dropped.

@@ -9,8 +9,9 @@
 
 namespace dormouse::worker {
 
-EngineLoop::EngineLoop(asio::io_context& io, ModelLoader loader, GeneratorOptions options, EngineLoopEvents events)
-    : io_(io), loader_(std::move(loader)), options_(options), events_(std::move(events)) {}
+EngineLoop::EngineLoop(asio::io_context& io, const Clock& clock, ModelLoader loader, GeneratorOptions options,
+                       EngineLoopEvents events)
+    : io_(io), clock_(clock), loader_(std::move(loader)), options_(options), events_(std::move(events)) {}
 
 EngineLoop::~EngineLoop() { stop(); }
 
@@ -83,7 +84,7 @@ void EngineLoop::run() {
 }
 
 void EngineLoop::serve(LoadedModel& model) {
-  Generator generator(model, options_);
+  Generator generator(model, options_, clock_);
   publish(generator);
   asio::post(io_, [this, &model] {
     if (!stopped_) events_.on_ready(model);  // after stop() the model is gone

@@ -35,7 +35,9 @@ struct EngineLoopEvents {
 
 class EngineLoop {
  public:
-  EngineLoop(asio::io_context& io, ModelLoader loader, GeneratorOptions options, EngineLoopEvents events);
+  // Borrows the loop and the clock; the clock is asked on the engine thread.
+  EngineLoop(asio::io_context& io, const Clock& clock, ModelLoader loader, GeneratorOptions options,
+             EngineLoopEvents events);
   ~EngineLoop();
   EngineLoop(const EngineLoop&) = delete;
   EngineLoop& operator=(const EngineLoop&) = delete;
@@ -62,6 +64,7 @@ class EngineLoop {
   void deliver(std::vector<JobEvent> events, bool now_idle);
 
   asio::io_context& io_;
+  const Clock& clock_;
   const ModelLoader loader_;
   const GeneratorOptions options_;
   // The io_context's.

@@ -13,6 +13,7 @@ namespace {
 constexpr sched::SequenceId kChoicesPerJob = 16;
 static_assert(api::kMaxChoices <= 16);
 constexpr sched::SequenceId kGoldenSequence = 0;  // job ids start at 1
+static_assert(StepPace::kChunk == sched::kMinChunk);
 
 sched::SchedulerOptions scheduler_options(const LoadedModel& model, const GeneratorOptions& options) {
   sched::SchedulerOptions out;
@@ -21,6 +22,27 @@ sched::SchedulerOptions scheduler_options(const LoadedModel& model, const Genera
   out.max_logits_rows = model.max_logits_rows;
   out.kv_pages = model.kv_pages;
   out.max_waiting = options.max_waiting;
+  out.speculation = options.speculation;
+  out.share_prefixes = options.share_prefixes;
+  if (options.prefix_cache_bytes != kAllOfTheCache) {
+    const auto page_bytes = static_cast<std::int64_t>(model.engine->kv_bytes_per_token()) * sched::kPageTokens;
+    out.max_idle_pages =
+        static_cast<std::int32_t>(std::min<std::int64_t>(options.prefix_cache_bytes / page_bytes, model.kv_pages));
+  }
+  return out;
+}
+
+StepRows rows_of(const sched::BatchPlan& plan) {
+  StepRows out;
+  for (const sched::PlanEntry& entry : plan.entries) {
+    const auto count = static_cast<std::int32_t>(entry.tokens.size());
+    if (count == 1 + entry.draft_count && entry.start_position >= entry.prompt_length) {
+      out.generated += 1;
+      out.drafts += entry.draft_count;
+    } else {
+      out.prompt += count;
+    }
+  }
   return out;
 }
 
@@ -33,11 +55,13 @@ struct Generator::Choice {
   engine::SamplingParams sampling;     // with this choice's seed
   OutputText output;
   std::int32_t generated = 0;
+  std::int64_t cached = 0;  // prompt tokens
 };
 
-Generator::Generator(LoadedModel& model, const GeneratorOptions& options)
+Generator::Generator(LoadedModel& model, const GeneratorOptions& options, const Clock& clock)
     : model_(model),
       options_(options),
+      clock_(clock),
       scheduler_(scheduler_options(model, options)),
       sampler_(model.engine->config().vocab, model.tokenizer->first_padding_id()),
       golden_pending_(model.golden_pending) {
@@ -88,7 +112,8 @@ void Generator::submit(JobId id, Job job) {
                                                                   .request = request,
                                                                   .sampling = std::move(sampling),
                                                                   .output = OutputText(request->output),
-                                                                  .generated = 0}));
+                                                                  .generated = 0,
+                                                                  .cached = 0}));
   }
   prompt_tokens_ += request->prompt.size();
   jobs_.emplace(id, std::move(accepted));
@@ -107,9 +132,13 @@ void Generator::cancel(JobId id) {
 }
 
 Status Generator::step() {
-  const sched::BatchPlan& plan = scheduler_.plan();
+  const sched::BatchPlan& plan =
+      scheduler_.plan({.prompt_rows_beside_decodes = pace_.prompt_rows_within(options_.prefill_budget),
+                       .draft_cost = pace_.draft_cost()});
   if (plan.empty()) return {};
+  const MonoTime begin = clock_.now();
   const Result<std::span<const float>> logits = model_.engine->step(plan);
+  if (logits.has_value()) pace_.observe(rows_of(plan), clock_.now() - begin);
   planned_.clear();
   for (const sched::PlanEntry& entry : plan.entries) planned_.push_back(entry.sequence);
   if (!logits.has_value()) {
@@ -126,7 +155,9 @@ Status Generator::step() {
     if (entry.sequence == kGoldenSequence) {
       golden = logits->subspan(row * vocab, count * vocab);
     } else if (entry.wants_logits) {
-      rows_.push_back({.sequence = entry.sequence, .logits = logits->subspan((row + count - 1) * vocab, vocab)});
+      const std::size_t wanted = 1 + static_cast<std::size_t>(entry.draft_count);
+      rows_.push_back({.sequence = entry.sequence,
+                       .logits = logits->subspan((row + count - wanted) * vocab, wanted * vocab)});
     }
     row += count;
   }
@@ -137,7 +168,7 @@ Status Generator::step() {
     golden_pending_ = false;
     TRY_STATUS(check_golden(golden));
   }
-  for (const Row& ready : rows_) consume(ready);
+  for (const Rows& ready : rows_) consume(ready);
   return {};
 }
 
@@ -150,22 +181,32 @@ Status Generator::check_golden(std::span<const float> rows) {
   return {};
 }
 
-void Generator::consume(const Row& row) {
-  const auto found = choices_.find(row.sequence);
-  if (found == choices_.end()) return;  // its job failed earlier in this step
+// Row by row as without guesses: the same sampler over the same tokens with the same random numbers, which come from a
+// counter (sampler.h); a guess decides nothing but whether the next row is of use.
+void Generator::consume(const Rows& rows) {
+  const auto vocab = static_cast<std::size_t>(model_.engine->config().vocab);
+  std::span<const float> logits = rows.logits;
+  while (consume_row(rows.sequence, logits.first(vocab))) logits = logits.subspan(vocab);
+}
+
+// One token of an answer. Whether it had been guessed and the answer goes on.
+bool Generator::consume_row(sched::SequenceId sequence, std::span<const float> logits) {
+  const auto found = choices_.find(sequence);
+  if (found == choices_.end()) return false;  // its job failed earlier in this step
   Choice& choice = *found->second;
   const Job& request = *choice.request;
-  const std::span<const sched::TokenId> all = scheduler_.tokens(row.sequence);
+  const std::span<const sched::TokenId> all = scheduler_.tokens(sequence);
   const std::span<const sched::TokenId> prompt = all.first(request.prompt.size());
   const std::span<const sched::TokenId> generated = all.subspan(request.prompt.size());
-  const Result<engine::Sample> sample = sampler_.sample(row.logits, choice.sampling, prompt, generated);
+  const Result<engine::Sample> sample = sampler_.sample(logits, choice.sampling, prompt, generated);
   if (!sample.has_value()) {
     log_error("event=sampling_failed error=\"{}\"", sample.error().message);
     fail(choice.job, api::ErrorCode::kInternalError);
-    return;
+    return false;
   }
   generated_tokens_ += 1;
   choice.generated += 1;
+  choice.cached = scheduler_.cached_tokens(sequence);
   const auto ends = model_.tokenizer->end_tokens();
   const bool is_end = !request.ignore_eos && std::find(ends.begin(), ends.end(), sample->token) != ends.end();
   OutputPiece piece;
@@ -173,19 +214,19 @@ void Generator::consume(const Row& row) {
   const bool stopped = is_end || choice.output.stopped();
   if (!stopped && choice.generated < request.max_tokens) {
     emit(choice, JobEvent::Kind::kPiece, std::move(piece), *sample);
-    scheduler_.append(row.sequence, sample->token);
-    return;
+    return scheduler_.append(sequence, sample->token);
   }
   OutputPiece last = choice.output.finish();
   piece.content += last.content;
   piece.reasoning += last.reasoning;
   emit(choice, JobEvent::Kind::kFinished, std::move(piece), *sample);
   events_.back().reason = stopped ? FinishReason::kStop : FinishReason::kLength;
-  scheduler_.end(row.sequence);
+  scheduler_.end(sequence);
   const auto job = jobs_.find(choice.job);
-  std::erase(job->second, row.sequence);
+  std::erase(job->second, sequence);
   if (job->second.empty()) jobs_.erase(job);
   choices_.erase(found);
+  return false;
 }
 
 void Generator::emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample) {
@@ -196,6 +237,7 @@ void Generator::emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piec
   event.piece = std::move(piece);
   event.tokens = choice.generated;
   event.reasoning_tokens = choice.output.reasoning_tokens();
+  event.cached_tokens = choice.cached;
   if (choice.sampling.logprob_count >= 0) {
     api::TokenLogprob entry;
     entry.token = token_text(sample.token);
@@ -250,6 +292,12 @@ EngineSnapshot Generator::snapshot() const {
   out.preemptions = scheduler_.preemptions();
   out.kv_pages = model_.kv_pages;
   out.kv_pages_free = scheduler_.free_pages();
+  out.kv_pages_idle = scheduler_.idle_pages();
+  out.draft_tokens = scheduler_.draft_tokens();
+  out.accepted_tokens = scheduler_.accepted_tokens();
+  out.prefill_chunk = pace_.prompt_rows_within(options_.prefill_budget);
+  out.prefix_queries = scheduler_.prefix_queries();
+  out.prefix_hits = scheduler_.prefix_hits();
   return out;
 }
 

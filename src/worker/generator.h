@@ -5,6 +5,7 @@
 // its pages are free; (3) no event of a first batch comes out before the golden rows in it were right.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,11 +15,13 @@
 
 #include "api/error_table.h"
 #include "api/generation.h"
+#include "base/clock.h"
 #include "engine/sampler.h"
 #include "sched/scheduler.h"
 #include "worker/metrics.h"
 #include "worker/model.h"
 #include "worker/output_text.h"
+#include "worker/step_pace.h"
 
 namespace dormouse::worker {
 
@@ -45,20 +48,28 @@ struct JobEvent {
   OutputPiece piece;                        // kPiece, kFinished: the last of it
   std::int64_t tokens = 0;                  // of the choice so far
   std::int64_t reasoning_tokens = 0;        // of the choice so far
+  std::int64_t cached_tokens = 0;           // of the prompt: found, not computed, when this choice began
   std::vector<api::TokenLogprob> logprobs;  // when asked
   FinishReason reason = FinishReason::kStop;  // kFinished
   api::ApiError error;                      // kFailed
 };
 
+inline constexpr std::int64_t kAllOfTheCache = -1;
+
 struct GeneratorOptions {
   std::int64_t max_waiting = 1024;
+  sched::Speculation speculation = sched::Speculation::kAuto;
+  bool share_prefixes = true;
+  // How long a step may take that computes prompts while somebody's tokens stream; never less than one chunk of 32.
+  std::chrono::milliseconds prefill_budget{250};
+  std::int64_t prefix_cache_bytes = kAllOfTheCache;  // kept of prompts nobody uses any more
   bool spoil_golden = false;  // tests: the golden rows come out wrong
 };
 
 class Generator {
  public:
-  // Borrows the model.
-  Generator(LoadedModel& model, const GeneratorOptions& options);
+  // Borrows the model and the clock.
+  Generator(LoadedModel& model, const GeneratorOptions& options, const Clock& clock);
   ~Generator();
   Generator(const Generator&) = delete;
   Generator& operator=(const Generator&) = delete;
@@ -75,12 +86,14 @@ class Generator {
 
  private:
   struct Choice;
-  struct Row {
+  // A sequence's next token's logits, and after it those of each guess: [1 + guesses, vocab].
+  struct Rows {
     sched::SequenceId sequence = 0;
     std::span<const float> logits;
   };
 
-  void consume(const Row& row);
+  void consume(const Rows& rows);
+  bool consume_row(sched::SequenceId sequence, std::span<const float> logits);
   void emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample);
   void fail(JobId job, api::ErrorCode code);
   Status fail_plan(const std::vector<sched::SequenceId>& sequences);
@@ -90,12 +103,14 @@ class Generator {
 
   LoadedModel& model_;
   const GeneratorOptions options_;
+  const Clock& clock_;
   sched::Scheduler scheduler_;
   engine::Sampler sampler_;
+  StepPace pace_;
   std::unordered_map<sched::SequenceId, std::unique_ptr<Choice>> choices_;
   std::unordered_map<JobId, std::vector<sched::SequenceId>> jobs_;
   std::vector<JobEvent> events_;
-  std::vector<Row> rows_;                          // reserved
+  std::vector<Rows> rows_;                         // reserved
   std::vector<sched::SequenceId> planned_;         // reserved
   bool golden_pending_ = false;
   bool golden_submitted_ = false;

@@ -93,6 +93,10 @@ std::string Metrics::write(std::string_view model, const EngineSnapshot& engine)
   single(out, "vllm:prompt_tokens_total", "counter", labels, engine.prompt_tokens);
   single(out, "vllm:generation_tokens_total", "counter", labels, engine.generated_tokens);
   single(out, "vllm:num_preemptions_total", "counter", labels, engine.preemptions);
+  single(out, "vllm:prefix_cache_queries_total", "counter", labels, engine.prefix_queries);
+  single(out, "vllm:prefix_cache_hits_total", "counter", labels, engine.prefix_hits);
+  single(out, "vllm:spec_decode_num_draft_tokens_total", "counter", labels, engine.draft_tokens);
+  single(out, "vllm:spec_decode_num_accepted_tokens_total", "counter", labels, engine.accepted_tokens);
   out += "# TYPE vllm:request_success_total counter\n";
   for (const auto& [reason, count] : finished_) {
     sample(out, "vllm:request_success_total", fmt::format("{},finished_reason=\"{}\"", labels, reason), count);
@@ -115,6 +119,8 @@ std::string Metrics::write(std::string_view model, const EngineSnapshot& engine)
   single(out, "dormouse_engine_steps_total", "counter", labels, engine.steps);
   single(out, "dormouse_kv_pages", "gauge", labels, engine.kv_pages);
   single(out, "dormouse_kv_pages_free", "gauge", labels, engine.kv_pages_free);
+  single(out, "dormouse_kv_pages_idle", "gauge", labels, engine.kv_pages_idle);
+  single(out, "dormouse_prefill_chunk_tokens", "gauge", labels, engine.prefill_chunk);
   single(out, "dormouse_load_seconds", "gauge", labels, load_seconds_);
   return out;
 }

@@ -35,7 +35,13 @@ struct EngineSnapshot {
   std::uint64_t generated_tokens = 0;
   std::uint64_t preemptions = 0;
   std::int64_t kv_pages = 0;
-  std::int64_t kv_pages_free = 0;
+  std::int64_t kv_pages_free = 0;     // kv_pages_idle among them
+  std::int64_t kv_pages_idle = 0;     // hold prompts that may come again
+  std::uint64_t prefix_queries = 0;   // prompt tokens looked up in the prefix cache
+  std::uint64_t prefix_hits = 0;      // and found there
+  std::uint64_t draft_tokens = 0;     // guesses computed
+  std::uint64_t accepted_tokens = 0;  // and right
+  std::int64_t prefill_chunk = 0;     // rows of prompt the next step may hold beside decodes
 };
 
 class Metrics {

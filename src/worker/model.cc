@@ -113,15 +113,15 @@ Status pack_now(const LoadOptions& options, const gguf::File& file, const std::s
 std::unique_ptr<pack::PackedFile> open_packed(const LoadOptions& options, const gguf::File& file,
                                               const LoadProgress& progress) {
   if (file.mapping() == nullptr) return nullptr;
-  const std::string path =
-      pack::packed_path(options.path, options.packed_directory, file.mapping()->identity().inode);
+  const std::string path = pack::packed_path(options.path, options.packed_directory, file.mapping()->identity().inode);
   Result<pack::PackedFile> packed = pack::PackedFile::open(path, file);
   if (!packed.has_value()) {
     log_info("event=packing reason=\"{}\" file={}", packed.error().message, path);
     if (const Status written = pack_now(options, file, path, progress); !written.has_value()) {
-      log_warn("event=packed_in_memory reason=\"{}\" do=\"free some disk or name another folder with --packed-dir; until "
-               "then every start takes seconds longer\"",
-               written.error().message);
+      log_warn(
+          "event=packed_in_memory reason=\"{}\" do=\"free some disk or name another folder with --packed-dir; until "
+          "then every start takes seconds longer\"",
+          written.error().message);
       return nullptr;
     }
     packed = pack::PackedFile::open(path, file);
@@ -137,8 +137,7 @@ std::unique_ptr<pack::PackedFile> open_packed(const LoadOptions& options, const 
 
 Status complete_model(const LoadOptions& options, LoadedModel& model) {
   const engine::ModelConfig& config = model.engine->config();
-  TRY(const Shape shape,
-      choose_shape(options, config, static_cast<std::int64_t>(model.engine->kv_bytes_per_token())));
+  TRY(const Shape shape, choose_shape(options, config, static_cast<std::int64_t>(model.engine->kv_bytes_per_token())));
   if (model.tokenizer->vocab_size() > config.vocab) {
     return make_error(Code::kDataLoss, fmt::format("model: {} tokens in the vocabulary, {} rows in the embedding",
                                                    model.tokenizer->vocab_size(), config.vocab));
@@ -173,7 +172,8 @@ Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& p
   engine_options.kv_pages = shape.kv_pages;
   engine_options.threads = options.threads;
   engine_options.isa = options.isa;
-  Result<std::unique_ptr<engine::Engine>> loaded = engine::Engine::load(*model.file, model.packed.get(), engine_options, progress);
+  Result<std::unique_ptr<engine::Engine>> loaded =
+      engine::Engine::load(*model.file, model.packed.get(), engine_options, progress);
   tokenizer_thread.join();
   if (!loaded.has_value()) return std::move(loaded).error();
   if (!tokenizer->has_value()) return std::move(*tokenizer).error();

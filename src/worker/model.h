@@ -21,9 +21,9 @@ namespace dormouse::worker {
 
 struct LoadOptions {
   std::string path;
-  std::string packed_directory;     // where packed weights are kept; empty: beside the model
-  std::string golden_directory;     // empty: no records, the golden rows are only looked at for NaN
-  std::int64_t max_model_len = 0;   // 0: the model's own
+  std::string packed_directory;    // where packed weights are kept; empty: beside the model
+  std::string golden_directory;    // empty: no records, the golden rows are only looked at for NaN
+  std::int64_t max_model_len = 0;  // 0: the model's own
   std::int32_t max_sequences = 256;
   std::int32_t max_batch_tokens = 512;
   std::int64_t kv_cache_bytes = 0;  // 0: see default_kv_bytes in model.cc
@@ -32,13 +32,13 @@ struct LoadOptions {
 };
 
 struct LoadedModel {
-  std::unique_ptr<gguf::File> file;  // first: the engine borrows it
+  std::unique_ptr<gguf::File> file;          // first: the engine borrows it
   std::unique_ptr<pack::PackedFile> packed;  // null: packed into memory; the engine borrows it too
   std::unique_ptr<text::Tokenizer> tokenizer;
   std::unique_ptr<engine::Engine> engine;
   text::TemplateFamily family = text::TemplateFamily::kInstruct2507;
-  std::string name;                  // general.name
-  std::int32_t context_length = 0;   // tokens of prompt and answer
+  std::string name;                 // general.name
+  std::int32_t context_length = 0;  // tokens of prompt and answer
   std::int32_t kv_pages = 0;
   std::int32_t max_sequences = 256;
   std::int32_t max_batch_tokens = 512;

@@ -41,7 +41,11 @@ constexpr std::array kNumbers = {
     NumberSwitch{"--kv-cache-memory", 1, kHuge, [](ServeOptions& o, std::int64_t v) { o.load.kv_cache_bytes = v; }},
     NumberSwitch{"--threads", 1, 1024,
                  [](ServeOptions& o, std::int64_t v) { o.load.threads = static_cast<std::int32_t>(v); }},
-    NumberSwitch{"--max-queue", 1, 1'000'000, [](ServeOptions& o, std::int64_t v) { o.max_waiting = v; }},
+    NumberSwitch{"--max-queue", 1, 1'000'000, [](ServeOptions& o, std::int64_t v) { o.generator.max_waiting = v; }},
+    NumberSwitch{"--prefill-budget-ms", 1, 60'000,
+                 [](ServeOptions& o, std::int64_t v) { o.generator.prefill_budget = std::chrono::milliseconds(v); }},
+    NumberSwitch{"--prefix-cache-memory", 0, kHuge,
+                 [](ServeOptions& o, std::int64_t v) { o.generator.prefix_cache_bytes = v; }},
     NumberSwitch{"--epoch", 0, std::numeric_limits<std::int64_t>::max(),
                  [](ServeOptions& o, std::int64_t v) { o.epoch = static_cast<std::uint64_t>(v); }},
 };
@@ -60,6 +64,13 @@ constexpr std::array kTexts = {
     TextSwitch{"--lease", [](ServeOptions& o, std::string v) { o.lease = std::move(v); }},
 };
 
+Result<sched::Speculation> to_speculation(std::string_view text) {
+  if (text == "auto") return sched::Speculation::kAuto;
+  if (text == "ngram") return sched::Speculation::kNgram;
+  if (text == "off") return sched::Speculation::kOff;
+  return make_error(Code::kInvalidArgument, fmt::format("--speculate: auto, ngram or off is wanted, got '{}'", text));
+}
+
 Status apply_switch(ServeOptions& options, std::string_view flag, std::string_view value) {
   for (const NumberSwitch& number : kNumbers) {
     if (number.flag != flag) continue;
@@ -74,6 +85,10 @@ Status apply_switch(ServeOptions& options, std::string_view flag, std::string_vi
   }
   if (flag == "--listen") {
     TRY(options.listen, http::Address::parse(value));
+    return {};
+  }
+  if (flag == "--speculate") {
+    TRY(options.generator.speculation, to_speculation(value));
     return {};
   }
   return make_error(Code::kInvalidArgument, fmt::format("{}: no such switch (see --help)", flag));
@@ -92,6 +107,10 @@ Result<ServeOptions> parse_serve_options(std::span<char* const> arguments) {
     }
     // Chunked prefill is how this scheduler works; vLLM's switch for it is taken and means nothing.
     if (flag == "--enable-chunked-prefill" || flag == "--no-enable-chunked-prefill") continue;
+    if (flag == "--enable-prefix-caching" || flag == "--no-enable-prefix-caching") {
+      out.generator.share_prefixes = flag == "--enable-prefix-caching";
+      continue;
+    }
     std::string_view value;
     if (const std::size_t equals = flag.find('='); equals != std::string_view::npos) {
       value = flag.substr(equals + 1);
@@ -119,8 +138,12 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --max-model-len N             tokens of prompt and answer (the model's own)
   --max-num-seqs N              sequences computed at once (256)
   --max-num-batched-tokens N    tokens of one step (512)
+  --prefill-budget-ms MS        how long a step with prompts in it may hold up running streams (250)
   --max-queue N                 sequences that may wait (1024)
   --kv-cache-memory BYTES       keys and values (four contexts, at most a quarter of the memory)
+  --prefix-cache-memory BYTES   of these, kept of prompts that nobody uses any more (all, until they are needed)
+  --no-enable-prefix-caching    compute every prompt anew
+  --speculate auto|ngram|off    guess tokens from what came before; the text is the same (auto: where it pays)
   --threads N                   threads (what this process may use)
   --isa NAME                    scalar, avx2, ... (the best this CPU has)
   --packed-dir DIR              where weights are kept as this engine wants them (beside the model)

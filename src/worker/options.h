@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "http/message.h"
+#include "worker/generator.h"
 #include "worker/model.h"
 
 namespace dormouse::worker {
@@ -19,9 +20,8 @@ struct ServeOptions {
   std::string control;            // empty: nobody's worker, a server of its own
   std::string lease;
   std::uint64_t epoch = 0;
-  std::int64_t max_waiting = 1024;
+  GeneratorOptions generator;  // spoil_golden: DORMOUSE_FAULT=golden_mismatch
   bool show_help = false;
-  bool spoil_golden = false;  // DORMOUSE_FAULT=golden_mismatch
 };
 
 // `arguments`: what follows "serve". Errors: kInvalidArgument, naming the switch and what it wants.

@@ -55,8 +55,7 @@ Worker::Worker(asio::io_context& io, ServeOptions options, ModelLoader loader, s
       options_(std::move(options)),
       on_exit_(std::move(on_exit)),
       service_(io),
-      engine_(io, std::move(loader),
-              {.max_waiting = options_.max_waiting, .spoil_golden = options_.spoil_golden}, engine_events()),
+      engine_(io, service_.clock, std::move(loader), options_.generator, engine_events()),
       server_(io, http::ServerLimits{}, [this](http::Exchange& exchange) { return handle(service_, exchange); },
               server_error_body),
       stats_timer_(io) {

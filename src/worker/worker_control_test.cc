@@ -104,7 +104,7 @@ TEST(WorkerControl, AnOrphanEndsItselfWhileItLoads) {
 TEST(WorkerControl, WrongGoldenRowsEndTheWorkerBeforeAClientSeesAToken) {
   FakeGateway gateway;
   WorkerHarness::Options options = controlled(gateway);
-  options.serve.spoil_golden = true;
+  options.serve.generator.spoil_golden = true;
   WorkerHarness harness(std::move(options));
   ASSERT_TRUE(wait_for<control::Ready>(gateway).has_value());
   http::RawClient client(harness.address());

@@ -79,6 +79,72 @@ TEST_F(WorkerEngine, ATextAtTemperatureZeroIsTheSameAloneAndInAnyBatch) {
   }
 }
 
+TEST_F(WorkerEngine, ATextDoesNotDependOnWhatThePrefixCacheHeld) {
+  WorkerHarness harness(real_model());
+  ASSERT_TRUE(harness.wait_ready());
+  std::string long_prompt;
+  for (int k = 0; k < 150; ++k) long_prompt += static_cast<char>('a' + (k * k + 3 * k) % 26);
+  // A tenant of its own finds nothing.
+  const auto ask = [&](std::size_t length, const std::string& more, const std::string& tenant) {
+    const http::RawAnswer answer = harness.post("/v1/completions", completion(long_prompt.substr(0, length), more),
+                                                "x-dormouse-tenant: " + tenant + "\r\n");
+    Result<api::ParsedChunk> parsed = api::parse_chunk(answer.body);
+    EXPECT_TRUE(parsed.has_value() && parsed->usage.has_value() && !parsed->choices.empty()) << answer.body;
+    return std::pair(parsed->choices.at(0).content, parsed->usage->cached_tokens);
+  };
+  int tenants = 0;
+  for (const char* more : {R"("temperature":0,"max_tokens":40,"ignore_eos":true)",
+                           R"("temperature":0.9,"seed":5,"max_tokens":40,"ignore_eos":true)"}) {
+    ask(150, more, "common");
+    // Shorter ones find a part, and end elsewhere in a page.
+    for (const std::size_t length : {std::size_t{150}, std::size_t{128}, std::size_t{100}, std::size_t{65}}) {
+      const auto [computed, none] = ask(length, more, std::to_string(++tenants));
+      const auto [text, found] = ask(length, more, "common");
+      EXPECT_EQ(text, computed) << more << " length " << length << ", found " << found;
+      EXPECT_EQ(none, 0);
+      EXPECT_GT(found, 0);
+    }
+  }
+}
+
+TEST_F(WorkerEngine, ATextIsTheSameWithAndWithoutGuesses) {
+  // The demo model writes verse; asked for more than a poem it repeats itself.
+  LoadOptions load;
+  load.path = std::string(DORMOUSE_MODELS_PATH) + "/qwen3-demo-q8_0.gguf";
+  load.max_sequences = 4;
+  load.max_batch_tokens = 64;
+  load.threads = 2;
+  const std::vector<std::string> requests = {
+      completion("春風 春風 明月 春風 春風", R"("temperature":0,"max_tokens":120,"ignore_eos":true)"),
+      completion("白日依山盡，黃河入海流。白日依山", R"("temperature":0,"max_tokens":80,"ignore_eos":true,"n":2)"),
+      completion("春風 春風 明月 春風 春風", R"("temperature":0.6,"seed":7,"max_tokens":120,"ignore_eos":true)"),
+      completion("白日依山盡，黃河入海流。白日依山", R"("temperature":0.8,"seed":11,"top_p":0.9,"max_tokens":80,
+                 "ignore_eos":true,"presence_penalty":0.5,"logprobs":2)")};
+  std::vector<std::string> plain;
+  for (const sched::Speculation speculation :
+       {sched::Speculation::kOff, sched::Speculation::kNgram, sched::Speculation::kAuto}) {
+    WorkerHarness::Options options = real_model();
+    options.loader = [load](const LoadProgress& progress) { return load_model(load, progress); };
+    options.serve.generator.speculation = speculation;
+    WorkerHarness harness(std::move(options));
+    ASSERT_TRUE(harness.wait_ready());
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      const http::RawAnswer answer = harness.post("/v1/completions", requests[i]);
+      ASSERT_EQ(answer.status, 200) << answer.body;
+      // Texts, reasons, log probabilities and usage; not the id and the time.
+      const std::string choices = answer.body.substr(answer.body.find("\"choices\""));
+      if (speculation == sched::Speculation::kOff) plain.push_back(choices);
+      else EXPECT_EQ(choices, plain[i]);
+    }
+    const double drafted = harness.metric("vllm:spec_decode_num_draft_tokens_total");
+    const double accepted = harness.metric("vllm:spec_decode_num_accepted_tokens_total");
+    std::printf("%.0f of %.0f guesses were right\n", accepted, drafted);
+    EXPECT_EQ(drafted > 0, speculation != sched::Speculation::kOff);
+    EXPECT_EQ(accepted > 0, speculation != sched::Speculation::kOff);
+    EXPECT_LE(accepted, drafted);
+  }
+}
+
 TEST_F(WorkerEngine, TheGoldenRecordIsMadeOnceThenComparedAndADifferentOneEndsTheWorker) {
   const std::string golden = directory + "/golden/made";
   const std::string request = completion("hello", R"("max_tokens":2)");

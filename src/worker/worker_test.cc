@@ -138,6 +138,64 @@ TEST_F(WorkerTest, SeveralChoicesAreSeveralAnswers) {
   EXPECT_EQ(body.usage->completion_tokens, 9);
 }
 
+TEST_F(WorkerTest, APromptThatCameBeforeIsFoundByItsTenantAndReported) {
+  const std::string body = completion(std::string(100, 'q'), R"("max_tokens":20)");
+  const auto ask = [&](const std::string& tenant) {
+    return whole(harness.post("/v1/completions", body, "x-dormouse-tenant: " + tenant + "\r\n"));
+  };
+  const api::ParsedChunk first = ask("a");
+  EXPECT_EQ(first.usage->cached_tokens, 0);
+  const api::ParsedChunk again = ask("a");
+  EXPECT_EQ(again.usage->prompt_tokens, 100);
+  EXPECT_EQ(again.usage->cached_tokens, 96) << "three pages of 32";
+  EXPECT_EQ(again.choices[0].content, first.choices[0].content);
+  EXPECT_EQ(ask("b").usage->cached_tokens, 0);
+  EXPECT_EQ(harness.metric("vllm:prefix_cache_queries_total"), 300);
+  EXPECT_EQ(harness.metric("vllm:prefix_cache_hits_total"), 96);
+  EXPECT_EQ(harness.metric("dormouse_kv_pages_idle"), 6);
+  EXPECT_EQ(harness.metric("dormouse_kv_pages_free"), harness.metric("dormouse_kv_pages"));
+  const api::ParsedChunk three =
+      whole(harness.post("/v1/completions", completion(std::string(100, 'z'), R"("max_tokens":20,"n":3)")));
+  EXPECT_EQ(three.choices[0].content, three.choices[2].content);
+  EXPECT_EQ(three.usage->cached_tokens, 0) << "the first choice computed it for the others";
+  EXPECT_EQ(harness.metric("vllm:prefix_cache_hits_total"), 96 + 2 * 96);
+}
+
+TEST(Worker, ThePrefixCacheCanBeBoundedAndSwitchedOff) {
+  const std::string body = completion(std::string(100, 'q'), R"("max_tokens":1)");
+  WorkerHarness::Options off;
+  off.serve.generator.share_prefixes = false;
+  WorkerHarness without(std::move(off));
+  ASSERT_TRUE(without.wait_ready());
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(whole(without.post("/v1/completions", body)).usage->cached_tokens, 0);
+  EXPECT_EQ(without.metric("vllm:prefix_cache_queries_total"), 0);
+  WorkerHarness::Options small;
+  small.serve.generator.prefix_cache_bytes = 2 * 32 * static_cast<std::int64_t>(sizeof(sched::TokenId));  // two pages
+  WorkerHarness bounded(std::move(small));
+  ASSERT_TRUE(bounded.wait_ready());
+  whole(bounded.post("/v1/completions", body));
+  EXPECT_EQ(whole(bounded.post("/v1/completions", body)).usage->cached_tokens, 64);
+  EXPECT_EQ(bounded.metric("dormouse_kv_pages_idle"), 2);
+}
+
+TEST(ServeOptions, SwitchesOfTheScheduler) {
+  const auto parse = [](std::vector<std::string> words) {
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    return parse_serve_options(arguments);
+  };
+  EXPECT_TRUE(parse({"--model", "m"})->generator.share_prefixes);
+  EXPECT_EQ(parse({"--model", "m"})->generator.prefix_cache_bytes, kAllOfTheCache);
+  EXPECT_FALSE(parse({"--no-enable-prefix-caching", "--model", "m"})->generator.share_prefixes);
+  EXPECT_EQ(parse({"--prefix-cache-memory=0", "--model", "m"})->generator.prefix_cache_bytes, 0);
+  EXPECT_EQ(parse({"--model", "m"})->generator.speculation, sched::Speculation::kAuto);
+  EXPECT_EQ(parse({"--model", "m", "--speculate", "off"})->generator.speculation, sched::Speculation::kOff);
+  EXPECT_EQ(parse({"--model", "m", "--speculate", "on"}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(parse({"--model", "m", "--prefill-budget-ms=40"})->generator.prefill_budget.count(), 40);
+  EXPECT_EQ(parse({"--model", "m", "--prefill-budget-ms=0"}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(parse({"--prefix-cache-memory", "-1", "--model", "m"}).error().code, Code::kInvalidArgument);
+}
+
 TEST_F(WorkerTest, LogprobsComeWithTheirTokens) {
   const RawAnswer answer =
       harness.post("/v1/chat/completions", chat("SAY:ab|", R"("logprobs":true,"top_logprobs":2,"max_tokens":2)"));

@@ -1,9 +1,9 @@
 // Attention of prompt rows on bf16 tiles, flash style. Included once, by table.cc.
-// A call is up to 256 query rows: some positions of one sequence x the query heads of one KV head, position by position.
-// Tokens are taken 64 at a time (two pages, cut at fixed positions): keys and values become bf16 B tiles once for all rows
-// (16 KiB each), then 16 rows at a time: 16 TDPBF16PS for scores, a softmax step, 16 for values. 512 cycles of tiles and as
-// many of exponentials for 16 rows x 64 tokens.
-// A row's result depends on its own query and on positions alone: tokens it does not see have probability 0 exactly.
+// A call is up to 256 query rows: some positions of one sequence x the query heads of one KV head, position by
+// position. Tokens are taken 64 at a time (two pages, cut at fixed positions): keys and values become bf16 B tiles once
+// for all rows (16 KiB each), then 16 rows at a time: 16 TDPBF16PS for scores, a softmax step, 16 for values. 512
+// cycles of tiles and as many of exponentials for 16 rows x 64 tokens. A row's result depends on its own query and on
+// positions alone: tokens it does not see have probability 0 exactly.
 #pragma once
 
 #include <immintrin.h>
@@ -32,7 +32,9 @@ struct alignas(64) PromptScratch {
 };
 static_assert(sizeof(PromptScratch) <= kMatmulScratchBytes);
 
-inline __m256i to_bf16(__m512 x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
+inline __m256i to_bf16(__m512 x) {
+  return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
+}
 
 // Two rows of 16 halves to 16 pairs of bf16.
 inline __m512i pair_rows_bf16(const std::uint16_t* a, const std::uint16_t* b) {
@@ -82,7 +84,8 @@ inline void score_tiles(PromptScratch& s, const std::uint16_t* q) {
   _tile_stored(3, s.scores[3], 64);
 }
 
-// One row's 64 scores, of which `count` are visible, to probabilities; returns what its older results are multiplied with.
+// One row's 64 scores, of which `count` are visible, to probabilities; returns what its older results are multiplied
+// with.
 inline float soften_row(PromptScratch& s, std::int32_t row, std::int32_t count) {
   const std::uint64_t visible = count >= 64 ? ~0ULL : (count <= 0 ? 0 : (1ULL << static_cast<unsigned>(count)) - 1);
   const int r = row % 16;
@@ -175,8 +178,10 @@ void prompt_attention(const PromptAttentionArgs& args) {
     for (int half = 0; half < 2; ++half) {
       const std::int32_t begin = token + half * kKvPageTokens;
       // A page that nobody sees: any finite keys and values will do, their probability is 0.
-      if (begin < tokens) unpack_page(s, args, begin / kKvPageTokens, half, tokens - begin);
-      else if (half == 1) unpack_page(s, args, token / kKvPageTokens, half, 0);
+      if (begin < tokens)
+        unpack_page(s, args, begin / kKvPageTokens, half, tokens - begin);
+      else if (half == 1)
+        unpack_page(s, args, token / kKvPageTokens, half, 0);
     }
     for (std::int32_t tile = 0; 16 * tile < rows; ++tile) {
       const std::int32_t last = args.first_position + (16 * tile + 15) / args.queries;

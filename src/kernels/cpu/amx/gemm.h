@@ -7,8 +7,8 @@
 // Blocks are added in order of k with one FMA each, in float: a row's result does not depend on m, on the panel or on
 // where a call began.
 //
-// GCC 12's _tile_loadconfig names only the first 8 bytes of the configuration as its input, so the compiler may drop the
-// stores to the rest and the first tile instruction traps; tile loads do not count as reads of memory either. Hence
+// GCC 12's _tile_loadconfig names only the first 8 bytes of the configuration as its input, so the compiler may drop
+// the stores to the rest and the first tile instruction traps; tile loads do not count as reads of memory either. Hence
 // compiler_fence() before both.
 #pragma once
 
@@ -22,7 +22,9 @@
 namespace dormouse::kernels {
 namespace {
 
-inline void compiler_fence() { asm volatile("" ::: "memory"); }
+inline void compiler_fence() {
+  asm volatile("" ::: "memory");
+}
 
 // Intel SDM, "TILECFG": palette 1, then bytes a row and rows of each tile.
 struct alignas(64) TileConfig {
@@ -55,8 +57,8 @@ inline const BlockQ8K* activation_block(const MatmulArgs& args, std::int32_t row
   return reinterpret_cast<const BlockQ8K*>(args.activations + row * args.activation_row_bytes) + block;
 }
 
-// Finished sums of 32 activation rows from `row` of the output and 32 weight rows from `begin`; rows outside [0, m) stay
-// out (a tile may begin before a call's first row).
+// Finished sums of 32 activation rows from `row` of the output and 32 weight rows from `begin`; rows outside [0, m)
+// stay out (a tile may begin before a call's first row).
 inline void store_results(const Accumulators& acc, const MatmulArgs& args, std::int32_t row, std::int32_t begin) {
   for (int i = 0; i < 32; ++i) {
     if (row + i < 0 || row + i >= args.m) continue;

@@ -1,7 +1,7 @@
 // Generated rows, five and more: the integers of `generated` on tiles, as 64 * high + low. Included once, by table.cc.
 // 16 activation rows x 32 weight rows x 2 planes are the four C tiles: 256 cycles a block, beside some 300 vector
-// operations that scale the block before. One block at a time: both its planes (16 KiB) stay in L1 for all rows; weights
-// are read as two streams.
+// operations that scale the block before. One block at a time: both its planes (16 KiB) stay in L1 for all rows;
+// weights are read as two streams.
 #pragma once
 
 #include <immintrin.h>

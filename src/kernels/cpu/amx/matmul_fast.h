@@ -105,8 +105,8 @@ inline void fast_narrow_block(Sums& sums, const Q8TileBlock& a, const std::int8_
   _tile_stored(1, sums.of[1], 64);
 }
 
-// Which activation rows a group is multiplied with: [begin, end) of the buffer, begin a multiple of 32, and which blocks
-// of k.
+// Which activation rows a group is multiplied with: [begin, end) of the buffer, begin a multiple of 32, and which
+// blocks of k.
 struct FastPart {
   const Q8TileBlock* activations;  // of row 0
   std::int32_t k_blocks;

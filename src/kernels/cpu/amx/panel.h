@@ -3,7 +3,8 @@
 // Two kinds:
 //   exact  scale * quant of each weight as 64 * high + low, two int8 planes: |scale * quant| <= 4,096 for every format,
 //          so high fits [-64, 64] and low [0, 63]. Sums of products are the integers of `generated`.
-//   fast   the weight as one int8 with one scale per (row, 256 columns): q = round(w / D), D = bound / 126, in 8.8 fixed
+//   fast   the weight as one int8 with one scale per (row, 256 columns): q = round(w / D), D = bound / 126, in 8.8
+//   fixed
 //          point, w's bound from the block's own scales. One plane, half the multiplications, no minimum term.
 // Cost: some 640 operations a tile exact, 600 fast: 320 cycles, against 64 cycles a 16 activation rows and plane.
 #pragma once
@@ -18,7 +19,7 @@
 namespace dormouse::kernels {
 namespace {
 
-constexpr int kStackBytes = 4096;   // 16 rows x 256 columns of int8
+constexpr int kStackBytes = 4096;  // 16 rows x 256 columns of int8
 constexpr int kPanelStrips = 2;
 constexpr int kFastPanelBlocks = 2;  // blocks of 256 columns a panel holds
 

@@ -14,10 +14,13 @@
 namespace dormouse::kernels {
 namespace {
 
-constexpr WeightKernels same(Matmul matmul, ActivationFormat format) { return {matmul, matmul, format, format}; }
+constexpr WeightKernels same(Matmul matmul, ActivationFormat format) {
+  return {matmul, matmul, format, format};
+}
 template <typename Tile>
 constexpr WeightKernels k_quant() {
-  return {matmul_exact<Tile>, matmul_fast<Tile>, ActivationFormat::kQ8_K, ActivationFormat::kQ8Tiles, swiglu_fast<Tile>};
+  return {matmul_exact<Tile>, matmul_fast<Tile>, ActivationFormat::kQ8_K, ActivationFormat::kQ8Tiles,
+          swiglu_fast<Tile>};
 }
 
 }  // namespace
@@ -25,8 +28,7 @@ constexpr WeightKernels k_quant() {
 extern const KernelTable kAmxKernels;
 const KernelTable kAmxKernels = {
     .name = "amx",
-    .required_features =
-        kFeatureAvx2 | kFeatureFma | kFeatureF16c | kFeatureAvx512 | kFeatureAvx512Bf16 | kFeatureAmx,
+    .required_features = kFeatureAvx2 | kFeatureFma | kFeatureF16c | kFeatureAvx512 | kFeatureAvx512Bf16 | kFeatureAmx,
     .f32 = same(matmul_f32, ActivationFormat::kF32),
     .f16 = same(matmul_pairs<WeightF16>, ActivationFormat::kF32),
     .bf16 = same(matmul_pairs<WeightBF16>, ActivationFormat::kF32),

@@ -1,6 +1,6 @@
 // Matrix products of K-quant weights with Q8_K activations; the same bits as scalar/matmul_k.h. Included once a table.
-// Half a quad times four broadcast activations is one VPMADDUBSW: two 16-bit sums a row. They are added in 16 bits as far
-// as that is safe, then one VPMADDWD with the group's scale in both halves makes scale * dot of each row: no 32-bit
+// Half a quad times four broadcast activations is one VPMADDUBSW: two 16-bit sums a row. They are added in 16 bits as
+// far as that is safe, then one VPMADDWD with the group's scale in both halves makes scale * dot of each row: no 32-bit
 // multiplication. Napkin, Q4_K: 128 half-quads x (unpack 1.5 + VPMADDUBSW + VPADDW + broadcast load) for one row, about
 // 200 cycles a tile of 2,304 bytes: memory decides at one row; at many rows 32 multiply-adds cost about one cycle.
 #pragma once

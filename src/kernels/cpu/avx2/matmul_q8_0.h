@@ -1,6 +1,6 @@
 // Matrix products of Q8_0 weights with Q8_0 activations; the same bits as scalar/matmul_q8_0.h. Included once a table.
-// VPMADDUBSW wants one unsigned side: |w| times a with w's sign. 128 x 127 x 2 = 32,512 fits 16 bits, two such do not, so
-// each product is widened at once.
+// VPMADDUBSW wants one unsigned side: |w| times a with w's sign. 128 x 127 x 2 = 32,512 fits 16 bits, two such do not,
+// so each product is widened at once.
 #pragma once
 
 #include <immintrin.h>

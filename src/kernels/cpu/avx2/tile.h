@@ -22,8 +22,12 @@ constexpr int kColumns = 256;
 // How far ahead of its use a weight line is asked for (measured, docs/performance.md).
 constexpr int kPrefetchBytes = 1024;
 
-inline __m256i load_32(const std::uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
-inline void store_32(void* at, __m256i value) { _mm256_storeu_si256(static_cast<__m256i*>(at), value); }
+inline __m256i load_32(const std::uint8_t* at) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+}
+inline void store_32(void* at, __m256i value) {
+  _mm256_storeu_si256(static_cast<__m256i*>(at), value);
+}
 inline __m256 load_halves(const std::uint8_t* at) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
 }

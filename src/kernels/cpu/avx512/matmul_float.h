@@ -1,8 +1,8 @@
 // Matrix products of F32, F16 and BF16 weights with float activations: rule 3 of kernels.h, the same bits as
 // scalar/matmul_float.h. Included once a table.
 // Napkin, F16: 64 bytes are two conversions and two FMA a row; at 15 GB/s a thread a line comes every 11 cycles.
-// Pairs lie row by row, so a vector of eight rows holds columns j and j + 1 side by side: lanes are (s0, s1) of a row in
-// one accumulator and (s2, s3) in another.
+// Pairs lie row by row, so a vector of eight rows holds columns j and j + 1 side by side: lanes are (s0, s1) of a row
+// in one accumulator and (s2, s3) in another.
 #pragma once
 
 #include <immintrin.h>
@@ -58,8 +58,7 @@ inline void pair_strip(const MatmulArgs& args, std::int32_t begin, std::int32_t 
   }
   const __mmask16 mask = row_mask(args.row_end - begin);
   for (int i = 0; i < kM; ++i) {
-    const __m512 sum =
-        add_neighbours(_mm512_add_ps(acc[i][0], acc[i][2]), _mm512_add_ps(acc[i][1], acc[i][3]));
+    const __m512 sum = add_neighbours(_mm512_add_ps(acc[i][0], acc[i][2]), _mm512_add_ps(acc[i][1], acc[i][3]));
     _mm512_mask_storeu_ps(args.out + (first + i) * args.out_stride + begin, mask, sum);
   }
 }

@@ -42,8 +42,8 @@ inline void q8_0_strip(const MatmulArgs& args, std::int32_t begin, std::int32_t 
       _mm_prefetch(reinterpret_cast<const char*>(quads + kPrefetchBytes + 64 * t), _MM_HINT_T0);
       const __m512i q = _mm512_xor_si512(load_64(quads + 64 * t), flip);
       for (int i = 0; i < kM; ++i) {
-        dot[i] = _mm512_dpbusd_epi32(
-            dot[i], q, broadcast_quad(reinterpret_cast<const std::int8_t*>(a[i]) + 32 * block + 4 * t));
+        dot[i] = _mm512_dpbusd_epi32(dot[i], q,
+                                     broadcast_quad(reinterpret_cast<const std::int8_t*>(a[i]) + 32 * block + 4 * t));
       }
     }
     const __m512 d = load_halves(at + 32 * (block % 8));

@@ -11,7 +11,9 @@
 namespace dormouse::kernels {
 namespace {
 
-constexpr WeightKernels same(Matmul matmul, ActivationFormat format) { return {matmul, matmul, format, format}; }
+constexpr WeightKernels same(Matmul matmul, ActivationFormat format) {
+  return {matmul, matmul, format, format};
+}
 
 }  // namespace
 

@@ -18,8 +18,12 @@ namespace {
 constexpr int kRows = 16;
 constexpr int kColumns = 256;
 
-inline __m512i load_64(const std::uint8_t* at) { return _mm512_loadu_si512(at); }
-inline void store_64(void* at, __m512i value) { _mm512_storeu_si512(at, value); }
+inline __m512i load_64(const std::uint8_t* at) {
+  return _mm512_loadu_si512(at);
+}
+inline void store_64(void* at, __m512i value) {
+  _mm512_storeu_si512(at, value);
+}
 inline __m512 load_halves(const std::uint8_t* at) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
 }
@@ -169,8 +173,8 @@ inline __m512i group_values(const std::int8_t* bytes, int group) {
 inline __m512i group_pairs(const std::int8_t* bytes, int pair) {
   const __m128i a = _mm_load_si128(reinterpret_cast<const __m128i*>(bytes + 32 * pair));
   const __m128i b = _mm_load_si128(reinterpret_cast<const __m128i*>(bytes + 32 * pair + 16));
-  const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi8(a, b)),
-                                               _mm_unpackhi_epi8(a, b), 1);
+  const __m256i both =
+      _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi8(a, b)), _mm_unpackhi_epi8(a, b), 1);
   return _mm512_cvtepi8_epi16(both);
 }
 // The sums that go with group pair `pair`, broadcast.

@@ -1,5 +1,5 @@
-// Packed tiles (layout.h) as plain integers: the reading of the layout that every other table is held to. Included once,
-// by table.cc.
+// Packed tiles (layout.h) as plain integers: the reading of the layout that every other table is held to. Included
+// once, by table.cc.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,57 @@
+#include "worker/step_pace.h"
+
+#include <algorithm>
+
+namespace dormouse::worker {
+namespace {
+
+constexpr double kNewest = 0.25;
+
+double seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
+void blend(std::optional<double>& average, double value) {
+  average = average.has_value() ? *average + kNewest * (value - *average) : value;
+}
+
+// A slower step is believed at once and a faster one by a quarter: the budget is a promise to those who stream, while
+// rows given away come back within a few steps.
+void learn(std::optional<double>& average, double value) {
+  if (average.has_value() && value <= *average) blend(average, value);
+  else average = value;
+}
+
+}  // namespace
+
+void StepPace::observe(const StepRows& rows, Nanoseconds duration) {
+  const double step_s = seconds(duration);
+  if (rows.prompt == 0 && rows.drafts == 0) {
+    if (rows.generated > 0) learn(decode_s_, step_s);
+    return;
+  }
+  if (rows.prompt == 0) {
+    if (decode_s_.has_value()) blend(draft_row_s_, std::max(step_s - *decode_s_, 0.0) / rows.drafts);
+    return;
+  }
+  if (rows.prompt < kChunk) return;
+  learn(prompt_row_s_, std::max(step_s - decode_s_.value_or(0.0), 0.0) / rows.prompt);
+  last_chunk_ = rows.prompt;
+}
+
+std::int32_t StepPace::prompt_rows_within(Nanoseconds budget) const {
+  if (!prompt_row_s_.has_value()) return kChunk;
+  const std::int32_t most = 2 * last_chunk_;
+  const double room_s = seconds(budget) - decode_s_.value_or(0.0);
+  if (room_s >= *prompt_row_s_ * most) return most;
+  return std::max(static_cast<std::int32_t>(room_s / *prompt_row_s_), kChunk);
+}
+
+double StepPace::draft_cost() const {
+  // Memory is read once for 8 rows as for one; a tenth is that and a margin. Less than the least is noise:
+  // somebody has to look at a row's logits.
+  constexpr double kUnknown = 0.1;
+  constexpr double kLeast = 0.02;
+  if (!draft_row_s_.has_value() || *decode_s_ <= 0) return kUnknown;
+  return std::max(*draft_row_s_ / *decode_s_, kLeast);
+}
+
+}  // namespace dormouse::worker
