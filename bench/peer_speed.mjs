@@ -1,34 +1,56 @@
-// llama.cpp's speed on a file, for one run of an interleaved comparison (bench/compare_llama.sh).
-//   node peer_speed.mjs MODEL.gguf PREFILL_TOKENS DECODE_TOKENS
-// One JSON line: {"prefill_tps","decode_tps","load_s"}. Decode feeds fixed ids: what is sampled costs nobody anything.
+// llama.cpp's speed on a file, for one run of an interleaved comparison (bench/compare_llama.py).
+//   node peer_speed.mjs MODEL.gguf PREFILL_TOKENS DECODE_TOKENS STREAMS[,STREAMS...] [CONTEXT]
+// One JSON line: {"prefill_tps", "decode_tps": {"1": ..., "8": ...}, "load_s", "context_decode_tps"}. Decode feeds fixed ids:
+// what is sampled costs nobody anything. CONTEXT: one stream decodes behind so many tokens.
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
-const [modelPath, prefillText, decodeText] = process.argv.slice(2);
+const [modelPath, prefillText, decodeText, streamsText = "1", contextText = "0"] = process.argv.slice(2);
 const prefill = Number(prefillText), decode = Number(decodeText), threads = 2;
+const streamCounts = streamsText.split(",").map(Number), context = Number(contextText);
 const seconds = () => Number(process.hrtime.bigint()) / 1e9;
+const next = {generateNext: {token: true, options: {temperature: 0}}};
 
 const started = seconds();
 const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: threads});
 const model = await llama.loadModel({modelPath});
-const context = await model.createContext({contextSize: prefill + decode + 64, threads, batchSize: 512});
-const sequence = context.getSequence();
 const loaded = seconds();
+const ids = Array.from({length: Math.max(prefill, context, 64)}, (_, i) => 100 + (i * 37) % 1000);
 
-const ids = Array.from({length: prefill}, (_, i) => 100 + (i * 37) % 1000);
-await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(0, 8));  // warm: thread pool, page tables
-await sequence.clearHistory();
-let mark = seconds();
-await sequence.evaluateWithoutGeneratingNewTokens(ids);
-const prefillTps = prefill / (seconds() - mark);
+async function withSequences(count, contextSize, use) {
+  const ctx = await model.createContext({contextSize, threads, batchSize: 512, sequences: count});
+  const sequences = Array.from({length: count}, () => ctx.getSequence());
+  const result = await use(sequences);
+  await ctx.dispose();
+  return result;
+}
 
-await sequence.clearHistory();
-await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(0, 16));
-const next = {generateNext: {token: true, options: {temperature: 0}}};
-await sequence.controlledEvaluate([[ids[16], next]]);
-mark = seconds();
-for (let i = 0; i < decode; i += 1) await sequence.controlledEvaluate([[ids[(17 + i) % prefill], next]]);
-const decodeTps = decode / (seconds() - mark);
+const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 
-console.log(JSON.stringify({prefill_tps: prefillTps, decode_tps: decodeTps, load_s: loaded - started}));
-await context.dispose();
+// Every sequence one token at a time, all in one batch: node-llama-cpp joins what waits at the same moment.
+async function decodeSpeed(count, before) {
+  return withSequences(count, before + decode + 64, async (sequences) => {
+    await Promise.all(sequences.map((s) => s.evaluateWithoutGeneratingNewTokens(ids.slice(0, Math.max(before, 1)))));
+    const times = [];
+    for (let i = 0; i < decode; i += 1) {
+      const mark = seconds();
+      await Promise.all(sequences.map((s) => s.controlledEvaluate([[ids[(17 + i) % 60], next]])));
+      times.push(seconds() - mark);
+    }
+    return count / median(times);
+  });
+}
+
+const out = {load_s: loaded - started, decode_tps: {}};
+if (prefill > 0) {
+  out.prefill_tps = await withSequences(1, prefill + 64, async ([s]) => {
+    await s.evaluateWithoutGeneratingNewTokens(ids.slice(0, 8));  // warm: thread pool, page tables
+    await s.clearHistory();
+    const mark = seconds();
+    await s.evaluateWithoutGeneratingNewTokens(ids.slice(0, prefill));
+    return prefill / (seconds() - mark);
+  });
+}
+for (const count of streamCounts) out.decode_tps[count] = await decodeSpeed(count, 1);
+if (context > 0) out.context_decode_tps = await decodeSpeed(1, context);
+console.log(JSON.stringify(out));
 process.exit(0);
