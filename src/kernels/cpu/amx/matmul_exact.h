@@ -1,4 +1,4 @@
-// Generated rows, five and more: the integers of `generated` on tiles, as 64 * high + low. Included once, by table.cc.
+// Generated rows, five and more: the integers of `generated` on tiles, as 256 * high + low. Included once, by table.cc.
 // 16 activation rows x 32 weight rows x 2 planes are the four C tiles: 256 cycles a block, beside some 300 vector
 // operations that scale the block before. One block at a time: both its planes (16 KiB) stay in L1 for all rows;
 // weights are read as two streams.
@@ -23,16 +23,18 @@ struct alignas(64) ExactScratch {
 };
 static_assert(sizeof(ExactScratch) <= kMatmulScratchBytes);
 
-// acc[r] += 64 * high + low, scaled, less the minimum term: the operations of add_tile() in avx512/matmul_k.h.
+// Rows beyond the last are scaled too: nobody reads them.
+// acc[r] += 256 * high + low, scaled, less the minimum term: the operations of add_tile() in avx512/matmul_k.h.
 template <typename Exact>
 inline void add_exact_tile(float (*acc)[16], const std::int32_t (*high)[16], const std::int32_t (*low)[16],
-                           const BlockScales& scales, const std::uint8_t* a, std::int64_t stride, int rows) {
+                           const BlockScales& scales, const std::uint8_t* a, std::int64_t stride) {
   const __m512 d = _mm512_load_ps(scales.d);
   const __m512 dmin = _mm512_load_ps(scales.dmin);
-  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) {
     const BlockQ8K& block = *reinterpret_cast<const BlockQ8K*>(a + r * stride);
     const __m512 da = _mm512_set1_ps(block.d);
-    const __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(_mm512_load_si512(high[r]), 6), _mm512_load_si512(low[r]));
+    const __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(_mm512_load_si512(high[r]), 8), _mm512_load_si512(low[r]));
     __m512 value = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(sum), _mm512_load_ps(acc[r]));
     if constexpr (Exact::kHasMin) {
       __m512i min = _mm512_setzero_si512();
@@ -51,11 +53,11 @@ inline void add_exact_tile(float (*acc)[16], const std::int32_t (*high)[16], con
   _tile_loadd(5, h0 + 1024 * (s), 64);   \
   _tile_dpbssd(0, 4, 5);                 \
   _tile_loadd(6, l0 + 1024 * (s), 64);   \
-  _tile_dpbssd(1, 4, 6);                 \
+  _tile_dpbsud(1, 4, 6);                 \
   _tile_loadd(7, h1 + 1024 * (s), 64);   \
   _tile_dpbssd(2, 4, 7);                 \
   _tile_loadd(5, l1 + 1024 * (s), 64);   \
-  _tile_dpbssd(3, 4, 5)
+  _tile_dpbsud(3, 4, 5)
 
 // 16 activation rows whose tiles have run and whose sums still have to be scaled.
 template <typename Exact>
@@ -65,10 +67,9 @@ struct ExactPending {
   const BlockScales* scales = nullptr;  // [strip]
   const std::uint8_t* a = nullptr;
   std::int64_t stride = 0;
-  int rows = 0;
   void scale_strip(int strip) const {
     if (acc == nullptr) return;
-    add_exact_tile<Exact>(acc[strip], sums->of[2 * strip], sums->of[2 * strip + 1], scales[strip], a, stride, rows);
+    add_exact_tile<Exact>(acc[strip], sums->of[2 * strip], sums->of[2 * strip + 1], scales[strip], a, stride);
   }
 };
 
@@ -119,8 +120,7 @@ inline void exact_panel(ExactScratch& s, const MatmulArgs& args, std::int32_t be
                  .sums = &sums,
                  .scales = s.panel.scales,
                  .a = a,
-                 .stride = stride,
-                 .rows = rows - row < 16 ? rows - row : 16};
+                 .stride = stride};
     }
     pending.scale_strip(0);
     pending.scale_strip(1);

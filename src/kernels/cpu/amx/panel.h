@@ -1,12 +1,13 @@
 // Weights unpacked for the matrix tiles: a panel is 32 rows (two strips) x a few blocks of 256 columns, each block of a
 // strip a stack of four B tiles (16 quads of 64 bytes). It is made once and multiplied with every activation row.
 // Two kinds:
-//   exact  scale * quant of each weight as 64 * high + low, two int8 planes: |scale * quant| <= 4,096 for every format,
-//          so high fits [-64, 64] and low [0, 63]. Sums of products are the integers of `generated`.
+//   exact  scale * quant of each weight as 256 * high + low, a signed and an unsigned int8 plane: |scale * quant| <=
+//   4,096
+//          for every format, so high fits [-16, 16]. Sums of products are the integers of `generated`.
 //   fast   the weight as one int8 with one scale per (row, 256 columns): q = round(w / D), D = bound / 126, in 8.8
 //   fixed
 //          point, w's bound from the block's own scales. One plane, half the multiplications, no minimum term.
-// Cost: some 640 operations a tile exact, 600 fast: 320 cycles, against 64 cycles a 16 activation rows and plane.
+// Cost: some 600 operations a tile: 320 cycles, against 64 cycles a 16 activation rows and plane.
 #pragma once
 
 #include <immintrin.h>
@@ -75,13 +76,18 @@ inline Words split_signed(__m512i bytes) {
   return {_mm512_srai_epi16(_mm512_slli_epi16(bytes, 8), 8), _mm512_srai_epi16(bytes, 8)};
 }
 
-// v = scale * (q - offset) as (v >> 6, v & 63).
+// v = scale * (q - offset) as (v >> 8, v & 255): the high and the low bytes of the products, as they are.
+template <int kOffset>
 inline void store_exact(std::int8_t* high, std::int8_t* low, __m512i quad, __m512i scale, __m512i offset) {
   const Words q = split_unsigned(quad);
-  const __m512i even = _mm512_sub_epi16(_mm512_mullo_epi16(q.even, scale), offset);
-  const __m512i odd = _mm512_sub_epi16(_mm512_mullo_epi16(q.odd, scale), offset);
-  store_64(high, join_low(_mm512_srai_epi16(even, 6), _mm512_srai_epi16(odd, 6)));
-  store_64(low, _mm512_and_si512(join_low(even, odd), _mm512_set1_epi8(63)));
+  __m512i even = _mm512_mullo_epi16(q.even, scale);
+  __m512i odd = _mm512_mullo_epi16(q.odd, scale);
+  if constexpr (kOffset != 0) {
+    even = _mm512_sub_epi16(even, offset);
+    odd = _mm512_sub_epi16(odd, offset);
+  }
+  store_64(high, join_high(even, odd));
+  store_64(low, join_low(even, odd));
 }
 
 template <typename Tile, int P>
@@ -95,7 +101,7 @@ inline void unpack_exact_columns(std::int8_t* high, std::int8_t* low, const std:
 #pragma GCC unroll 8
     for (int t = kQuads * g; t < kQuads * g + kQuads; ++t) {
       const int at = 64 * (16 * P + t);
-      store_exact(high + at, low + at, Tile::template quad<P>(tile, t), scale, offset);
+      store_exact<Tile::kOffset>(high + at, low + at, Tile::template quad<P>(tile, t), scale, offset);
     }
   }
 }
