@@ -110,7 +110,7 @@ TEST_F(WorkerEngine, ATextDoesNotDependOnWhatThePrefixCacheHeld) {
 TEST_F(WorkerEngine, ATextIsTheSameWithAndWithoutGuesses) {
   // The demo model writes verse; asked for more than a poem it repeats itself.
   LoadOptions load;
-  load.path = std::string(DORMOUSE_MODELS_PATH) + "/qwen3-demo-q8_0.gguf";
+  load.path = std::string(DORMOUSE_SOURCE_DIR) + "/models/qwen3-demo-q8_0.gguf";
   load.max_sequences = 4;
   load.max_batch_tokens = 64;
   load.threads = 2;
@@ -140,7 +140,10 @@ TEST_F(WorkerEngine, ATextIsTheSameWithAndWithoutGuesses) {
     const double accepted = harness.metric("vllm:spec_decode_num_accepted_tokens_total");
     std::printf("%.0f of %.0f guesses were right\n", accepted, drafted);
     EXPECT_EQ(drafted > 0, speculation != sched::Speculation::kOff);
-    EXPECT_EQ(accepted > 0, speculation != sched::Speculation::kOff);
+    // What auto does after its first guesses depends on how long steps take.
+    if (speculation == sched::Speculation::kNgram) {
+      EXPECT_GT(accepted, 0);
+    }
     EXPECT_LE(accepted, drafted);
   }
 }
