@@ -82,6 +82,7 @@ Result<PackedFile> PackedFile::open(const std::string& path, const gguf::File& s
   TRY(MappedFile file, MappedFile::open(path, MappedFile::Pages::kHuge));
   TRY(PackedFile out, parse(file.bytes(), source));
   out.mapping_.push_back(std::move(file));
+  out.path_ = path;
   return out;
 }
 

@@ -28,6 +28,7 @@ class PackedFile {
   [[nodiscard]] std::span<const std::uint8_t> data(const Entry& entry) const {
     return bytes_.subspan(entry.offset, entry.bytes);
   }
+  [[nodiscard]] const std::string& path() const { return path_; }  // empty when parsed from memory
   [[nodiscard]] std::uint64_t data_offset() const { return data_offset_; }
   [[nodiscard]] const MappedFile* mapping() const { return mapping_.empty() ? nullptr : mapping_.data(); }
   // Reads everything. Cost: the time to read the file; give it a thread of its own. Errors: kDataLoss (which matrix).
@@ -36,6 +37,7 @@ class PackedFile {
  private:
   PackedFile() = default;
   std::vector<MappedFile> mapping_;  // one, or none when parsed from memory
+  std::string path_;
   std::span<const std::uint8_t> bytes_;
   std::vector<Entry> entries_;
   std::uint64_t data_offset_ = 0;

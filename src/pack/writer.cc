@@ -138,6 +138,7 @@ Status write_packed(const gguf::File& source, const std::string& path, const Par
   const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
   UniqueFd fd(::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!fd.is_open()) return errno_error(temporary, errno);
+  ::unlink((path + ".verified").c_str());  // said of the file that this one replaces
   Status written = write_contents(fd.get(), source, parallel, progress, header, entries);
   if (written.has_value() && std::rename(temporary.c_str(), path.c_str()) != 0) written = errno_error(path, errno);
   if (!written.has_value()) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "worker/pack_check.h"
 
 namespace dormouse::worker {
 
@@ -89,6 +90,13 @@ void EngineLoop::serve(LoadedModel& model) {
   asio::post(io_, [this, &model] {
     if (!stopped_) events_.on_ready(model);  // after stop() the model is gone
   });
+  // After ready, so that a first token does not wait for it.
+  std::optional<PackCheck> check;
+  if (model.packed != nullptr) {
+    check.emplace(*model.packed, [this](const Error& error) {
+      asio::post(io_, [this, error] { events_.on_fatal(error); });
+    });
+  }
   std::vector<Command> commands;
   while (wait_for_commands(generator.idle(), commands)) {
     for (Command& command : commands) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -176,6 +177,67 @@ TEST_F(WorkerEngine, TheGoldenRecordIsMadeOnceThenComparedAndADifferentOneEndsTh
   WorkerHarness again(real_model(golden));
   ASSERT_TRUE(again.wait_ready());
   EXPECT_EQ(again.post("/v1/completions", request).status, 200);
+}
+
+// Goal: weights damaged on disk are found beside the work, the pack is deleted, the worker ends; the next one packs again.
+TEST_F(WorkerEngine, ADamagedPackIsFoundDeletedAndMadeAgain) {
+  const std::string folder = directory + "/packed";
+  std::filesystem::create_directory(folder);
+  const auto options = [&] {
+    LoadOptions load;
+    load.path = directory + "/tiny.gguf";
+    load.packed_directory = folder;
+    load.max_sequences = 16;
+    load.max_batch_tokens = 64;
+    load.threads = 2;
+    WorkerHarness::Options out;
+    out.serve.served_model_name = "fake";
+    out.loader = [load](const LoadProgress& progress) { return load_model(load, progress); };
+    return out;
+  };
+  const auto files = [&] {
+    std::vector<std::filesystem::path> out;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) out.push_back(entry.path());
+    std::sort(out.begin(), out.end());
+    return out;
+  };
+  {
+    WorkerHarness harness(options());
+    ASSERT_TRUE(harness.wait_ready());
+    EXPECT_TRUE(TestServer::eventually([&] { return files().size() == 2; })) << "no marker of a good pack";
+  }
+  const std::filesystem::path pack = files().at(0);
+  const std::filesystem::path marker = files().at(1);
+  EXPECT_EQ(marker.string(), pack.string() + ".verified");
+  std::filesystem::remove(marker);
+  {
+    std::fstream bytes(pack, std::ios::in | std::ios::out | std::ios::binary);
+    bytes.seekp(2 << 20);  // the first matrix
+    bytes.put('\x7F');
+    bytes.put('\x7F');
+  }
+  WorkerHarness damaged(options());
+  EXPECT_EQ(damaged.wait_exit(), 3);
+  EXPECT_FALSE(std::filesystem::exists(pack));
+  WorkerHarness again(options());
+  ASSERT_TRUE(again.wait_ready());
+  EXPECT_EQ(again.post("/v1/completions", completion("hello", R"("max_tokens":2)")).status, 200);
+}
+
+// Goal: without room for a packed file the model is served all the same.
+TEST_F(WorkerEngine, AFolderThatCannotBeWrittenMeansPackingIntoMemory) {
+  LoadOptions load;
+  load.path = directory + "/tiny.gguf";
+  load.packed_directory = directory + "/no/such/folder";
+  load.max_sequences = 16;
+  load.max_batch_tokens = 64;
+  WorkerHarness::Options options;
+  options.serve.served_model_name = "fake";
+  options.loader = [load](const LoadProgress& progress) { return load_model(load, progress); };
+  WorkerHarness harness(std::move(options));
+  ASSERT_TRUE(harness.wait_ready());
+  EXPECT_EQ(harness.post("/v1/completions", completion("hello", R"("max_tokens":2)")).status, 200);
+  EXPECT_FALSE(std::filesystem::exists(load.packed_directory));
 }
 
 class Process {
