@@ -153,9 +153,19 @@ Status complete_model(const LoadOptions& options, LoadedModel& model) {
   return prepare_golden(options, model);
 }
 
+Status check_memory(std::uint64_t weight_bytes, std::uint64_t memory_bytes) {
+  if (weight_bytes <= memory_bytes) return {};
+  return make_error(
+      Code::kOverloaded,
+      fmt::format("model: {:.1f} GB of weights do not fit the {:.1f} GB of memory this process may use; take a "
+                  "smaller quantisation (Q4_K_M, Q2_K) or a smaller model",
+                  static_cast<double>(weight_bytes) / 1e9, static_cast<double>(memory_bytes) / 1e9));
+}
+
 Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& progress) {
   LoadedModel model;
   TRY(gguf::File file, gguf::File::open(options.path));
+  TRY_STATUS(check_memory(file.bytes().size() - file.data_offset(), static_cast<std::uint64_t>(memory_bytes())));
   model.file = std::make_unique<gguf::File>(std::move(file));
   TRY(const engine::ModelConfig config, engine::read_config(*model.file));
   // Keys and values in fp16, as the engine keeps them; complete_model() asks the engine itself.

@@ -56,6 +56,9 @@ using ModelLoader = std::function<Result<LoadedModel>(const LoadProgress&)>;
 // Errors: kNotFound, kInvalidArgument (not a model we serve; options), kDataLoss (damaged; two golden runs differ).
 Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& progress);
 
+// Errors: kOverloaded (weights that do not fit the memory would be read from disk for every token: hours an answer).
+Status check_memory(std::uint64_t weight_bytes, std::uint64_t memory_bytes);
+
 // What both the loader and a test with a fake engine need: the rest of the fields from file, tokenizer and engine.
 Status complete_model(const LoadOptions& options, LoadedModel& model);
 

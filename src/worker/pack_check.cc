@@ -14,7 +14,9 @@
 namespace dormouse::worker {
 namespace {
 
-std::string marker_of(const pack::PackedFile& file) { return file.path() + ".verified"; }
+std::string marker_of(const pack::PackedFile& file) {
+  return file.path() + ".verified";
+}
 
 }  // namespace
 

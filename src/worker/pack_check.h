@@ -1,6 +1,6 @@
 // Reads a packed weights file once, whole, beside the worker's work, and compares every checksum. Once a file: a marker
-// beside it says that it was right. A damaged file is deleted, so that the next start packs again, and its worker must end.
-// Owner: the engine thread. Threads: one of its own, which runs only when nobody else wants the CPU (SCHED_IDLE).
+// beside it says that it was right. A damaged file is deleted, so that the next start packs again, and its worker must
+// end. Owner: the engine thread. Threads: one of its own, which runs only when nobody else wants the CPU (SCHED_IDLE).
 #pragma once
 
 #include <atomic>

@@ -56,8 +56,9 @@ Worker::Worker(asio::io_context& io, ServeOptions options, ModelLoader loader, s
       on_exit_(std::move(on_exit)),
       service_(io),
       engine_(io, service_.clock, std::move(loader), options_.generator, engine_events()),
-      server_(io, http::ServerLimits{}, [this](http::Exchange& exchange) { return handle(service_, exchange); },
-              server_error_body),
+      server_(
+          io, http::ServerLimits{}, [this](http::Exchange& exchange) { return handle(service_, exchange); },
+          server_error_body),
       stats_timer_(io) {
   started_ = service_.clock.now();
   service_.engine = &engine_;
@@ -111,8 +112,10 @@ Status Worker::dial_gateway() {
   // A remote gateway has been away for a whole lease: what still runs may finish, nothing new comes.
   const bool is_local = link.address.is_loopback();
   events.on_lost = [this, is_local] {
-    if (is_local) stop();
-    else drain();
+    if (is_local)
+      stop();
+    else
+      drain();
   };
   link_.emplace(io_, std::move(link), std::move(events));
   link_->start();
@@ -156,7 +159,9 @@ void Worker::drain() {
   exit_if_quiet();
 }
 
-void Worker::stop() { exit_with(0); }
+void Worker::stop() {
+  exit_with(0);
+}
 
 void Worker::exit_if_quiet() {
   if (service_.state != ServiceState::kDraining || service_.active > 0 || exiting_) return;
@@ -205,10 +210,22 @@ Task<void> watch_signals(asio::io_context& io, Worker& worker) {
   }
 }
 
+// A read beyond the end of a mapped file: nothing can be computed any more, and which request met it is chance. One
+// sentence, then the end; callers get `worker_crashed` from the gateway. Only write() and _exit() are allowed here.
+void on_file_cut(int) {
+  constexpr std::string_view kSentence =
+      "event=worker_failed code=file_cut error=\"a model file was cut short while in use; copy it again beside the old "
+      "one "
+      "and rename it into place\"\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kSentence.data(), kSentence.size());
+  ::_exit(kExitFileCut);
+}
+
 }  // namespace
 
 int run_worker(ServeOptions options, ModelLoader loader) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGBUS, on_file_cut);
   asio::io_context io;
   // The engine may be in the middle of a step or of a load of minutes; nothing of it needs an orderly end.
   Worker worker(io, std::move(options), std::move(loader), [](int code) { std::_Exit(code); });

@@ -65,6 +65,10 @@ class Worker {
   bool quiet_reported_ = true;  // the gateway knows that nothing runs
 };
 
+// Exit codes of a worker: 0 asked to end, 1 could not listen, 2 the model could not be loaded (or wrong usage), 3 it
+// computed wrongly or its weights are damaged, 74 (EX_IOERR) a model file was cut short under its mapping.
+inline constexpr int kExitFileCut = 74;
+
 // Runs a worker until it ends; installs the signal handlers (TERM and INT drain, a second one stops). Returns the exit
 // code.
 int run_worker(ServeOptions options, ModelLoader loader);

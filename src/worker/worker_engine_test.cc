@@ -11,7 +11,9 @@
 #include <future>
 
 #include "base/subprocess.h"
+#include "worker/model.h"
 #include "worker/tools/tools.h"
+#include "worker/worker.h"
 #include "worker/worker_fixture_test.h"
 
 namespace dormouse::worker {
@@ -134,8 +136,10 @@ TEST_F(WorkerEngine, ATextIsTheSameWithAndWithoutGuesses) {
       ASSERT_EQ(answer.status, 200) << answer.body;
       // Texts, reasons, log probabilities and usage; not the id and the time.
       const std::string choices = answer.body.substr(answer.body.find("\"choices\""));
-      if (speculation == sched::Speculation::kOff) plain.push_back(choices);
-      else EXPECT_EQ(choices, plain[i]);
+      if (speculation == sched::Speculation::kOff)
+        plain.push_back(choices);
+      else
+        EXPECT_EQ(choices, plain[i]);
     }
     const double drafted = harness.metric("vllm:spec_decode_num_draft_tokens_total");
     const double accepted = harness.metric("vllm:spec_decode_num_accepted_tokens_total");
@@ -179,7 +183,8 @@ TEST_F(WorkerEngine, TheGoldenRecordIsMadeOnceThenComparedAndADifferentOneEndsTh
   EXPECT_EQ(again.post("/v1/completions", request).status, 200);
 }
 
-// Goal: weights damaged on disk are found beside the work, the pack is deleted, the worker ends; the next one packs again.
+// Goal: weights damaged on disk are found beside the work, the pack is deleted, the worker ends; the next one packs
+// again.
 TEST_F(WorkerEngine, ADamagedPackIsFoundDeletedAndMadeAgain) {
   const std::string folder = directory + "/packed";
   std::filesystem::create_directory(folder);
@@ -294,6 +299,34 @@ TEST_F(WorkerEngine, AProcessWithoutAGatewayEndsOnATermSignalAndLeavesNothing) {
   ASSERT_TRUE(status.has_value());
   EXPECT_EQ(status->exit_code, 0);
   EXPECT_FALSE(std::filesystem::exists(process.socket));
+}
+
+TEST_F(WorkerEngine, AFileCutShortWhileMappedEndsTheWorkerWithItsOwnExitCode) {
+  const std::string folder = directory + "/cut";
+  std::filesystem::create_directory(folder);
+  std::filesystem::copy_file(directory + "/tiny.gguf", folder + "/tiny.gguf");
+  Process process(folder, "");
+  ASSERT_TRUE(process.child.has_value());
+  ASSERT_TRUE(process.answers());
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".dpack") std::filesystem::resize_file(entry.path(), 4096);
+  }
+  http::RawClient client({.kind = http::Address::Kind::kUnix, .path = process.socket, .host = {}, .port = 0});
+  const std::string body = R"({"prompt":"hello","max_tokens":4})";
+  client.send("POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: " +
+              std::to_string(body.size()) + "\r\n\r\n" + body);
+  const std::optional<ExitStatus> status = process.wait();
+  ASSERT_TRUE(status.has_value());
+  EXPECT_EQ(status->exit_code, kExitFileCut);
+}
+
+TEST(Model, WeightsLargerThanTheMemoryAreRefusedInOneSentence) {
+  EXPECT_TRUE(check_memory(2'500'000'000, 4'000'000'000).has_value());
+  const Status refused = check_memory(8'050'000'000, 4'000'000'000);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Code::kOverloaded);
+  EXPECT_NE(refused.error().message.find("8.1 GB of weights do not fit the 4.0 GB"), std::string::npos)
+      << refused.error().message;
 }
 
 }  // namespace
