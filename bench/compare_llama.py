@@ -6,7 +6,7 @@
 llama.cpp is node-llama-cpp with the best library for this CPU, or, with --isa avx2, its haswell library only. Needs Node >= 20
 and tests/clients' packages (./test.sh installs them). Quiet machine: nothing else on these cores.
 """
-import argparse, json, os, pathlib, re, shutil, statistics, subprocess, sys
+import argparse, json, os, pathlib, shutil, statistics, subprocess, sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -25,19 +25,22 @@ def peer_folder(isa):
     return folder
 
 
+def bench(args, *more):
+    command = [ROOT / "build/release/dormouse-worker", "bench", args.model, "--tokens", str(args.decode), "--json", *more]
+    command += ["--isa", args.isa] if args.isa else []
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def ours(args):
-    command = [ROOT / "build/release/bench/engine_bench", args.model, "--tokens", str(args.decode), "--streams", args.streams]
-    command += ["--prefill", str(max(args.prefill, 1))] + (["--isa", args.isa] if args.isa else [])
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    out = {"read": float(re.search(r"read bandwidth: ([\d.]+)", text)[1]),
-           "prefill": float(re.search(r"prefill \d+: .*?([\d.]+) \(median\)", text)[1]),
-           "weights": float(re.search(r"decode 1 streams: .*?weights at ([\d.]+)", text)[1])}
-    for streams, speed in re.findall(r"decode (\d+) streams: ([\d.]+) tokens", text):
-        out[f"decode {streams}"] = float(speed)
+    line = bench(args, "--prefill", str(args.prefill), "--streams", args.streams)
+    out = {f"decode {streams}": speed["median"] for streams, speed in line["decode_tps"].items()}
+    if args.prefill:
+        out["prefill"] = line["prefill_tps"]["median"]
     if args.context:
-        text = subprocess.run(command + ["--streams", "1", "--context", str(args.context)], check=True,
-                              capture_output=True, text=True).stdout
-        out[f"decode 1 at {args.context}"] = float(re.search(r"decode 1 streams: ([\d.]+)", text)[1])
+        behind = bench(args, "--prefill", "0", "--streams", "1", "--context", str(args.context))
+        out[f"decode 1 at {args.context}"] = behind["decode_tps"]["1"]["median"]
+    out["read"] = line["read_gb_s"]
+    out["weights"] = out["decode 1"] * line["file_bytes"] / 1e9
     return out
 
 

@@ -19,6 +19,7 @@ constexpr const char* kUsage = R"(dormouse-worker COMMAND ...
   pack       lay a model's weights out as this engine reads them (serve does it at its first start)
   quantize   make a smaller model file of a larger one
   synth      make a model file of random weights, to measure with
+  bench      measure the engine on a model: prefill, decode, share of the memory's bandwidth
 
 Each command explains itself with --help.
 )";
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
   if (command == "serve") return serve({argv + 2, argv + argc});
   if (command == "pack") return dormouse::worker::run_pack(argc - 1, argv + 1);
   if (command == "quantize") return dormouse::worker::run_quantize(argc - 1, argv + 1);
+  if (command == "bench") return dormouse::worker::run_bench(argc - 1, argv + 1);
   if (command == "synth") return dormouse::worker::run_synth(argc - 1, argv + 1);
   const bool asked = command == "--help" || command == "-h" || command == "help";
   std::fputs(kUsage, asked ? stdout : stderr);

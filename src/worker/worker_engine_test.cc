@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -318,6 +319,29 @@ TEST_F(WorkerEngine, AFileCutShortWhileMappedEndsTheWorkerWithItsOwnExitCode) {
   const std::optional<ExitStatus> status = process.wait();
   ASSERT_TRUE(status.has_value());
   EXPECT_EQ(status->exit_code, kExitFileCut);
+}
+
+TEST_F(WorkerEngine, BenchPrintsOneJsonObjectWithEverySpeed) {
+  std::vector<std::string> words{
+      "bench", directory + "/tiny.gguf", "--prefill", "16", "--tokens", "2", "--json", "--streams", "1,3", "--isa",
+      "scalar"};
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  testing::internal::CaptureStdout();
+  const int status = run_bench(static_cast<int>(argv.size()), argv.data());
+  const std::string text = testing::internal::GetCapturedStdout();
+  ASSERT_EQ(status, 0);
+  boost::system::error_code ec;
+  const boost::json::value parsed = boost::json::parse(text, ec);
+  ASSERT_FALSE(ec) << text;
+  const boost::json::object& result = parsed.as_object();
+  EXPECT_EQ(result.at("isa").as_string(), "scalar");
+  EXPECT_GT(result.at("prefill_tps").at("median").as_double(), 0);
+  EXPECT_EQ(result.at("decode_tps").as_object().size(), 2U);
+  EXPECT_GT(result.at("decode_tps").at("3").at("least").as_double(), 0);
+  words[1] = directory + "/none.gguf";
+  argv[1] = words[1].data();
+  EXPECT_EQ(run_bench(static_cast<int>(argv.size()), argv.data()), 1);
 }
 
 TEST(Model, WeightsLargerThanTheMemoryAreRefusedInOneSentence) {

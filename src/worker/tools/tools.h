@@ -1,6 +1,6 @@
-// The offline commands of dormouse-worker that make model files. Each is a whole command line: parse, work, report.
-// Exit codes: 0 done, 1 failure or interrupted (nothing is left behind), 2 wrong usage.
-// Threads: call from main; they use threads of their own and set SIGINT and SIGTERM while they run.
+// The offline commands of dormouse-worker: they make model files and measure. Each is a whole command line: parse,
+// work, report. Exit codes: 0 done, 1 failure or interrupted (nothing is left behind), 2 wrong usage. Threads: call
+// from main; they use threads of their own and set SIGINT and SIGTERM while they run.
 #pragma once
 
 namespace dormouse::worker {
@@ -13,5 +13,8 @@ namespace dormouse::worker {
 
 // pack FILE [--packed-dir D]: the kernels' order of the weights, once; serve makes it by itself where it is missing.
 [[nodiscard]] int run_pack(int argc, char** argv);
+
+// bench FILE: what the engine does on this machine, as a table or JSON.
+[[nodiscard]] int run_bench(int argc, char** argv);
 
 }  // namespace dormouse::worker

@@ -1,0 +1,296 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/cpu_budget.h"
+#include "engine/engine.h"
+#include "engine/lazy_memory.h"
+#include "engine/thread_pool.h"
+#include "gguf/file.h"
+#include "pack/packed_file.h"
+#include "worker/tools/command_line.h"
+#include "worker/tools/tools.h"
+
+namespace dormouse::worker {
+namespace {
+
+constexpr const char* kDescription =
+    "Measure the engine on one model: read bandwidth of the machine, load, prefill, decode at several stream counts.\n"
+    "Each number is the median of its repetitions with the smallest and the largest beside it. Weights may be random:\n"
+    "nothing here looks at logits. The packed file is used where it is there (dormouse-worker pack FILE).";
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  dormouse-worker bench Qwen3-4B-Q4_K_M.gguf\n"
+    "  dormouse-worker bench model.gguf --prefill 512 --streams 1,8,64 --context 288 --json";
+
+struct BenchOptions {
+  std::string file;
+  std::string packed_directory;
+  std::string isa;
+  std::int32_t threads = 0;
+  std::int32_t prefill = 512;
+  std::int32_t tokens = 32;
+  std::vector<std::int32_t> streams{1, 8};
+  std::int32_t context = 0;  // tokens before the decoded ones
+  bool json = false;
+};
+
+// Tokens a second over repetitions.
+struct Speed {
+  double median = 0;
+  double least = 0;
+  double most = 0;
+};
+
+struct BenchResult {
+  double read_gb_s = 0;
+  double load_ms = 0;
+  double file_bytes = 0;
+  double resident_bytes = 0;
+  std::string isa;
+  std::int32_t threads = 0;
+  Speed prefill;
+  std::map<std::int32_t, Speed> decode;  // by streams
+};
+
+double seconds_since(const Clock& clock, MonoTime begin) {
+  return std::chrono::duration<double>(clock.now() - begin).count();
+}
+
+Speed speed_of(double tokens, std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  return {.median = tokens / seconds[seconds.size() / 2],
+          .least = tokens / seconds.back(),
+          .most = tokens / seconds.front()};
+}
+
+// What all threads together read of huge pages, each line asked for 1 KiB ahead as the kernels do: 256 MiB each, best
+// of 5. Slices of 1 MiB, so that a thread that loses its CPU does not decide the result alone.
+Result<double> read_bandwidth(engine::ThreadPool& pool, const Clock& clock) {
+  constexpr std::int64_t kBytes = 256 << 20;
+  constexpr std::int64_t kSlice = 1 << 20;
+  constexpr std::int64_t kWords = kSlice / 8;
+  const std::int64_t total = kBytes * pool.threads();
+  TRY(const engine::LazyMemory memory,
+      engine::LazyMemory::reserve(static_cast<std::uint64_t>(total), engine::LazyMemory::Pages::kHuge));
+  const auto slices = static_cast<std::int32_t>(total / kSlice);
+  pool.for_each(slices, [&](std::int32_t i, std::int32_t) { std::memset(memory.data() + i * kSlice, 1, kSlice); });
+  double best = 0;
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(pool.threads()));
+  for (int round = 0; round < 5; ++round) {
+    const MonoTime begin = clock.now();
+    pool.for_each(slices, [&](std::int32_t i, std::int32_t thread) {
+      const auto* at = reinterpret_cast<const std::uint64_t*>(memory.data() + i * kSlice);
+      std::uint64_t sum[8] = {};
+      for (std::int64_t j = 0; j < kWords; j += 8) {
+        __builtin_prefetch(at + j + 128);
+        for (int l = 0; l < 8; ++l) sum[l] += at[j + l];
+      }
+      sums[static_cast<std::size_t>(thread)] += std::accumulate(sum, sum + 8, std::uint64_t{0});
+    });
+    best = std::max(best, static_cast<double>(total) / seconds_since(clock, begin) / 1e9);
+  }
+  if (sums[0] == 0) return make_error(Code::kInternal, "bench: the memory read as zeros");
+  return best;
+}
+
+double resident_bytes() {
+  std::ifstream in("/proc/self/statm");
+  double size = 0;
+  double resident = 0;
+  in >> size >> resident;
+  return resident * 4096;
+}
+
+struct Stream {
+  std::vector<sched::TokenId> tokens;
+  std::vector<sched::PageId> pages;
+  std::int32_t position = 0;
+  std::int32_t prompt = 0;
+};
+
+std::vector<Stream> make_streams(std::int32_t count, std::int32_t tokens, std::int32_t vocab, std::int32_t pages_each) {
+  std::vector<Stream> out(static_cast<std::size_t>(count));
+  for (std::size_t s = 0; s < out.size(); ++s) {
+    for (std::int32_t i = 0; i < tokens; ++i) {
+      out[s].tokens.push_back(static_cast<sched::TokenId>((i * 7919 + static_cast<std::int32_t>(s) * 31) % vocab));
+    }
+    out[s].prompt = tokens;
+    out[s].pages.resize(static_cast<std::size_t>(pages_each));
+    std::iota(out[s].pages.begin(), out[s].pages.end(), static_cast<sched::PageId>(s) * pages_each);
+  }
+  return out;
+}
+
+// Feeds the last `count` tokens of each stream; one logits row each, whose likeliest token comes next.
+Status step(engine::Engine& model, std::vector<Stream>& streams, std::int32_t count) {
+  sched::BatchPlan plan;
+  for (const Stream& stream : streams) {
+    sched::PlanEntry entry;
+    entry.tokens = std::span(stream.tokens).last(static_cast<std::size_t>(count));
+    entry.start_position = stream.position;
+    entry.prompt_length = stream.prompt;
+    entry.pages = stream.pages;
+    entry.wants_logits = true;
+    plan.entries.push_back(entry);
+    plan.token_count += count;
+    ++plan.logits_count;
+  }
+  TRY(const std::span<const float> logits, model.step(plan));
+  const auto vocab = static_cast<std::size_t>(model.config().vocab);
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    const auto row = logits.subspan(i * vocab, vocab);
+    streams[i].position += count;
+    streams[i].tokens.push_back(static_cast<sched::TokenId>(std::max_element(row.begin(), row.end()) - row.begin()));
+  }
+  return {};
+}
+
+Result<Speed> prefill_speed(engine::Engine& model, const BenchOptions& options, std::int32_t pages_each,
+                            const Clock& clock) {
+  std::vector<double> seconds;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Stream> one = make_streams(1, options.prefill, model.config().vocab, pages_each);
+    const MonoTime begin = clock.now();
+    TRY_STATUS(step(model, one, options.prefill));
+    seconds.push_back(seconds_since(clock, begin));
+  }
+  return speed_of(options.prefill, std::move(seconds));
+}
+
+Result<Speed> decode_speed(engine::Engine& model, const BenchOptions& options, std::int32_t count,
+                           std::int32_t pages_each, const Clock& clock) {
+  std::vector<Stream> streams = make_streams(count, 1, model.config().vocab, pages_each);
+  for (Stream& stream : streams) {
+    stream.position = options.context;
+    stream.prompt = 0;
+  }
+  std::vector<double> seconds;
+  for (std::int32_t i = 0; i < options.tokens; ++i) {
+    const MonoTime begin = clock.now();
+    TRY_STATUS(step(model, streams, 1));
+    seconds.push_back(seconds_since(clock, begin));
+  }
+  return speed_of(count, std::move(seconds));
+}
+
+Result<BenchResult> measure(const BenchOptions& options) {
+  const SystemClock clock;
+  BenchResult out;
+  {
+    engine::ThreadPool pool(options.threads > 0 ? options.threads : engine::read_cpu_budget().threads(),
+                            engine::ThreadPool::Waiting::kSpinThenBlock);
+    TRY(out.read_gb_s, read_bandwidth(pool, clock));
+  }
+  const MonoTime begin = clock.now();
+  TRY(const gguf::File file, gguf::File::open(options.file));
+  const auto packed = pack::PackedFile::open(
+      pack::packed_path(options.file, options.packed_directory, file.mapping()->identity().inode), file);
+  if (!packed.has_value()) {
+    fmt::print(stderr, "packing into memory ({}): dormouse-worker pack {} saves that\n", packed.error().message,
+               options.file);
+  }
+  const std::int32_t most = *std::max_element(options.streams.begin(), options.streams.end());
+  const std::int32_t pages_each =
+      (std::max(options.prefill, 16) + options.context + 2 * options.tokens) / sched::kPageTokens + 1;
+  engine::EngineOptions engine_options;
+  engine_options.threads = options.threads;
+  engine_options.isa = options.isa;
+  engine_options.max_batch_tokens = std::max(options.prefill, most);
+  engine_options.kv_pages = pages_each * most;
+  TRY(const std::unique_ptr<engine::Engine> model,
+      engine::Engine::load(file, packed.has_value() ? &*packed : nullptr, engine_options, {}));
+  out.load_ms = 1e3 * seconds_since(clock, begin);
+  out.file_bytes = static_cast<double>(file.bytes().size());
+  out.isa = model->isa();
+  out.threads = model->threads();
+  if (options.prefill > 0) {
+    TRY(out.prefill, prefill_speed(*model, options, pages_each, clock));
+  }
+  for (const std::int32_t count : options.streams) {
+    TRY(out.decode[count], decode_speed(*model, options, count, pages_each, clock));
+  }
+  out.resident_bytes = resident_bytes();
+  return out;
+}
+
+void print_table(const BenchOptions& options, const BenchResult& result) {
+  fmt::print("{}: {:.0f} MB, isa {}, {} threads, loaded in {:.0f} ms, resident {:.0f} MB\n", options.file,
+             result.file_bytes / 1e6, result.isa, result.threads, result.load_ms, result.resident_bytes / 1e6);
+  fmt::print("read bandwidth {:.1f} GB/s\n\n", result.read_gb_s);
+  fmt::print("{:<24} {:>10} {:>18} {:>12} {:>12} {:>10}\n", "", "tokens/s", "least..most", "ms a step", "weights GB/s",
+             "of read");
+  if (options.prefill > 0) {
+    const Speed& s = result.prefill;
+    fmt::print("{:<24} {:>10.1f} {:>18} {:>12.1f}\n", fmt::format("prefill {}", options.prefill), s.median,
+               fmt::format("{:.1f}..{:.1f}", s.least, s.most), 1e3 * options.prefill / s.median);
+  }
+  for (const auto& [streams, s] : result.decode) {
+    const double gb_s = result.file_bytes / 1e9 * s.median / streams;
+    const std::string behind = options.context > 0 ? fmt::format(" behind {}", options.context) : "";
+    fmt::print("{:<24} {:>10.2f} {:>18} {:>12.1f} {:>12.1f} {:>8.0f} %\n",
+               fmt::format("decode {} stream{}{}", streams, streams == 1 ? "" : "s", behind), s.median,
+               fmt::format("{:.2f}..{:.2f}", s.least, s.most), 1e3 * streams / s.median, gb_s,
+               100 * gb_s / result.read_gb_s);
+  }
+}
+
+std::string json_of(const Speed& s) {
+  return fmt::format(R"({{"median":{:.3f},"least":{:.3f},"most":{:.3f}}})", s.median, s.least, s.most);
+}
+
+void print_json(const BenchOptions& options, const BenchResult& result) {
+  std::string decode;
+  for (const auto& [streams, speed] : result.decode) {
+    decode += fmt::format("{}\"{}\":{}", decode.empty() ? "" : ",", streams, json_of(speed));
+  }
+  fmt::print(
+      R"({{"isa":"{}","threads":{},"read_gb_s":{:.2f},"load_ms":{:.1f},"file_bytes":{:.0f},"resident_bytes":{:.0f},)"
+      R"("prefill_tokens":{},"prefill_tps":{},"context":{},"decode_tps":{{{}}}}})"
+      "\n",
+      result.isa, result.threads, result.read_gb_s, result.load_ms, result.file_bytes, result.resident_bytes,
+      options.prefill, json_of(result.prefill), options.context, decode);
+}
+
+}  // namespace
+
+int run_bench(int argc, char** argv) {
+  return run_command([&] {
+    CLI::App app(kDescription, "dormouse-worker bench");
+    BenchOptions options;
+    app.footer(kExamples);
+    app.add_option("FILE", options.file, "a GGUF model")->required();
+    app.add_option("--packed-dir", options.packed_directory, "where its packed file lies (beside the model)");
+    app.add_option("--prefill", options.prefill, "prompt tokens; 0 leaves it out")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 32768));
+    app.add_option("--tokens", options.tokens, "decode steps")->capture_default_str()->check(CLI::Range(1, 4096));
+    app.add_option("--streams", options.streams, "sequences decoded at once, a list")
+        ->delimiter(',')
+        ->capture_default_str()
+        ->check(CLI::Range(1, 256));
+    app.add_option("--context", options.context, "tokens before the decoded ones")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 32000));
+    app.add_option("--threads", options.threads, "threads (what this process may use)")->check(CLI::Range(0, 1024));
+    app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx (the best this CPU has)");
+    app.add_flag("--json", options.json, "one JSON object");
+    if (const auto exit_code = parse_command_line(app, argc, argv); exit_code.has_value()) return *exit_code;
+    const Result<BenchResult> result = measure(options);
+    if (!result.has_value()) return failure("bench", result.error());
+    options.json ? print_json(options, *result) : print_table(options, *result);
+    return kExitDone;
+  });
+}
+
+}  // namespace dormouse::worker
