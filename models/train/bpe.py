@@ -88,16 +88,20 @@ class Tokenizer:
     def bpe(self, piece):
         got = self._cache.get(piece)
         if got is None:
-            word = list(to_chars(piece))
-            while len(word) > 1:
-                ranks = [self.rank.get(p, 1 << 30) for p in zip(word, word[1:])]
-                best = min(ranks)
-                if best == 1 << 30:
-                    break
-                i = ranks.index(best)
-                word[i:i + 2] = [word[i] + word[i + 1]]
-            got = self._cache[piece] = [self.ids[t] for t in word]
+            got = self._cache[piece] = self.spell(to_chars(piece))
         return got
+
+    def spell(self, chars):
+        """The ids of one pre-token, given in GPT-2 characters."""
+        word = list(chars)
+        while len(word) > 1:
+            ranks = [self.rank.get(p, 1 << 30) for p in zip(word, word[1:])]
+            best = min(ranks)
+            if best == 1 << 30:
+                break
+            i = ranks.index(best)
+            word[i:i + 2] = [word[i] + word[i + 1]]
+        return [self.ids[t] for t in word]
 
     def encode(self, text, special=True):
         out = []
