@@ -142,6 +142,11 @@ Result<ModelWeights> find_weights(const gguf::File& file, const ModelConfig& con
 
 }  // namespace
 
+Status check_weights(const gguf::File& file, const ModelConfig& config) {
+  TRY([[maybe_unused]] const ModelWeights weights, find_weights(file, config));
+  return {};
+}
+
 Result<ModelWeights> map_weights(const gguf::File& file, const pack::PackedFile& packed, const ModelConfig& config) {
   TRY(ModelWeights out, find_weights(file, config));
   for (Matrix* matrix : all_matrices(out, config.tied_embedding)) {

@@ -48,6 +48,9 @@ struct ModelWeights {
   Matrix output;                   // [vocab, hidden]; the embedding where tied
 };
 
+// Whether every tensor is there with its right shape and type: before anything is packed. Errors: kDataLoss, naming it.
+Status check_weights(const gguf::File& file, const ModelConfig& config);
+
 // The matrices where they lie in a packed file. Errors: kDataLoss as below.
 [[nodiscard]] Result<ModelWeights> map_weights(const gguf::File& file, const pack::PackedFile& packed,
                                                const ModelConfig& config);

@@ -1,5 +1,5 @@
 // The packed weights file on disk: little endian, plain structs, docs/packed_weights.md. Everything read from a file is
-// checked by reader.cc before it is used; what does not add up is "no pack", and a new one is made.
+// checked by packed_file.cc before it is used; what does not add up is "no pack", and a new one is made.
 //   [0, 4096)    Header
 //   [4096, ...)  Directory: one Entry a matrix, in the order of the matrices in the file
 //   [data_offset, file_bytes)  the matrices, in execution order, each on a page of its own; data_offset is a multiple

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <optional>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include "pack/checksum.h"
 
@@ -14,34 +16,38 @@ namespace {
 constexpr std::array<std::string_view, 7> kLayerOrder = {"attn_q.weight",      "attn_k.weight",   "attn_v.weight",
                                                          "attn_output.weight", "ffn_gate.weight", "ffn_up.weight",
                                                          "ffn_down.weight"};
-constexpr int kAfterLayers = 1 << 30;
+constexpr std::uint64_t kMostLayers = 1U << 16;
 
-// (layer, place in it): smaller is earlier.
-std::tuple<int, int> place_of(std::string_view name) {
-  if (name == "token_embd.weight") return {kAfterLayers, 2};
-  if (name == "output.weight") return {kAfterLayers, 1};
+// (layer, place in it): smaller is earlier. None: not a matrix of the model.
+std::optional<std::tuple<std::uint64_t, int>> place_of(std::string_view name, std::uint64_t layers) {
+  if (name == "output.weight") return {{layers, 0}};
+  if (name == "token_embd.weight") return {{layers, 1}};
   constexpr std::string_view kPrefix = "blk.";
-  int layer = 0;
-  if (!name.starts_with(kPrefix)) return {kAfterLayers, 0};
+  if (!name.starts_with(kPrefix)) return std::nullopt;
   name.remove_prefix(kPrefix.size());
+  std::uint64_t layer = 0;
   const auto [rest, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  if (error != std::errc{} || rest == name.data() + name.size() || *rest != '.') return {kAfterLayers, 0};
-  name.remove_prefix(static_cast<std::size_t>(rest - name.data()) + 1);
+  const auto digits = static_cast<std::size_t>(rest - name.data());
+  if (error != std::errc{} || digits >= name.size() || name[digits] != '.' || layer >= layers) return std::nullopt;
+  name.remove_prefix(digits + 1);
   const auto found = std::find(kLayerOrder.begin(), kLayerOrder.end(), name);
-  return {layer, static_cast<int>(found - kLayerOrder.begin())};
+  if (found == kLayerOrder.end()) return std::nullopt;
+  return {{layer, static_cast<int>(found - kLayerOrder.begin())}};
 }
 
 }  // namespace
 
 std::vector<std::uint32_t> execution_order(const gguf::File& file) {
-  std::vector<std::uint32_t> out;
+  const std::uint64_t layers = file.get_uint("qwen3.block_count", 0, kMostLayers).value_or(0);
+  std::vector<std::pair<std::tuple<std::uint64_t, int>, std::uint32_t>> placed;
   const auto tensors = file.tensors();
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
-    if (tensors[i].dimensions == 2) out.push_back(i);
+    const auto place = place_of(tensors[i].name, layers);
+    if (tensors[i].dimensions == 2 && place.has_value()) placed.emplace_back(*place, i);
   }
-  std::stable_sort(out.begin(), out.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return place_of(tensors[a].name) < place_of(tensors[b].name);
-  });
+  std::sort(placed.begin(), placed.end());
+  std::vector<std::uint32_t> out;
+  for (const auto& [place, index] : placed) out.push_back(index);
   return out;
 }
 

@@ -9,8 +9,9 @@
 
 namespace dormouse::pack {
 
-// Indices into file.tensors() of every two-dimensional tensor: layers by number, inside a layer by use; then the output
-// matrix, the embedding last (where tied it is both). Tensors that no Qwen3 layer has come after those that it has.
+// Indices into file.tensors() of the matrices a Qwen3 dense model has: layers by number (below qwen3.block_count),
+// inside a layer by use; then the output matrix, the embedding last (where tied it is both). Everything else in the
+// file is left out: nobody has checked its shape, and padding to whole tiles can make a lying one 256 times its size.
 [[nodiscard]] std::vector<std::uint32_t> execution_order(const gguf::File& file);
 
 // A checksum of the source's header: at most 1 MiB from its start (counts, hyper-parameters, the head of the

@@ -9,8 +9,11 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "base/ids.h"
 #include "base/unique_fd.h"
 #include "kernels/layout.h"
 #include "pack/checksum.h"
@@ -74,10 +77,15 @@ void pack_matrix(const gguf::File& source, const Entry& entry, const Parallel& p
   });
 }
 
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
 Status check_room(const std::string& path, std::uint64_t bytes) {
   struct statvfs room {};
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  if (::statvfs(folder.empty() ? "." : folder.c_str(), &room) != 0) return errno_error(folder, errno);
+  const std::string folder = folder_of(path);
+  if (::statvfs(folder.c_str(), &room) != 0) return errno_error(folder, errno);
   const std::uint64_t free = std::uint64_t{room.f_bavail} * room.f_frsize;
   if (free >= bytes) return {};
   return make_error(Code::kOverloaded, fmt::format("packed weights: {:.1f} GB are needed, {:.1f} GB are free",
@@ -125,6 +133,57 @@ Status write_contents(int fd, const gguf::File& source, const Parallel& parallel
   return {};
 }
 
+// A file that has no name until it is whole, so that a process killed while it packs leaves nothing. Where the file
+// system cannot do that, a name that no other process uses, removed again on every path but a kill.
+class PartialFile {
+ public:
+  static Result<PartialFile> create(const std::string& path) {
+    PartialFile out;
+    out.path_ = path;
+    out.name_ = fmt::format("{}.{}.tmp", path, random_hex(8));
+    out.fd_ = UniqueFd(::open(folder_of(path).c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0644));
+    if (out.fd_.is_open()) return out;
+    out.fd_ = UniqueFd(::open(out.name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (!out.fd_.is_open()) return errno_error(out.name_, errno);
+    out.has_name_ = true;
+    return out;
+  }
+  PartialFile(PartialFile&& other) noexcept
+      : path_(std::move(other.path_)),
+        name_(std::move(other.name_)),
+        fd_(std::move(other.fd_)),
+        has_name_(std::exchange(other.has_name_, false)) {}
+  PartialFile& operator=(PartialFile&&) = delete;
+  ~PartialFile() {
+    if (has_name_) ::unlink(name_.c_str());
+  }
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  // To its final name, in place of what was there.
+  Status publish() {
+    if (!has_name_) {
+      const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
+      if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+        return errno_error(name_, errno);
+      }
+      has_name_ = true;
+    }
+    ::unlink((path_ + ".verified").c_str());  // said of the file that this one replaces
+    if (std::rename(name_.c_str(), path_.c_str()) != 0) return errno_error(path_, errno);
+    has_name_ = false;
+    const UniqueFd directory(::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (directory.is_open()) ::fsync(directory.get());
+    return {};
+  }
+
+ private:
+  PartialFile() = default;
+  std::string path_;
+  std::string name_;
+  UniqueFd fd_;
+  bool has_name_ = false;
+};
+
 }  // namespace
 
 Status write_packed(const gguf::File& source, const std::string& path, const Parallel& parallel,
@@ -134,21 +193,9 @@ Status write_packed(const gguf::File& source, const std::string& path, const Par
   std::vector<Entry> entries = make_directory(source, data_offset);
   Header header = make_header(source, entries, data_offset);
   TRY_STATUS(check_room(path, header.file_bytes));
-  // One name a process: two workers that pack the same model do not write into one file; the later rename wins.
-  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
-  UniqueFd fd(::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd.is_open()) return errno_error(temporary, errno);
-  ::unlink((path + ".verified").c_str());  // said of the file that this one replaces
-  Status written = write_contents(fd.get(), source, parallel, progress, header, entries);
-  if (written.has_value() && std::rename(temporary.c_str(), path.c_str()) != 0) written = errno_error(path, errno);
-  if (!written.has_value()) {
-    ::unlink(temporary.c_str());
-    return written;
-  }
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  const UniqueFd directory(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.is_open()) ::fsync(directory.get());
-  return {};
+  TRY(PartialFile partial, PartialFile::create(path));
+  TRY_STATUS(write_contents(partial.fd(), source, parallel, progress, header, entries));
+  return partial.publish();
 }
 
 }  // namespace dormouse::pack

@@ -172,9 +172,12 @@ Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& p
   const std::int64_t bytes_per_token = std::int64_t{config.layers} * config.kv_dim() * 2 * 2;
   TRY(const Shape shape, choose_shape(options, config, bytes_per_token));
   model.kv_pages = shape.kv_pages;
+  // Before packing: a file that will be refused must not cost its size again on disk, nor lie about shapes to the
+  // packer.
+  TRY_STATUS(engine::check_weights(*model.file, config));
 
   std::optional<Result<text::Tokenizer>> tokenizer;
-  std::thread tokenizer_thread([&] { tokenizer.emplace(text::Tokenizer::from_gguf(*model.file)); });
+  std::jthread tokenizer_thread([&] { tokenizer.emplace(text::Tokenizer::from_gguf(*model.file)); });
   model.packed = open_packed(options, *model.file, progress);
   engine::EngineOptions engine_options;
   engine_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);

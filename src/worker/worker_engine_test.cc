@@ -279,6 +279,32 @@ class Process {
   std::optional<Subprocess> child;
 };
 
+// Goal: a file whose tensors lie is refused before anything is packed: no abort, no pack, no temporary file. Method:
+// the shapes of a real model with one row length changed, as a process.
+TEST_F(WorkerEngine, AFileThatLiesAboutATensorIsRefusedBeforePacking) {
+  const std::string folder = directory + "/lying";
+  std::filesystem::create_directory(folder);
+  std::string bytes;
+  {
+    std::ifstream in(directory + "/tiny.gguf", std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const std::string name = "blk.0.attn_k.weight";
+  const std::size_t at = bytes.find(name);
+  ASSERT_NE(at, std::string::npos);
+  bytes[at + 10] = 'z';  // attn_k is missing, and a tensor that no model has is there
+  std::ofstream(folder + "/tiny.gguf", std::ios::binary) << bytes;
+  Process process(folder, "");
+  ASSERT_TRUE(process.child.has_value());
+  const std::optional<ExitStatus> status = process.wait();
+  ASSERT_TRUE(status.has_value());
+  EXPECT_EQ(status->signal, 0);
+  EXPECT_EQ(status->exit_code, 2);
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    EXPECT_EQ(entry.path().filename(), "tiny.gguf");
+  }
+}
+
 TEST_F(WorkerEngine, AProcessWhoseGatewayIsGoneEndsAndLeavesNothing) {
   FakeGateway gateway;
   Process process(directory, gateway.address());

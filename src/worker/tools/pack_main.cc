@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "engine/config.h"
+#include "engine/weights.h"
 #include "gguf/file.h"
 #include "pack/packed_file.h"
 #include "worker/tools/command_line.h"
@@ -23,6 +25,8 @@ constexpr const char* kExamples =
 
 Status pack_file(const std::string& model, const std::string& directory, int threads) {
   TRY(const gguf::File file, gguf::File::open(model));
+  TRY(const engine::ModelConfig config, engine::read_config(file));
+  TRY_STATUS(engine::check_weights(file, config));
   const std::string path = pack::packed_path(model, directory, file.mapping()->identity().inode);
   if (pack::PackedFile::open(path, file).has_value()) {
     fmt::print("{}: there already\n", path);
