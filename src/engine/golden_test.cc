@@ -5,8 +5,10 @@
 #include <numeric>
 #include <optional>
 #include <random>
+#include <string>
 #include <vector>
 
+#include "engine/config.h"
 #include "engine/engine.h"
 #include "engine/golden_model.h"
 #include "kernels/dispatch.h"
@@ -30,6 +32,7 @@ std::unique_ptr<Engine> load(const gguf::File& file, const std::string& isa, std
 struct Sequence {
   std::vector<sched::TokenId> tokens;
   std::vector<sched::PageId> pages;
+  std::int32_t prompt_length = 0;  // rows below it are prompt rows, the others generated
   std::int32_t position = 0;
 };
 
@@ -38,6 +41,7 @@ sched::PlanEntry chunk_of(const Sequence& sequence, std::int32_t count) {
   entry.tokens =
       std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.position), static_cast<std::size_t>(count));
   entry.start_position = sequence.position;
+  entry.prompt_length = sequence.prompt_length;
   entry.pages = sequence.pages;
   entry.wants_all_logits = true;
   return entry;
@@ -75,10 +79,24 @@ class GoldenTest : public testing::Test {
     auto file = gguf::File::open(golden_path("model.gguf"));
     ASSERT_TRUE(file.has_value()) << file.error().message;
     file_.emplace(std::move(*file));
+    auto demo = gguf::File::open(std::string(DORMOUSE_SOURCE_DIR) + "/models/qwen3-demo-q8_0.gguf");
+    ASSERT_TRUE(demo.has_value()) << demo.error().message;
+    demo_.emplace(std::move(*demo));
+  }
+
+  static bool has_prompt_arithmetic(const kernels::KernelTable& table) {
+    return table.q8_0.prompt != table.q8_0.generated;
+  }
+  // The demo model shows nothing more in tables without a prompt arithmetic, and takes scalar seconds.
+  std::vector<const gguf::File*> models(const kernels::KernelTable& table) const {
+    if (!has_prompt_arithmetic(table)) return {&*file_};
+    return {&*file_, &*demo_};
   }
 
   Golden golden_;
   std::optional<gguf::File> file_;
+  // Rows of whole blocks of 256 and heads of 128: what the prompt arithmetic needs and the tiny model lacks.
+  std::optional<gguf::File> demo_;
 };
 
 // Goal: the whole forward pass, in every table, against an independent float64 implementation (make_golden.py).
@@ -91,6 +109,8 @@ TEST_F(GoldenTest, LogitsEqualTheIndependentReference) {
     EXPECT_EQ(engine->isa(), table->name);
     const std::vector<float> got = feed(*engine, {.tokens = golden_.tokens, .pages = {5, 0, 2}}, {80});
     ASSERT_EQ(got.size(), golden_.exact.size());
+    // No shape of this model has a prompt arithmetic of its own: its prompt rows are held to the same bound.
+    EXPECT_EQ(feed(*engine, {.tokens = golden_.tokens, .pages = {5, 0, 2}, .prompt_length = 80}, {80}), got);
     const double half_kv = relative_error(got, golden_.half_kv);
     const double exact = relative_error(got, golden_.exact);
     std::printf("%s: relative error %.2e (fp16 cache in the reference), %.2e (exact reference)\n", table->name, half_kv,
@@ -101,77 +121,108 @@ TEST_F(GoldenTest, LogitsEqualTheIndependentReference) {
 }
 
 // Goal: the cache is only a cache. Method: token by token, chunks that end before, on and after page borders, and all
-// at once give the same bits.
+// at once give the same bits; as generated rows, as a prompt, and as a prompt that ends inside a chunk.
 TEST_F(GoldenTest, CacheAndChunkingDoNotShowInTheLogits) {
   for (const kernels::KernelTable* table : kernels::supported_kernels()) {
-    const auto engine = load(*file_, table->name);
-    ASSERT_NE(engine, nullptr);
-    const Sequence sequence{.tokens = golden_.tokens, .pages = {3, 1, 7}};
-    const std::vector<float> want = feed(*engine, sequence, {80});
-    EXPECT_EQ(feed(*engine, sequence, {1}), want) << table->name;
-    EXPECT_EQ(feed(*engine, sequence, {31, 2, 31, 1, 15}), want) << table->name;
-    EXPECT_EQ(feed(*engine, sequence, {32}), want) << table->name;
-    EXPECT_EQ(feed(*engine, sequence, {7, 13, 1, 1, 40, 3}), want) << table->name;
-    engine->drop_kv();
-    EXPECT_EQ(feed(*engine, sequence, {33}), want) << "after drop_kv, " << table->name;
+    for (const gguf::File* file : models(*table)) {
+      const auto engine = load(*file, table->name);
+      ASSERT_NE(engine, nullptr);
+      for (const std::int32_t prompt : {0, 45, 80}) {
+        SCOPED_TRACE(std::string(table->name) + (file == &*demo_ ? " demo" : " tiny") + " prompt " +
+                     std::to_string(prompt));
+        const Sequence sequence{.tokens = golden_.tokens, .pages = {3, 1, 7}, .prompt_length = prompt};
+        const std::vector<float> want = feed(*engine, sequence, {80});
+        EXPECT_EQ(feed(*engine, sequence, {1}), want);
+        EXPECT_EQ(feed(*engine, sequence, {31, 2, 31, 1, 15}), want);
+        EXPECT_EQ(feed(*engine, sequence, {32}), want);
+        EXPECT_EQ(feed(*engine, sequence, {7, 13, 1, 1, 40, 3}), want);
+        engine->drop_kv();
+        EXPECT_EQ(feed(*engine, sequence, {33}), want) << "after drop_kv";
+      }
+    }
   }
 }
 
+// Goal: an entry's prompt_length is heeded. Method: where a table has a prompt arithmetic, the bits differ from those
+// of generated rows; where it has none, they are the same. Products and attention are not told apart: either differs.
+TEST_F(GoldenTest, PromptRowsDifferWhereTheTableHasAnArithmeticForThem) {
+  for (const kernels::KernelTable* table : kernels::supported_kernels()) {
+    const auto engine = load(*demo_, table->name);
+    ASSERT_NE(engine, nullptr);
+    const std::vector<float> generated = feed(*engine, {.tokens = golden_.tokens, .pages = {0, 1, 2}}, {80});
+    const std::vector<float> prompt =
+        feed(*engine, {.tokens = golden_.tokens, .pages = {0, 1, 2}, .prompt_length = 80}, {80});
+    EXPECT_EQ(prompt != generated, has_prompt_arithmetic(*table)) << table->name;
+  }
+}
+
+// Six sequences of random lengths in random batches of random chunks, against each sequence alone.
+void check_random_batches(const gguf::File& file, const char* isa, std::int32_t vocab, std::mt19937& random) {
+  const auto alone = load(file, isa, 1);
+  const auto engine = load(file, isa, static_cast<std::int32_t>(1 + random() % 3));
+  ASSERT_NE(alone, nullptr);
+  ASSERT_NE(engine, nullptr);
+  std::vector<Sequence> sequences(6);
+  std::vector<std::vector<float>> want;
+  std::vector<std::vector<float>> got(sequences.size());
+  std::vector<sched::PageId> free_pages(32);
+  std::iota(free_pages.begin(), free_pages.end(), 0);
+  std::shuffle(free_pages.begin(), free_pages.end(), random);
+  for (Sequence& sequence : sequences) {
+    const auto length = static_cast<std::int32_t>(1 + random() % 90);
+    for (std::int32_t i = 0; i < length; ++i) {
+      sequence.tokens.push_back(static_cast<sched::TokenId>(random() % static_cast<unsigned>(vocab)));
+      if (i % sched::kPageTokens == 0) {
+        sequence.pages.push_back(free_pages.back());
+        free_pages.pop_back();
+      }
+    }
+    sequence.prompt_length = static_cast<std::int32_t>(random() % static_cast<unsigned>(length + 1));
+    want.push_back(feed(*alone, sequence, {96}));
+  }
+  for (bool working = true; working;) {
+    working = false;
+    sched::BatchPlan plan;
+    std::vector<std::size_t> members;
+    for (std::size_t s = 0; s < sequences.size(); ++s) {
+      Sequence& sequence = sequences[s];
+      const std::int32_t left = static_cast<std::int32_t>(sequence.tokens.size()) - sequence.position;
+      if (left == 0) continue;
+      working = true;
+      if (random() % 4 == 0) continue;
+      const std::int32_t most = std::min(left, 96 - plan.token_count);
+      if (most == 0) continue;
+      const std::int32_t count =
+          random() % 3 == 0 ? 1 : 1 + static_cast<std::int32_t>(random() % static_cast<unsigned>(most));
+      add(plan, chunk_of(sequence, count));
+      sequence.position += count;
+      members.push_back(s);
+    }
+    const auto logits = engine->step(plan);
+    ASSERT_TRUE(logits.has_value()) << logits.error().message;
+    const float* row = logits->data();
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      const std::size_t size = plan.entries[i].tokens.size() * static_cast<std::size_t>(vocab);
+      got[members[i]].insert(got[members[i]].end(), row, row + size);
+      row += size;
+    }
+  }
+  EXPECT_EQ(got, want);
+}
+
 // Goal: what else is in the batch does not show. Method: six sequences of random lengths, random batches of random
-// chunks; every logits row equals the row computed alone, to the bit; with 1 to 3 threads.
+// chunks, prompts of any part of them; every logits row equals the row computed alone, to the bit; with 1 to 3 threads.
 TEST_F(GoldenTest, RandomBatchesGiveTheBitsOfSingleSequences) {
   const std::uint32_t seed = 20'261'123;
   std::printf("seed %u\n", seed);
   std::mt19937 random(seed);
   for (const kernels::KernelTable* table : kernels::supported_kernels()) {
-    const auto alone = load(*file_, table->name, 1);
-    const auto engine = load(*file_, table->name, static_cast<std::int32_t>(1 + random() % 3));
-    ASSERT_NE(engine, nullptr);
-    std::vector<Sequence> sequences(6);
-    std::vector<std::vector<float>> want;
-    std::vector<std::vector<float>> got(sequences.size());
-    std::vector<sched::PageId> free_pages(32);
-    std::iota(free_pages.begin(), free_pages.end(), 0);
-    std::shuffle(free_pages.begin(), free_pages.end(), random);
-    for (Sequence& sequence : sequences) {
-      const auto length = static_cast<std::int32_t>(1 + random() % 90);
-      for (std::int32_t i = 0; i < length; ++i) {
-        sequence.tokens.push_back(static_cast<sched::TokenId>(random() % static_cast<unsigned>(golden_.vocab)));
-        if (i % sched::kPageTokens == 0) {
-          sequence.pages.push_back(free_pages.back());
-          free_pages.pop_back();
-        }
-      }
-      want.push_back(feed(*alone, sequence, {96}));
+    for (const gguf::File* file : models(*table)) {
+      SCOPED_TRACE(std::string(table->name) + (file == &*demo_ ? " demo" : " tiny"));
+      const auto config = read_config(*file);
+      ASSERT_TRUE(config.has_value()) << config.error().message;
+      check_random_batches(*file, table->name, config->vocab, random);
     }
-    for (bool working = true; working;) {
-      working = false;
-      sched::BatchPlan plan;
-      std::vector<std::size_t> members;
-      for (std::size_t s = 0; s < sequences.size(); ++s) {
-        Sequence& sequence = sequences[s];
-        const std::int32_t left = static_cast<std::int32_t>(sequence.tokens.size()) - sequence.position;
-        if (left == 0) continue;
-        working = true;
-        if (random() % 4 == 0) continue;
-        const std::int32_t most = std::min(left, 96 - plan.token_count);
-        if (most == 0) continue;
-        const std::int32_t count =
-            random() % 3 == 0 ? 1 : 1 + static_cast<std::int32_t>(random() % static_cast<unsigned>(most));
-        add(plan, chunk_of(sequence, count));
-        sequence.position += count;
-        members.push_back(s);
-      }
-      const auto logits = engine->step(plan);
-      ASSERT_TRUE(logits.has_value()) << logits.error().message;
-      const float* row = logits->data();
-      for (std::size_t i = 0; i < members.size(); ++i) {
-        const std::size_t size = plan.entries[i].tokens.size() * static_cast<std::size_t>(golden_.vocab);
-        got[members[i]].insert(got[members[i]].end(), row, row + size);
-        row += size;
-      }
-    }
-    EXPECT_EQ(got, want) << table->name;
   }
 }
 
