@@ -91,7 +91,9 @@ class CpuEngine final : public Engine {
   [[nodiscard]] const ModelConfig& config() const override { return config_; }
   [[nodiscard]] const std::string& isa() const override { return isa_; }
   [[nodiscard]] std::int32_t threads() const override { return pool_.threads(); }
-  [[nodiscard]] std::uint64_t kv_bytes_per_token() const override { return engine::kv_bytes_per_token(config_); }
+  [[nodiscard]] std::uint64_t kv_bytes_per_token() const override {
+    return engine::kv_bytes_per_token(config_, cache_.type());
+  }
 
   Result<std::span<const float>> step(const sched::BatchPlan& plan) override {
     TRY_STATUS(check_plan(plan));
@@ -167,7 +169,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const gguf::File& file, const pack:
   TRY_STATUS(check_options(options));
   TRY(const kernels::KernelTable* table, kernels::select_kernels(options.isa));
   TRY(ModelConfig config, read_config(file));
-  TRY(KvCache cache, KvCache::create(config, options.kv_pages));
+  TRY(KvCache cache, KvCache::create(config, options.kv_pages, options.kv_type));
   auto engine = std::make_unique<CpuEngine>(std::move(config), *table, std::move(cache), options,
                                             choose_threads(options.threads));
   TRY_STATUS(engine->prepare(file, packed, progress));

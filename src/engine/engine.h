@@ -12,6 +12,7 @@
 #include "engine/config.h"
 #include "engine/weights.h"
 #include "gguf/file.h"
+#include "kernels/kernels.h"
 #include "sched/batch_plan.h"
 
 namespace dormouse::engine {
@@ -20,16 +21,17 @@ struct EngineOptions {
   std::int32_t max_batch_tokens = 512;  // rows of one step
   std::int32_t max_logits_rows = 256;   // rows that may want logits in one step
   std::int32_t kv_pages = 0;            // pages of sched::kPageTokens tokens; address space now, memory at first touch
-  std::int32_t threads = 0;             // 0: what the affinity mask and the cgroup's cpu quota allow
-  std::string isa;                      // "" : the best this CPU has; otherwise forced, error if it cannot
+  kernels::KvType kv_type = kernels::KvType::kF16;
+  std::int32_t threads = 0;  // 0: what the affinity mask and the cgroup's cpu quota allow
+  std::string isa;           // "" : the best this CPU has; otherwise forced, error if it cannot
 };
 
 class Engine {
  public:
   // Borrows `file` and `packed`, which must outlive the engine: weights are used where they lie in the packed file's
   // mapping. Without one (null) they are packed into memory first, which takes seconds for a large model.
-  // Errors: kInvalidArgument (not a Qwen3 dense model; names what), kDataLoss (a tensor is missing, or has a wrong
-  // shape or type), kInvalidArgument (isa), kOverloaded (no memory).
+  // Errors: kInvalidArgument (not a Qwen3 dense model; names what; q8 keys and values that its heads do not allow),
+  // kDataLoss (a tensor is missing, or has a wrong shape or type), kInvalidArgument (isa), kOverloaded (no memory).
   static Result<std::unique_ptr<Engine>> load(const gguf::File& file, const pack::PackedFile* packed,
                                               const EngineOptions& options, const Progress& progress);
   virtual ~Engine() = default;

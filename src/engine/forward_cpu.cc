@@ -58,7 +58,13 @@ class Carver {
 
 CpuForward::CpuForward(const ModelConfig& config, const ModelWeights& weights, const kernels::KernelTable& table,
                        const KvCache& cache, ThreadPool& pool, Limits limits)
-    : config_(config), weights_(weights), kernels_(table), cache_(cache), pool_(pool), limits_(limits) {
+    : config_(config),
+      weights_(weights),
+      kernels_(table),
+      kv_kernels_(table.kv(cache.type())),
+      cache_(cache),
+      pool_(pool),
+      limits_(limits) {
   for (const LayerWeights& w : weights.layers) {
     layer_formats_.push_back({.attention_input = formats_of({&w.q, &w.k, &w.v}),
                               .attention_output = formats_of({&w.attention_output}),
@@ -78,6 +84,7 @@ CpuForward::CpuForward(const ModelConfig& config, const ModelWeights& weights, c
   attention_items_.reserve(rows);
   logits_runs_.reserve(static_cast<std::size_t>(limits.logits_rows));
   logits_rows_.resize(static_cast<std::size_t>(limits.logits_rows));
+  logits_kinds_.resize(static_cast<std::size_t>(limits.logits_rows));
 }
 
 Result<CpuForward> CpuForward::create(const ModelConfig& config, const ModelWeights& weights,
@@ -134,9 +141,10 @@ CpuForward::KindFormats CpuForward::formats_of(std::initializer_list<const Matri
     formats.q8_tiles = formats.q8_tiles || format == ActivationFormat::kQ8Tiles;
   };
   for (const Matrix* matrix : matrices) {
-    using kernels::RowKind;
-    note(out.generated, kernels::product_for(kernels_, matrix->type, matrix->columns, RowKind::kGenerated).format);
-    note(out.prompt, kernels::product_for(kernels_, matrix->type, matrix->columns, RowKind::kPrompt).format);
+    for (std::size_t kind = 0; kind < kernels::kRowKinds; ++kind) {
+      const auto row_kind = static_cast<kernels::RowKind>(kind);
+      note(out.of_kind[kind], kernels::product_for(kernels_, matrix->type, matrix->columns, row_kind).format);
+    }
   }
   return out;
 }
@@ -187,10 +195,22 @@ void CpuForward::place_rows(const sched::BatchPlan& plan) {
       const bool last = i + 1 == entry.tokens.size();
       if (entry.wants_all_logits || (entry.wants_logits && last)) {
         add_row(logits_runs_, logits_count_, kinds_[row]);
+        logits_kinds_[static_cast<std::size_t>(logits_count_)] = kinds_[row];
         logits_rows_[static_cast<std::size_t>(logits_count_++)] = rows_;
       }
       ++rows_;
     }
+  }
+  mark_many(runs_, kinds_);
+  mark_many(logits_runs_, logits_kinds_);
+}
+
+// Runs of many generated rows take the product made for them: the same bits.
+void CpuForward::mark_many(std::span<Run> runs, std::span<kernels::RowKind> kinds) {
+  for (Run& run : runs) {
+    if (run.kind != kernels::RowKind::kGenerated || run.end - run.begin < kernels::kManyRows) continue;
+    run.kind = kernels::RowKind::kGeneratedMany;
+    for (std::int32_t row = run.begin; row < run.end; ++row) kinds[static_cast<std::size_t>(row)] = run.kind;
   }
 }
 
@@ -199,7 +219,7 @@ void CpuForward::place_rows(const sched::BatchPlan& plan) {
 void CpuForward::add_attention_items(std::int32_t row, const sched::PlanEntry& entry) {
   const auto rows = static_cast<std::int32_t>(entry.tokens.size());
   const std::int32_t group = config_.heads / config_.kv_heads;
-  const bool has_kernel = kernels_.prompt_attention != nullptr && config_.head_dim == kernels::kPromptHeadDim &&
+  const bool has_kernel = kv_kernels_.prompt_attention != nullptr && config_.head_dim == kernels::kPromptHeadDim &&
                           group <= kernels::kPromptQueryRows;
   const std::int32_t prompts = has_kernel ? std::clamp(entry.prompt_length - entry.start_position, 0, rows) : 0;
   const std::int32_t piece = kernels::kPromptQueryRows / group;
@@ -260,7 +280,7 @@ void CpuForward::rotate_and_store(std::int32_t layer) {
     const sched::PageId page = pages_[static_cast<std::size_t>(row)][position / sched::kPageTokens];
     std::uint16_t* k_page = cache_.head(layer, kv_head) + page * cache_.page_stride();
     const float* v = v_ + row * config_.kv_dim() + std::int64_t{kv_head} * head_dim;
-    kernels_.store_kv(k_page, k_page + cache_.v_offset(), k, v, head_dim, position % sched::kPageTokens);
+    kv_kernels_.store(k_page, k_page + cache_.v_offset(), k, v, head_dim, position % sched::kPageTokens);
   });
 }
 
@@ -284,29 +304,29 @@ void CpuForward::attend_item(std::int32_t layer, std::int32_t kv_head, const Att
   const std::int64_t offset = std::int64_t{item.row} * config_.q_dim() + std::int64_t{kv_head} * group * head_dim;
   const auto row = static_cast<std::size_t>(item.row);
   if (item.is_prompt) {
-    return kernels_.prompt_attention({.out = attended_.floats + offset,
-                                      .q = q_ + offset,
-                                      .row_stride = config_.q_dim(),
-                                      .first_position = positions_[row],
-                                      .positions = item.count,
-                                      .queries = group,
-                                      .kv = cache_.head(layer, kv_head),
-                                      .page_stride = cache_.page_stride(),
-                                      .v_offset = cache_.v_offset(),
-                                      .pages = pages_[row],
-                                      .scale = scale,
-                                      .scratch = scratch_ + thread * kernels::kMatmulScratchBytes});
+    return kv_kernels_.prompt_attention({.out = attended_.floats + offset,
+                                         .q = q_ + offset,
+                                         .row_stride = config_.q_dim(),
+                                         .first_position = positions_[row],
+                                         .positions = item.count,
+                                         .queries = group,
+                                         .kv = cache_.head(layer, kv_head),
+                                         .page_stride = cache_.page_stride(),
+                                         .v_offset = cache_.v_offset(),
+                                         .pages = pages_[row],
+                                         .scale = scale,
+                                         .scratch = scratch_ + thread * kernels::kMatmulScratchBytes});
   }
-  kernels_.attention({.out = attended_.floats + offset,
-                      .q = q_ + offset,
-                      .queries = group,
-                      .head_dim = head_dim,
-                      .token_count = positions_[row] + 1,
-                      .kv = cache_.head(layer, kv_head),
-                      .page_stride = cache_.page_stride(),
-                      .v_offset = cache_.v_offset(),
-                      .pages = pages_[row],
-                      .scale = scale});
+  kv_kernels_.attention({.out = attended_.floats + offset,
+                         .q = q_ + offset,
+                         .queries = group,
+                         .head_dim = head_dim,
+                         .token_count = positions_[row] + 1,
+                         .kv = cache_.head(layer, kv_head),
+                         .page_stride = cache_.page_stride(),
+                         .v_offset = cache_.v_offset(),
+                         .pages = pages_[row],
+                         .scale = scale});
 }
 
 // silu(gate(x)) * up(x), then down. Prompt rows may have one kernel for all but the last.
@@ -432,7 +452,7 @@ std::span<const float> CpuForward::compute_logits() {
     kernels_.add(x_ + row * hidden, delta_ + row * hidden, config_.hidden);
     float* normed = normed_.floats + index * hidden;
     kernels_.rms_norm(normed, x_ + row * hidden, weights_.output_norm.data(), config_.hidden, config_.rms_epsilon);
-    quantise_row(normed_, config_.hidden, index, output_formats_.of(kinds_[static_cast<std::size_t>(row)]));
+    quantise_row(normed_, config_.hidden, index, output_formats_.of(logits_kinds_[static_cast<std::size_t>(index)]));
   });
   if (logits_count_ > 0) multiply({{&weights_.output, logits_}}, normed_, logits_runs_);
   return {logits_, static_cast<std::size_t>(logits_count_) * static_cast<std::size_t>(config_.vocab)};

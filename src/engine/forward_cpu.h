@@ -46,11 +46,8 @@ class CpuForward {
   };
   // One for each kind of row.
   struct KindFormats {
-    Formats generated;
-    Formats prompt;
-    [[nodiscard]] Formats of(kernels::RowKind kind) const {
-      return kind == kernels::RowKind::kPrompt ? prompt : generated;
-    }
+    Formats of_kind[kernels::kRowKinds];
+    [[nodiscard]] Formats of(kernels::RowKind kind) const { return of_kind[static_cast<std::size_t>(kind)]; }
   };
   // Neighbouring rows of one kind: what one kernel call takes.
   struct Run {
@@ -85,6 +82,7 @@ class CpuForward {
   Status reserve();
   [[nodiscard]] KindFormats formats_of(std::initializer_list<const Matrix*> matrices) const;
   void add_row(std::vector<Run>& runs, std::int32_t row, kernels::RowKind kind) const;
+  static void mark_many(std::span<Run> runs, std::span<kernels::RowKind> kinds);
 
   // One phase each: every thread has finished it before the next begins.
   void place_rows(const sched::BatchPlan& plan);
@@ -108,6 +106,7 @@ class CpuForward {
   const ModelConfig& config_;
   const ModelWeights& weights_;
   const kernels::KernelTable& kernels_;
+  const kernels::KvKernels& kv_kernels_;
   const KvCache& cache_;
   ThreadPool& pool_;
   const Limits limits_;
@@ -119,12 +118,13 @@ class CpuForward {
   std::int32_t rows_ = 0;
   std::int32_t logits_count_ = 0;
   bool has_delta_ = false;
-  std::vector<sched::TokenId> tokens_;       // [rows]
-  std::vector<std::int32_t> positions_;      // [rows]
-  std::vector<kernels::RowKind> kinds_;      // [rows]
-  std::vector<Run> runs_;                    // of rows
-  std::vector<Run> logits_runs_;             // of logits rows
-  std::vector<const sched::PageId*> pages_;  // [rows], of the row's sequence
+  std::vector<sched::TokenId> tokens_;          // [rows]
+  std::vector<std::int32_t> positions_;         // [rows]
+  std::vector<kernels::RowKind> kinds_;         // [rows]
+  std::vector<kernels::RowKind> logits_kinds_;  // [logits_rows]
+  std::vector<Run> runs_;                       // of rows
+  std::vector<Run> logits_runs_;                // of logits rows
+  std::vector<const sched::PageId*> pages_;     // [rows], of the row's sequence
   std::vector<AttentionItem> attention_items_;
   std::vector<std::int32_t> logits_rows_;  // [logits_count]
 

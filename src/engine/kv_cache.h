@@ -1,25 +1,29 @@
-// Keys and values of every token, fp16, in pages of sched::kPageTokens tokens. Which page belongs to whom is sched's
-// business. One reservation of address space at load; memory is paid for page by page at first touch.
-// Layout: [pages, layers, 2 (k, v), kv_heads, ...], k as [head_dim, 32] (kernels.h says why), v as [32, head_dim]: a
-// page is one contiguous stretch (4.5 MiB for 4B), so low page ids used first keep the resident part small. Owner: the
-// engine. Threads: distinct tokens may be written at once.
+// Keys and values of every token, fp16 or int8 with scales, in pages of sched::kPageTokens tokens. Which page belongs
+// to whom is sched's business. One reservation of address space at load; memory is paid for page by page at first
+// touch. Layout: [pages, layers, 2 (k, v), kv_heads, ...], forms in kernels.h (KvType): a page is one contiguous
+// stretch (4.5 MiB for 4B in fp16), so low page ids used first keep the resident part small. Owner: the engine.
+// Threads: distinct tokens may be written at once.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "base/result.h"
 #include "engine/config.h"
 #include "engine/lazy_memory.h"
+#include "kernels/kernels.h"
 #include "sched/batch_plan.h"
 
 namespace dormouse::engine {
 
 class KvCache {
  public:
-  // Errors: kInvalidArgument (pages < 0), kOverloaded (the size overflows or cannot be reserved).
-  static Result<KvCache> create(const ModelConfig& config, std::int32_t pages);
+  // Errors: kInvalidArgument (pages < 0; q8 and heads that are no multiple of 32), kOverloaded (the size overflows or
+  // cannot be reserved).
+  static Result<KvCache> create(const ModelConfig& config, std::int32_t pages, kernels::KvType type);
 
   [[nodiscard]] std::int32_t pages() const { return pages_; }
+  [[nodiscard]] kernels::KvType type() const { return type_; }
   // Halves from one page to the next, and from a head's k to its v.
   [[nodiscard]] std::int64_t page_stride() const { return page_stride_; }
   [[nodiscard]] std::int64_t v_offset() const { return v_offset_; }
@@ -32,13 +36,17 @@ class KvCache {
  private:
   LazyMemory memory_;
   std::int32_t pages_ = 0;
+  kernels::KvType type_ = kernels::KvType::kF16;
   std::int64_t head_stride_ = 0;
   std::int64_t v_offset_ = 0;
   std::int64_t layer_stride_ = 0;
   std::int64_t page_stride_ = 0;
 };
 
-// 2 (k, v) * layers * kv_heads * head_dim * 2 bytes: 147,456 for 4B.
-[[nodiscard]] std::uint64_t kv_bytes_per_token(const ModelConfig& config);
+// "fp16" or "q8". Errors: kInvalidArgument.
+[[nodiscard]] Result<kernels::KvType> parse_kv_type(std::string_view name);
+
+// 2 (k, v) * layers * kv_heads * head_dim * 2 bytes, for q8 * 17 / 16 bytes: 147,456 and 78,336 for 4B.
+[[nodiscard]] std::uint64_t kv_bytes_per_token(const ModelConfig& config, kernels::KvType type);
 
 }  // namespace dormouse::engine

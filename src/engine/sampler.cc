@@ -103,7 +103,9 @@ double exponentials(std::span<const float> values, float max, float scale, std::
   return total;
 }
 
-std::uint32_t bucket_of(float weight) { return std::bit_cast<std::uint32_t>(weight) >> 16; }
+std::uint32_t bucket_of(float weight) {
+  return std::bit_cast<std::uint32_t>(weight) >> 16;
+}
 
 }  // namespace
 

@@ -30,7 +30,7 @@ struct SamplingParams {
   float frequency_penalty = 0;   // over generated, a count
   std::uint64_t seed = 0;
   std::vector<std::pair<TokenId, float>> logit_bias;  // ids outside the vocabulary are ignored
-  int logprob_count = -1;  // -1: none; 0: of the token; n: and of the n most likely
+  int logprob_count = -1;                             // -1: none; 0: of the token; n: and of the n most likely
 };
 
 // What the model's authors recommend. Source: the Qwen3 model cards (engine notes 4.2).
@@ -44,8 +44,8 @@ struct TokenScore {
 
 struct Sample {
   TokenId token = 0;
-  float logprob = 0;                 // of the raw distribution, before penalties and temperature; 0 unless asked
-  std::span<const TokenScore> top;   // most likely first; valid until the next sample()
+  float logprob = 0;                // of the raw distribution, before penalties and temperature; 0 unless asked
+  std::span<const TokenScore> top;  // most likely first; valid until the next sample()
 };
 
 class Sampler {
@@ -74,12 +74,12 @@ class Sampler {
   [[nodiscard]] float nucleus_threshold(double mass, std::int64_t& ties_kept);
 
   const std::size_t real_ids_;
-  std::vector<float> adjusted_;         // [real_ids]
-  std::vector<float> weights_;          // [real_ids] exp((logit - max) / temperature)
-  std::vector<std::int32_t> counts_;    // [real_ids] all 0 between calls; bit 30 says "in the prompt"
-  std::vector<Candidate> candidates_;   // reserved real_ids
-  std::vector<double> bucket_mass_;     // [kBuckets]
-  std::vector<TokenScore> top_;         // reserved kMaxTopLogprobs
+  std::vector<float> adjusted_;        // [real_ids]
+  std::vector<float> weights_;         // [real_ids] exp((logit - max) / temperature)
+  std::vector<std::int32_t> counts_;   // [real_ids] all 0 between calls; bit 30 says "in the prompt"
+  std::vector<Candidate> candidates_;  // reserved real_ids
+  std::vector<double> bucket_mass_;    // [kBuckets]
+  std::vector<TokenScore> top_;        // reserved kMaxTopLogprobs
 };
 
 // A uniform number in [0, 1) for the token at `position` of the sequence with `seed`. Source: splitmix64 (Steele et

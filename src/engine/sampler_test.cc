@@ -30,8 +30,12 @@ std::atomic<long> allocations{0};
   allocations.fetch_add(1, std::memory_order_relaxed);
   return std::malloc(size);
 }
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept {
+  std::free(p);
+}
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept {
+  std::free(p);
+}
 
 namespace dormouse::engine {
 namespace {
@@ -191,10 +195,11 @@ struct Case {
   float min_p;
 };
 constexpr Case kCases[] = {
-    {"plain", 1.0F, 0, 1.0F, 0},        {"hot", 1.9F, 0, 1.0F, 0},         {"k", 1.0F, 7, 1.0F, 0},
-    {"p", 1.0F, 0, 0.8F, 0},            {"k and p", 0.7F, 20, 0.8F, 0},    {"thinking", 0.6F, 20, 0.95F, 0},
-    {"min_p", 1.0F, 0, 1.0F, 0.2F},     {"p and min_p", 1.2F, 0, 0.9F, 0.1F}, {"all", 1.0F, 12, 0.9F, 0.05F},
-    {"k over the heap", 1.5F, 600, 1.0F, 0},
+    {"plain", 1.0F, 0, 1.0F, 0},    {"hot", 1.9F, 0, 1.0F, 0},
+    {"k", 1.0F, 7, 1.0F, 0},        {"p", 1.0F, 0, 0.8F, 0},
+    {"k and p", 0.7F, 20, 0.8F, 0}, {"thinking", 0.6F, 20, 0.95F, 0},
+    {"min_p", 1.0F, 0, 1.0F, 0.2F}, {"p and min_p", 1.2F, 0, 0.9F, 0.1F},
+    {"all", 1.0F, 12, 0.9F, 0.05F}, {"k over the heap", 1.5F, 600, 1.0F, 0},
 };
 
 // Pearson's chi-square of 20,000 draws against the reference's probabilities. Bound: for d degrees of freedom the

@@ -90,8 +90,16 @@ const WeightKernels& weight_kernels(const KernelTable& table, TensorType type) {
 
 Product product_for(const KernelTable& table, TensorType type, std::int32_t columns, RowKind kind) {
   const WeightKernels& kernels = weight_kernels(table, type);
-  if (kind == RowKind::kGenerated || columns % 256 != 0) return {kernels.generated, kernels.generated_format};
-  return {kernels.prompt, kernels.prompt_format};
+  const Product generated{kernels.generated, kernels.generated_format};
+  if (columns % 256 != 0) return generated;
+  switch (kind) {
+    case RowKind::kGenerated: return generated;
+    case RowKind::kGeneratedMany:
+      if (kernels.generated_many == nullptr) return generated;
+      return {kernels.generated_many, ActivationFormat::kQ8Tiles};
+    case RowKind::kPrompt: return {kernels.prompt, kernels.prompt_format};
+  }
+  return generated;
 }
 
 Swiglu swiglu_for(const KernelTable& table, TensorType type, std::int32_t columns) {

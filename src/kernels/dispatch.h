@@ -1,6 +1,7 @@
 // Which kernel table runs here. Threads: any; tables are constant.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 #include <vector>
 
@@ -18,7 +19,9 @@ namespace dormouse::kernels {
 [[nodiscard]] Result<const KernelTable*> select_kernels(std::string_view forced);
 
 // Which arithmetic a row gets (kernels.h): by where its token came from, never by the batch.
-enum class RowKind : std::uint8_t { kGenerated, kPrompt };
+// kGeneratedMany: kGenerated, kManyRows or more of them in one product; the same bits, perhaps another format.
+enum class RowKind : std::uint8_t { kGenerated, kGeneratedMany, kPrompt };
+inline constexpr std::size_t kRowKinds = 3;
 
 struct Product {
   Matmul matmul;

@@ -74,6 +74,8 @@ TEST(Quantize, TilesHoldTheValuesOfRows) {
         const BlockQ8K& want = reinterpret_cast<const BlockQ8K*>(plain.data())[block];
         const Q8TileBlock& got = reinterpret_cast<const Q8TileBlock*>(tiles.data())[row / 32 * 2 + block];
         EXPECT_TRUE(same_bits(got.d[row % 32], want.d));
+        for (int g = 0; g < 16; ++g) EXPECT_EQ(got.sums16[row % 32][g], want.sums16[g]) << g;
+        for (int g = 0; g < 8; ++g) EXPECT_EQ(got.sums32[row % 32][g], want.sums32[g]) << g;
         for (int i = 0; i < 256; ++i) EXPECT_EQ(got.q[row % 32 / 16][i / 64][row % 16][i % 64], want.q[i]) << i;
       }
     }

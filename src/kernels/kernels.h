@@ -43,8 +43,10 @@ static_assert(sizeof(BlockQ8K) == 320);
 struct alignas(64) Q8TileBlock {
   std::int8_t q[2][4][16][64];  // [16 rows of the 32][64 columns of the 256][row][column]
   float d[32];
+  std::int16_t sums16[32][16];  // [row], as in BlockQ8K
+  std::int16_t sums32[32][8];
 };
-static_assert(sizeof(Q8TileBlock) == 8320);
+static_assert(sizeof(Q8TileBlock) == 9856);
 
 // Every reduction length (hidden, ffn, heads * head_dim) is a multiple of this, head_dim of 16 (engine/config.cc).
 inline constexpr std::int32_t kReductionMultiple = 32;
@@ -119,21 +121,37 @@ struct WeightKernels {
   Matmul prompt;
   ActivationFormat generated_format;
   ActivationFormat prompt_format;
-  Swiglu prompt_swiglu = nullptr;  // null: two products and silu_mul
+  Swiglu prompt_swiglu = nullptr;   // null: two products and silu_mul
+  Matmul generated_many = nullptr;  // kQ8Tiles; the bits of `generated`, faster from kManyRows rows on
 };
+// Measured (docs/performance.md): unpacking for tiles costs about as much as eight further rows without.
+inline constexpr std::int32_t kManyRows = 9;
+
+// How a cache keeps keys and values. A head of a page is its keys, [head_dim, 32 tokens] (transposed, so that the
+// scores of 32 tokens are vectors over tokens and need no horizontal sums), and elsewhere its values, [32 tokens,
+// head_dim].
+//  kF16  halves
+//  kQ8   int8, then [head_dim / 32, 32 tokens] halves: the scale of 32 dimensions of a token. x = scale * q,
+//        |q| <= 127; head_dim a multiple of 32. An infinity or a NaN makes the scale a NaN and every q 0.
+enum class KvType : std::uint8_t { kF16, kQ8 };
+// Of the keys, and again of the values, of one head in one page, counted in halves.
+[[nodiscard]] constexpr std::int64_t kv_head_halves(KvType type, std::int32_t head_dim) {
+  return type == KvType::kF16 ? std::int64_t{kKvPageTokens} * head_dim : std::int64_t{17} * head_dim;
+}
 
 // Attention of the query heads that share one KV head, of one token, over that sequence's pages.
 // Page by page: scores s_t = scale * (sum over d in order, fma); running maximum; p_t = exp(s_t - maximum);
 // out = out * c + sum over t in order of p_t * v_t (fma); the 32 p_t are added as four vectors of eight, (0+1)+(2+3),
 // then lanes as in rule 3. So the result depends on positions only, not on how the prompt was chunked.
+// kQ8: the sum over d is one of 32 dimensions at a time, and these are added in order, fma(sum, scale, score); p_t
+// times the scale of v_t takes the place of p_t.
 struct AttentionArgs {
   float* out;      // [queries, head_dim]
   const float* q;  // [queries, head_dim]
   std::int32_t queries;
-  std::int32_t head_dim;     // a multiple of 16
-  std::int32_t token_count;  // visible tokens, >= 1: the position + 1
-  const std::uint16_t*
-      kv;  // fp16; page p of this layer and head: k at kv + pages[p] * page_stride, v at v_offset after it
+  std::int32_t head_dim;      // a multiple of 16
+  std::int32_t token_count;   // visible tokens, >= 1: the position + 1
+  const std::uint16_t* kv;    // page p of this layer and head: k at kv + pages[p] * page_stride, v at v_offset after it
   std::int64_t page_stride;   // in halves
   std::int64_t v_offset;      // in halves
   const std::int32_t* pages;  // [ceil(token_count / 32)]
@@ -157,6 +175,15 @@ struct PromptAttentionArgs {
   const std::int32_t* pages;
   float scale;
   std::uint8_t* scratch;  // kMatmulScratchBytes
+};
+
+// What works on a cache of one type.
+struct KvKernels {
+  // One token's key and value of one KV head into its page.
+  void (*store)(std::uint16_t* k_page, std::uint16_t* v_page, const float* k, const float* v, std::int32_t head_dim,
+                std::int32_t token);
+  void (*attention)(const AttentionArgs& args);
+  void (*prompt_attention)(const PromptAttentionArgs& args);  // null: prompt rows take `attention` too
 };
 
 // What a table may need of the CPU; cpu_features.h tells which of them are there.
@@ -201,13 +228,9 @@ struct KernelTable {
   void (*silu_mul)(float* gate, const float* up, std::int32_t n);
   // x += y, [n], n a multiple of 16.
   void (*add)(float* x, const float* y, std::int32_t n);
-  // One token's key and value of one KV head into its page as fp16. k_page: [head_dim, 32] (transposed, so that the
-  // scores of 32 tokens are vectors over tokens and need no horizontal sums); v_page: [32, head_dim].
-  void (*store_kv)(std::uint16_t* k_page, std::uint16_t* v_page, const float* k, const float* v, std::int32_t head_dim,
-                   std::int32_t token);
-  void (*attention)(const AttentionArgs& args);
-  // Null: prompt rows take `attention` too.
-  void (*prompt_attention)(const PromptAttentionArgs& args);
+  KvKernels kv_f16;
+  KvKernels kv_q8;
+  [[nodiscard]] constexpr const KvKernels& kv(KvType type) const { return type == KvType::kF16 ? kv_f16 : kv_q8; }
 };
 
 }  // namespace dormouse::kernels

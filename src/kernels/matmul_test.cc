@@ -76,11 +76,23 @@ TEST(Matmul, EveryTableEqualsScalarToTheBitOverAllShapes) {
         const std::vector<std::vector<float>> rows = normal_rows(64, k, random);
         AlignedBytes activations = make_activations(*tables.front(), format, rows, k);
         const std::vector<float> want = multiply_all(*tables.front(), packed, activations, RowKind::kGenerated, 64);
+        const std::int32_t shift = static_cast<std::int32_t>(random() % 40);
         for (const std::int32_t m : {1, 2, 3, 4, 5, 6, 8, 9, 16, 17, 33, 64}) {
           const std::vector<float> first(want.begin(), want.begin() + std::int64_t{m} * n);
           for (const KernelTable* table : tables) {
             ASSERT_TRUE(all_same_bits(multiply_all(*table, packed, activations, RowKind::kGenerated, m), first))
                 << table->name << " " << traits(type).name << " m " << m << " n " << n << " k " << k << " seed "
+                << test_seed();
+          }
+        }
+        for (const KernelTable* table : tables) {
+          const Product many = product_for(*table, type, k, RowKind::kGeneratedMany);
+          AlignedBytes tiles = make_activations(*table, many.format, rows, k, shift);
+          for (const std::int32_t m : {1, 9, 16, 17, 33, 64}) {
+            const Call call{.kind = RowKind::kGeneratedMany, .first = shift, .m = m, .row_end = n};
+            ASSERT_TRUE(all_same_bits(multiply(*table, packed, tiles, call),
+                                      {want.begin(), want.begin() + std::int64_t{m} * n}))
+                << table->name << " many " << traits(type).name << " m " << m << " n " << n << " k " << k << " seed "
                 << test_seed();
           }
         }
@@ -108,6 +120,10 @@ TEST(Matmul, EveryTableEqualsScalarOnExtremeRowsAndWildWeights) {
       for (const KernelTable* table : tables) {
         EXPECT_TRUE(all_same_bits(multiply_all(*table, packed, activations, RowKind::kGenerated, m), want))
             << table->name << " " << traits(type).name << " wild " << wild << " seed " << test_seed();
+        AlignedBytes many =
+            make_activations(*table, product_for(*table, type, k, RowKind::kGeneratedMany).format, rows, k);
+        EXPECT_TRUE(all_same_bits(multiply_all(*table, packed, many, RowKind::kGeneratedMany, m), want))
+            << table->name << " many " << traits(type).name << " wild " << wild << " seed " << test_seed();
         // The prompt arithmetic has no common truth here: it must write every result and touch nothing else.
         AlignedBytes prompt = make_activations(*table, product_for(*table, type, k, RowKind::kPrompt).format, rows, k);
         for (const float value : multiply_all(*table, packed, prompt, RowKind::kPrompt, m)) EXPECT_NE(value, -12345.0F);
@@ -148,6 +164,10 @@ TEST(Matmul, LargestQuantsDoNotSaturate) {
         AlignedBytes activations = make_activations(*tables.front(), format, rows, k);
         const std::vector<float> want = multiply_all(*tables.front(), packed, activations, RowKind::kGenerated, 20);
         for (const KernelTable* table : tables) {
+          AlignedBytes tiles =
+              make_activations(*table, product_for(*table, type, k, RowKind::kGeneratedMany).format, rows, k);
+          EXPECT_TRUE(all_same_bits(multiply_all(*table, packed, tiles, RowKind::kGeneratedMany, 20), want))
+              << table->name << " many " << t.name << " fill " << fill;
           for (const std::int32_t m : {1, 5, 20}) {
             const std::vector<float> got = multiply_all(*table, packed, activations, RowKind::kGenerated, m);
             EXPECT_TRUE(all_same_bits(got, {want.begin(), want.begin() + m * n}))
@@ -165,7 +185,7 @@ TEST(Matmul, RowsAndTasksDoNotDependOnEachOther) {
   std::mt19937 random(test_seed());
   for (const KernelTable* table : supported_kernels()) {
     for (const TensorType type : kAllTypes) {
-      for (const RowKind kind : {RowKind::kGenerated, RowKind::kPrompt}) {
+      for (const RowKind kind : {RowKind::kGenerated, RowKind::kGeneratedMany, RowKind::kPrompt}) {
         const std::int32_t k = 1280;  // five blocks: panels of two and of four end inside
         const std::int32_t n = 72;
         const std::int32_t m = 70;

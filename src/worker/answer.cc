@@ -24,16 +24,18 @@ struct Answer {
   std::shared_ptr<JobChannel> channel;
   MonoTime arrived;
   api::Usage usage;
-  std::vector<api::Delta> choices;         // stream: what has not been written yet; otherwise the whole
-  std::vector<std::int64_t> tokens;        // by choice
-  std::vector<std::int64_t> reasoning;     // by choice
-  std::vector<MonoTime> last_token;        // by choice; 0: none yet
-  int open = 0;                            // choices without an end
+  std::vector<api::Delta> choices;      // stream: what has not been written yet; otherwise the whole
+  std::vector<std::int64_t> tokens;     // by choice
+  std::vector<std::int64_t> reasoning;  // by choice
+  std::vector<MonoTime> last_token;     // by choice; 0: none yet
+  int open = 0;                         // choices without an end
   double first_token_s = -1;
   std::string_view reason = "abort";
 };
 
-bool is_chat(const Answer& answer) { return answer.request.kind == api::GenerationRequest::Kind::kChat; }
+bool is_chat(const Answer& answer) {
+  return answer.request.kind == api::GenerationRequest::Kind::kChat;
+}
 double seconds_since(const Answer& answer, MonoTime then) {
   return std::chrono::duration<double>(answer.reply.service.clock.now() - then).count();
 }
@@ -162,7 +164,9 @@ std::optional<api::ApiError> absorb_all(Answer& answer, std::vector<JobEvent> ev
   return std::nullopt;
 }
 
-bool has_tokens(const Answer& answer) { return answer.first_token_s >= 0; }
+bool has_tokens(const Answer& answer) {
+  return answer.first_token_s >= 0;
+}
 
 // Headers wait for the first token, so that a failure before it is a real HTTP status; but not longer than one ping, so
 // that nobody in between takes silence for death.
@@ -228,10 +232,11 @@ void report(const Answer& answer) {
                                   .total_s = total_s,
                                   .prompt_tokens = answer.usage.prompt_tokens,
                                   .generated_tokens = answer.usage.completion_tokens});
-  log_info("event=request request_id={} end={} prompt_tokens={} cached_tokens={} completion_tokens={} "
-           "first_token_ms={:.0f} total_ms={:.0f}",
-           answer.reply.request_id, answer.reason, answer.usage.prompt_tokens, answer.usage.cached_tokens,
-           answer.usage.completion_tokens, answer.first_token_s * 1000, total_s * 1000);
+  log_info(
+      "event=request request_id={} end={} prompt_tokens={} cached_tokens={} completion_tokens={} "
+      "first_token_ms={:.0f} total_ms={:.0f}",
+      answer.reply.request_id, answer.reason, answer.usage.prompt_tokens, answer.usage.cached_tokens,
+      answer.usage.completion_tokens, answer.first_token_s * 1000, total_s * 1000);
 }
 
 // A whole positive number, or an error naming the header: a limit that cannot be read must not be dropped.
@@ -254,9 +259,8 @@ api::ApiResult<api::GenerationRequest> read_request(const Reply& reply, api::Gen
   Service& service = reply.service;
   if (service.state == ServiceState::kDraining) return tl::unexpected(api::ApiError{api::ErrorCode::kDraining, {}, {}});
   const std::string& body = reply.exchange.request().body;
-  api::ApiResult<api::GenerationRequest> request = kind == api::GenerationRequest::Kind::kChat
-                                                       ? api::parse_chat_request(body)
-                                                       : api::parse_completion_request(body);
+  api::ApiResult<api::GenerationRequest> request =
+      kind == api::GenerationRequest::Kind::kChat ? api::parse_chat_request(body) : api::parse_completion_request(body);
   if (!request.has_value()) return request;
   // After the parse: a wrong request is wrong also while the model wakes.
   if (service.state == ServiceState::kLoading) {

@@ -44,7 +44,7 @@ struct ControlLink::Impl : std::enable_shared_from_this<Impl> {
     bool is_ready = false;
   };
   std::deque<Outgoing> outbox;
-  std::string ready;  // once it has been sent
+  std::string ready;        // once it has been sent
   asio::steady_timer wake;  // last_word() waits here for an empty outbox
   bool writing = false;
   bool closed = false;
@@ -166,9 +166,13 @@ Task<void> ControlLink::Impl::last_word([[maybe_unused]] std::shared_ptr<Impl> s
 ControlLink::ControlLink(asio::io_context& io, ControlLinkOptions options, ControlEvents events)
     : impl_(std::make_shared<Impl>(io, std::move(options), std::move(events))) {}
 
-ControlLink::~ControlLink() { close(); }
+ControlLink::~ControlLink() {
+  close();
+}
 
-void ControlLink::start() { asio::co_spawn(impl_->io, impl_->run(impl_), asio::detached); }
+void ControlLink::start() {
+  asio::co_spawn(impl_->io, impl_->run(impl_), asio::detached);
+}
 
 void ControlLink::send(control::Message message) {
   if (impl_->socket == nullptr && is_perishable(message)) return;

@@ -14,7 +14,9 @@ EngineLoop::EngineLoop(asio::io_context& io, const Clock& clock, ModelLoader loa
                        EngineLoopEvents events)
     : io_(io), clock_(clock), loader_(std::move(loader)), options_(options), events_(std::move(events)) {}
 
-EngineLoop::~EngineLoop() { stop(); }
+EngineLoop::~EngineLoop() {
+  stop();
+}
 
 void EngineLoop::start() {
   thread_ = std::thread([this] {
@@ -93,15 +95,16 @@ void EngineLoop::serve(LoadedModel& model) {
   // After ready, so that a first token does not wait for it.
   std::optional<PackCheck> check;
   if (model.packed != nullptr) {
-    check.emplace(*model.packed, [this](const Error& error) {
-      asio::post(io_, [this, error] { events_.on_fatal(error); });
-    });
+    check.emplace(*model.packed,
+                  [this](const Error& error) { asio::post(io_, [this, error] { events_.on_fatal(error); }); });
   }
   std::vector<Command> commands;
   while (wait_for_commands(generator.idle(), commands)) {
     for (Command& command : commands) {
-      if (command.job != nullptr) generator.submit(command.id, std::move(*command.job));
-      else generator.cancel(command.id);
+      if (command.job != nullptr)
+        generator.submit(command.id, std::move(*command.job));
+      else
+        generator.cancel(command.id);
     }
     // Also before the step: it may be a long one, and who watches must see that work is pending.
     if (!commands.empty()) publish(generator);

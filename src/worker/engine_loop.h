@@ -28,9 +28,9 @@ inline constexpr std::size_t kMaxCommands = 4096;
 struct EngineLoopEvents {
   std::function<void(double)> on_progress;
   std::function<void(const LoadedModel&)> on_ready;
-  std::function<void(Error)> on_load_failed;   // the thread has ended
-  std::function<void(Error)> on_fatal;         // the golden rows: nothing is computed any more
-  std::function<void()> on_idle;               // the last job has ended
+  std::function<void(Error)> on_load_failed;  // the thread has ended
+  std::function<void(Error)> on_fatal;        // the golden rows: nothing is computed any more
+  std::function<void()> on_idle;              // the last job has ended
 };
 
 class EngineLoop {

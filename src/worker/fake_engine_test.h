@@ -27,8 +27,8 @@ class FakeControls {
   // From now on steps wait for permits.
   void hold();
   void allow(int steps);
-  void release();  // no more holding
-  [[nodiscard]] std::int64_t steps() const;       // finished
+  void release();                            // no more holding
+  [[nodiscard]] std::int64_t steps() const;  // finished
   // Steps in which the prompt or answer of a sequence was computed, by the sequence's first token position 0..; the
   // last step's number, 0: never.
   [[nodiscard]] std::int64_t last_step_of(sched::SequenceId sequence) const;

@@ -156,8 +156,8 @@ Status Generator::step() {
       golden = logits->subspan(row * vocab, count * vocab);
     } else if (entry.wants_logits) {
       const std::size_t wanted = 1 + static_cast<std::size_t>(entry.draft_count);
-      rows_.push_back({.sequence = entry.sequence,
-                       .logits = logits->subspan((row + count - wanted) * vocab, wanted * vocab)});
+      rows_.push_back(
+          {.sequence = entry.sequence, .logits = logits->subspan((row + count - wanted) * vocab, wanted * vocab)});
     }
     row += count;
   }
@@ -277,7 +277,9 @@ Status Generator::fail_plan(const std::vector<sched::SequenceId>& sequences) {
   return {};
 }
 
-std::vector<JobEvent> Generator::take_events() { return std::exchange(events_, {}); }
+std::vector<JobEvent> Generator::take_events() {
+  return std::exchange(events_, {});
+}
 
 EngineSnapshot Generator::snapshot() const {
   EngineSnapshot out;

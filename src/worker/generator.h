@@ -31,8 +31,8 @@ using JobId = std::uint64_t;
 struct Job {
   std::vector<text::TokenId> prompt;
   std::string tenant;
-  int choices = 1;                // sequences of the same prompt; seeds differ
-  std::int32_t max_tokens = 16;   // of each choice
+  int choices = 1;               // sequences of the same prompt; seeds differ
+  std::int32_t max_tokens = 16;  // of each choice
   bool ignore_eos = false;
   engine::SamplingParams sampling;
   OutputOptions output;
@@ -45,13 +45,13 @@ struct JobEvent {
   JobId job = 0;
   Kind kind = Kind::kPiece;
   int choice = 0;
-  OutputPiece piece;                        // kPiece, kFinished: the last of it
-  std::int64_t tokens = 0;                  // of the choice so far
-  std::int64_t reasoning_tokens = 0;        // of the choice so far
-  std::int64_t cached_tokens = 0;           // of the prompt: found, not computed, when this choice began
-  std::vector<api::TokenLogprob> logprobs;  // when asked
+  OutputPiece piece;                          // kPiece, kFinished: the last of it
+  std::int64_t tokens = 0;                    // of the choice so far
+  std::int64_t reasoning_tokens = 0;          // of the choice so far
+  std::int64_t cached_tokens = 0;             // of the prompt: found, not computed, when this choice began
+  std::vector<api::TokenLogprob> logprobs;    // when asked
   FinishReason reason = FinishReason::kStop;  // kFinished
-  api::ApiError error;                      // kFailed
+  api::ApiError error;                        // kFailed
 };
 
 inline constexpr std::int64_t kAllOfTheCache = -1;
@@ -63,7 +63,7 @@ struct GeneratorOptions {
   // How long a step may take that computes prompts while somebody's tokens stream; never less than one chunk of 32.
   std::chrono::milliseconds prefill_budget{250};
   std::int64_t prefix_cache_bytes = kAllOfTheCache;  // kept of prompts nobody uses any more
-  bool spoil_golden = false;  // tests: the golden rows come out wrong
+  bool spoil_golden = false;                         // tests: the golden rows come out wrong
 };
 
 class Generator {
@@ -110,8 +110,8 @@ class Generator {
   std::unordered_map<sched::SequenceId, std::unique_ptr<Choice>> choices_;
   std::unordered_map<JobId, std::vector<sched::SequenceId>> jobs_;
   std::vector<JobEvent> events_;
-  std::vector<Rows> rows_;                         // reserved
-  std::vector<sched::SequenceId> planned_;         // reserved
+  std::vector<Rows> rows_;                  // reserved
+  std::vector<sched::SequenceId> planned_;  // reserved
   bool golden_pending_ = false;
   bool golden_submitted_ = false;
   std::uint64_t steps_ = 0;

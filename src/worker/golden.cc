@@ -52,7 +52,9 @@ std::string build_id() {
   return id;
 }
 
-std::string path_of(const std::string& directory, const std::string& key) { return directory + "/" + key; }
+std::string path_of(const std::string& directory, const std::string& key) {
+  return directory + "/" + key;
+}
 
 }  // namespace
 
@@ -112,9 +114,9 @@ Result<GoldenResult> run_golden(engine::Engine& engine, std::span<const sched::T
   return runs[0];
 }
 
-std::string golden_key(const MappedFile::Identity& file, const std::string& isa) {
+std::string golden_key(const MappedFile::Identity& file, const std::string& arithmetic) {
   return fmt::format("{:x}-{:x}-{:x}-{}-{}.golden", file.inode, file.size, static_cast<std::uint64_t>(file.mtime_ns),
-                     isa, build_id());
+                     arithmetic, build_id());
 }
 
 std::optional<GoldenResult> read_golden(const std::string& directory, const std::string& key) {

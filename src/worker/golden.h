@@ -43,7 +43,7 @@ struct GoldenResult {
 [[nodiscard]] Result<GoldenResult> run_golden(engine::Engine& engine, std::span<const sched::TokenId> prompt);
 
 // File name of the record. The build id is the linker's note in this binary.
-[[nodiscard]] std::string golden_key(const MappedFile::Identity& file, const std::string& isa);
+[[nodiscard]] std::string golden_key(const MappedFile::Identity& file, const std::string& arithmetic);
 // nullopt: there is none, or it is not readable as one (then it is made again).
 [[nodiscard]] std::optional<GoldenResult> read_golden(const std::string& directory, const std::string& key);
 // Written beside and renamed. Errors: kPermissionDenied, kNotFound, kInternal.

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "engine/cpu_budget.h"
+#include "engine/kv_cache.h"
 #include "engine/thread_pool.h"
 #include "sched/page_pool.h"
 #include "worker/tools/progress.h"
@@ -81,7 +82,8 @@ text::TemplateFamily family_of(const gguf::File& file) {
 Status prepare_golden(const LoadOptions& options, LoadedModel& model) {
   model.golden_tokens = golden_prompt(model.tokenizer->first_padding_id());
   if (options.golden_directory.empty() || model.file->mapping() == nullptr) return {};
-  const std::string key = golden_key(model.file->mapping()->identity(), model.engine->isa());
+  const std::string arithmetic = model.engine->isa() + (options.kv_type == kernels::KvType::kQ8 ? "-kvq8" : "");
+  const std::string key = golden_key(model.file->mapping()->identity(), arithmetic);
   model.golden = read_golden(options.golden_directory, key);
   if (model.golden.has_value()) return {};
   TRY(const GoldenResult result, run_golden(*model.engine, model.golden_tokens));
@@ -168,8 +170,8 @@ Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& p
   TRY_STATUS(check_memory(file.bytes().size() - file.data_offset(), static_cast<std::uint64_t>(memory_bytes())));
   model.file = std::make_unique<gguf::File>(std::move(file));
   TRY(const engine::ModelConfig config, engine::read_config(*model.file));
-  // Keys and values in fp16, as the engine keeps them; complete_model() asks the engine itself.
-  const std::int64_t bytes_per_token = std::int64_t{config.layers} * config.kv_dim() * 2 * 2;
+  // complete_model() asks the engine itself.
+  const auto bytes_per_token = static_cast<std::int64_t>(engine::kv_bytes_per_token(config, options.kv_type));
   TRY(const Shape shape, choose_shape(options, config, bytes_per_token));
   model.kv_pages = shape.kv_pages;
   // Before packing: a file that will be refused must not cost its size again on disk, nor lie about shapes to the
@@ -183,6 +185,7 @@ Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& p
   engine_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
   engine_options.max_logits_rows = options.max_sequences + kSpareLogitsRows;
   engine_options.kv_pages = shape.kv_pages;
+  engine_options.kv_type = options.kv_type;
   engine_options.threads = options.threads;
   engine_options.isa = options.isa;
   Result<std::unique_ptr<engine::Engine>> loaded =

@@ -26,6 +26,7 @@ struct LoadOptions {
   std::int64_t max_model_len = 0;  // 0: the model's own
   std::int32_t max_sequences = 256;
   std::int32_t max_batch_tokens = 512;
+  kernels::KvType kv_type = kernels::KvType::kF16;
   std::int64_t kv_cache_bytes = 0;  // 0: see default_kv_bytes in model.cc
   std::int32_t threads = 0;
   std::string isa;

@@ -40,9 +40,9 @@ class StopMatcher {
 
 struct OutputOptions {
   ThinkingStart thinking = ThinkingStart::kNever;
-  std::optional<text::TokenId> think;      // the model's <think>, </think>
+  std::optional<text::TokenId> think;  // the model's <think>, </think>
   std::optional<text::TokenId> end_think;
-  std::vector<std::string> stops;          // looked for in the content, not in the reasoning
+  std::vector<std::string> stops;  // looked for in the content, not in the reasoning
 };
 
 struct OutputPiece {

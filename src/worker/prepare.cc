@@ -15,7 +15,9 @@ api::ApiError invalid(std::string param, std::string message) {
   return {.code = api::ErrorCode::kInvalidValue, .message = std::move(message), .param = std::move(param)};
 }
 
-bool is_chat(const api::GenerationRequest& request) { return request.kind == api::GenerationRequest::Kind::kChat; }
+bool is_chat(const api::GenerationRequest& request) {
+  return request.kind == api::GenerationRequest::Kind::kChat;
+}
 
 text::ChatRequest to_chat(const api::GenerationRequest& request) {
   text::ChatRequest out;
@@ -39,7 +41,7 @@ engine::SamplingMode mode_of(const ModelView& model, const api::GenerationReques
   switch (model.family) {
     case text::TemplateFamily::kHybrid:
       return is_chat(request) && request.enable_thinking.value_or(true) ? engine::SamplingMode::kThinking
-                                                                       : engine::SamplingMode::kNonThinking;
+                                                                        : engine::SamplingMode::kNonThinking;
     case text::TemplateFamily::kInstruct2507: return engine::SamplingMode::kNonThinking;
     case text::TemplateFamily::kThinking2507: return engine::SamplingMode::kThinking;
   }

@@ -77,8 +77,7 @@ Task<void> handle_model(const Reply& reply) {
 Task<void> handle_metrics(const Reply& reply) {
   http::Response response;
   response.headers = base_headers(reply, "text/plain; version=0.0.4; charset=utf-8");
-  const EngineSnapshot engine =
-      reply.service.engine != nullptr ? reply.service.engine->snapshot() : EngineSnapshot{};
+  const EngineSnapshot engine = reply.service.engine != nullptr ? reply.service.engine->snapshot() : EngineSnapshot{};
   response.body = reply.service.metrics.write(reply.service.model_name, engine);
   co_await reply.exchange.send(std::move(response));
 }
@@ -147,7 +146,9 @@ Task<void> send_error(const Reply& reply, api::ErrorCode code) {
   co_await send_error(reply, std::move(error));
 }
 
-bool is_served(const Service& service, std::string_view model) { return model.empty() || model == service.model_name; }
+bool is_served(const Service& service, std::string_view model) {
+  return model.empty() || model == service.model_name;
+}
 
 Task<api::ApiResult<Job>> prepare_off_loop(Service& service, api::GenerationRequest request, RequestLimits limits) {
   if (prompt_bytes(request) <= kEncodeOnLoopBytes) co_return prepare(service.model, request, limits);

@@ -31,7 +31,7 @@ struct Service {
   SystemClock clock;
   // Long prompts are tokenised here, so that a megabyte of text does not stop every stream for its 100 ms.
   asio::thread_pool encoders{1};
-  int active = 0;  // inference requests being answered
+  int active = 0;                  // inference requests being answered
   std::function<void()> on_quiet;  // active fell to 0
 };
 

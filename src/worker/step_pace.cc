@@ -7,7 +7,9 @@ namespace {
 
 constexpr double kNewest = 0.25;
 
-double seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
+double seconds(Nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
 
 void blend(std::optional<double>& average, double value) {
   average = average.has_value() ? *average + kNewest * (value - *average) : value;
@@ -16,8 +18,10 @@ void blend(std::optional<double>& average, double value) {
 // A slower step is believed at once and a faster one by a quarter: the budget is a promise to those who stream, while
 // rows given away come back within a few steps.
 void learn(std::optional<double>& average, double value) {
-  if (average.has_value() && value <= *average) blend(average, value);
-  else average = value;
+  if (average.has_value() && value <= *average)
+    blend(average, value);
+  else
+    average = value;
 }
 
 }  // namespace

@@ -14,9 +14,13 @@ using std::chrono::nanoseconds;
 
 constexpr Nanoseconds kBudget = milliseconds(250);
 
-Nanoseconds linear(std::int32_t prompt_rows) { return milliseconds(80) + prompt_rows * nanoseconds(1'700'000); }
+Nanoseconds linear(std::int32_t prompt_rows) {
+  return milliseconds(80) + prompt_rows * nanoseconds(1'700'000);
+}
 
-TEST(StepPace, BeforeAnythingIsKnownAPromptGetsOneChunk) { EXPECT_EQ(StepPace().prompt_rows_within(kBudget), 32); }
+TEST(StepPace, BeforeAnythingIsKnownAPromptGetsOneChunk) {
+  EXPECT_EQ(StepPace().prompt_rows_within(kBudget), 32);
+}
 
 TEST(StepPace, FromDecodesOnItReachesTheBudgetInThreeStepsAndNeverPassesIt) {
   StepPace pace;

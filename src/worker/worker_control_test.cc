@@ -24,7 +24,9 @@ std::optional<T> wait_for(FakeGateway& gateway) {
   return std::nullopt;
 }
 
-std::string completion(const std::string& prompt) { return R"({"model":"fake","prompt":")" + prompt + "\"}"; }
+std::string completion(const std::string& prompt) {
+  return R"({"model":"fake","prompt":")" + prompt + "\"}";
+}
 
 TEST(WorkerControl, SaysHelloFirstThenProgressThenReady) {
   FakeGateway gateway;

@@ -28,7 +28,9 @@ http::Address unix_address(const std::string& path) {
   return {.kind = http::Address::Kind::kUnix, .path = path, .host = {}, .port = 0};
 }
 
-std::string no_body(int, std::string_view) { return "{}"; }
+std::string no_body(int, std::string_view) {
+  return "{}";
+}
 
 }  // namespace
 

@@ -49,8 +49,8 @@ class WorkerHarness {
   struct Options {
     FakeModelOptions model;
     ServeOptions serve;
-    bool hold_load = false;     // loading goes on until finish_load()
-    ModelLoader loader;         // instead of the fake model
+    bool hold_load = false;  // loading goes on until finish_load()
+    ModelLoader loader;      // instead of the fake model
   };
   WorkerHarness() : WorkerHarness(Options{}) {}
   explicit WorkerHarness(Options options);

@@ -215,16 +215,15 @@ TEST_F(WorkerTest, APromptBeyondTheContextSaysHowFar) {
 
 TEST_F(WorkerTest, TheAdmittedPromptLengthIsCheckedBeforePrefill) {
   const std::int64_t steps = harness.engine().steps();
-  const RawAnswer refused =
-      harness.post("/v1/completions", completion("qqqqq"), "x-dormouse-max-prompt-tokens: 4\r\n");
+  const RawAnswer refused = harness.post("/v1/completions", completion("qqqqq"), "x-dormouse-max-prompt-tokens: 4\r\n");
   EXPECT_EQ(refused.status, 400);
   EXPECT_NE(refused.body.find("1 too many"), std::string::npos) << refused.body;
   EXPECT_EQ(harness.engine().steps(), steps);
   EXPECT_EQ(harness.post("/v1/completions", completion("qqqqq"), "x-dormouse-max-prompt-tokens: x\r\n").status, 400);
-  EXPECT_EQ(harness.post("/v1/completions", completion("qqqqq", R"("max_tokens":1)"),
-                         "x-dormouse-max-prompt-tokens: 5\r\n")
-                .status,
-            200);
+  EXPECT_EQ(
+      harness.post("/v1/completions", completion("qqqqq", R"("max_tokens":1)"), "x-dormouse-max-prompt-tokens: 5\r\n")
+          .status,
+      200);
 }
 
 TEST_F(WorkerTest, ModelsHealthMetricsAndTokensAnswer) {
@@ -239,8 +238,9 @@ TEST_F(WorkerTest, ModelsHealthMetricsAndTokensAnswer) {
       << harness.post("/tokenize", R"({"prompt":"abc"})").body;
   const RawAnswer tokens = harness.post("/tokenize", R"({"messages":[{"role":"user","content":"x"}]})");
   EXPECT_EQ(tokens.status, 200) << tokens.body;
-  EXPECT_EQ(harness.post("/detokenize", R"({"tokens":[97,98,226,130]})").body,
-            R"({"prompt":"ab)" "\xEF\xBF\xBD" R"("})");
+  EXPECT_EQ(harness.post("/detokenize", R"({"tokens":[97,98,226,130]})").body, R"({"prompt":"ab)"
+                                                                               "\xEF\xBF\xBD"
+                                                                               R"("})");
   EXPECT_EQ(harness.post("/detokenize", R"({"tokens":[99999]})").status, 400);
   EXPECT_EQ(harness.post("/detokenize", R"({"tokens":"x"})").status, 400);
   whole(harness.post("/v1/completions", completion("SAY:ab|")));
@@ -373,9 +373,8 @@ TEST_F(WorkerTest, AClientThatLeavesIsFreedWithinTwoSteps) {
   RawClient other(harness.address());
   other.send(post_bytes("/v1/completions", completion("SAY:still here|", R"("stream":true)")));
   // The engine stands in a step; the loop has noticed when the request is counted as aborted.
-  ASSERT_TRUE(http::TestServer::eventually([this] {
-    return harness.get("/metrics").body.find(R"(finished_reason="abort"} 1)") != std::string::npos;
-  }));
+  ASSERT_TRUE(http::TestServer::eventually(
+      [this] { return harness.get("/metrics").body.find(R"(finished_reason="abort"} 1)") != std::string::npos; }));
   const std::int64_t noticed = harness.engine().steps();
   harness.engine().release();
   EXPECT_EQ(streamed_text(other.read_answer().body), "still here");

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "engine/cpu_budget.h"
 #include "engine/engine.h"
+#include "engine/kv_cache.h"
 #include "engine/lazy_memory.h"
 #include "engine/thread_pool.h"
 #include "gguf/file.h"
@@ -37,6 +38,7 @@ struct BenchOptions {
   std::string file;
   std::string packed_directory;
   std::string isa;
+  std::string kv_type = "fp16";
   std::int32_t threads = 0;
   std::int32_t prefill = 512;
   std::int32_t tokens = 32;
@@ -225,6 +227,7 @@ Result<BenchResult> measure(const BenchOptions& options) {
   engine::EngineOptions engine_options;
   engine_options.threads = options.threads;
   engine_options.isa = options.isa;
+  TRY(engine_options.kv_type, engine::parse_kv_type(options.kv_type));
   engine_options.max_batch_tokens = std::max({options.prefill, most, 512});
   engine_options.kv_pages = pages_each * most;
   TRY(const std::unique_ptr<engine::Engine> model,
@@ -258,8 +261,9 @@ void print_table(const BenchOptions& options, const BenchResult& result) {
     const double gb_s = result.file_bytes / 1e9 * s.median / streams;
     const std::string behind = options.context > 0 ? fmt::format(" behind {}", options.context) : "";
     fmt::print("{:<24} {:>10.2f} {:>18} {:>12.1f} {:>12.1f} {:>8.0f} %\n",
-               fmt::format("decode {} stream{}{}", streams, streams == 1 ? "" : "s", behind), s.median,
-               fmt::format("{:.2f}..{:.2f}", s.least, s.most), 1e3 * streams / s.median, gb_s,
+               fmt::format("decode {} stream{}{}{}", streams, streams == 1 ? "" : "s", behind,
+                           options.kv_type == "q8" ? ", kv q8" : ""),
+               s.median, fmt::format("{:.2f}..{:.2f}", s.least, s.most), 1e3 * streams / s.median, gb_s,
                100 * gb_s / result.read_gb_s);
   }
 }
@@ -275,10 +279,10 @@ void print_json(const BenchOptions& options, const BenchResult& result) {
   }
   fmt::print(
       R"({{"isa":"{}","threads":{},"read_gb_s":{:.2f},"load_ms":{:.1f},"file_bytes":{:.0f},"resident_bytes":{:.0f},)"
-      R"("prefill_tokens":{},"prefill_tps":{},"context":{},"decode_tps":{{{}}}}})"
+      R"("kv_type":"{}","prefill_tokens":{},"prefill_tps":{},"context":{},"decode_tps":{{{}}}}})"
       "\n",
       result.isa, result.threads, result.read_gb_s, result.load_ms, result.file_bytes, result.resident_bytes,
-      options.prefill, json_of(result.prefill), options.context, decode);
+      options.kv_type, options.prefill, json_of(result.prefill), options.context, decode);
 }
 
 }  // namespace
@@ -301,6 +305,7 @@ int run_bench(int argc, char** argv) {
     app.add_option("--context", options.context, "tokens before the decoded ones")
         ->capture_default_str()
         ->check(CLI::Range(0, 32000));
+    app.add_option("--kv-type", options.kv_type, "how keys and values are kept: fp16, q8")->capture_default_str();
     app.add_option("--threads", options.threads, "threads (what this process may use)")->check(CLI::Range(0, 1024));
     app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx (the best this CPU has)");
     app.add_flag("--json", options.json, "one JSON object");

@@ -19,7 +19,9 @@ constexpr std::array kConfigs{
     SynthConfig{"qwen3-tiny", "1M", 2, 256, 512, 4, 2, 128, 512, 2048, true},
 };
 
-float sigma_for(std::uint64_t inputs) { return 1.0F / std::sqrt(static_cast<float>(inputs)); }
+float sigma_for(std::uint64_t inputs) {
+  return 1.0F / std::sqrt(static_cast<float>(inputs));
+}
 
 }  // namespace
 

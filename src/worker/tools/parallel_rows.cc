@@ -6,7 +6,9 @@
 
 namespace dormouse::worker {
 
-int default_thread_count() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
+int default_thread_count() {
+  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
 
 void parallel_rows(int threads, std::uint64_t rows, const std::function<void(std::uint64_t, std::uint64_t)>& work) {
   const std::uint64_t parts = std::min<std::uint64_t>(static_cast<std::uint64_t>(std::max(threads, 1)), rows);

@@ -19,7 +19,9 @@ volatile sig_atomic_t g_interrupted = 0;
 struct sigaction g_old_int {};
 struct sigaction g_old_term {};
 
-void on_signal(int) { g_interrupted = 1; }
+void on_signal(int) {
+  g_interrupted = 1;
+}
 
 }  // namespace
 
@@ -38,9 +40,13 @@ std::string human_count(double value) {
 Progress::Progress(std::string_view verb, std::string_view unit, std::uint64_t total)
     : start_(clock_.now()), is_terminal_(::isatty(STDERR_FILENO) == 1), verb_(verb), unit_(unit), total_(total) {}
 
-Progress::~Progress() { clear_line(); }
+Progress::~Progress() {
+  clear_line();
+}
 
-double Progress::seconds() const { return std::chrono::duration<double>(clock_.now() - start_).count(); }
+double Progress::seconds() const {
+  return std::chrono::duration<double>(clock_.now() - start_).count();
+}
 
 void Progress::clear_line() {
   if (line_is_open_) std::fputs("\r\x1b[K", stderr);
@@ -65,8 +71,8 @@ void Progress::update(std::uint64_t done, std::string_view what) {
   const double elapsed = seconds();
   const double rate = elapsed > 0 ? static_cast<double>(done) / elapsed : 0;
   const double left = rate > 0 ? static_cast<double>(total_ - done) / rate : 0;
-  const std::string line = fmt::format("{} {:3.0f} %  {} {}/s  {:.0f} s left  {}", verb_, 100 * share,
-                                       human_count(rate), unit_, left, what);
+  const std::string line =
+      fmt::format("{} {:3.0f} %  {} {}/s  {:.0f} s left  {}", verb_, 100 * share, human_count(rate), unit_, left, what);
   if (is_terminal_) {
     fmt::print(stderr, "\r{}\x1b[K", line);
     std::fflush(stderr);
@@ -89,6 +95,8 @@ InterruptGuard::~InterruptGuard() {
   ::sigaction(SIGTERM, &g_old_term, nullptr);
 }
 
-bool InterruptGuard::is_interrupted() { return g_interrupted != 0; }
+bool InterruptGuard::is_interrupted() {
+  return g_interrupted != 0;
+}
 
 }  // namespace dormouse::worker

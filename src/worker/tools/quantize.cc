@@ -58,8 +58,8 @@ Result<std::vector<Job>> plan(const gguf::File& file, const QuantizeOptions& opt
     if (!is_float(tensor.type) && tensor.type != choice.type && !options.allow_requantize) {
       return make_error(Code::kInvalidArgument,
                         fmt::format("tensor '{}' is {} already; start from an F16, BF16 or F32 file, or give "
-                                    "--allow-requantize and accept both losses", tensor.name,
-                                    traits(tensor.type).name));
+                                    "--allow-requantize and accept both losses",
+                                    tensor.name, traits(tensor.type).name));
     }
     if (choice.instead_of.has_value()) {
       progress.note(fmt::format("{}: rows of {} do not fit {}, so it becomes {}", tensor.name, tensor.row_length(),
@@ -72,8 +72,8 @@ Result<std::vector<Job>> plan(const gguf::File& file, const QuantizeOptions& opt
 
 void copy_metadata(const gguf::File& file, const QuantizeOptions& options, gguf::Writer& writer) {
   for (const std::string_view key : file.keys()) {
-    const bool is_ours = key == "general.file_type" || key == "general.quantization_version" ||
-                         key == gguf::kAlignmentKey;
+    const bool is_ours =
+        key == "general.file_type" || key == "general.quantization_version" || key == gguf::kAlignmentKey;
     if (!is_ours) writer.add_raw(key, *file.raw_value(key));
   }
   writer.add_uint32("general.file_type", options.file_type.number);
@@ -138,8 +138,8 @@ Status convert(const gguf::File& file, const Job& job, const QuantizeOptions& op
       encoder.encode_rows(first, first + begin, first + end, buffer.data());
     });
     if (encoder.saw_non_finite()) {
-      return make_error(Code::kDataLoss, fmt::format("tensor '{}' holds a weight that is not a finite number",
-                                                     tensor.name));
+      return make_error(Code::kDataLoss,
+                        fmt::format("tensor '{}' holds a weight that is not a finite number", tensor.name));
     }
     TRY_STATUS(writer.append(std::span(buffer).first(bytes)));
   }

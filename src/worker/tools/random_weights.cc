@@ -23,16 +23,18 @@ void fill_bytes(NoiseSource& noise, void* out, std::size_t count) {
 }
 
 // Blocks differ by 20 % either way, so that a factor taken from the wrong block shows.
-std::uint16_t factor(NoiseSource& noise, float value) { return float_to_half(value * (0.8F + 0.4F * noise.uniform())); }
+std::uint16_t factor(NoiseSource& noise, float value) {
+  return float_to_half(value * (0.8F + 0.4F * noise.uniform()));
+}
 
 // In each format: q is uniform over its levels (standard deviation s = sqrt((levels^2 - 1) / 12)), the groups' integer
 // scales are uniform in the upper half of their range (root mean square r), and the factor is sigma / (s * r).
 // Where a format subtracts a minimum, dmin is chosen so that min == scale makes the group's mean zero; the minima
 // differ from the scales in their lowest bits (6 % of sigma), so that code which takes one for the other is found out.
-constexpr float kRms6BitScale = 48.5F;   // 40..55 and 32..63
-constexpr float kRms4BitScale = 11.7F;   // 8..15
-constexpr float kRmsQ3Scale = 24.0F;     // 16..31
-constexpr float kRmsQ6Scale = 97.0F;     // 64..127
+constexpr float kRms6BitScale = 48.5F;  // 40..55 and 32..63
+constexpr float kRms4BitScale = 11.7F;  // 8..15
+constexpr float kRmsQ3Scale = 24.0F;    // 16..31
+constexpr float kRmsQ6Scale = 97.0F;    // 64..127
 
 void fill(NoiseSource& noise, float sigma, quant::BlockQ8_0& block) {
   fill_bytes(noise, block.q, sizeof block.q);
@@ -120,8 +122,8 @@ void fill_blocks(NoiseSource& noise, float sigma, void* out, std::uint64_t block
 // The sum of four uniform 16-bit numbers: close to normal, four weights' worth of noise in one step.
 float near_normal(NoiseSource& noise, float sigma) {
   const std::uint64_t word = noise.next();
-  const auto sum = static_cast<float>((word & 0xFFFFU) + ((word >> 16) & 0xFFFFU) + ((word >> 32) & 0xFFFFU) +
-                                      (word >> 48));
+  const auto sum =
+      static_cast<float>((word & 0xFFFFU) + ((word >> 16) & 0xFFFFU) + ((word >> 32) & 0xFFFFU) + (word >> 48));
   // Mean 2 * 65535, standard deviation 65536 / sqrt(3).
   return (sum - 131070.0F) * (sigma * 1.7320508F / 65536.0F);
 }

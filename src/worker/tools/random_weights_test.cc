@@ -13,9 +13,9 @@
 namespace dormouse::worker {
 namespace {
 
-constexpr std::array kTypes{
-    TensorType::kF32,  TensorType::kF16,  TensorType::kBF16, TensorType::kQ8_0, TensorType::kQ2_K,
-    TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K};
+constexpr std::array kTypes{TensorType::kF32,  TensorType::kF16,  TensorType::kBF16,
+                            TensorType::kQ8_0, TensorType::kQ2_K, TensorType::kQ3_K,
+                            TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K};
 constexpr std::uint64_t kWeights = 1U << 18;
 
 std::vector<std::uint8_t> noise_bytes(TensorType type, float sigma, std::uint64_t seed) {

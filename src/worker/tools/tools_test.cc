@@ -185,8 +185,8 @@ TEST_F(ToolsTest, AWeightThatIsNotFiniteIsAnErrorThatNamesItsTensor) {
     ASSERT_TRUE(writer.append(bytes).has_value());
     ASSERT_TRUE(writer.finish().has_value());
   }
-  const auto report = quantize_file({.in_path = path("nan.gguf"), .out_path = path("out.gguf"),
-                                     .file_type = *find_file_type("Q8_0"), .threads = 2});
+  const auto report = quantize_file(
+      {.in_path = path("nan.gguf"), .out_path = path("out.gguf"), .file_type = *find_file_type("Q8_0"), .threads = 2});
   ASSERT_FALSE(report.has_value());
   EXPECT_EQ(report.error().code, Code::kDataLoss);
   EXPECT_NE(report.error().message.find("blk.0.ffn_up.weight"), std::string::npos);
@@ -204,8 +204,8 @@ TEST_F(ToolsTest, OnePartOfASplitModelIsRefused) {
     ASSERT_TRUE(writer.begin(path("part.gguf")).has_value());
     ASSERT_TRUE(writer.finish().has_value());
   }
-  const auto report = quantize_file({.in_path = path("part.gguf"), .out_path = path("out.gguf"),
-                                     .file_type = *find_file_type("Q8_0"), .threads = 1});
+  const auto report = quantize_file(
+      {.in_path = path("part.gguf"), .out_path = path("out.gguf"), .file_type = *find_file_type("Q8_0"), .threads = 1});
   ASSERT_FALSE(report.has_value());
   EXPECT_EQ(report.error().code, Code::kInvalidArgument);
 }

@@ -47,7 +47,8 @@ TensorType wanted_type(FileType file_type, const ModelShape& shape, std::string_
     case FileType::kF16: return TensorType::kF16;
     case FileType::kBF16: return TensorType::kBF16;
     case FileType::kQ8_0: return TensorType::kQ8_0;
-    case FileType::kQ2_K: case FileType::kQ4_K_M: break;
+    case FileType::kQ2_K:
+    case FileType::kQ4_K_M: break;
   }
   const TensorType base = file_type == FileType::kQ2_K ? TensorType::kQ2_K : TensorType::kQ4_K;
   if (name == "output.weight") return TensorType::kQ6_K;

@@ -36,29 +36,46 @@ inline __m256i to_bf16(__m512 x) {
   return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
 }
 
-// Two rows of 16 halves to 16 pairs of bf16.
-inline __m512i pair_rows_bf16(const std::uint16_t* a, const std::uint16_t* b) {
-  const __m512i low = _mm512_cvtepu16_epi32(to_bf16(load_16_halves(a)));
-  const __m512i high = _mm512_cvtepu16_epi32(to_bf16(load_16_halves(b)));
+// Two rows of 16 floats to 16 pairs of bf16.
+inline __m512i pair_bf16(__m512 a, __m512 b) {
+  const __m512i low = _mm512_cvtepu16_epi32(to_bf16(a));
+  const __m512i high = _mm512_cvtepu16_epi32(to_bf16(b));
   return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
+// Keys of dimension d for 16 tokens from `token`; values of a token for 16 dimensions from d.
+template <KvType kType>
+inline __m512 keys_16(const std::uint16_t* k, std::int32_t d, std::int32_t token) {
+  const __m512 x = load_16<kType>(k, d * kKvPageTokens + token);
+  if constexpr (kType == KvType::kF16) return x;
+  return _mm512_mul_ps(x, load_16_halves(group_scales(k, kHeadDim, d / 32) + token));
+}
+template <KvType kType>
+inline __m512 values_16(const std::uint16_t* v, std::int32_t token, std::int32_t d) {
+  const __m512 x = load_16<kType>(v, token * kHeadDim + d);
+  if constexpr (kType == KvType::kF16) return x;
+  return _mm512_mul_ps(x, _mm512_set1_ps(_cvtsh_ss(group_scales(v, kHeadDim, d / 32)[token])));
+}
+
 // One page's keys and values into half of the block's tiles. Tokens from `count` on were never written: zero.
+template <KvType kType>
 inline void unpack_page(PromptScratch& s, const PromptAttentionArgs& args, std::int32_t page, int half,
                         std::int32_t count) {
   const std::uint16_t* k = args.kv + args.pages[page] * args.page_stride;
   const std::uint16_t* v = k + args.v_offset;
   for (int d = 0; d < kHeadDim; d += 2) {
     for (int t = 0; t < 2; ++t) {
-      const __m512i pair = pair_rows_bf16(k + d * kKvPageTokens + 16 * t, k + (d + 1) * kKvPageTokens + 16 * t);
+      const __m512i pair = pair_bf16(keys_16<kType>(k, d, 16 * t), keys_16<kType>(k, d + 1, 16 * t));
       store_64(s.k[d / 32][2 * half + t] + d % 32 / 2 * 32, pair);
     }
   }
-  alignas(64) static constexpr std::uint16_t kZeros[kHeadDim] = {};
+  const __m512 zero = _mm512_setzero_ps();
   for (int t = 0; t < kKvPageTokens; t += 2) {
-    const std::uint16_t* a = t < count ? v + t * kHeadDim : kZeros;
-    const std::uint16_t* b = t + 1 < count ? v + (t + 1) * kHeadDim : kZeros;
-    for (int d = 0; d < 8; ++d) store_64(s.v[half][d] + t / 2 * 32, pair_rows_bf16(a + 16 * d, b + 16 * d));
+    for (int d = 0; d < 8; ++d) {
+      const __m512 a = t < count ? values_16<kType>(v, t, 16 * d) : zero;
+      const __m512 b = t + 1 < count ? values_16<kType>(v, t + 1, 16 * d) : zero;
+      store_64(s.v[half][d] + t / 2 * 32, pair_bf16(a, b));
+    }
   }
 }
 
@@ -168,6 +185,7 @@ inline void load_queries(PromptScratch& s, const PromptAttentionArgs& args, std:
   }
 }
 
+template <KvType kType>
 void prompt_attention(const PromptAttentionArgs& args) {
   auto& s = *reinterpret_cast<PromptScratch*>(args.scratch);
   const std::int32_t rows = args.positions * args.queries;
@@ -179,9 +197,9 @@ void prompt_attention(const PromptAttentionArgs& args) {
       const std::int32_t begin = token + half * kKvPageTokens;
       // A page that nobody sees: any finite keys and values will do, their probability is 0.
       if (begin < tokens)
-        unpack_page(s, args, begin / kKvPageTokens, half, tokens - begin);
+        unpack_page<kType>(s, args, begin / kKvPageTokens, half, tokens - begin);
       else if (half == 1)
-        unpack_page(s, args, token / kKvPageTokens, half, 0);
+        unpack_page<kType>(s, args, token / kKvPageTokens, half, 0);
     }
     for (std::int32_t tile = 0; 16 * tile < rows; ++tile) {
       const std::int32_t last = args.first_position + (16 * tile + 15) / args.queries;

@@ -53,8 +53,38 @@ struct alignas(64) Accumulators {
   float of[4][16][16];  // 2 x 2: [16 rows of 32][strip]
 };
 
-inline const BlockQ8K* activation_block(const MatmulArgs& args, std::int32_t row, std::int32_t block) {
-  return reinterpret_cast<const BlockQ8K*>(args.activations + row * args.activation_row_bytes) + block;
+// As vectors: GCC makes `= {}` a rep stos, whose start alone costs more.
+inline void clear(Accumulators& acc) {
+  for (int i = 0; i < 64; ++i) _mm512_store_ps(acc.of[i / 16][i % 16], _mm512_setzero_ps());
+}
+
+// Which activation rows are multiplied, [begin, end) of the buffer, begin a multiple of 32, and which blocks of k.
+struct TilePart {
+  const Q8TileBlock* activations;  // of row 0
+  std::int32_t k_blocks;
+  std::int32_t begin;
+  std::int32_t end;
+  std::int32_t block;
+  std::int32_t blocks;
+};
+
+// Calls each(part) for up to `most` rows at a time, from the tile row that holds the first.
+template <typename Each>
+inline void for_tile_parts(const std::uint8_t* activations, std::int32_t k, std::int32_t first, std::int32_t count,
+                           std::int32_t most, const Each& each) {
+  const std::int32_t begin = first / 32 * 32;
+  const std::int32_t end = first + count;
+  const bool few = begin == first && count < 16;
+  configure_tiles(few ? count : 16, 2);
+  for (std::int32_t row = begin; row < end; row += most) {
+    each(TilePart{.activations = reinterpret_cast<const Q8TileBlock*>(activations),
+                  .k_blocks = k / kColumns,
+                  .begin = row,
+                  .end = end - row < most ? end : row + most,
+                  .block = 0,
+                  .blocks = 0});
+  }
+  _tile_release();
 }
 
 // Finished sums of 32 activation rows from `row` of the output and 32 weight rows from `begin`; rows outside [0, m)

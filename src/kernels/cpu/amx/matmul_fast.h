@@ -105,19 +105,8 @@ inline void fast_narrow_block(Sums& sums, const Q8TileBlock& a, const std::int8_
   _tile_stored(1, sums.of[1], 64);
 }
 
-// Which activation rows a group is multiplied with: [begin, end) of the buffer, begin a multiple of 32, and which
-// blocks of k.
-struct FastPart {
-  const Q8TileBlock* activations;  // of row 0
-  std::int32_t k_blocks;
-  std::int32_t begin;
-  std::int32_t end;
-  std::int32_t block;
-  std::int32_t blocks;
-};
-
 // All activation rows x the panel's blocks; acc: [32 rows each].
-inline void fast_rows(FastScratch& s, Accumulators* acc, const FastPart& part) {
+inline void fast_rows(FastScratch& s, Accumulators* acc, const TilePart& part) {
   FastPending pending;
   int turn = 0;
   for (std::int32_t row = part.begin; row < part.end; row += 32, ++acc) {
@@ -177,9 +166,9 @@ inline void prefetch_panel(const Strips& from, std::int32_t block, std::int32_t 
 
 // All panels of a group; their sums end in s.acc.
 template <typename Tile, typename StripsOf>
-inline void fast_group(FastScratch& s, std::int32_t panels, const StripsOf& strips_of, FastPart part) {
+inline void fast_group(FastScratch& s, std::int32_t panels, const StripsOf& strips_of, TilePart part) {
   for (std::int32_t panel = 0; panel < panels; ++panel) {
-    for (std::int32_t row = part.begin; row < part.end; row += 32) s.acc[panel][(row - part.begin) / 32] = {};
+    for (std::int32_t row = part.begin; row < part.end; row += 32) clear(s.acc[panel][(row - part.begin) / 32]);
   }
   const std::int32_t total = part.k_blocks;
   for (part.block = 0; part.block < total; part.block += kFastBlocks) {
@@ -195,30 +184,11 @@ inline void fast_group(FastScratch& s, std::int32_t panels, const StripsOf& stri
   }
 }
 
-// Calls each(part) for up to kFastRows rows at a time, from the tile row that holds the first.
-template <typename Each>
-inline void for_row_groups(const std::uint8_t* activations, std::int32_t k, std::int32_t first, std::int32_t count,
-                           const Each& each) {
-  const std::int32_t begin = first / 32 * 32;
-  const std::int32_t end = first + count;
-  const bool few = begin == first && count < 16;
-  configure_tiles(few ? count : 16, 2);
-  for (std::int32_t row = begin; row < end; row += kFastRows) {
-    each(FastPart{.activations = reinterpret_cast<const Q8TileBlock*>(activations),
-                  .k_blocks = k / kColumns,
-                  .begin = row,
-                  .end = end - row < kFastRows ? end : row + kFastRows,
-                  .block = 0,
-                  .blocks = 0});
-  }
-  _tile_release();
-}
-
 template <typename Tile>
 void matmul_fast(const MatmulArgs& args) {
   auto& scratch = *reinterpret_cast<FastScratch*>(args.scratch);
   const std::int32_t step = 32 * (args.m <= 64 ? 1 : kFastPanels);
-  for_row_groups(args.activations, args.k, args.first_row, args.m, [&](const FastPart& part) {
+  for_tile_parts(args.activations, args.k, args.first_row, args.m, kFastRows, [&](const TilePart& part) {
     for (std::int32_t begin = args.row_begin; begin < args.row_end; begin += step) {
       const std::int32_t end = args.row_end - begin < step ? args.row_end : begin + step;
       const std::int32_t panels = (end - begin + 31) / 32;
@@ -244,6 +214,32 @@ inline Q8TileBlock& tile_block(std::uint8_t* buffer, std::int32_t k_blocks, std:
   return reinterpret_cast<Q8TileBlock*>(buffer)[std::int64_t{row / 32} * k_blocks + block];
 }
 
+// The integers of 64 columns.
+inline __m512i quantize_64(const __m512* x, float inverse) {
+  // An infinity times zero is no number: blocks without a factor are all zero.
+  if (inverse == 0) return _mm512_setzero_si512();
+  const __m512 factor = _mm512_set1_ps(inverse);
+  __m128i q[4];
+  for (int v = 0; v < 4; ++v) q[v] = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x[v], factor)));
+  const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(q[0]), q[1], 1);
+  const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(q[2]), q[3], 1);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+// Sums of 16 neighbours of the four times 64 columns.
+inline __m256i sums_of_16(const __m512i* q) {
+  __m512i four[4];
+  for (int step = 0; step < 4; ++step) {
+    four[step] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), q[step]);
+  }
+  // Each 128-bit lane holds 4 x 4 numbers to be added up; place 4 * lane + step becomes 4 * step + lane.
+  const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(four[0], four[1]), _mm512_unpackhi_epi32(four[0], four[1]));
+  const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(four[2], four[3]), _mm512_unpackhi_epi32(four[2], four[3]));
+  const __m512i sums = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_cvtepi32_epi16(_mm512_permutexvar_epi32(order, sums));
+}
+
 // 256 floats of one row, quantised: the scale and the rounding of quantize_q8_k().
 inline void quantize_tile_row(Q8TileBlock& out, std::int32_t row, const __m512* x) {
   __m512i largest = _mm512_setzero_si512();
@@ -253,13 +249,15 @@ inline void quantize_tile_row(Q8TileBlock& out, std::int32_t row, const __m512* 
   }
   const QuantScale scale = quant_scale(static_cast<std::uint32_t>(_mm512_reduce_max_epi32(largest)));
   out.d[row % 32] = scale.d;
-  const __m512 factor = _mm512_set1_ps(scale.inverse);
-  for (int v = 0; v < 16; ++v) {
-    // An infinity times zero is no number: blocks without a factor are all zero.
-    const __m512i q = scale.inverse == 0 ? _mm512_setzero_si512() : _mm512_cvtps_epi32(_mm512_mul_ps(x[v], factor));
-    std::int8_t* to = out.q[row % 32 / 16][v / 4][row % 16] + v % 4 * 16;
-    _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtsepi32_epi8(q));
+  __m512i q[4];
+  for (int step = 0; step < 4; ++step) {
+    q[step] = quantize_64(x + 4 * step, scale.inverse);
+    store_64(out.q[row % 32 / 16][step][row % 16], q[step]);
   }
+  const __m256i sums16 = sums_of_16(q);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(out.sums16[row % 32]), sums16);
+  const __m256i sums32 = _mm256_madd_epi16(sums16, _mm256_set1_epi16(1));
+  _mm_store_si128(reinterpret_cast<__m128i*>(out.sums32[row % 32]), _mm256_cvtepi32_epi16(sums32));
 }
 
 void quantize_q8_tiles(std::uint8_t* buffer, std::int32_t row, const float* x, std::int32_t k) {
@@ -286,7 +284,7 @@ inline void swiglu_row(__m512* h, const FastScratch& s, std::int32_t row) {
 template <typename Tile>
 void swiglu_fast(const SwigluArgs& args) {
   auto& scratch = *reinterpret_cast<FastScratch*>(args.scratch);
-  for_row_groups(args.activations, args.k, args.first_row, args.m, [&](const FastPart& part) {
+  for_tile_parts(args.activations, args.k, args.first_row, args.m, kFastRows, [&](const TilePart& part) {
     for (std::int32_t block = args.block_begin; block < args.block_end; ++block) {
       const auto strips_of = [&](std::int32_t panel) {
         return Strips{.weights = panel < 8 ? args.gate : args.up,

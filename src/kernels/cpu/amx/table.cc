@@ -19,8 +19,8 @@ constexpr WeightKernels same(Matmul matmul, ActivationFormat format) {
 }
 template <typename Tile>
 constexpr WeightKernels k_quant() {
-  return {matmul_exact<Tile>, matmul_fast<Tile>, ActivationFormat::kQ8_K, ActivationFormat::kQ8Tiles,
-          swiglu_fast<Tile>};
+  return {matmul_k<Tile>,    matmul_fast<Tile>, ActivationFormat::kQ8_K, ActivationFormat::kQ8Tiles,
+          swiglu_fast<Tile>, matmul_exact<Tile>};
 }
 
 }  // namespace
@@ -47,9 +47,8 @@ const KernelTable kAmxKernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
-    .store_kv = store_kv,
-    .attention = attention_512,
-    .prompt_attention = prompt_attention,
+    .kv_f16 = {store_kv_f16, attention_512<KvType::kF16>, prompt_attention<KvType::kF16>},
+    .kv_q8 = {store_kv_q8, attention_512<KvType::kQ8>, prompt_attention<KvType::kQ8>},
 };
 
 }  // namespace dormouse::kernels

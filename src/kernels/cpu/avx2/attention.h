@@ -25,24 +25,47 @@ struct SoftmaxState {
   float sum;
 };
 
+// Eight neighbouring keys or values of a page, place `at` counted in elements.
+template <KvType kType>
+inline __m256 load_8(const std::uint16_t* page, std::int32_t at) {
+  if constexpr (kType == KvType::kF16) return load_half(page + at);
+  const auto* bytes = reinterpret_cast<const std::int8_t*>(page) + at;
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes))));
+}
+// kQ8: the scales of a group of 32 dimensions, [32 tokens].
+inline const std::uint16_t* group_scales(const std::uint16_t* page, std::int32_t head_dim, std::int32_t group) {
+  return page + kKvPageTokens / 2 * head_dim + group * kKvPageTokens;
+}
+
 // p: [kQueries, 32] raw dot products of all 32 places of a page; places beyond the visible tokens hold anything.
-template <int kQueries>
+template <KvType kType, int kQueries>
 inline void score_page(float* p, const float* q, const std::uint16_t* k, std::int32_t head_dim) {
-  for (int begin = 0; begin < kKvPageTokens; begin += 16) {
-    __m256 acc[kQueries][2];
-    for (int i = 0; i < kQueries; ++i) acc[i][0] = acc[i][1] = _mm256_setzero_ps();
-    for (std::int32_t d = 0; d < head_dim; ++d) {
-      const __m256 k0 = load_half(k + d * kKvPageTokens + begin);
-      const __m256 k1 = load_half(k + d * kKvPageTokens + begin + 8);
-      for (int i = 0; i < kQueries; ++i) {
-        const __m256 x = _mm256_broadcast_ss(q + i * head_dim + d);
-        acc[i][0] = _mm256_fmadd_ps(x, k0, acc[i][0]);
-        acc[i][1] = _mm256_fmadd_ps(x, k1, acc[i][1]);
+  const std::int32_t group = kType == KvType::kF16 ? head_dim : 32;
+  for (int first = 0; first < kKvPageTokens; first += 16) {
+    for (std::int32_t begin = 0; begin < head_dim; begin += group) {
+      __m256 acc[kQueries][2];
+      for (auto& a : acc) a[0] = a[1] = _mm256_setzero_ps();
+      for (std::int32_t d = begin; d < begin + group; ++d) {
+        const __m256 k0 = load_8<kType>(k, d * kKvPageTokens + first);
+        const __m256 k1 = load_8<kType>(k, d * kKvPageTokens + first + 8);
+        for (int i = 0; i < kQueries; ++i) {
+          const __m256 x = _mm256_broadcast_ss(q + i * head_dim + d);
+          acc[i][0] = _mm256_fmadd_ps(x, k0, acc[i][0]);
+          acc[i][1] = _mm256_fmadd_ps(x, k1, acc[i][1]);
+        }
       }
-    }
-    for (int i = 0; i < kQueries; ++i) {
-      _mm256_store_ps(p + i * kKvPageTokens + begin, acc[i][0]);
-      _mm256_store_ps(p + i * kKvPageTokens + begin + 8, acc[i][1]);
+      for (int half = 0; half < 2; ++half) {
+        for (int i = 0; i < kQueries; ++i) {
+          float* at = p + i * kKvPageTokens + first + 8 * half;
+          if constexpr (kType == KvType::kF16) {
+            _mm256_store_ps(at, acc[i][half]);
+          } else {
+            const __m256 scale = load_half(group_scales(k, head_dim, begin / group) + first + 8 * half);
+            const __m256 before = begin == 0 ? _mm256_setzero_ps() : _mm256_load_ps(at);
+            _mm256_store_ps(at, _mm256_fmadd_ps(acc[i][half], scale, before));
+          }
+        }
+      }
     }
   }
 }
@@ -76,10 +99,25 @@ inline float soften_page(float* p, SoftmaxState& state, std::int32_t count, floa
   return correction;
 }
 
+// kQ8: probabilities times the scales of a group's values.
 template <int kQueries>
+inline void weigh(float* weights, const float* p, const std::uint16_t* scales) {
+  for (int begin = 0; begin < kKvPageTokens; begin += 8) {
+    const __m256 scale = load_half(scales + begin);
+    for (int i = 0; i < kQueries; ++i) {
+      const std::int32_t at = i * kKvPageTokens + begin;
+      _mm256_store_ps(weights + at, _mm256_mul_ps(_mm256_load_ps(p + at), scale));
+    }
+  }
+}
+
+template <KvType kType, int kQueries>
 inline void add_values(float* out, const float* p, const float* corrections, const std::uint16_t* v,
                        std::int32_t head_dim, std::int32_t count) {
+  alignas(32) float weighed[kQueries * kKvPageTokens];
+  const float* weights = kType == KvType::kF16 ? p : weighed;
   for (std::int32_t d = 0; d < head_dim; d += 16) {
+    if (kType == KvType::kQ8 && d % 32 == 0) weigh<kQueries>(weighed, p, group_scales(v, head_dim, d / 32));
     __m256 acc[kQueries][2];
     for (int i = 0; i < kQueries; ++i) {
       const __m256 correction = _mm256_set1_ps(corrections[i]);
@@ -87,10 +125,10 @@ inline void add_values(float* out, const float* p, const float* corrections, con
       acc[i][1] = _mm256_mul_ps(_mm256_loadu_ps(out + i * head_dim + d + 8), correction);
     }
     for (std::int32_t t = 0; t < count; ++t) {
-      const __m256 v0 = load_half(v + t * head_dim + d);
-      const __m256 v1 = load_half(v + t * head_dim + d + 8);
+      const __m256 v0 = load_8<kType>(v, t * head_dim + d);
+      const __m256 v1 = load_8<kType>(v, t * head_dim + d + 8);
       for (int i = 0; i < kQueries; ++i) {
-        const __m256 weight = _mm256_broadcast_ss(p + i * kKvPageTokens + t);
+        const __m256 weight = _mm256_broadcast_ss(weights + i * kKvPageTokens + t);
         acc[i][0] = _mm256_fmadd_ps(weight, v0, acc[i][0]);
         acc[i][1] = _mm256_fmadd_ps(weight, v1, acc[i][1]);
       }
@@ -102,7 +140,7 @@ inline void add_values(float* out, const float* p, const float* corrections, con
   }
 }
 
-template <int kQueries>
+template <KvType kType, int kQueries>
 inline void attend(const AttentionArgs& args, std::int32_t first) {
   const float* q = args.q + first * args.head_dim;
   float* out = args.out + first * args.head_dim;
@@ -115,11 +153,11 @@ inline void attend(const AttentionArgs& args, std::int32_t first) {
     const std::uint16_t* page = args.kv + args.pages[begin / kKvPageTokens] * args.page_stride;
     alignas(32) float p[kQueries * kKvPageTokens];
     float corrections[kQueries];
-    score_page<kQueries>(p, q, page, args.head_dim);
+    score_page<kType, kQueries>(p, q, page, args.head_dim);
     for (int i = 0; i < kQueries; ++i) {
       corrections[i] = soften_page(p + i * kKvPageTokens, states[i], count, args.scale);
     }
-    add_values<kQueries>(out, p, corrections, page + args.v_offset, args.head_dim, count);
+    add_values<kType, kQueries>(out, p, corrections, page + args.v_offset, args.head_dim, count);
   }
   for (int i = 0; i < kQueries; ++i) {
     const __m256 inverse = _mm256_set1_ps(1.0F / states[i].sum);
@@ -130,13 +168,14 @@ inline void attend(const AttentionArgs& args, std::int32_t first) {
   }
 }
 
+template <KvType kType>
 void attention(const AttentionArgs& args) {
   std::int32_t query = 0;
-  for (; query + 4 <= args.queries; query += 4) attend<4>(args, query);
+  for (; query + 4 <= args.queries; query += 4) attend<kType, 4>(args, query);
   switch (args.queries - query) {
-    case 3: return attend<3>(args, query);
-    case 2: return attend<2>(args, query);
-    case 1: return attend<1>(args, query);
+    case 3: return attend<kType, 3>(args, query);
+    case 2: return attend<kType, 2>(args, query);
+    case 1: return attend<kType, 1>(args, query);
     default: return;
   }
 }

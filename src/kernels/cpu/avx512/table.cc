@@ -38,9 +38,8 @@ const KernelTable kAvx512Kernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
-    .store_kv = store_kv,
-    .attention = attention_512,
-    .prompt_attention = nullptr,
+    .kv_f16 = {store_kv_f16, attention_512<KvType::kF16>, nullptr},
+    .kv_q8 = {store_kv_q8, attention_512<KvType::kQ8>, nullptr},
 };
 
 }  // namespace dormouse::kernels

@@ -178,12 +178,14 @@ inline __m512i group_pairs(const std::int8_t* bytes, int pair) {
   return _mm512_cvtepi8_epi16(both);
 }
 // The sums that go with group pair `pair`, broadcast.
+inline __m512i broadcast_pair(const std::int16_t* sums) {
+  int value = 0;
+  __builtin_memcpy(&value, sums, 4);
+  return _mm512_set1_epi32(value);
+}
 template <int kGroups>
 inline __m512i sum_pair(const BlockQ8K& a, int pair) {
-  const std::int16_t* sums = kGroups == 16 ? a.sums16 : a.sums32;
-  int value = 0;
-  __builtin_memcpy(&value, sums + 2 * pair, 4);
-  return _mm512_set1_epi32(value);
+  return broadcast_pair((kGroups == 16 ? a.sums16 : a.sums32) + 2 * pair);
 }
 
 // Rows of the last strip may be fewer than 16.

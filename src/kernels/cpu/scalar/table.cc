@@ -38,9 +38,8 @@ const KernelTable kScalarKernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
-    .store_kv = store_kv,
-    .attention = attention,
-    .prompt_attention = nullptr,
+    .kv_f16 = {store_kv_f16, attention<PageF16>, nullptr},
+    .kv_q8 = {store_kv_q8, attention<PageQ8>, nullptr},
 };
 
 }  // namespace dormouse::kernels
