@@ -11,9 +11,9 @@ build=(g++ cmake ninja-build pkg-config git ca-certificates libboost1.81-dev lib
        libgtest-dev libbenchmark-dev)
 test=(python3 python3-numpy python3-jinja2 sqlite3 curl procps binutils)
 # The libraries come from Debian in both architectures at one version, so apt may bring this machine's up to date too.
-aarch64=(g++-aarch64-linux-gnu qemu-user libboost1.81-dev:arm64 libboost-json1.81-dev:arm64 libspdlog-dev:arm64
-         libfmt-dev:arm64 libsqlite3-dev:arm64 libtomlplusplus-dev:arm64 libutf8proc-dev:arm64 libssl-dev:arm64
-         libgtest-dev:arm64 libbenchmark-dev:arm64)
+aarch64=(g++-aarch64-linux-gnu qemu-user curl libboost1.81-dev:arm64 libboost-json1.81-dev:arm64
+         libspdlog-dev:arm64 libfmt-dev:arm64 libsqlite3-dev:arm64 libtomlplusplus-dev:arm64 libutf8proc-dev:arm64
+         libssl-dev:arm64 libgtest-dev:arm64 libbenchmark-dev:arm64)
 
 mode=${1:-build}
 want=("${build[@]}")
