@@ -43,7 +43,7 @@ THIRD_PARTY = {
     r"toml\+\+": ["catalog", "gateway", "cli"],
     r"spdlog": ["base"],
     r"openssl": ["http", "fleet"],
-    r"immintrin|x86intrin": ["kernels"],
+    r"immintrin|x86intrin|arm_neon": ["kernels"],
     r"cuda": ["kernels", "engine"],
 }
 # A line that belongs elsewhere: (pattern, folders or files where it is right, where to put it).

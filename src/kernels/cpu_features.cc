@@ -3,6 +3,8 @@
 #if defined(__x86_64__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace dormouse::kernels {
@@ -35,6 +37,9 @@ std::uint32_t cpu_features() {
       may_use_tiles()) {
     features |= kFeatureAmx;
   }
+#elif defined(__aarch64__)
+  if ((::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) features |= kFeatureDotprod;
+  if ((::getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0) features |= kFeatureI8mm;
 #endif
   return features;
 }
@@ -60,6 +65,8 @@ std::string describe_features(std::uint32_t features) {
   append(kFeatureAvx512, "avx512-vnni");
   append(kFeatureAvx512Bf16, "avx512-bf16");
   append(kFeatureAmx, "amx");
+  append(kFeatureDotprod, "dotprod");
+  append(kFeatureI8mm, "i8mm");
   return out.empty() ? "none" : out;
 }
 

@@ -14,6 +14,9 @@ extern const KernelTable kScalarKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAmxKernels;
+#elif defined(__aarch64__)
+extern const KernelTable kNeonKernels;
+extern const KernelTable kI8mmKernels;
 #endif
 
 namespace {
@@ -25,6 +28,9 @@ const std::array kTables = {
     &kAvx2Kernels,
     &kAvx512Kernels,
     &kAmxKernels,
+#elif defined(__aarch64__)
+    &kNeonKernels,
+    &kI8mmKernels,
 #endif
 };
 

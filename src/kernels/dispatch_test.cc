@@ -48,6 +48,7 @@ TEST(Dispatch, EveryTypeHasAKernelInEveryTable) {
 
 TEST(CpuFeatures, AreDescribedByName) {
   EXPECT_EQ(describe_features(kFeatureAvx2 | kFeatureF16c), "avx2 f16c");
+  EXPECT_EQ(describe_features(kFeatureDotprod | kFeatureI8mm), "dotprod i8mm");
   EXPECT_EQ(describe_features(0), "none");
 }
 

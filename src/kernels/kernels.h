@@ -194,11 +194,13 @@ enum CpuFeature : std::uint32_t {
   kFeatureF16c = 1U << 2,
   kFeatureAvx512 = 1U << 3,  // F, BW, VL, DQ and VNNI
   kFeatureAvx512Bf16 = 1U << 4,
-  kFeatureAmx = 1U << 5,  // tiles, int8, bf16; and the kernel lets us use them
+  kFeatureAmx = 1U << 5,      // tiles, int8, bf16; and the kernel lets us use them
+  kFeatureDotprod = 1U << 6,  // Arm: SDOT and UDOT
+  kFeatureI8mm = 1U << 7,     // Arm: SMMLA
 };
 
 struct KernelTable {
-  const char* name;                 // "scalar", "avx2", "avx512", "amx"
+  const char* name;                 // "scalar", "avx2", "avx512", "amx"; on Arm "neon", "i8mm"
   std::uint32_t required_features;  // bits of CpuFeature
 
   WeightKernels f32;

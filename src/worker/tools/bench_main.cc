@@ -307,7 +307,7 @@ int run_bench(int argc, char** argv) {
         ->check(CLI::Range(0, 32000));
     app.add_option("--kv-type", options.kv_type, "how keys and values are kept: fp16, q8")->capture_default_str();
     app.add_option("--threads", options.threads, "threads (what this process may use)")->check(CLI::Range(0, 1024));
-    app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx (the best this CPU has)");
+    app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx, neon, i8mm (the best this CPU has)");
     app.add_flag("--json", options.json, "one JSON object");
     if (const auto exit_code = parse_command_line(app, argc, argv); exit_code.has_value()) return *exit_code;
     const Result<BenchResult> result = measure(options);
