@@ -40,9 +40,8 @@ const KernelTable kNeonKernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
-    .store_kv = store_kv,
-    .attention = attention,
-    .prompt_attention = nullptr,
+    .kv_f16 = {store_kv_f16, attention<KvType::kF16>, nullptr},
+    .kv_q8 = {store_kv_q8, attention<KvType::kQ8>, nullptr},
 };
 
 }  // namespace dormouse::kernels
