@@ -82,6 +82,7 @@ CpuForward::CpuForward(const ModelConfig& config, const ModelWeights& weights, c
   kinds_.resize(rows);
   runs_.reserve(rows);
   attention_items_.reserve(rows);
+  shared_rows_.reserve(rows);
   logits_runs_.reserve(static_cast<std::size_t>(limits.logits_rows));
   logits_rows_.resize(static_cast<std::size_t>(limits.logits_rows));
   logits_kinds_.resize(static_cast<std::size_t>(limits.logits_rows));
@@ -119,6 +120,7 @@ Status CpuForward::reserve() {
     carver.take(k_, rows, config_.kv_dim() * kFloat);
     carver.take(v_, rows, config_.kv_dim() * kFloat);
     carver.take(up_, rows, config_.ffn * kFloat);
+    carver.take(softmax_, rows, config_.heads * 2 * kFloat);
     carver.take(cosine_, rows, config_.head_dim / 2 * kFloat);
     carver.take(sine_, rows, config_.head_dim / 2 * kFloat);
     carver.take(logits_, limits_.logits_rows, config_.vocab * kFloat);
@@ -182,6 +184,7 @@ void CpuForward::place_rows(const sched::BatchPlan& plan) {
   runs_.clear();
   logits_runs_.clear();
   attention_items_.clear();
+  shared_rows_.clear();
   for (const sched::PlanEntry& entry : plan.entries) {
     add_attention_items(rows_, entry);
     for (std::size_t i = 0; i < entry.tokens.size(); ++i) {
@@ -201,6 +204,7 @@ void CpuForward::place_rows(const sched::BatchPlan& plan) {
       ++rows_;
     }
   }
+  gather_shared_rows();
   mark_many(runs_, kinds_);
   mark_many(logits_runs_, logits_kinds_);
 }
@@ -212,21 +216,6 @@ void CpuForward::mark_many(std::span<Run> runs, std::span<kernels::RowKind> kind
     run.kind = kernels::RowKind::kGeneratedMany;
     for (std::int32_t row = run.begin; row < run.end; ++row) kinds[static_cast<std::size_t>(row)] = run.kind;
   }
-}
-
-// The prompt rows of an entry in pieces that one kernel call takes, where there is such a kernel; every other row
-// alone.
-void CpuForward::add_attention_items(std::int32_t row, const sched::PlanEntry& entry) {
-  const auto rows = static_cast<std::int32_t>(entry.tokens.size());
-  const std::int32_t group = config_.heads / config_.kv_heads;
-  const bool has_kernel = kv_kernels_.prompt_attention != nullptr && config_.head_dim == kernels::kPromptHeadDim &&
-                          group <= kernels::kPromptQueryRows;
-  const std::int32_t prompts = has_kernel ? std::clamp(entry.prompt_length - entry.start_position, 0, rows) : 0;
-  const std::int32_t piece = kernels::kPromptQueryRows / group;
-  for (std::int32_t i = 0; i < prompts; i += piece) {
-    attention_items_.push_back({.row = row + i, .count = std::min(piece, prompts - i), .is_prompt = true});
-  }
-  for (std::int32_t i = prompts; i < rows; ++i) attention_items_.push_back({.row = row + i});
 }
 
 // Angles in double: a float product of position and frequency is off by 2e-3 radians at position 40,000.
@@ -282,51 +271,6 @@ void CpuForward::rotate_and_store(std::int32_t layer) {
     const float* v = v_ + row * config_.kv_dim() + std::int64_t{kv_head} * head_dim;
     kv_kernels_.store(k_page, k_page + cache_.v_offset(), k, v, head_dim, position % sched::kPageTokens);
   });
-}
-
-// Later pieces of a prompt see more tokens: they go first, so that no thread is left with a long one at the end.
-void CpuForward::attend(std::int32_t layer, const KindFormats& formats) {
-  const auto items = static_cast<std::int32_t>(attention_items_.size());
-  pool_.for_each(items * config_.kv_heads, [&](std::int32_t task, std::int32_t thread) {
-    const std::int32_t item = items - 1 - task / config_.kv_heads;
-    attend_item(layer, task % config_.kv_heads, attention_items_[static_cast<std::size_t>(item)], thread);
-  });
-  pool_.for_each(rows_, [&](std::int32_t row, std::int32_t) {
-    quantise_row(attended_, config_.q_dim(), row, formats.of(kinds_[static_cast<std::size_t>(row)]));
-  });
-}
-
-void CpuForward::attend_item(std::int32_t layer, std::int32_t kv_head, const AttentionItem& item,
-                             std::int32_t thread) const {
-  const std::int32_t head_dim = config_.head_dim;
-  const std::int32_t group = config_.heads / config_.kv_heads;
-  const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
-  const std::int64_t offset = std::int64_t{item.row} * config_.q_dim() + std::int64_t{kv_head} * group * head_dim;
-  const auto row = static_cast<std::size_t>(item.row);
-  if (item.is_prompt) {
-    return kv_kernels_.prompt_attention({.out = attended_.floats + offset,
-                                         .q = q_ + offset,
-                                         .row_stride = config_.q_dim(),
-                                         .first_position = positions_[row],
-                                         .positions = item.count,
-                                         .queries = group,
-                                         .kv = cache_.head(layer, kv_head),
-                                         .page_stride = cache_.page_stride(),
-                                         .v_offset = cache_.v_offset(),
-                                         .pages = pages_[row],
-                                         .scale = scale,
-                                         .scratch = scratch_ + thread * kernels::kMatmulScratchBytes});
-  }
-  kv_kernels_.attention({.out = attended_.floats + offset,
-                         .q = q_ + offset,
-                         .queries = group,
-                         .head_dim = head_dim,
-                         .token_count = positions_[row] + 1,
-                         .kv = cache_.head(layer, kv_head),
-                         .page_stride = cache_.page_stride(),
-                         .v_offset = cache_.v_offset(),
-                         .pages = pages_[row],
-                         .scale = scale});
 }
 
 // silu(gate(x)) * up(x), then down. Prompt rows may have one kernel for all but the last.

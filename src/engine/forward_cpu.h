@@ -66,11 +66,13 @@ class CpuForward {
     std::uint8_t* q8_k = nullptr;
     std::uint8_t* q8_tiles = nullptr;
   };
-  // Rows whose attention is one task a KV head: one row, or some prompt rows of one sequence.
+  // Rows whose attention is one task a KV head: one row, some prompt rows of one sequence, or rows of several sequences
+  // that share pages.
   struct AttentionItem {
-    std::int32_t row = 0;
+    std::int32_t row = 0;  // kShared: into shared_rows_
     std::int32_t count = 1;
-    bool is_prompt = false;  // prompt_attention
+    enum class Kind : std::uint8_t { kRow, kPrompt, kShared } kind = Kind::kRow;
+    std::int32_t pages = 0;  // kShared: so many are walked together
   };
   struct Product {
     const Matrix* matrix;
@@ -92,7 +94,12 @@ class CpuForward {
   void rotate_and_store(std::int32_t layer);
   void attend(std::int32_t layer, const KindFormats& formats);
   void attend_item(std::int32_t layer, std::int32_t kv_head, const AttentionItem& item, std::int32_t thread) const;
+  void attend_row(std::int32_t layer, std::int32_t kv_head, std::int32_t row, std::int32_t page_begin,
+                  std::int32_t page_end) const;
   void add_attention_items(std::int32_t row, const sched::PlanEntry& entry);
+  void gather_shared_rows();
+  [[nodiscard]] std::span<const sched::PageId> pages_of(std::int32_t row) const;
+  [[nodiscard]] std::int32_t common_pages(std::int32_t a, std::int32_t b) const;
   void feed_forward(const LayerWeights& w, const LayerFormats& formats);
   void activate(const KindFormats& formats, const Run& run);
   [[nodiscard]] kernels::Swiglu fused_swiglu(const LayerWeights& w) const;
@@ -126,6 +133,7 @@ class CpuForward {
   std::vector<Run> logits_runs_;                // of logits rows
   std::vector<const sched::PageId*> pages_;     // [rows], of the row's sequence
   std::vector<AttentionItem> attention_items_;
+  std::vector<std::int32_t> shared_rows_;  // in order of their pages
   std::vector<std::int32_t> logits_rows_;  // [logits_count]
 
   // Scratch, all inside memory_; rows are contiguous, so a step of one token touches a few pages only.
@@ -139,6 +147,7 @@ class CpuForward {
   Input attended_;                   // heads * head_dim columns
   Input gate_;                       // ffn columns; floats: gate, then silu(gate) * up
   float* up_ = nullptr;              // [rows, ffn]
+  float* softmax_ = nullptr;         // [rows, heads, 2], between the parts of an attention
   float* cosine_ = nullptr;          // [rows, head_dim / 2]
   float* sine_ = nullptr;            // [rows, head_dim / 2]
   float* logits_ = nullptr;          // [logits_rows, vocab]

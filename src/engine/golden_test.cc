@@ -311,6 +311,67 @@ TEST_F(GoldenTest, BadPlansAreErrorsAndTheEngineLivesOn) {
   EXPECT_TRUE(empty->empty());
 }
 
+// Goal: sequences that share the pages of a common beginning get the bits they would get alone. Method: 12 sequences
+// with a tree of beginnings (64 tokens of all, 32 more of some), decoded in one batch with one that shares nothing; and
+// three rows of one sequence at once, as guesses are.
+TEST_F(GoldenTest, SharedPagesGiveTheBitsOfOwnPages) {
+  const std::int32_t vocab = static_cast<std::int32_t>(golden_.exact.size() / golden_.tokens.size());
+  std::mt19937 random(5);
+  const auto some = [&](std::int32_t count) {
+    std::vector<sched::TokenId> out;
+    for (std::int32_t i = 0; i < count; ++i) {
+      out.push_back(static_cast<sched::TokenId>(random() % static_cast<unsigned>(vocab)));
+    }
+    return out;
+  };
+  for (const kernels::KernelTable* table : kernels::supported_kernels()) {
+    for (const kernels::KvType type : kKvTypes) {
+      for (const std::int32_t threads : {1, 3}) {
+        const auto engine = load(*file_, table->name, threads, type);
+        const auto alone = load(*file_, table->name, 1, type);
+        ASSERT_NE(engine, nullptr);
+        ASSERT_NE(alone, nullptr);
+        const std::vector<sched::TokenId> root = some(64);
+        const std::vector<sched::TokenId> branch = some(32);
+        feed(*engine, {.tokens = root, .pages = {0, 1}, .prompt_length = 64}, {64});
+        std::vector<Sequence> sequences;
+        sched::PageId next = 3;
+        for (int i = 0; i < 12; ++i) {
+          Sequence s{.tokens = root, .pages = {0, 1}, .prompt_length = 64};
+          if (i % 2 == 1) {
+            s.tokens.insert(s.tokens.end(), branch.begin(), branch.end());
+            s.pages.push_back(2);
+            s.prompt_length = 96;
+          }
+          if (i == 11) s = {.tokens = some(40), .pages = {next++}};
+          s.position = i == 11 ? 0 : s.prompt_length;
+          const std::vector<sched::TokenId> own = some(i == 4 ? 3 : 1);
+          s.tokens.insert(s.tokens.end(), own.begin(), own.end());
+          s.pages.push_back(next++);
+          sequences.push_back(s);
+        }
+        Sequence first = sequences[1];
+        first.tokens.resize(96);
+        first.position = 64;
+        feed(*engine, first, {32});
+        sched::BatchPlan plan;
+        std::vector<float> want;
+        for (const Sequence& s : sequences) {
+          add(plan, chunk_of(s, static_cast<std::int32_t>(s.tokens.size()) - s.position));
+          Sequence whole = s;
+          whole.position = 0;
+          whole.pages = {0, 1, 2, 3};
+          const std::vector<float> all = feed(*alone, whole, {96});
+          want.insert(want.end(), all.begin() + std::int64_t{s.position} * vocab, all.end());
+        }
+        const auto logits = engine->step(plan);
+        ASSERT_TRUE(logits.has_value()) << logits.error().message;
+        EXPECT_EQ(std::vector<float>(logits->begin(), logits->end()), want) << table->name << " threads " << threads;
+      }
+    }
+  }
+}
+
 TEST_F(GoldenTest, ProgressEndsAtOneAndBadOptionsAreErrors) {
   double last = -1;
   EngineOptions options;

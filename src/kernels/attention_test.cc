@@ -63,17 +63,20 @@ struct Cache {
 
   std::vector<float> attend(const KernelTable& table, const std::vector<float>& q, std::int32_t tokens) const {
     std::vector<float> out(q.size(), -1.0F);
-    table.kv(type).attention({.out = out.data(),
-                              .q = q.data(),
-                              .queries = static_cast<std::int32_t>(q.size()) / head_dim,
-                              .head_dim = head_dim,
-                              .token_count = tokens,
-                              .kv = memory.data(),
-                              .page_stride = page_stride(),
-                              .v_offset = page_stride() / 2,
-                              .pages = pages.data(),
-                              .scale = 1.0F / std::sqrt(static_cast<float>(head_dim))});
+    table.kv(type).attention(args(out, q, tokens));
     return out;
+  }
+  AttentionArgs args(std::vector<float>& out, const std::vector<float>& q, std::int32_t tokens) const {
+    return {.out = out.data(),
+            .q = q.data(),
+            .queries = static_cast<std::int32_t>(q.size()) / head_dim,
+            .head_dim = head_dim,
+            .token_count = tokens,
+            .kv = memory.data(),
+            .page_stride = page_stride(),
+            .v_offset = page_stride() / 2,
+            .pages = pages.data(),
+            .scale = 1.0F / std::sqrt(static_cast<float>(head_dim))};
   }
 };
 
@@ -139,6 +142,32 @@ TEST(Attention, EveryTableEqualsScalarToTheBit) {
           EXPECT_TRUE(all_same_bits(cache.attend(*table, q, tokens), want))
               << table->name << " " << name(type) << " dim " << dim << " queries " << queries << " tokens " << tokens
               << " seed " << test_seed();
+        }
+      }
+    }
+  }
+}
+
+// Goal: a walk in parts gives the bits of the whole, wherever it is cut.
+TEST(Attention, PartsGiveTheBitsOfTheWhole) {
+  std::mt19937 random(test_seed());
+  for (const KernelTable* table : supported_kernels()) {
+    for (const KvType type : kKvTypes) {
+      const Cache cache(*table, type, 203, 64, random);
+      for (const std::int32_t queries : {1, 4, 7}) {
+        for (const std::int32_t tokens : {1, 32, 33, 160, 203}) {
+          const std::vector<float> q = make_row(Row::kNormal, queries * 64, random);
+          std::vector<float> out(q.size(), -1.0F);
+          std::vector<float> state(static_cast<std::size_t>(2 * queries), -7.0F);
+          AttentionArgs args = cache.args(out, q, tokens);
+          args.state = state.data();
+          const std::int32_t pages = (tokens + kKvPageTokens - 1) / kKvPageTokens;
+          for (args.page_begin = 0; args.page_begin < pages; args.page_begin = args.page_end) {
+            args.page_end = args.page_begin + 1 + static_cast<std::int32_t>(random() % 3);
+            table->kv(type).attention(args);
+          }
+          EXPECT_TRUE(all_same_bits(out, cache.attend(*table, q, tokens)))
+              << table->name << " " << name(type) << " queries " << queries << " tokens " << tokens;
         }
       }
     }

@@ -156,6 +156,21 @@ struct AttentionArgs {
   std::int64_t v_offset;      // in halves
   const std::int32_t* pages;  // [ceil(token_count / 32)]
   float scale;
+  // A walk in parts, so that rows which share pages can take each page one after the other: pages [page_begin,
+  // page_end). The part that begins with page 0 starts out and state; the one that ends with the last page finishes
+  // out. The parts give the bits of the whole.
+  std::int32_t page_begin = 0;
+  std::int32_t page_end = kAllPages;
+  float* state = nullptr;  // [queries, 2], between parts; not used for the whole
+
+  static constexpr std::int32_t kAllPages = 0x7FFFFFFF;
+  [[nodiscard]] constexpr std::int32_t last_page() const {  // of this part, one after it
+    const std::int32_t all = (token_count + kKvPageTokens - 1) / kKvPageTokens;
+    return page_end < all ? page_end : all;
+  }
+  [[nodiscard]] constexpr bool finishes() const {
+    return page_end >= (token_count + kKvPageTokens - 1) / kKvPageTokens;
+  }
 };
 
 // Prompt rows of one sequence: `positions` neighbouring positions x the query heads of one KV head, head_dim 128.

@@ -44,6 +44,7 @@ struct BenchOptions {
   std::int32_t tokens = 32;
   std::vector<std::int32_t> streams{1, 8};
   std::int32_t context = 0;  // tokens before the decoded ones
+  bool shared = false;       // they are one prompt's, whose pages all streams share
   bool json = false;
 };
 
@@ -194,6 +195,11 @@ Result<Speed> decode_speed(engine::Engine& model, const BenchOptions& options, s
   std::vector<Stream> streams = make_streams(count, options.context + 1, model.config().vocab, pages_each);
   for (Stream& stream : streams) {
     stream.prompt = options.context;  // what comes after it is generated
+    if (options.shared && &stream != streams.data()) {
+      std::copy_n(streams[0].pages.begin(), options.context / sched::kPageTokens, stream.pages.begin());
+      stream.position = options.context;
+      continue;
+    }
     TRY_STATUS(fill_context(model, stream, options.context, batch_tokens));
   }
   std::vector<double> seconds;
@@ -206,6 +212,11 @@ Result<Speed> decode_speed(engine::Engine& model, const BenchOptions& options, s
 }
 
 Result<BenchResult> measure(const BenchOptions& options) {
+  if (options.shared && options.context % sched::kPageTokens != 0) {
+    return make_error(Code::kInvalidArgument, fmt::format("--shared: whole pages are shared, so --context must be a "
+                                                          "multiple of {}, got {}",
+                                                          sched::kPageTokens, options.context));
+  }
   const SystemClock clock;
   BenchResult out;
   {
@@ -250,17 +261,18 @@ void print_table(const BenchOptions& options, const BenchResult& result) {
   fmt::print("{}: {:.0f} MB, isa {}, {} threads, loaded in {:.0f} ms, resident {:.0f} MB\n", options.file,
              result.file_bytes / 1e6, result.isa, result.threads, result.load_ms, result.resident_bytes / 1e6);
   fmt::print("read bandwidth {:.1f} GB/s\n\n", result.read_gb_s);
-  fmt::print("{:<24} {:>10} {:>18} {:>12} {:>12} {:>10}\n", "", "tokens/s", "least..most", "ms a step", "weights GB/s",
+  fmt::print("{:<42} {:>10} {:>18} {:>12} {:>12} {:>10}\n", "", "tokens/s", "least..most", "ms a step", "weights GB/s",
              "of read");
   if (options.prefill > 0) {
     const Speed& s = result.prefill;
-    fmt::print("{:<24} {:>10.1f} {:>18} {:>12.1f}\n", fmt::format("prefill {}", options.prefill), s.median,
+    fmt::print("{:<42} {:>10.1f} {:>18} {:>12.1f}\n", fmt::format("prefill {}", options.prefill), s.median,
                fmt::format("{:.1f}..{:.1f}", s.least, s.most), 1e3 * options.prefill / s.median);
   }
   for (const auto& [streams, s] : result.decode) {
     const double gb_s = result.file_bytes / 1e9 * s.median / streams;
-    const std::string behind = options.context > 0 ? fmt::format(" behind {}", options.context) : "";
-    fmt::print("{:<24} {:>10.2f} {:>18} {:>12.1f} {:>12.1f} {:>8.0f} %\n",
+    const std::string behind =
+        options.context > 0 ? fmt::format(" behind {}{}", options.context, options.shared ? " shared" : "") : "";
+    fmt::print("{:<42} {:>10.2f} {:>18} {:>12.1f} {:>12.1f} {:>8.0f} %\n",
                fmt::format("decode {} stream{}{}{}", streams, streams == 1 ? "" : "s", behind,
                            options.kv_type == "q8" ? ", kv q8" : ""),
                s.median, fmt::format("{:.2f}..{:.2f}", s.least, s.most), 1e3 * streams / s.median, gb_s,
@@ -279,10 +291,10 @@ void print_json(const BenchOptions& options, const BenchResult& result) {
   }
   fmt::print(
       R"({{"isa":"{}","threads":{},"read_gb_s":{:.2f},"load_ms":{:.1f},"file_bytes":{:.0f},"resident_bytes":{:.0f},)"
-      R"("kv_type":"{}","prefill_tokens":{},"prefill_tps":{},"context":{},"decode_tps":{{{}}}}})"
+      R"("kv_type":"{}","shared":{},"prefill_tokens":{},"prefill_tps":{},"context":{},"decode_tps":{{{}}}}})"
       "\n",
       result.isa, result.threads, result.read_gb_s, result.load_ms, result.file_bytes, result.resident_bytes,
-      options.kv_type, options.prefill, json_of(result.prefill), options.context, decode);
+      options.kv_type, options.shared, options.prefill, json_of(result.prefill), options.context, decode);
 }
 
 }  // namespace
@@ -305,6 +317,7 @@ int run_bench(int argc, char** argv) {
     app.add_option("--context", options.context, "tokens before the decoded ones")
         ->capture_default_str()
         ->check(CLI::Range(0, 32000));
+    app.add_flag("--shared", options.shared, "the context is one prompt, computed once and shared by all streams");
     app.add_option("--kv-type", options.kv_type, "how keys and values are kept: fp16, q8")->capture_default_str();
     app.add_option("--threads", options.threads, "threads (what this process may use)")->check(CLI::Range(0, 1024));
     app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx, neon, i8mm (the best this CPU has)");

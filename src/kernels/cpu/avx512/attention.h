@@ -159,14 +159,19 @@ inline void attend_512(const AttentionArgs& args, std::int32_t first) {
   float* out = args.out + first * args.head_dim;
   RunningSoftmax states[kQueries];
   for (RunningSoftmax& state : states) state = {-3.4028234663852886e38F, 0};
-  for (std::int32_t i = 0; i < kQueries * args.head_dim; i += 16) _mm512_storeu_ps(out + i, _mm512_setzero_ps());
-  for (std::int32_t begin = 0; begin < args.token_count; begin += kKvPageTokens) {
+  if (args.page_begin == 0) {
+    for (std::int32_t i = 0; i < kQueries * args.head_dim; i += 16) _mm512_storeu_ps(out + i, _mm512_setzero_ps());
+  } else {
+    __builtin_memcpy(states, args.state + 2 * first, sizeof states);
+  }
+  const std::int32_t end = args.last_page() * kKvPageTokens;
+  for (std::int32_t begin = args.page_begin * kKvPageTokens; begin < end; begin += kKvPageTokens) {
     const std::int32_t left = args.token_count - begin;
     const std::int32_t count = left < kKvPageTokens ? left : kKvPageTokens;
     const std::uint16_t* page = args.kv + args.pages[begin / kKvPageTokens] * args.page_stride;
     const std::uint16_t* next =
-        left > kKvPageTokens ? args.kv + args.pages[begin / kKvPageTokens + 1] * args.page_stride : page;
-    const std::int64_t halves = left > kKvPageTokens ? kv_head_halves(kType, args.head_dim) : 0;
+        begin + kKvPageTokens < end ? args.kv + args.pages[begin / kKvPageTokens + 1] * args.page_stride : page;
+    const std::int64_t halves = begin + kKvPageTokens < end ? kv_head_halves(kType, args.head_dim) : 0;
     alignas(64) float p[kQueries * kKvPageTokens];
     float corrections[kQueries];
     score_page_512<kType, kQueries>(p, q, page, Ahead(next, halves), args.head_dim);
@@ -175,6 +180,10 @@ inline void attend_512(const AttentionArgs& args, std::int32_t first) {
     }
     add_values_512<kType, kQueries>(out, p, corrections, page + args.v_offset, Ahead(next + args.v_offset, halves),
                                     args.head_dim, count);
+  }
+  if (!args.finishes()) {
+    __builtin_memcpy(args.state + 2 * first, states, sizeof states);
+    return;
   }
   for (int i = 0; i < kQueries; ++i) {
     const __m512 inverse = _mm512_set1_ps(1.0F / states[i].sum);

@@ -152,8 +152,13 @@ inline void attend(const AttentionArgs& args, std::int32_t first) {
   SoftmaxState states[kQueries];
   // The lowest finite float, not -infinity: (-infinity) - (-infinity) would be a NaN.
   for (SoftmaxState& state : states) state = {-3.4028234663852886e38F, 0};
-  for (std::int32_t i = 0; i < kQueries * args.head_dim; i += 4) vst1q_f32(out + i, vdupq_n_f32(0));
-  for (std::int32_t begin = 0; begin < args.token_count; begin += kKvPageTokens) {
+  if (args.page_begin == 0) {
+    for (std::int32_t i = 0; i < kQueries * args.head_dim; i += 4) vst1q_f32(out + i, vdupq_n_f32(0));
+  } else {
+    __builtin_memcpy(states, args.state + 2 * first, sizeof states);
+  }
+  const std::int32_t end = args.last_page() * kKvPageTokens;
+  for (std::int32_t begin = args.page_begin * kKvPageTokens; begin < end; begin += kKvPageTokens) {
     const std::int32_t left = args.token_count - begin;
     const std::int32_t count = left < kKvPageTokens ? left : kKvPageTokens;
     const std::uint16_t* page = args.kv + args.pages[begin / kKvPageTokens] * args.page_stride;
@@ -164,6 +169,10 @@ inline void attend(const AttentionArgs& args, std::int32_t first) {
       corrections[i] = soften_page(p + i * kKvPageTokens, states[i], count, args.scale);
     }
     add_values<kType, kQueries>(out, p, corrections, page + args.v_offset, args.head_dim, count);
+  }
+  if (!args.finishes()) {
+    __builtin_memcpy(args.state + 2 * first, states, sizeof states);
+    return;
   }
   for (int i = 0; i < kQueries; ++i) {
     const float inverse = 1.0F / states[i].sum;

@@ -121,14 +121,24 @@ void attention(const AttentionArgs& args) {
   for (std::int32_t query = 0; query < args.queries; ++query) {
     const float* q = args.q + query * args.head_dim;
     float* out = args.out + query * args.head_dim;
-    for (std::int32_t d = 0; d < args.head_dim; ++d) out[d] = 0;
     // The lowest finite float, not -infinity: (-infinity) - (-infinity) would be a NaN.
     SoftmaxState state{-3.4028234663852886e38F, 0};
-    for (std::int32_t begin = 0; begin < args.token_count; begin += kKvPageTokens) {
+    if (args.page_begin == 0) {
+      for (std::int32_t d = 0; d < args.head_dim; ++d) out[d] = 0;
+    } else {
+      state = {args.state[2 * query], args.state[2 * query + 1]};
+    }
+    for (std::int32_t begin = args.page_begin * kKvPageTokens; begin < args.last_page() * kKvPageTokens;
+         begin += kKvPageTokens) {
       const std::int32_t left = args.token_count - begin;
       const std::uint16_t* page = args.kv + args.pages[begin / kKvPageTokens] * args.page_stride;
       attend_page(state, out, q, Page{.k = page, .v = page + args.v_offset, .head_dim = args.head_dim},
                   left < kKvPageTokens ? left : kKvPageTokens, args.scale);
+    }
+    if (!args.finishes()) {
+      args.state[2 * query] = state.maximum;
+      args.state[2 * query + 1] = state.sum;
+      continue;
     }
     const float inverse = 1.0F / state.sum;
     for (std::int32_t d = 0; d < args.head_dim; ++d) out[d] *= inverse;
