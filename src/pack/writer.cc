@@ -50,9 +50,7 @@ std::vector<Entry> make_directory(const gguf::File& source, std::uint64_t data_o
 
 Status write_all(int fd, std::span<const std::uint8_t> bytes, std::uint64_t offset) {
   while (!bytes.empty()) {
-    // Large pieces: the file system then keeps them in large pages.
-    const std::size_t piece = std::min<std::size_t>(bytes.size(), 8U << 20);
-    const ssize_t written = ::pwrite(fd, bytes.data(), piece, static_cast<off_t>(offset));
+    const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0 && errno == ENOSPC) return make_error(Code::kOverloaded, "packed weights: the disk is full");
     if (written <= 0) return errno_error("packed weights: write", errno);
@@ -61,6 +59,36 @@ Status write_all(int fd, std::span<const std::uint8_t> bytes, std::uint64_t offs
   }
   return {};
 }
+
+// Writes one matrix after the other in pieces that begin and end at multiples of 8 MiB: the file system then keeps all
+// of them in pages of 2 MiB, which can be mapped as such. Written matrix by matrix only a third was.
+class PieceWriter {
+ public:
+  // offset: where the first byte goes.
+  PieceWriter(int fd, std::uint64_t offset) : fd_(fd), offset_(offset) { piece_.reserve(kPiece); }
+  Status append(std::span<const std::uint8_t> bytes) {
+    while (!bytes.empty()) {
+      const std::size_t room = kPiece - static_cast<std::size_t>((offset_ + piece_.size()) % kPiece);
+      const std::size_t count = std::min(room, bytes.size());
+      piece_.insert(piece_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
+      bytes = bytes.subspan(count);
+      if (count == room) TRY_STATUS(flush());
+    }
+    return {};
+  }
+  Status flush() {
+    TRY_STATUS(write_all(fd_, piece_, offset_));
+    offset_ += piece_.size();
+    piece_.clear();
+    return {};
+  }
+
+ private:
+  static constexpr std::size_t kPiece = 8U << 20;
+  int fd_;
+  std::uint64_t offset_;
+  std::vector<std::uint8_t> piece_;
+};
 
 void pack_matrix(const gguf::File& source, const Entry& entry, const Parallel& parallel, std::uint8_t* out) {
   const gguf::TensorInfo& tensor = source.tensors()[entry.source_index];
@@ -113,16 +141,18 @@ Status write_contents(int fd, const gguf::File& source, const Parallel& parallel
                       Header& header, std::vector<Entry>& entries) {
   std::vector<std::uint8_t> buffer;
   std::uint64_t done = 0;
+  PieceWriter writer(fd, header.data_offset);
   for (Entry& entry : entries) {
     buffer.assign(round_up(entry.bytes, kMatrixAlignment), 0);
     pack_matrix(source, entry, parallel, buffer.data());
     entry.checksum = checksum(std::span(buffer).first(entry.bytes));
-    TRY_STATUS(write_all(fd, buffer, entry.offset));
+    TRY_STATUS(writer.append(buffer));
     done += buffer.size();
     if (progress && !progress(done, header.file_bytes - header.data_offset)) {
       return make_error(Code::kCancelled, "packed weights: stopped");
     }
   }
+  TRY_STATUS(writer.flush());
   const std::span directory(reinterpret_cast<const std::uint8_t*>(entries.data()), entries.size() * sizeof(Entry));
   header.directory_checksum = checksum(directory);
   header.header_checksum = 0;
