@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -104,8 +105,9 @@ def decode(args, threads, tokens, prefix=(), late=None):
     if late is not None:
         wait_for_mapping(process)
         time.sleep(LOADED_S)
-        with open(late, "w") as file:
-            file.write(str(process.pid))
+        if process.poll() is None:
+            with open(late, "w") as file:
+                file.write(str(process.pid))
     out, err = process.communicate()
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)}: {err}")
@@ -160,6 +162,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=192)
     parser.add_argument("--program", default=os.path.join(ROOT, "build/release/dormouse-worker"))
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that spinners and cgroups go too
     chosen = cases(args)
     if args.only:
         chosen = {name: case for name, case in chosen.items() if name == "alone" or name in args.only.split(",")}
