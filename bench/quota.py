@@ -102,13 +102,18 @@ def decode(args, threads, tokens, prefix=(), late=None):
     if threads:
         command += ["--threads", str(threads)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if late is not None:
-        wait_for_mapping(process)
-        time.sleep(LOADED_S)
-        if process.poll() is None:
-            with open(late, "w") as file:
-                file.write(str(process.pid))
-    out, err = process.communicate()
+    try:
+        if late is not None:
+            wait_for_mapping(process)
+            time.sleep(LOADED_S)
+            if process.poll() is None:
+                with open(late, "w") as file:
+                    file.write(str(process.pid))
+        out, err = process.communicate()
+    except BaseException:  # stopped: nothing may stay in the cgroup
+        process.kill()
+        process.wait()
+        raise
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)}: {err}")
     result = json.loads(out)
