@@ -10,6 +10,11 @@ namespace {
 // and far shorter than a scheduler's time slice.
 constexpr std::int32_t kSpinRounds = 1500;
 
+// Of tasks_.
+std::int32_t left_of(std::uint64_t tasks) {
+  return static_cast<std::int32_t>(tasks & 0xFFFFFFFFU);
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(std::int32_t threads, Waiting waiting)
@@ -32,11 +37,17 @@ void ThreadPool::spin(const Done& done) const {
 }
 
 void ThreadPool::take_tasks(std::int32_t thread) {
-  while (true) {
-    const std::int32_t index = next_.fetch_add(1, std::memory_order_relaxed);
-    if (index >= count_) return;
-    call_(context_, index, thread);
+  std::int32_t finished = 0;
+  std::uint64_t seen = tasks_.load(std::memory_order_acquire);
+  while (left_of(seen) > 0) {
+    // A failure reloads `seen`. A success holds a task of a job that cannot end before it: the job's fields stand
+    // still.
+    if (!tasks_.compare_exchange_weak(seen, seen - 1, std::memory_order_acquire)) continue;
+    call_(context_, count_ - left_of(seen), thread);
+    ++finished;
+    seen = tasks_.load(std::memory_order_acquire);
   }
+  if (finished > 0 && unfinished_.fetch_sub(finished, std::memory_order_acq_rel) == finished) unfinished_.notify_one();
 }
 
 void ThreadPool::run(std::int32_t count, Call call, void* context) {
@@ -48,15 +59,16 @@ void ThreadPool::run(std::int32_t count, Call call, void* context) {
   call_ = call;
   context_ = context;
   count_ = count;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<std::int32_t>(workers_.size()), std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);  // publishes the five stores above
+  unfinished_.store(count, std::memory_order_relaxed);
+  const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+  tasks_.store((std::uint64_t{epoch} << 32) | static_cast<std::uint32_t>(count), std::memory_order_release);
+  epoch_.store(epoch, std::memory_order_release);
   epoch_.notify_all();
   take_tasks(0);
-  spin([this] { return busy_.load(std::memory_order_acquire) == 0; });
-  for (std::int32_t busy = busy_.load(std::memory_order_acquire); busy != 0;
-       busy = busy_.load(std::memory_order_acquire)) {
-    busy_.wait(busy, std::memory_order_acquire);
+  spin([this] { return unfinished_.load(std::memory_order_acquire) == 0; });
+  for (std::int32_t left = unfinished_.load(std::memory_order_acquire); left != 0;
+       left = unfinished_.load(std::memory_order_acquire)) {
+    unfinished_.wait(left, std::memory_order_acquire);
   }
 }
 
@@ -65,10 +77,9 @@ void ThreadPool::work(std::int32_t thread) {
   while (true) {
     spin([this, seen] { return epoch_.load(std::memory_order_acquire) != seen; });
     epoch_.wait(seen, std::memory_order_acquire);
-    ++seen;  // run() waits for every worker, so no epoch can be missed
+    seen = epoch_.load(std::memory_order_acquire);  // jobs may have come and gone meanwhile
     if (stopping_.load(std::memory_order_relaxed)) return;
     take_tasks(thread);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
   }
 }
 

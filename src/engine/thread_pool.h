@@ -1,6 +1,8 @@
 // The threads that compute. The caller of for_each works too, so a pool of n has n - 1 threads of its own.
 // Owner: the engine; for_each from one thread at a time. Between calls threads spin for some 50 us (the next phase of a
 // step follows within a few) and then block on a futex: an idle engine uses no CPU, and a quota is never spun away.
+// A call waits for its tasks, not for the threads: one that has no CPU just now (a neighbour's, a quota's) and holds no
+// task holds nobody up, and the others do its share.
 // Invariants: (1) for_each returns after every task has returned; (2) it allocates nothing; (3) which thread runs a
 // task is not defined, so a result may not depend on it.
 #pragma once
@@ -44,16 +46,18 @@ class ThreadPool {
   template <typename Done>
   void spin(const Done& done) const;
 
-  // The job; written before epoch_ is released, read after it is acquired.
+  // The job; written while no task is unfinished, published by tasks_, read by who holds a task.
   Call call_ = nullptr;
   void* context_ = nullptr;
   std::int32_t count_ = 0;
   std::int32_t spin_rounds_ = 0;
 
   // Self-synchronised, each on its own cache line: tasks are taken while epoch_ is being watched.
-  alignas(64) std::atomic<std::uint32_t> epoch_{0};
-  alignas(64) std::atomic<std::int32_t> next_{0};
-  alignas(64) std::atomic<std::int32_t> busy_{0};
+  alignas(64) std::atomic<std::uint32_t> epoch_{0};  // number of the newest job
+  // Epoch and number of tasks not yet taken, in one word: a thread that comes late cannot take a task of a job it has
+  // not seen published.
+  alignas(64) std::atomic<std::uint64_t> tasks_{0};
+  alignas(64) std::atomic<std::int32_t> unfinished_{0};  // tasks of the job
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };

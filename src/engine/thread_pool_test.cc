@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 namespace dormouse::engine {
@@ -39,6 +40,23 @@ TEST(ThreadPool, PlainWritesOfTasksAreSeenByTheCaller) {
     pool.for_each(1000, [&](std::int32_t index, std::int32_t) { values[static_cast<std::size_t>(index)] += index; });
   }
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(values[static_cast<std::size_t>(i)], 100 * i);
+}
+
+// A thread that is held up in one task leaves all others to the rest. Method: the worker's first task ends when the
+// caller has done the other 63; were any of them reserved for the worker, the round would never end.
+TEST(ThreadPool, AThreadThatIsHeldUpDoesNotKeepTasksFromTheOthers) {
+  ThreadPool pool(2, ThreadPool::Waiting::kBlock);
+  std::atomic<std::int32_t> done{0};
+  for (int round = 0; round < 200; ++round) {
+    done = 0;
+    pool.for_each(64, [&](std::int32_t, std::int32_t thread) {
+      if (thread == 1) {
+        while (done.load() < 63) std::this_thread::yield();
+      }
+      done.fetch_add(1);
+    });
+    ASSERT_EQ(done.load(), 64);
+  }
 }
 
 TEST(ThreadPool, StartsAndStopsWithoutEverWorking) {

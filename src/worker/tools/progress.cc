@@ -37,8 +37,13 @@ std::string human_count(double value) {
   return fmt::format("{:.3g}", value);
 }
 
-Progress::Progress(std::string_view verb, std::string_view unit, std::uint64_t total)
-    : start_(clock_.now()), is_terminal_(::isatty(STDERR_FILENO) == 1), verb_(verb), unit_(unit), total_(total) {}
+Progress::Progress(std::string_view verb, std::string_view unit, std::uint64_t total, Nanoseconds quiet_for)
+    : start_(clock_.now()),
+      quiet_for_(quiet_for),
+      is_terminal_(::isatty(STDERR_FILENO) == 1),
+      verb_(verb),
+      unit_(unit),
+      total_(total) {}
 
 Progress::~Progress() {
   clear_line();
@@ -65,7 +70,7 @@ void Progress::update(std::uint64_t done, std::string_view what) {
   const auto tenths = static_cast<std::uint64_t>(share * 10);
   const bool is_due = is_terminal_ ? now - printed_at_ >= kBetweenRedraws
                                    : tenths > tenths_printed_ && now - printed_at_ >= kBetweenLines;
-  if (!is_due) return;
+  if (!is_due || now - start_ < quiet_for_) return;
   printed_at_ = now;
   tenths_printed_ = tenths;
   const double elapsed = seconds();

@@ -12,8 +12,8 @@ namespace dormouse::worker {
 
 class Progress {
  public:
-  // unit: what is counted, as shown: "weights", "bytes".
-  Progress(std::string_view verb, std::string_view unit, std::uint64_t total);
+  // unit: what is counted, as shown: "weights", "bytes". quiet_for: nothing is shown before.
+  Progress(std::string_view verb, std::string_view unit, std::uint64_t total, Nanoseconds quiet_for = {});
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -29,6 +29,7 @@ class Progress {
 
   const SystemClock clock_;
   const MonoTime start_;
+  const Nanoseconds quiet_for_;
   const bool is_terminal_;
   const std::string verb_;
   const std::string unit_;

@@ -17,4 +17,7 @@ namespace dormouse::worker {
 // bench FILE: what the engine does on this machine, as a table or JSON.
 [[nodiscard]] int run_bench(int argc, char** argv);
 
+// perplexity FILE --text T [--kl-against FILE2|self]: how well a model predicts a text, and what its arithmetic loses.
+[[nodiscard]] int run_perplexity(int argc, char** argv);
+
 }  // namespace dormouse::worker
