@@ -106,7 +106,7 @@ Status CpuForward::reserve() {
     constexpr std::int64_t kFloat = sizeof(float);
     const auto take_input = [&](Input& input, std::int64_t columns) {
       carver.take(input.floats, either, columns * kFloat);
-      carver.take(input.bf16, either, kernels::activation_row_bytes(ActivationFormat::kBF16, columns));
+      carver.take(input.bf16_tiles, either, kernels::activation_row_bytes(ActivationFormat::kBF16Tiles, columns));
       carver.take(input.q8_0, either, kernels::activation_row_bytes(ActivationFormat::kQ8_0, columns));
       carver.take(input.q8_k, either, kernels::activation_row_bytes(ActivationFormat::kQ8_K, columns));
       carver.take(input.q8_tiles, either, kernels::activation_row_bytes(ActivationFormat::kQ8Tiles, columns));
@@ -137,7 +137,7 @@ Status CpuForward::reserve() {
 CpuForward::KindFormats CpuForward::formats_of(std::initializer_list<const Matrix*> matrices) const {
   KindFormats out;
   const auto note = [](Formats& formats, ActivationFormat format) {
-    formats.bf16 = formats.bf16 || format == ActivationFormat::kBF16;
+    formats.bf16_tiles = formats.bf16_tiles || format == ActivationFormat::kBF16Tiles;
     formats.q8_0 = formats.q8_0 || format == ActivationFormat::kQ8_0;
     formats.q8_k = formats.q8_k || format == ActivationFormat::kQ8_K;
     formats.q8_tiles = formats.q8_tiles || format == ActivationFormat::kQ8Tiles;
@@ -324,15 +324,13 @@ void CpuForward::multiply_fused(const LayerWeights& w, kernels::Swiglu swiglu, c
 
 void CpuForward::quantise_row(const Input& input, std::int32_t k, std::int32_t row, Formats formats) const {
   const float* values = input.floats + std::int64_t{row} * k;
-  if (formats.bf16) {
-    kernels_.quantize_bf16(input.bf16 + row * kernels::activation_row_bytes(ActivationFormat::kBF16, k), values, k);
-  }
   if (formats.q8_0) {
     kernels_.quantize_q8_0(input.q8_0 + row * kernels::activation_row_bytes(ActivationFormat::kQ8_0, k), values, k);
   }
   if (formats.q8_k) {
     kernels_.quantize_q8_k(input.q8_k + row * kernels::activation_row_bytes(ActivationFormat::kQ8_K, k), values, k);
   }
+  if (formats.bf16_tiles) kernels_.quantize_bf16_tiles(input.bf16_tiles, row, values, k);
   if (formats.q8_tiles) kernels_.quantize_q8_tiles(input.q8_tiles, row, values, k);
 }
 
@@ -368,12 +366,12 @@ void CpuForward::multiply_rows(const Product& product, const Input& input, const
   const std::uint8_t* activations = nullptr;
   switch (kernel.format) {
     case ActivationFormat::kF32: activations = reinterpret_cast<const std::uint8_t*>(input.floats); break;
-    case ActivationFormat::kBF16: activations = input.bf16; break;
+    case ActivationFormat::kBF16Tiles: activations = input.bf16_tiles; break;
     case ActivationFormat::kQ8_0: activations = input.q8_0; break;
     case ActivationFormat::kQ8_K: activations = input.q8_k; break;
     case ActivationFormat::kQ8Tiles: activations = input.q8_tiles; break;
   }
-  const bool whole = kernel.format == ActivationFormat::kQ8Tiles;
+  const bool whole = kernels::is_tiled(kernel.format);
   kernel.matmul({.weights = matrix.data,
                  .strip_bytes = matrix.strip_bytes,
                  .row_begin = row_begin,

@@ -39,7 +39,7 @@ class CpuForward {
  private:
   // Which forms of an input its matrices need; floats are always there.
   struct Formats {
-    bool bf16 = false;
+    bool bf16_tiles = false;
     bool q8_0 = false;
     bool q8_k = false;
     bool q8_tiles = false;
@@ -61,7 +61,7 @@ class CpuForward {
   // The rows of one input in every form its matrices want: [max(rows, logits_rows), bytes of a row of the widest].
   struct Input {
     float* floats = nullptr;  // [rows, columns]
-    std::uint8_t* bf16 = nullptr;
+    std::uint8_t* bf16_tiles = nullptr;
     std::uint8_t* q8_0 = nullptr;
     std::uint8_t* q8_k = nullptr;
     std::uint8_t* q8_tiles = nullptr;

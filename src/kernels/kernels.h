@@ -25,8 +25,11 @@
 namespace dormouse::kernels {
 
 // How the activations of a matmul are stored.
-// kQ8Tiles holds rows 32 at a time, so a row's place depends on its number in the whole buffer (Q8TileBlock).
-enum class ActivationFormat : std::uint8_t { kF32, kBF16, kQ8_0, kQ8_K, kQ8Tiles };
+enum class ActivationFormat : std::uint8_t { kF32, kBF16Tiles, kQ8_0, kQ8_K, kQ8Tiles };
+// Whether rows are kept 32 at a time as tiles: then kernels take the whole buffer and a row's number in it.
+[[nodiscard]] constexpr bool is_tiled(ActivationFormat format) {
+  return format == ActivationFormat::kBF16Tiles || format == ActivationFormat::kQ8Tiles;
+}
 
 // 256 activations as int8 with one scale: x = d * q, |q| <= 127. 320 bytes, five cache lines.
 struct alignas(64) BlockQ8K {
@@ -57,12 +60,12 @@ inline constexpr std::int32_t kActivationRowMultiple = 32;
 
 // Bytes of one activation row of k values, a multiple of 64.
 //  Q8_0  [k] int8, padded to 64, then [k / 32] float scales, then [k / 32] int32 sums
-//  BF16  [k], padded with zeros to 256 values
+//  BF16Tiles  [32 rows]: [k / 32][2][16 rows][32] bf16; k a multiple of 256
 [[nodiscard]] constexpr std::int64_t activation_row_bytes(ActivationFormat format, std::int64_t k) {
   const std::int64_t values = (k + 63) / 64 * 64;
   switch (format) {
     case ActivationFormat::kF32: return (4 * k + 63) / 64 * 64;
-    case ActivationFormat::kBF16: return (k + 255) / 256 * 512;
+    case ActivationFormat::kBF16Tiles: return (k + 255) / 256 * 512;
     case ActivationFormat::kQ8_0: return values + (k / 32 * 8 + 63) / 64 * 64;
     case ActivationFormat::kQ8_K: return (k + 255) / 256 * static_cast<std::int64_t>(sizeof(BlockQ8K));
     case ActivationFormat::kQ8Tiles: return (k + 255) / 256 * static_cast<std::int64_t>(sizeof(Q8TileBlock) / 32);
@@ -86,10 +89,10 @@ struct MatmulArgs {
   std::int32_t row_begin;       // a multiple of 16
   std::int32_t row_end;         // a multiple of 16, or the matrix's last row
   std::int32_t k;
-  const std::uint8_t* activations;  // [m] rows, 64-byte aligned; kQ8Tiles: the whole buffer
+  const std::uint8_t* activations;  // [m] rows, 64-byte aligned; tiled: the whole buffer
   std::int64_t activation_row_bytes;
   std::int32_t m;
-  std::int32_t first_row;  // kQ8Tiles: where in the buffer the m rows begin; elsewhere unused
+  std::int32_t first_row;  // tiled: where in the buffer the m rows begin; elsewhere unused
   float* out;              // [m, out_stride]; does not overlap the inputs
   std::int64_t out_stride;
   std::uint8_t* scratch;  // kMatmulScratchBytes, 64-byte aligned, one per thread
@@ -234,8 +237,8 @@ struct KernelTable {
   void (*quantize_q8_0)(std::uint8_t* out, const float* x, std::int32_t k);
   // As quantize_q8_k, into row `row` of a kQ8Tiles buffer. Null in tables without that prompt format.
   void (*quantize_q8_tiles)(std::uint8_t* buffer, std::int32_t row, const float* x, std::int32_t k);
-  // Rounded to nearest even. Null in tables without a bf16 prompt format.
-  void (*quantize_bf16)(std::uint8_t* out, const float* x, std::int32_t k);
+  // Rounded to nearest even, into row `row` of a kBF16Tiles buffer. Null in tables without that prompt format.
+  void (*quantize_bf16_tiles)(std::uint8_t* buffer, std::int32_t row, const float* x, std::int32_t k);
 
   // out = x * (1 / sqrt(mean(x^2) + epsilon)) * weight, [n], n a multiple of 16; out may be x.
   void (*rms_norm)(float* out, const float* x, const float* weight, std::int32_t n, float epsilon);

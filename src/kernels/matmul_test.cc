@@ -223,7 +223,8 @@ TEST(Matmul, RowsAndTasksDoNotDependOnEachOther) {
 // Goal: the prompt arithmetic is close to exact. Method: against the double product of decoded weights and the float
 // activations. Both sides are int8 with a step of (largest of 256) / 126: for normal data a rounding of 1 / sqrt(12)
 // steps of about 3.2 / 127 deviations is 0.7 % of a value, for random blocks (largest weights some 2.5 deviations) a
-// little less; two such errors that know nothing of each other give 1 %. 1.6 % leaves room for the fixed-point factors.
+// little less; two such errors that know nothing of each other give 1 %, and the fixed-point factors some more. bf16
+// has 8 bits: at most 2^-9 of a value on each side, 0.16 % of RMS where mantissas are even; 0.3 % where they are low.
 TEST(Matmul, PromptArithmeticIsWithinItsRounding) {
   std::mt19937 random(test_seed());
   for (const KernelTable* table : supported_kernels()) {
@@ -252,7 +253,8 @@ TEST(Matmul, PromptArithmeticIsWithinItsRounding) {
           norm += want * want;
         }
       }
-      EXPECT_LE(std::sqrt(error / norm), 0.016) << table->name << " " << traits(type).name;
+      const bool bf16 = product_for(*table, type, k, RowKind::kPrompt).format == ActivationFormat::kBF16Tiles;
+      EXPECT_LE(std::sqrt(error / norm), bf16 ? 0.003 : 0.012) << table->name << " " << traits(type).name;
     }
   }
 }

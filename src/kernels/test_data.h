@@ -163,7 +163,9 @@ inline AlignedBytes make_activations(const KernelTable& table, ActivationFormat 
     const float* x = rows[i].data();
     switch (format) {
       case ActivationFormat::kF32: std::memcpy(at, x, rows[i].size() * sizeof(float)); break;
-      case ActivationFormat::kBF16: table.quantize_bf16(at, x, k); break;
+      case ActivationFormat::kBF16Tiles:
+        table.quantize_bf16_tiles(out.data(), first + static_cast<std::int32_t>(i), x, k);
+        break;
       case ActivationFormat::kQ8_0: table.quantize_q8_0(at, x, k); break;
       case ActivationFormat::kQ8_K: table.quantize_q8_k(at, x, k); break;
       case ActivationFormat::kQ8Tiles:
@@ -190,7 +192,7 @@ inline std::vector<float> multiply(const KernelTable& table, PackedWeights& weig
   AlignedBytes scratch(kMatmulScratchBytes);
   const Product product = product_for(table, weights.type, weights.columns, call.kind);
   const std::int64_t stride = activation_row_bytes(product.format, weights.columns);
-  const bool whole = product.format == ActivationFormat::kQ8Tiles;
+  const bool whole = is_tiled(product.format);
   product.matmul({.weights = weights.bytes.data(),
                   .strip_bytes = packed_strip_bytes(weights.type, weights.columns),
                   .row_begin = call.row_begin,

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/mapped_file.h"
+#include "engine/kv_cache.h"
 #include "text/tokenizer.h"
 #include "text/utf8_decode.h"
 #include "worker/tools/parallel_rows.h"
@@ -182,7 +183,9 @@ Result<Reference> open_reference(const PerplexityOptions& options) {
 }  // namespace
 
 Result<PerplexityResult> measure_perplexity(const PerplexityOptions& options, const PerplexityProgress& progress) {
+  TRY(const kernels::KvType kv_type, engine::parse_kv_type(options.kv_type));
   TRY(ForcedModel model, ForcedModel::open(options.file, {.isa = options.isa,
+                                                          .kv_type = kv_type,
                                                           .threads = options.threads,
                                                           .packed_directory = options.packed_directory,
                                                           .arithmetic = options.arithmetic,

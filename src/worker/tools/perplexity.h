@@ -26,6 +26,7 @@ struct PerplexityOptions {
   std::string packed_directory;
   std::string isa;                       // of `file`
   std::string reference_isa = "scalar";  // every table has the same bits there; scalar is the specification
+  std::string kv_type = "fp16";          // of `file`; the reference's are fp16
   Arithmetic arithmetic = Arithmetic::kGenerated;
   std::int32_t context = 512;  // >= kMinWindowTokens
   std::int32_t threads = 0;    // 0: as Engine

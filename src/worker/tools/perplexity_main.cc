@@ -37,8 +37,8 @@ double tokens_per_s(const PerplexityResult& result) {
 }
 
 void print_table(const PerplexityOptions& options, const PerplexityResult& result) {
-  fmt::print("{}: isa {}, {} threads, {} arithmetic\n", options.file, result.isa, result.threads,
-             name_of(options.arithmetic));
+  fmt::print("{}: isa {}, {} threads, {} arithmetic, keys and values in {}\n", options.file, result.isa, result.threads,
+             name_of(options.arithmetic), options.kv_type);
   fmt::print("{}: {} window{} of {} tokens, {} scored, {:.1f} tokens/s\n\n", options.text_path, result.windows,
              result.windows == 1 ? "" : "s", options.context, result.tokens_scored, tokens_per_s(result));
   fmt::print("{:<26} {:>11.4f} ± {:.4f}\n", "perplexity", result.perplexity.value, result.perplexity.error);
@@ -65,6 +65,7 @@ void print_json(const PerplexityOptions& options, const PerplexityResult& result
                           {"isa", result.isa},
                           {"threads", result.threads},
                           {"arithmetic", name_of(options.arithmetic)},
+                          {"kv_type", options.kv_type},
                           {"context", options.context},
                           {"windows", result.windows},
                           {"tokens_scored", result.tokens_scored},
@@ -114,6 +115,7 @@ void declare(CLI::App& app, PerplexityOptions& options, std::string& arithmetic)
                  "sends")
       ->capture_default_str()
       ->check(CLI::IsMember({"prompt", "generated"}));
+  app.add_option("--kv-type", options.kv_type, "how keys and values are kept: fp16, q8")->capture_default_str();
   app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx (the best this CPU has)");
   app.add_option("--reference-isa", options.reference_isa,
                  "the same bits whichever: scalar is the specification, others are faster")

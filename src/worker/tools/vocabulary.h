@@ -16,11 +16,11 @@ enum TokenType : std::int32_t { kTokenNormal = 1, kTokenControl = 3, kTokenUserD
 inline constexpr std::uint32_t kQwen3VocabularySize = 151936;
 
 struct Vocabulary {
-  std::vector<std::string> tokens;       // in byte-level spelling
-  std::vector<std::int32_t> types;       // TokenType, one a token
-  std::vector<std::string> merges;       // "left right", best first
-  std::uint32_t end_of_turn_id = 0;      // <|im_end|>: eos
-  std::uint32_t end_of_text_id = 0;      // <|endoftext|>: bos and padding
+  std::vector<std::string> tokens;   // in byte-level spelling
+  std::vector<std::int32_t> types;   // TokenType, one a token
+  std::vector<std::string> merges;   // "left right", best first
+  std::uint32_t end_of_turn_id = 0;  // <|im_end|>: eos
+  std::uint32_t end_of_text_id = 0;  // <|endoftext|>: bos and padding
 };
 
 // Reads vocab.json, merges.txt, qwen3_added_tokens.json and qwen3_added_tokens_special_flag.json; ids from there to

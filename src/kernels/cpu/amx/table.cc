@@ -1,6 +1,7 @@
 // AMX: servers since 2023 (Sapphire Rapids). Few generated rows take the AVX-512 table's GEMV; many take tiles, with
 // the same bits; prompt rows have their own, faster arithmetic (kernels.h).
 #include "kernels/cpu/amx/attention.h"
+#include "kernels/cpu/amx/matmul_bf16.h"
 #include "kernels/cpu/amx/matmul_exact.h"
 #include "kernels/cpu/amx/matmul_fast.h"
 #include "kernels/cpu/avx2/elementwise.h"
@@ -30,8 +31,8 @@ const KernelTable kAmxKernels = {
     .name = "amx",
     .required_features = kFeatureAvx2 | kFeatureFma | kFeatureF16c | kFeatureAvx512 | kFeatureAvx512Bf16 | kFeatureAmx,
     .f32 = same(matmul_f32, ActivationFormat::kF32),
-    .f16 = same(matmul_pairs<WeightF16>, ActivationFormat::kF32),
-    .bf16 = same(matmul_pairs<WeightBF16>, ActivationFormat::kF32),
+    .f16 = {matmul_pairs<WeightF16>, matmul_bf16<PanelF16>, ActivationFormat::kF32, ActivationFormat::kBF16Tiles},
+    .bf16 = {matmul_pairs<WeightBF16>, matmul_bf16<PanelBF16>, ActivationFormat::kF32, ActivationFormat::kBF16Tiles},
     .q8_0 = {matmul_q8_0, matmul_fast<TileQ8_0>, ActivationFormat::kQ8_0, ActivationFormat::kQ8Tiles,
              swiglu_fast<TileQ8_0>},
     .q2_k = k_quant<TileQ2K>(),
@@ -42,7 +43,7 @@ const KernelTable kAmxKernels = {
     .quantize_q8_k = quantize_q8_k,
     .quantize_q8_0 = quantize_q8_0,
     .quantize_q8_tiles = quantize_q8_tiles,
-    .quantize_bf16 = nullptr,
+    .quantize_bf16_tiles = quantize_bf16_tiles,
     .rms_norm = rms_norm,
     .rope = rope,
     .silu_mul = silu_mul,
