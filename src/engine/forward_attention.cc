@@ -81,9 +81,13 @@ void CpuForward::gather_shared_rows() {
 // Later pieces of a prompt see more tokens: they go first, so that no thread is left with a long one at the end.
 void CpuForward::attend(std::int32_t layer, const KindFormats& formats) {
   const auto items = static_cast<std::int32_t>(attention_items_.size());
-  pool_.for_each(items * config_.kv_heads, [&](std::int32_t task, std::int32_t thread) {
-    const std::int32_t item = items - 1 - task / config_.kv_heads;
-    attend_item(layer, task % config_.kv_heads, attention_items_[static_cast<std::size_t>(item)], thread);
+  // With many rows a thread takes all heads of one: they lie side by side, so the hardware's streams run on, and each
+  // thread needs the address translations of its own rows only. 64 streams behind 288 tokens: 110 -> 117 tokens/s.
+  const std::int32_t parts = items >= 8 * pool_.threads() ? 1 : config_.kv_heads;
+  pool_.for_each(items * parts, [&](std::int32_t task, std::int32_t thread) {
+    const AttentionItem& item = attention_items_[static_cast<std::size_t>(items - 1 - task / parts)];
+    const std::int32_t count = config_.kv_heads / parts;
+    for (std::int32_t i = 0; i < count; ++i) attend_item(layer, task % parts * count + i, item, thread);
   });
   pool_.for_each(rows_, [&](std::int32_t row, std::int32_t) {
     quantise_row(attended_, config_.q_dim(), row, formats.of(kinds_[static_cast<std::size_t>(row)]));

@@ -372,6 +372,37 @@ TEST_F(GoldenTest, SharedPagesGiveTheBitsOfOwnPages) {
   }
 }
 
+// Goal: many streams in one step get the bits they would get alone (products and attention are cut otherwise then).
+TEST_F(GoldenTest, ManyStreamsGiveTheBitsOfSingleOnes) {
+  constexpr std::int32_t kStreams = 28;
+  const std::int32_t vocab = static_cast<std::int32_t>(golden_.exact.size() / golden_.tokens.size());
+  std::mt19937 random(6);
+  for (const kernels::KernelTable* table : kernels::supported_kernels()) {
+    for (const kernels::KvType type : kKvTypes) {
+      const auto engine = load(*file_, table->name, 2, type);
+      ASSERT_NE(engine, nullptr);
+      std::vector<float> want;
+      sched::BatchPlan plan;
+      std::vector<Sequence> streams(kStreams);
+      for (std::int32_t i = 0; i < kStreams; ++i) {
+        Sequence& stream = streams[static_cast<std::size_t>(i)];
+        stream.pages = {i};
+        const std::int32_t length = 2 + static_cast<std::int32_t>(random() % 30);
+        for (std::int32_t t = 0; t < length; ++t) {
+          stream.tokens.push_back(static_cast<sched::TokenId>(random() % static_cast<unsigned>(vocab)));
+        }
+        const std::vector<float> all = feed(*engine, stream, {1});
+        want.insert(want.end(), all.end() - vocab, all.end());
+        stream.position = length - 1;
+        add(plan, chunk_of(stream, 1));
+      }
+      const auto logits = engine->step(plan);
+      ASSERT_TRUE(logits.has_value()) << logits.error().message;
+      EXPECT_EQ(std::vector<float>(logits->begin(), logits->end()), want) << table->name;
+    }
+  }
+}
+
 TEST_F(GoldenTest, ProgressEndsAtOneAndBadOptionsAreErrors) {
   double last = -1;
   EngineOptions options;

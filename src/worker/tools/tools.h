@@ -20,4 +20,7 @@ namespace dormouse::worker {
 // perplexity FILE --text T [--kl-against FILE2|self]: how well a model predicts a text, and what its arithmetic loses.
 [[nodiscard]] int run_perplexity(int argc, char** argv);
 
+// replay FILE --prompt P --answer A: what guesses (speculation) do for the speed of a given answer.
+[[nodiscard]] int run_replay(int argc, char** argv);
+
 }  // namespace dormouse::worker
