@@ -194,6 +194,9 @@ TEST(ServeOptions, SwitchesOfTheScheduler) {
   EXPECT_EQ(parse({"--model", "m", "--prefill-budget-ms=40"})->generator.prefill_budget.count(), 40);
   EXPECT_EQ(parse({"--model", "m", "--prefill-budget-ms=0"}).error().code, Code::kInvalidArgument);
   EXPECT_EQ(parse({"--prefix-cache-memory", "-1", "--model", "m"}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(parse({"--model", "m"})->load.kv_type, kernels::KvType::kF16);
+  EXPECT_EQ(parse({"--model", "m", "--kv-type", "q8"})->load.kv_type, kernels::KvType::kQ8);
+  EXPECT_EQ(parse({"--model", "m", "--kv-type", "q4"}).error().code, Code::kInvalidArgument);
 }
 
 TEST_F(WorkerTest, LogprobsComeWithTheirTokens) {

@@ -323,7 +323,9 @@ int run_bench(int argc, char** argv) {
         ->capture_default_str()
         ->check(CLI::Range(0, 32000));
     app.add_flag("--shared", options.shared, "the context is one prompt, computed once and shared by all streams");
-    app.add_option("--kv-type", options.kv_type, "how keys and values are kept: fp16, q8")->capture_default_str();
+    app.add_option("--kv-type", options.kv_type, "how keys and values are kept: fp16, q8")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"fp16", "q8"}));
     app.add_option("--threads", options.threads, "threads (what this process may use)")->check(CLI::Range(0, 1024));
     app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx, neon, i8mm (the best this CPU has)");
     app.add_flag("--json", options.json, "one JSON object");

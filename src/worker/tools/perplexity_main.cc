@@ -115,7 +115,9 @@ void declare(CLI::App& app, PerplexityOptions& options, std::string& arithmetic)
                  "sends")
       ->capture_default_str()
       ->check(CLI::IsMember({"prompt", "generated"}));
-  app.add_option("--kv-type", options.kv_type, "how keys and values are kept: fp16, q8")->capture_default_str();
+  app.add_option("--kv-type", options.kv_type, "how keys and values are kept: fp16, q8")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fp16", "q8"}));
   app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx (the best this CPU has)");
   app.add_option("--reference-isa", options.reference_isa,
                  "the same bits whichever: scalar is the specification, others are faster")
