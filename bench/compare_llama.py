@@ -37,21 +37,22 @@ def ours(args):
     if args.prefill:
         out["prefill"] = line["prefill_tps"]["median"]
     if args.context:
-        behind = bench(args, "--prefill", "0", "--streams", "1", "--context", str(args.context))
-        out[f"decode 1 at {args.context}"] = behind["decode_tps"]["1"]["median"]
+        behind = bench(args, "--prefill", "0", "--streams", args.behind, "--context", str(args.context))
+        out[f"decode {args.behind} at {args.context}"] = behind["decode_tps"][args.behind]["median"]
     out["read"] = line["read_gb_s"]
-    out["weights"] = out["decode 1"] * line["file_bytes"] / 1e9
+    if "decode 1" in out:
+        out["weights"] = out["decode 1"] * line["file_bytes"] / 1e9
     return out
 
 
 def theirs(args, folder):
     command = ["node", folder / "peer_speed.mjs", args.model, str(args.prefill), str(args.decode), args.streams]
-    line = json.loads(subprocess.run(command + [str(args.context)], check=True, capture_output=True, text=True).stdout)
+    line = json.loads(subprocess.run(command + [str(args.context), args.behind], check=True, capture_output=True, text=True).stdout)
     out = {f"decode {streams}": speed for streams, speed in line["decode_tps"].items()}
     if args.prefill:
         out["prefill"] = line["prefill_tps"]
     if args.context:
-        out[f"decode 1 at {args.context}"] = line["context_decode_tps"]
+        out[f"decode {args.behind} at {args.context}"] = line["context_decode_tps"]
     return out
 
 
@@ -63,6 +64,7 @@ def main():
     parser.add_argument("--decode", type=int, default=12)
     parser.add_argument("--streams", default="1,8,64")
     parser.add_argument("--context", type=int, default=0)
+    parser.add_argument("--behind", default="1", help="streams that decode behind --context tokens each")
     parser.add_argument("--isa", default="")
     args = parser.parse_args()
     args.model = os.path.abspath(args.model)
@@ -73,8 +75,10 @@ def main():
         us.append(ours(args))
         print(f"round {number + 1}: ours {us[-1]}, llama.cpp {them[-1]}", file=sys.stderr)
     read = statistics.median(u["read"] for u in us)
-    weights = statistics.median(u["weights"] for u in us)
-    print(f"read bandwidth {read:.1f} GB/s (median of rounds); one stream reads weights at {weights:.1f} = {100 * weights / read:.0f} %")
+    print(f"read bandwidth {read:.1f} GB/s (median of rounds)")
+    if "weights" in us[0]:
+        weights = statistics.median(u["weights"] for u in us)
+        print(f"one stream reads weights at {weights:.1f} GB/s = {100 * weights / read:.0f} %")
     print(f"{'work':<20} {'ours':>8} {'(spread)':>16} {'llama.cpp':>10} {'(spread)':>16} {'ratio':>6}")
     for key in them[0]:
         a, b = sorted(u[key] for u in us), sorted(t[key] for t in them)

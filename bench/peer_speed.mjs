@@ -1,10 +1,11 @@
 // llama.cpp's speed on a file, for one run of an interleaved comparison (bench/compare_llama.py).
-//   node peer_speed.mjs MODEL.gguf PREFILL_TOKENS DECODE_TOKENS STREAMS[,STREAMS...] [CONTEXT]
+//   node peer_speed.mjs MODEL.gguf PREFILL_TOKENS DECODE_TOKENS STREAMS[,STREAMS...] [CONTEXT] [BEHIND]
 // One JSON line: {"prefill_tps", "decode_tps": {"1": ..., "8": ...}, "load_s", "context_decode_tps"}. Decode feeds fixed ids:
-// what is sampled costs nobody anything. CONTEXT: one stream decodes behind so many tokens.
+// what is sampled costs nobody anything. CONTEXT: BEHIND streams (1) decode behind so many
+// tokens each.
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
-const [modelPath, prefillText, decodeText, streamsText = "1", contextText = "0"] = process.argv.slice(2);
+const [modelPath, prefillText, decodeText, streamsText = "1", contextText = "0", behindText = "1"] = process.argv.slice(2);
 const prefill = Number(prefillText), decode = Number(decodeText), threads = 2;
 const streamCounts = streamsText.split(",").map(Number), context = Number(contextText);
 const seconds = () => Number(process.hrtime.bigint()) / 1e9;
@@ -50,7 +51,7 @@ if (prefill > 0) {
     return prefill / (seconds() - mark);
   });
 }
-for (const count of streamCounts) out.decode_tps[count] = await decodeSpeed(count, 1);
-if (context > 0) out.context_decode_tps = await decodeSpeed(1, context);
+for (const count of streamCounts.filter((n) => n > 0)) out.decode_tps[count] = await decodeSpeed(count, 1);
+if (context > 0) out.context_decode_tps = await decodeSpeed(Number(behindText), context);
 console.log(JSON.stringify(out));
 process.exit(0);
