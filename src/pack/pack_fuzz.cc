@@ -1,4 +1,5 @@
-// Any bytes as a packed file of a small fixed model: parse() refuses or gives entries that lie inside. Corpus: headers.
+// Any bytes as a packed file of a small fixed model: parse() refuses or gives entries and tables that lie inside.
+// Corpus: headers.
 #include <cstdint>
 #include <cstdlib>
 #include <span>
@@ -16,5 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const dormouse::pack::Entry& entry : packed->entries()) {
     if (entry.offset + entry.bytes > size) std::abort();
   }
+  const std::span<const std::uint8_t> tables = packed->tokenizer_tables();
+  if (!tables.empty() && (tables.data() < data || tables.data() + tables.size() > data + size)) std::abort();
+  static_cast<void>(packed->verify({}));  // reads all of it
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -25,6 +26,13 @@ namespace fs = std::filesystem;
 
 void run_all(std::int32_t count, const std::function<void(std::int32_t)>& task) {
   for (std::int32_t i = 0; i < count; ++i) task(i);
+}
+
+// Opaque to the file: more than a page of them.
+std::vector<std::uint8_t> some_tables() {
+  std::vector<std::uint8_t> out(5000);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(i * 37);
+  return out;
 }
 
 class PackTest : public testing::Test {
@@ -56,7 +64,7 @@ class PackTest : public testing::Test {
 TEST_F(PackTest, HoldsEveryMatrixInExecutionOrderAndNothingElse) {
   const auto source = gguf::File::open(model_path());
   ASSERT_TRUE(source.has_value()) << source.error().message;
-  ASSERT_TRUE(write_packed(*source, pack_path(*source), run_all, {}).has_value());
+  ASSERT_TRUE(write_packed(*source, some_tables(), pack_path(*source), run_all, {}).has_value());
   const auto packed = PackedFile::open(pack_path(*source), *source);
   ASSERT_TRUE(packed.has_value()) << packed.error().message;
   std::vector<std::string> names;
@@ -77,6 +85,8 @@ TEST_F(PackTest, HoldsEveryMatrixInExecutionOrderAndNothingElse) {
   }
   EXPECT_EQ(names, (std::vector<std::string>{"blk.0.attn_q.weight", "blk.0.ffn_down.weight", "token_embd.weight"}));
   EXPECT_EQ(packed->data_offset() % kDataAlignment, 0U);
+  EXPECT_TRUE(std::ranges::equal(packed->tokenizer_tables(), some_tables()));
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(packed->tokenizer_tables().data()) % kMatrixAlignment, 0U);
   EXPECT_TRUE(packed->verify({}).has_value());
   // Nothing but the model and its pack is left in the folder.
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 2);
@@ -85,7 +95,7 @@ TEST_F(PackTest, HoldsEveryMatrixInExecutionOrderAndNothingElse) {
 TEST_F(PackTest, EveryTurnedHeaderByteAndEveryTruncationIsRefused) {
   const auto source = gguf::File::open(model_path());
   ASSERT_TRUE(source.has_value());
-  ASSERT_TRUE(write_packed(*source, pack_path(*source), run_all, {}).has_value());
+  ASSERT_TRUE(write_packed(*source, some_tables(), pack_path(*source), run_all, {}).has_value());
   const std::vector<std::uint8_t> whole = read(pack_path(*source));
   ASSERT_TRUE(PackedFile::parse(whole, *source).has_value());
   const std::size_t checked = kHeaderBytes + 3 * sizeof(Entry);
@@ -106,7 +116,7 @@ TEST_F(PackTest, EveryTurnedHeaderByteAndEveryTruncationIsRefused) {
 TEST_F(PackTest, EntriesThatLieAreRefused) {
   const auto source = gguf::File::open(model_path());
   ASSERT_TRUE(source.has_value());
-  ASSERT_TRUE(write_packed(*source, pack_path(*source), run_all, {}).has_value());
+  ASSERT_TRUE(write_packed(*source, some_tables(), pack_path(*source), run_all, {}).has_value());
   const std::vector<std::uint8_t> whole = read(pack_path(*source));
   const auto with = [&](const std::function<void(Header&, Entry&)>& change) {
     std::vector<std::uint8_t> bytes = whole;
@@ -136,13 +146,21 @@ TEST_F(PackTest, EntriesThatLieAreRefused) {
   EXPECT_FALSE(with([](Header&, Entry& e) { e.bytes += 1; }));
   EXPECT_FALSE(with([](Header& h, Entry&) { h.entry_count = 1U << 31; }));
   EXPECT_FALSE(with([](Header& h, Entry&) { h.data_offset = ~std::uint64_t{0}; }));
+  EXPECT_TRUE(with([](Header& h, Entry&) { h.tables_bytes = 0; }));
+  EXPECT_TRUE(with([](Header& h, Entry&) { h.tables_bytes = h.file_bytes - h.tables_offset; }));
+  EXPECT_FALSE(with([](Header& h, Entry&) { h.tables_bytes = h.file_bytes - h.tables_offset + 1; }));
+  EXPECT_FALSE(with([](Header& h, Entry&) { h.tables_bytes = ~std::uint64_t{0}; }));
+  EXPECT_FALSE(with([](Header& h, Entry&) { h.tables_offset += 8; }));
+  EXPECT_FALSE(with([](Header& h, Entry&) { h.tables_offset = 0; }));
+  EXPECT_FALSE(with([](Header& h, Entry&) { h.tables_offset = ~std::uint64_t{4095}; }));
+  EXPECT_FALSE(with([](Header& h, Entry&) { h.layout_version = kLayoutVersion - 1; }));
 }
 
 TEST_F(PackTest, AChangedModelMakesItsPackStale) {
   {
     const auto source = gguf::File::open(model_path());
     ASSERT_TRUE(source.has_value());
-    ASSERT_TRUE(write_packed(*source, (folder_ / "kept").string(), run_all, {}).has_value());
+    ASSERT_TRUE(write_packed(*source, some_tables(), (folder_ / "kept").string(), run_all, {}).has_value());
   }
   const timespec times[2] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
   ASSERT_EQ(::utimensat(AT_FDCWD, model_path().c_str(), times, 0), 0);
@@ -156,7 +174,7 @@ TEST_F(PackTest, AChangedModelMakesItsPackStale) {
 TEST_F(PackTest, DamagedWeightsAreFoundByVerification) {
   const auto source = gguf::File::open(model_path());
   ASSERT_TRUE(source.has_value());
-  ASSERT_TRUE(write_packed(*source, pack_path(*source), run_all, {}).has_value());
+  ASSERT_TRUE(write_packed(*source, some_tables(), pack_path(*source), run_all, {}).has_value());
   std::vector<std::uint8_t> bytes = read(pack_path(*source));
   Entry entry;
   std::memcpy(&entry, bytes.data() + kHeaderBytes + sizeof entry, sizeof entry);
@@ -168,15 +186,45 @@ TEST_F(PackTest, DamagedWeightsAreFoundByVerification) {
   EXPECT_NE(verified.error().message.find("matrix 1"), std::string::npos) << verified.error().message;
 }
 
+TEST_F(PackTest, DamagedTablesAreFoundByVerification) {
+  const auto source = gguf::File::open(model_path());
+  ASSERT_TRUE(source.has_value());
+  ASSERT_TRUE(write_packed(*source, some_tables(), pack_path(*source), run_all, {}).has_value());
+  std::vector<std::uint8_t> bytes = read(pack_path(*source));
+  bytes[bytes.size() - 4096] ^= 1;  // the last page holds their end
+  const auto packed = PackedFile::parse(bytes, *source);
+  ASSERT_TRUE(packed.has_value()) << packed.error().message;
+  const Status verified = packed->verify({});
+  ASSERT_FALSE(verified.has_value());
+  EXPECT_NE(verified.error().message.find("tables"), std::string::npos) << verified.error().message;
+}
+
+TEST_F(PackTest, PacksOfOlderLayoutsAreDeletedAndNothingElse) {
+  const auto source = gguf::File::open(model_path());
+  ASSERT_TRUE(source.has_value());
+  const std::string path = pack_path(*source);
+  ASSERT_TRUE(write_packed(*source, {}, path, run_all, {}).has_value());
+  std::string old = path;
+  old.replace(old.rfind(".v"), std::string::npos, ".v1.dpack");
+  write(old, {1});
+  write(old + ".verified", {});
+  write(model_path() + ".1.v1.dpack", {1});  // of another file with this name
+  remove_older_versions(model_path(), "", source->mapping()->identity().inode);
+  EXPECT_FALSE(fs::exists(old));
+  EXPECT_FALSE(fs::exists(old + ".verified"));
+  EXPECT_TRUE(fs::exists(path));
+  EXPECT_TRUE(fs::exists(model_path() + ".1.v1.dpack"));
+}
+
 TEST_F(PackTest, AStoppedOrFailedWriteLeavesNothingBehind) {
   const auto source = gguf::File::open(model_path());
   ASSERT_TRUE(source.has_value());
-  const Status stopped =
-      write_packed(*source, pack_path(*source), run_all, [](std::uint64_t, std::uint64_t) { return false; });
+  const Status stopped = write_packed(*source, some_tables(), pack_path(*source), run_all,
+                                      [](std::uint64_t, std::uint64_t) { return false; });
   ASSERT_FALSE(stopped.has_value());
   EXPECT_EQ(stopped.error().code, Code::kCancelled);
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
-  EXPECT_FALSE(write_packed(*source, (folder_ / "no" / "such" / "folder").string(), run_all, {}).has_value());
+  EXPECT_FALSE(write_packed(*source, {}, (folder_ / "no" / "such" / "folder").string(), run_all, {}).has_value());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "base/checked_int.h"
@@ -56,6 +57,22 @@ Status check_entry(const Entry& entry, const Header& header, const gguf::File& s
   return {};
 }
 
+Status check_tables(const Header& header) {
+  const auto end = checked_add(header.tables_offset, header.tables_bytes);
+  if (header.tables_offset < header.data_offset || header.tables_offset % kMatrixAlignment != 0 || !end ||
+      *end > header.file_bytes) {
+    return damaged("the tokenizer's tables lie outside the file");
+  }
+  return {};
+}
+
+std::string versioned_path(const std::string& source_path, const std::string& directory, std::uint64_t inode,
+                           std::uint32_t version) {
+  const std::filesystem::path source(source_path);
+  const std::filesystem::path folder = directory.empty() ? source.parent_path() : std::filesystem::path(directory);
+  return (folder / fmt::format("{}.{:x}.v{}.dpack", source.filename().string(), inode, version)).string();
+}
+
 }  // namespace
 
 Result<PackedFile> PackedFile::parse(std::span<const std::uint8_t> bytes, const gguf::File& source) {
@@ -69,8 +86,11 @@ Result<PackedFile> PackedFile::parse(std::span<const std::uint8_t> bytes, const 
   }
   const auto directory = bytes.subspan(kHeaderBytes, header.entry_count * sizeof(Entry));
   if (checksum(directory) != header.directory_checksum) return damaged("the directory is damaged");
+  TRY_STATUS(check_tables(header));
   PackedFile out;
   out.bytes_ = bytes;
+  out.tables_ = bytes.subspan(header.tables_offset, header.tables_bytes);
+  out.tables_checksum_ = header.tables_checksum;
   out.data_offset_ = header.data_offset;
   out.entries_.resize(header.entry_count);
   if (!directory.empty()) std::memcpy(out.entries_.data(), directory.data(), directory.size());
@@ -87,6 +107,9 @@ Result<PackedFile> PackedFile::open(const std::string& path, const gguf::File& s
 }
 
 Status PackedFile::verify(const std::function<bool()>& is_cancelled) const {
+  if (checksum(tables_) != tables_checksum_) {
+    return make_error(Code::kDataLoss, "packed weights: the tokenizer's tables are damaged");
+  }
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     if (is_cancelled && is_cancelled()) return {};
     if (checksum(data(entries_[i])) != entries_[i].checksum) {
@@ -97,9 +120,16 @@ Status PackedFile::verify(const std::function<bool()>& is_cancelled) const {
 }
 
 std::string packed_path(const std::string& source_path, const std::string& directory, std::uint64_t inode) {
-  const std::filesystem::path source(source_path);
-  const std::filesystem::path folder = directory.empty() ? source.parent_path() : std::filesystem::path(directory);
-  return (folder / fmt::format("{}.{:x}.v{}.dpack", source.filename().string(), inode, kLayoutVersion)).string();
+  return versioned_path(source_path, directory, inode, kLayoutVersion);
+}
+
+void remove_older_versions(const std::string& source_path, const std::string& directory, std::uint64_t inode) {
+  for (std::uint32_t version = 1; version < kLayoutVersion; ++version) {
+    const std::string path = versioned_path(source_path, directory, inode, version);
+    std::error_code ignored;  // what cannot be deleted stays
+    std::filesystem::remove(path, ignored);
+    std::filesystem::remove(path + ".verified", ignored);
+  }
 }
 
 }  // namespace dormouse::pack

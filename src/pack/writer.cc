@@ -60,8 +60,9 @@ Status write_all(int fd, std::span<const std::uint8_t> bytes, std::uint64_t offs
   return {};
 }
 
-// Writes one matrix after the other in pieces that begin and end at multiples of 8 MiB: the file system then keeps all
-// of them in pages of 2 MiB, which can be mapped as such. Written matrix by matrix only a third was.
+// Writes one matrix after the other, and the tables, in pieces that begin and end at multiples of 8 MiB: the file
+// system then keeps all of them in pages of 2 MiB, which can be mapped as such. Written matrix by matrix only a third
+// was.
 class PieceWriter {
  public:
   // offset: where the first byte goes.
@@ -120,7 +121,8 @@ Status check_room(const std::string& path, std::uint64_t bytes) {
                                                    static_cast<double>(bytes) / 1e9, static_cast<double>(free) / 1e9));
 }
 
-Header make_header(const gguf::File& source, std::span<const Entry> entries, std::uint64_t data_offset) {
+Header make_header(const gguf::File& source, std::span<const Entry> entries, std::span<const std::uint8_t> tables,
+                   std::uint64_t data_offset) {
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.layout_version = kLayoutVersion;
@@ -132,13 +134,16 @@ Header make_header(const gguf::File& source, std::span<const Entry> entries, std
   header.source_mtime_ns = identity.mtime_ns;
   header.source_header_checksum = source_header_checksum(source);
   header.data_offset = data_offset;
-  header.file_bytes =
+  header.tables_offset =
       entries.empty() ? data_offset : entries.back().offset + round_up(entries.back().bytes, kMatrixAlignment);
+  header.tables_bytes = tables.size();
+  header.tables_checksum = checksum(tables);
+  header.file_bytes = header.tables_offset + round_up(tables.size(), kMatrixAlignment);
   return header;
 }
 
-Status write_contents(int fd, const gguf::File& source, const Parallel& parallel, const PackProgress& progress,
-                      Header& header, std::vector<Entry>& entries) {
+Status write_contents(int fd, const gguf::File& source, std::span<const std::uint8_t> tables, const Parallel& parallel,
+                      const PackProgress& progress, Header& header, std::vector<Entry>& entries) {
   std::vector<std::uint8_t> buffer;
   std::uint64_t done = 0;
   PieceWriter writer(fd, header.data_offset);
@@ -148,10 +153,13 @@ Status write_contents(int fd, const gguf::File& source, const Parallel& parallel
     entry.checksum = checksum(std::span(buffer).first(entry.bytes));
     TRY_STATUS(writer.append(buffer));
     done += buffer.size();
-    if (progress && !progress(done, header.file_bytes - header.data_offset)) {
+    if (progress && !progress(done, header.tables_offset - header.data_offset)) {
       return make_error(Code::kCancelled, "packed weights: stopped");
     }
   }
+  buffer.assign(header.file_bytes - header.tables_offset, 0);
+  std::copy(tables.begin(), tables.end(), buffer.begin());
+  TRY_STATUS(writer.append(buffer));
   TRY_STATUS(writer.flush());
   const std::span directory(reinterpret_cast<const std::uint8_t*>(entries.data()), entries.size() * sizeof(Entry));
   header.directory_checksum = checksum(directory);
@@ -216,15 +224,15 @@ class PartialFile {
 
 }  // namespace
 
-Status write_packed(const gguf::File& source, const std::string& path, const Parallel& parallel,
-                    const PackProgress& progress) {
+Status write_packed(const gguf::File& source, std::span<const std::uint8_t> tokenizer_tables, const std::string& path,
+                    const Parallel& parallel, const PackProgress& progress) {
   const std::size_t count = execution_order(source).size();
   const std::uint64_t data_offset = round_up(kHeaderBytes + count * sizeof(Entry), kDataAlignment);
   std::vector<Entry> entries = make_directory(source, data_offset);
-  Header header = make_header(source, entries, data_offset);
+  Header header = make_header(source, entries, tokenizer_tables, data_offset);
   TRY_STATUS(check_room(path, header.file_bytes));
   TRY(PartialFile partial, PartialFile::create(path));
-  TRY_STATUS(write_contents(partial.fd(), source, parallel, progress, header, entries));
+  TRY_STATUS(write_contents(partial.fd(), source, tokenizer_tables, parallel, progress, header, entries));
   return partial.publish();
 }
 

@@ -26,6 +26,14 @@ std::uint64_t pair_key(TokenId left, TokenId right) {
   return (static_cast<std::uint64_t>(left) << 20) | static_cast<std::uint64_t>(right);
 }
 
+int shift_of(std::size_t slots) {
+  return 64 - std::countr_zero(slots);
+}
+
+std::size_t first_slot(std::uint64_t key, int shift) {
+  return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15ULL) >> shift);  // Fibonacci hashing
+}
+
 constexpr std::uint64_t kNoKey = ~std::uint64_t{0};
 
 // Lower rank first, then further left.
@@ -35,56 +43,56 @@ std::uint64_t merge_key(std::uint32_t rank, std::uint32_t node) {
 
 }  // namespace
 
-MergeRanks::MergeRanks(std::size_t merge_count) {
-  // At most 3/8 full: a miss costs 1.8 probes.
-  const std::size_t slots = std::bit_ceil(std::max<std::size_t>(16, merge_count * 8 / 3));
-  slots_.assign(slots, kEmpty);
-  shift_ = 64 - std::countr_zero(slots);
-}
-
-std::size_t MergeRanks::first_slot(std::uint64_t key) const {
-  return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15ULL) >> shift_);  // Fibonacci hashing
-}
-
-void MergeRanks::prefetch(TokenId left, TokenId right) const {
-  __builtin_prefetch(&slots_[first_slot(pair_key(left, right))]);
-}
-
-void MergeRanks::insert(TokenId left, TokenId right, std::uint32_t rank) {
-  const std::uint64_t key = pair_key(left, right);
-  std::size_t slot = first_slot(key);
-  while (slots_[slot] != kEmpty) {
-    if (slots_[slot] >> kRankBits == key) return;
-    slot = (slot + 1) & (slots_.size() - 1);
-  }
-  slots_[slot] = (key << kRankBits) | rank;
-}
+MergeRanks::MergeRanks(const Table& table)
+    : slots_(table.slots),
+      rank_count_(table.rank_count),
+      longest_probe_(table.longest_probe),
+      shift_(shift_of(table.slots.size())) {}
 
 std::uint32_t MergeRanks::find(TokenId left, TokenId right) const {
   const std::uint64_t key = pair_key(left, right);
-  std::size_t slot = first_slot(key);
-  while (slots_[slot] != kEmpty) {
-    if (slots_[slot] >> kRankBits == key) return static_cast<std::uint32_t>(slots_[slot] & kRankMask);
+  std::size_t slot = first_slot(key, shift_);
+  // The count ends it in a damaged table without an empty slot.
+  for (std::uint32_t probes = longest_probe_; probes > 0 && slots_[slot] != kEmpty; --probes) {
+    if (slots_[slot] >> kRankBits == key) {
+      const auto rank = static_cast<std::uint32_t>(slots_[slot] & kRankMask);
+      return rank < rank_count_ ? rank : kNoRank;
+    }
     slot = (slot + 1) & (slots_.size() - 1);
   }
   return kNoRank;
 }
 
-Bpe::Bpe(std::size_t token_count, std::size_t merge_count) : sizes_(token_count, 0), ranks_(merge_count) {
-  CHECK(token_count <= kMaxTokens);
-  CHECK(merge_count <= kMaxMerges);
-  results_.reserve(merge_count);
+std::uint32_t MergeRanksBuilder::slot_bits(std::size_t merge_count) {
+  // At most 3/8 full: a miss costs 1.8 probes.
+  const std::size_t slots =
+      std::bit_ceil(std::max<std::size_t>(std::size_t{1} << MergeRanks::kMinSlotBits, merge_count * 8 / 3));
+  static_assert(kMaxMerges * 8 / 3 <= std::size_t{1} << MergeRanks::kMaxSlotBits);
+  return static_cast<std::uint32_t>(std::countr_zero(slots));
 }
 
-void Bpe::set_byte(std::uint8_t byte, TokenId id) {
-  byte_ids_[byte] = id;
-  sizes_[static_cast<std::size_t>(id)] = 1;
+MergeRanksBuilder::MergeRanksBuilder(std::span<std::uint64_t> slots) : slots_(slots), shift_(shift_of(slots.size())) {
+  std::fill(slots.begin(), slots.end(), kEmpty);
 }
 
-void Bpe::add_merge(const Merge& merge) {
-  ranks_.insert(merge.left, merge.right, static_cast<std::uint32_t>(results_.size()));
-  results_.push_back(merge.result);
-  sizes_[static_cast<std::size_t>(merge.result)] = merge.result_bytes;
+void MergeRanksBuilder::prefetch(TokenId left, TokenId right) const {
+  __builtin_prefetch(&slots_[first_slot(pair_key(left, right), shift_)]);
+}
+
+void MergeRanksBuilder::insert(TokenId left, TokenId right, std::uint32_t rank) {
+  const std::uint64_t key = pair_key(left, right);
+  std::size_t slot = first_slot(key, shift_);
+  std::uint32_t probes = 1;
+  for (; slots_[slot] != kEmpty; ++probes) {
+    if (slots_[slot] >> kRankBits == key) return;
+    slot = (slot + 1) & (slots_.size() - 1);
+  }
+  slots_[slot] = (key << kRankBits) | rank;
+  longest_probe_ = std::max(longest_probe_, probes);
+}
+
+Bpe::Bpe(const Tables& tables) : results_(tables.results), texts_(tables.texts), ranks_(tables.ranks) {
+  std::copy(tables.byte_ids.begin(), tables.byte_ids.end(), byte_ids_.begin());
 }
 
 void Bpe::encode(std::string_view piece, const Limits& limits, BpeScratch& scratch, std::vector<TokenId>& out) const {
@@ -131,7 +139,7 @@ void Bpe::encode_long(std::string_view piece, const Limits& limits, BpeScratch& 
                       std::vector<TokenId>& out) const {
   const std::size_t out_begin = out.size();
   std::size_t window = limits.window_bytes;
-  const auto size_of = [&](TokenId id) { return static_cast<std::size_t>(sizes_[static_cast<std::size_t>(id)]); };
+  const auto size_of = [&](TokenId id) { return static_cast<std::size_t>(texts_.size(id)); };
   std::size_t begin = 0;
   while (begin < piece.size()) {
     const std::string_view bytes = piece.substr(begin, window);
@@ -157,14 +165,25 @@ void Bpe::encode_long(std::string_view piece, const Limits& limits, BpeScratch& 
     const std::size_t keep = is_last ? bytes.size() : bytes.size() - bytes.size() / 8;
     std::size_t kept = 0;
     for (std::uint32_t node = 0; node != kNone; node = scratch.nodes[node].next) {
-      if (kept + scratch.nodes[node].size > keep) break;
-      kept += scratch.nodes[node].size;
-      out.push_back(scratch.nodes[node].id);
+      const std::size_t size = scratch.nodes[node].size;
+      if (kept + size > keep) break;
+      append(scratch.nodes[node].id, bytes.substr(kept, size), out);
+      kept += size;
     }
     begin += kept;
     if (out.size() - out_begin > window && out.size() - out_begin - window > limits.max_ids) return;
     if (!is_last && kept < window / 2) window *= 2;
   }
+}
+
+// What goes back over a seam counts on the sizes of what came out, so a token of another size, which only a damaged
+// table makes, comes out as its bytes.
+void Bpe::append(TokenId id, std::string_view bytes, std::vector<TokenId>& out) const {
+  if (texts_.size(id) == bytes.size()) {
+    out.push_back(id);
+    return;
+  }
+  for (const char byte : bytes) out.push_back(byte_ids_[static_cast<std::uint8_t>(byte)]);
 }
 
 bool Bpe::is_seam(TokenId left, TokenId right, std::string_view bytes, BpeScratch& scratch) const {

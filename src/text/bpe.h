@@ -1,16 +1,19 @@
 // Byte-pair merging: always the pair of lowest rank, leftmost first, until no pair has a rank.
 // Invariants: (1) the result is exactly that of merging the whole piece at once, for any merge table; (2) time grows
 // linearly with the piece's length, and memory with kWindowBytes, for tables made by training; O(n log n) and O(n) for
-// any other; (3) no recursion; (4) only ids given to set_byte() or add_merge() ever come out.
+// any other; (3) no recursion; (4) only ids of `byte_ids` and `results` ever come out; (5) with damaged tables the ids
+// are wrong, but (3), (4) and an end are kept, and nothing outside the tables is read.
 // Owner: Vocabulary. Threads: const from any; one BpeScratch for each call.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
+#include "text/flat_tables.h"
 #include "text/token_id.h"
 
 namespace dormouse::text {
@@ -22,21 +25,44 @@ inline constexpr std::size_t kMaxMerges = (std::size_t{1} << 24) - 1;
 inline constexpr std::uint32_t kNoRank = 0xFFFFFFFF;
 
 // (left, right) -> rank. Open addressing in one flat array: a lookup of a pair that never merges, the common case,
-// touches one cache line.
+// touches one cache line. A view of the array; from a damaged one come wrong ranks, but below `rank_count`.
 class MergeRanks {
  public:
-  explicit MergeRanks(std::size_t merge_count);
-  // Asks the cache for what insert() or find() of this pair will touch.
-  void prefetch(TokenId left, TokenId right) const;
-  // The first rank given to a pair stays.
-  void insert(TokenId left, TokenId right, std::uint32_t rank);
+  static constexpr std::uint32_t kMinSlotBits = 4;
+  static constexpr std::uint32_t kMaxSlotBits = 26;
+
+  struct Table {
+    std::span<const std::uint64_t> slots;  // 2^n of them: key (40 bits) << 24 | rank; kEmpty
+    std::uint32_t rank_count = 0;
+    std::uint32_t longest_probe = 0;
+  };
+  explicit MergeRanks(const Table& table);
   [[nodiscard]] std::uint32_t find(TokenId left, TokenId right) const;
 
  private:
-  [[nodiscard]] std::size_t first_slot(std::uint64_t key) const;
-
-  std::vector<std::uint64_t> slots_;  // key (40 bits) << 24 | rank; kEmpty
+  std::span<const std::uint64_t> slots_;
+  std::uint32_t rank_count_ = 0;
+  std::uint32_t longest_probe_ = 0;
   int shift_ = 0;
+};
+
+// Fills the array that MergeRanks reads; while the tables are built.
+class MergeRanksBuilder {
+ public:
+  // For 2^n slots.
+  static std::uint32_t slot_bits(std::size_t merge_count);
+  // Empties the slots, 2^slot_bits() of them.
+  explicit MergeRanksBuilder(std::span<std::uint64_t> slots);
+  // Asks the cache for what insert() of this pair will touch.
+  void prefetch(TokenId left, TokenId right) const;
+  // The first rank given to a pair stays.
+  void insert(TokenId left, TokenId right, std::uint32_t rank);
+  [[nodiscard]] std::uint32_t longest_probe() const { return longest_probe_; }
+
+ private:
+  std::span<std::uint64_t> slots_;
+  int shift_ = 0;
+  std::uint32_t longest_probe_ = 0;
 };
 
 struct BpeScratch {
@@ -67,18 +93,14 @@ class Bpe {
   // 4 KiB: the nodes (80 KiB) stay in the second-level cache; the eighth that is merged twice is the price of a seam.
   static constexpr std::size_t kWindowBytes = 4096;
 
-  Bpe(std::size_t token_count, std::size_t merge_count);
-
-  void set_byte(std::uint8_t byte, TokenId id);
-  struct Merge {
-    TokenId left = 0;
-    TokenId right = 0;
-    TokenId result = 0;  // the concatenation
-    std::uint32_t result_bytes = 0;
+  // Views that outlive it. Ids in `byte_ids` and `results` have a size.
+  struct Tables {
+    std::span<const TokenId, 256> byte_ids;
+    std::span<const TokenId> results;  // by rank: the concatenation
+    TokenTexts texts;
+    MergeRanks::Table ranks;
   };
-  // Rank is the order of the calls.
-  void add_merge(const Merge& merge);
-  void prefetch_merge(TokenId left, TokenId right) const { ranks_.prefetch(left, right); }
+  explicit Bpe(const Tables& tables);
 
   struct Limits {
     std::size_t window_bytes = kWindowBytes;  // another than the default is for tests
@@ -100,10 +122,12 @@ class Bpe {
   std::uint64_t look_up_pair(std::uint32_t node, Nodes& nodes) const;
   // Would `bytes` = bytes(left) + bytes(right), alone, be encoded as exactly [left, right]?
   [[nodiscard]] bool is_seam(TokenId left, TokenId right, std::string_view bytes, BpeScratch& scratch) const;
+  // Appends the token of a node whose bytes are `bytes`.
+  void append(TokenId id, std::string_view bytes, std::vector<TokenId>& out) const;
 
   std::array<TokenId, 256> byte_ids_{};
-  std::vector<TokenId> results_;      // by rank
-  std::vector<std::uint32_t> sizes_;  // by id, bytes; 0: not a token of ours
+  std::span<const TokenId> results_;
+  TokenTexts texts_;
   MergeRanks ranks_;
 };
 

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <map>
@@ -15,10 +17,53 @@
 namespace dormouse::text {
 namespace {
 
+struct Merge {
+  TokenId left = 0;
+  TokenId right = 0;
+  TokenId result = 0;
+};
+
+// A Bpe and what it is a view of.
+class OwningBpe {
+ public:
+  // The ids of bytes are the bytes.
+  OwningBpe(const std::vector<std::string>& tokens, const std::vector<Merge>& merges)
+      : slots_(std::size_t{1} << MergeRanksBuilder::slot_bits(merges.size())) {
+    for (int byte = 0; byte < 256; ++byte) byte_ids_[static_cast<std::size_t>(byte)] = byte;
+    for (const std::string& token : tokens) {
+      offsets_.push_back(static_cast<std::uint32_t>(text_.size()));
+      text_ += token;
+    }
+    offsets_.push_back(static_cast<std::uint32_t>(text_.size()));
+    MergeRanksBuilder ranks(slots_);
+    for (const Merge& merge : merges) {
+      ranks.insert(merge.left, merge.right, static_cast<std::uint32_t>(results_.size()));
+      results_.push_back(merge.result);
+    }
+    longest_probe_ = ranks.longest_probe();
+  }
+  [[nodiscard]] Bpe view() const {
+    return Bpe({.byte_ids = byte_ids_,
+                .results = results_,
+                .texts = {.offsets = offsets_, .text = text_},
+                .ranks = {.slots = slots_,
+                          .rank_count = static_cast<std::uint32_t>(results_.size()),
+                          .longest_probe = longest_probe_}});
+  }
+
+ private:
+  std::array<TokenId, 256> byte_ids_{};
+  std::vector<std::uint64_t> slots_;
+  std::vector<TokenId> results_;
+  std::vector<std::uint32_t> offsets_;
+  std::string text_;
+  std::uint32_t longest_probe_ = 0;
+};
+
 // Bytes 'a'.. are ids 0..; every merge makes a token, of the same id where the bytes are the same.
 struct RandomTable {
   std::vector<std::string> tokens;
-  std::vector<Bpe::Merge> merges;
+  std::vector<Merge> merges;
 
   RandomTable(std::mt19937_64& random, int letters, int merge_count, bool shuffled) {
     std::map<std::string, TokenId> ids;
@@ -40,21 +85,13 @@ struct RandomTable {
         tokens.push_back(joined);
         usable.push_back(at->second);
       }
-      merges.push_back({.left = left,
-                        .right = right,
-                        .result = at->second,
-                        .result_bytes = static_cast<std::uint32_t>(joined.size())});
+      merges.push_back({.left = left, .right = right, .result = at->second});
     }
     // A table that no training makes: parts may rank behind what is made of them.
     if (shuffled) std::shuffle(merges.begin(), merges.end(), random);
   }
 
-  [[nodiscard]] Bpe make() const {
-    Bpe bpe(tokens.size(), merges.size());
-    for (int byte = 0; byte < 256; ++byte) bpe.set_byte(static_cast<std::uint8_t>(byte), byte);
-    for (const Bpe::Merge& merge : merges) bpe.add_merge(merge);
-    return bpe;
-  }
+  [[nodiscard]] OwningBpe make() const { return {tokens, merges}; }
 
   [[nodiscard]] std::vector<TokenId> textbook(const std::string& piece) const {
     std::vector<TokenId> ids;
@@ -88,7 +125,8 @@ void compare_with_textbook(bool shuffled, std::uint64_t seed) {
   for (int round = 0; round < 150; ++round) {
     const int letters = 1 + static_cast<int>(random() % 3);
     const RandomTable table(random, letters, 1 + static_cast<int>(random() % 40), shuffled);
-    const Bpe bpe = table.make();
+    const OwningBpe owner = table.make();
+    const Bpe bpe = owner.view();
     BpeScratch scratch;
     for (int i = 0; i < 6; ++i) {
       const std::string piece = random_piece(random, letters, 1 + random() % 160);
@@ -115,7 +153,8 @@ TEST(Bpe, TablesNoTrainingMakesGiveWhatTheTextbookGivesToo) {
 TEST(Bpe, AppendsAndLeavesAloneWhatWasThere) {
   std::mt19937_64 random(13);
   const RandomTable table(random, 1, 10, false);
-  const Bpe bpe = table.make();
+  const OwningBpe owner = table.make();
+  const Bpe bpe = owner.view();
   BpeScratch scratch;
   std::vector<TokenId> out = {7};
   const std::string piece(300, 'a');
@@ -127,15 +166,17 @@ TEST(Bpe, AppendsAndLeavesAloneWhatWasThere) {
 
 TEST(Bpe, WorkPerByteDoesNotGrowWithTheLength) {
   // a, aa, aaaa, ... 64 a: one character for ever, where a plain heap would do the most.
-  Bpe bpe(256 + 6, 6);
-  for (int byte = 0; byte < 256; ++byte) bpe.set_byte(static_cast<std::uint8_t>(byte), byte);
+  std::vector<std::string> tokens;
+  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  std::vector<Merge> merges;
   TokenId token = 'a';
-  std::uint32_t size = 1;
   for (TokenId next = 256; next < 262; ++next) {
-    size *= 2;
-    bpe.add_merge({.left = token, .right = token, .result = next, .result_bytes = size});
+    tokens.push_back(tokens[static_cast<std::size_t>(token)] + tokens[static_cast<std::size_t>(token)]);
+    merges.push_back({.left = token, .right = token, .result = next});
     token = next;
   }
+  const OwningBpe owner(tokens, merges);
+  const Bpe bpe = owner.view();
   const auto steps_per_byte = [&](std::size_t bytes) {
     BpeScratch scratch;
     std::vector<TokenId> out;

@@ -35,6 +35,12 @@ Result<Tokenizer> Tokenizer::from_tables(const VocabularyTables& tables) {
   return Tokenizer(std::move(impl));
 }
 
+Result<Tokenizer> Tokenizer::from_flat(std::span<const std::uint8_t> bytes) {
+  auto impl = std::make_unique<Impl>();
+  TRY(impl->vocabulary, Vocabulary::open(bytes));
+  return Tokenizer(std::move(impl));
+}
+
 bool Tokenizer::encode_at_most(std::size_t max_ids, std::string_view text, SpecialTokens special,
                                std::vector<TokenId>& out) const {
   if (out.size() > max_ids) return false;
@@ -86,6 +92,9 @@ std::string Tokenizer::decode(std::span<const TokenId> ids) const {
   return out;
 }
 
+std::span<const std::uint8_t> Tokenizer::flat() const {
+  return impl_->vocabulary->flat();
+}
 std::int32_t Tokenizer::vocab_size() const {
   return static_cast<std::int32_t>(impl_->vocabulary->size());
 }

@@ -1,4 +1,4 @@
-// Byte-level BPE with the qwen2 pre-tokenizer, built from GGUF metadata. Words in, ids out, and back.
+// Byte-level BPE with the qwen2 pre-tokenizer, built from GGUF metadata or mapped. Words in, ids out, and back.
 // Invariants: (1) decode(encode(x)) == x for any bytes; (2) encode with kAsText never yields an added token: neither a
 // control token (<|im_end|>) nor a user-defined one (<think>, </think>, <tool_call>); merging has no way to name one;
 // (3) linear time and constant stack in the input's length; no recursion, no std::regex.
@@ -48,6 +48,10 @@ class Tokenizer {
   static Result<Tokenizer> from_gguf(const gguf::File& file);
   // The views need not outlive the call. Errors: as above.
   static Result<Tokenizer> from_tables(const VocabularyTables& tables);
+  // Of what flat() gave, where it lies: nothing is copied or built, about 0.2 ms for Qwen3. The bytes must outlive the
+  // tokenizer. Damaged ones give an error or wrong ids, never a read outside. Errors: kDataLoss, kInvalidArgument
+  // (bytes not at a multiple of 8).
+  static Result<Tokenizer> from_flat(std::span<const std::uint8_t> bytes);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
@@ -67,6 +71,8 @@ class Tokenizer {
   [[nodiscard]] bool is_special(TokenId id) const;                       // control tokens; not <think>, not <tool_call>
   [[nodiscard]] std::string decode(std::span<const TokenId> ids) const;  // includes special tokens' text
 
+  // All its tables as one block without pointers, to keep in a file (flat_tables.h); as long as the tokenizer lives.
+  [[nodiscard]] std::span<const std::uint8_t> flat() const;
   [[nodiscard]] std::int32_t vocab_size() const;  // rows of the table, padding included
   // Ids from here on are padding the model was never trained on: masked before sampling.
   [[nodiscard]] std::int32_t first_padding_id() const;

@@ -38,6 +38,14 @@ std::optional<Tokenizer> real() {
   return build(*fixture);
 }
 
+// The same tables where somebody else keeps them.
+Tokenizer mapped(const Tokenizer& built, std::vector<std::uint8_t>& bytes) {
+  bytes.assign(built.flat().begin(), built.flat().end());
+  auto tokenizer = Tokenizer::from_flat(bytes);
+  if (!tokenizer.has_value()) ADD_FAILURE() << tokenizer.error().message;
+  return *std::move(tokenizer);
+}
+
 std::vector<TokenId> ids_of(const boost::json::value& json) {
   std::vector<TokenId> ids;
   for (const auto& id : json.as_array()) ids.push_back(static_cast<TokenId>(id.as_int64()));
@@ -70,7 +78,10 @@ std::size_t compare_with_golden(const Tokenizer& tokenizer, const std::string& f
 }
 
 TEST(Tokenizer, SmallVocabularyGivesTheGoldenIds) {
-  EXPECT_GT(compare_with_golden(small(), "bpe_golden.json"), 200U);
+  const Tokenizer tokenizer = small();
+  std::vector<std::uint8_t> bytes;
+  EXPECT_GT(compare_with_golden(tokenizer, "bpe_golden.json"), 200U);
+  EXPECT_GT(compare_with_golden(mapped(tokenizer, bytes), "bpe_golden.json"), 200U);
 }
 
 TEST(Tokenizer, RealVocabularyGivesTheGoldenIds) {
@@ -78,6 +89,8 @@ TEST(Tokenizer, RealVocabularyGivesTheGoldenIds) {
   if (!tokenizer) GTEST_SKIP() << "../shared/data/tokenizer is absent";
   const std::size_t count = compare_with_golden(*tokenizer, "real_golden.json");
   if (count == 0) GTEST_SKIP() << "no real_golden.json; make_bpe_golden.py --check-real 4000 makes one";
+  std::vector<std::uint8_t> bytes;
+  EXPECT_EQ(compare_with_golden(mapped(*tokenizer, bytes), "real_golden.json"), count);
   std::printf("%zu texts\n", count);
 }
 
@@ -88,6 +101,8 @@ TEST(Tokenizer, LlamaCppVectors) {
   const std::string inputs = read_whole_file(folder + ".inp");
   const std::string outputs = read_whole_file(folder + ".out");
   constexpr std::string_view kSeparator = "\n__ggml_vocab_test__\n";
+  std::vector<std::uint8_t> bytes;
+  const Tokenizer from_flat = mapped(*tokenizer, bytes);
   int count = 0;
   std::size_t in = 0;
   std::size_t out = 0;
@@ -108,7 +123,9 @@ TEST(Tokenizer, LlamaCppVectors) {
       at = std::from_chars(at, end, id).ptr;
       want.push_back(id);
     }
-    EXPECT_EQ(tokenizer->encode(inputs.substr(in, in_end - in), SpecialTokens::kAsText), want) << "vector " << count;
+    const std::string input = inputs.substr(in, in_end - in);
+    EXPECT_EQ(tokenizer->encode(input, SpecialTokens::kAsText), want) << "vector " << count;
+    EXPECT_EQ(from_flat.encode(input, SpecialTokens::kAsText), want) << "vector " << count;
     ++count;
     in = in_end + kSeparator.size();
     out = out_end + 1;
@@ -122,11 +139,15 @@ TEST(Tokenizer, LlamaCppVectors) {
 TEST(Tokenizer, CorporaComeBack) {
   const auto tokenizer = real();
   if (!tokenizer) GTEST_SKIP() << "../shared/data/tokenizer is absent";
+  std::vector<std::uint8_t> bytes;
+  const Tokenizer from_flat = mapped(*tokenizer, bytes);
   for (const char* name : {"tang_poems_zh.txt", "song_ci_zh.txt", "mengxue_zh.txt", "tinyshakespeare.txt"}) {
     const std::string text = read_whole_file(kSource + "/../shared/data/corpus/" + name);
     ASSERT_FALSE(text.empty()) << name;
     const std::vector<TokenId> ids = tokenizer->encode(text, SpecialTokens::kAsText);
     EXPECT_TRUE(tokenizer->decode(ids) == text) << name;
+    EXPECT_TRUE(from_flat.encode(text, SpecialTokens::kAsText) == ids) << name;
+    EXPECT_TRUE(from_flat.decode(ids) == text) << name;
     std::printf("%s: %zu bytes, %zu tokens\n", name, text.size(), ids.size());
   }
 }

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "text/vocabulary_fixture.h"
 
@@ -99,8 +100,17 @@ TEST(Vocabulary, PaddingIsTheTrailingRunOfUnusedOrPadRows) {
 }
 
 TEST(Vocabulary, AddedTokensAreFoundLeftmostThenLongest) {
-  AddedTokens added;
-  ASSERT_TRUE(added.assign({{"<a", 1}, {"<ab>", 2}, {"<abc", 3}, {"b", 4}, {"\xff", 5}}).has_value());
+  // Ids 1 to 5, in the order of the texts.
+  const std::vector<std::string> tokens = {"", "<a", "<ab>", "<abc", "b", "\xff"};
+  const std::vector<TokenId> ids = {1, 2, 3, 4, 5};
+  std::vector<std::uint32_t> offsets;
+  std::string bytes;
+  for (const std::string& token : tokens) {
+    offsets.push_back(static_cast<std::uint32_t>(bytes.size()));
+    bytes += token;
+  }
+  offsets.push_back(static_cast<std::uint32_t>(bytes.size()));
+  const AddedTokens added(ids, {.offsets = offsets, .text = bytes});
   const auto expect = [&](std::string_view text, std::size_t from, std::size_t begin, std::size_t size, TokenId id) {
     const auto found = added.next(text, from);
     ASSERT_TRUE(found.has_value()) << text;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -95,31 +94,35 @@ Status prepare_golden(const LoadOptions& options, LoadedModel& model) {
 }
 
 // Packs the model once. A line on a terminal or in the log tells how far it is; the gateway hears it as load progress.
-Status pack_now(const LoadOptions& options, const gguf::File& file, const std::string& path,
-                const LoadProgress& progress) {
+Status pack_now(const LoadOptions& options, const gguf::File& file, const text::Tokenizer& tokenizer,
+                const std::string& path, const LoadProgress& progress) {
   engine::ThreadPool pool(options.threads > 0 ? options.threads : engine::read_cpu_budget().threads(),
                           engine::ThreadPool::Waiting::kBlock);
   Progress line("pack", "bytes", file.bytes().size());
   const pack::Parallel parallel = [&](std::int32_t count, const std::function<void(std::int32_t)>& task) {
     pool.for_each(count, [&](std::int32_t index, std::int32_t) { task(index); });
   };
-  return pack::write_packed(file, path, parallel, [&](std::uint64_t done, std::uint64_t bytes) {
+  TRY_STATUS(pack::write_packed(file, tokenizer.flat(), path, parallel, [&](std::uint64_t done, std::uint64_t bytes) {
     line.update(done, "weights");
     if (progress) progress(static_cast<double>(done) / static_cast<double>(bytes));
     return true;
-  });
+  }));
+  pack::remove_older_versions(options.path, options.packed_directory, file.mapping()->identity().inode);
+  return {};
 }
 
 // The model's packed weights: there, or made now. Null when neither is possible (the disk is full, the folder cannot be
-// written): then the engine packs into memory, and the log says what to do.
-std::unique_ptr<pack::PackedFile> open_packed(const LoadOptions& options, const gguf::File& file,
-                                              const LoadProgress& progress) {
+// written): then the engine packs into memory, and the log says what to do. Errors: those of the tokenizer, which goes
+// into the file.
+Result<std::unique_ptr<pack::PackedFile>> open_packed(const LoadOptions& options, const gguf::File& file,
+                                                      const LoadProgress& progress) {
   if (file.mapping() == nullptr) return nullptr;
   const std::string path = pack::packed_path(options.path, options.packed_directory, file.mapping()->identity().inode);
   Result<pack::PackedFile> packed = pack::PackedFile::open(path, file);
   if (!packed.has_value()) {
     log_info("event=packing reason=\"{}\" file={}", packed.error().message, path);
-    if (const Status written = pack_now(options, file, path, progress); !written.has_value()) {
+    TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
+    if (const Status written = pack_now(options, file, tokenizer, path, progress); !written.has_value()) {
       log_warn(
           "event=packed_in_memory reason=\"{}\" do=\"free some disk or name another folder with --packed-dir; until "
           "then every start takes seconds longer\"",
@@ -133,6 +136,17 @@ std::unique_ptr<pack::PackedFile> open_packed(const LoadOptions& options, const 
     }
   }
   return std::make_unique<pack::PackedFile>(*std::move(packed));
+}
+
+// From the packed file's tables where they can be used, from the model file otherwise.
+Result<text::Tokenizer> open_tokenizer(const gguf::File& file, const pack::PackedFile* packed) {
+  if (packed != nullptr) {
+    Result<text::Tokenizer> mapped = text::Tokenizer::from_flat(packed->tokenizer_tables());
+    if (mapped.has_value()) return mapped;
+    // The check of the whole file, when the worker sits idle, deletes it if it is damaged.
+    log_warn("event=tokenizer_built reason=\"{}\" file={}", mapped.error().message, packed->path());
+  }
+  return text::Tokenizer::from_gguf(file);
 }
 
 }  // namespace
@@ -178,9 +192,9 @@ Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& p
   // packer.
   TRY_STATUS(engine::check_weights(*model.file, config));
 
-  std::optional<Result<text::Tokenizer>> tokenizer;
-  std::jthread tokenizer_thread([&] { tokenizer.emplace(text::Tokenizer::from_gguf(*model.file)); });
-  model.packed = open_packed(options, *model.file, progress);
+  TRY(model.packed, open_packed(options, *model.file, progress));
+  TRY(text::Tokenizer tokenizer, open_tokenizer(*model.file, model.packed.get()));
+  model.tokenizer = std::make_unique<text::Tokenizer>(std::move(tokenizer));
   engine::EngineOptions engine_options;
   engine_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
   engine_options.max_logits_rows = options.max_sequences + kSpareLogitsRows;
@@ -188,13 +202,7 @@ Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& p
   engine_options.kv_type = options.kv_type;
   engine_options.threads = options.threads;
   engine_options.isa = options.isa;
-  Result<std::unique_ptr<engine::Engine>> loaded =
-      engine::Engine::load(*model.file, model.packed.get(), engine_options, progress);
-  tokenizer_thread.join();
-  if (!loaded.has_value()) return std::move(loaded).error();
-  if (!tokenizer->has_value()) return std::move(*tokenizer).error();
-  model.engine = std::move(*loaded);
-  model.tokenizer = std::make_unique<text::Tokenizer>(std::move(**tokenizer));
+  TRY(model.engine, engine::Engine::load(*model.file, model.packed.get(), engine_options, progress));
   TRY_STATUS(complete_model(options, model));
   return model;
 }

@@ -34,7 +34,7 @@ struct LoadOptions {
 
 struct LoadedModel {
   std::unique_ptr<gguf::File> file;          // first: the engine borrows it
-  std::unique_ptr<pack::PackedFile> packed;  // null: packed into memory; the engine borrows it too
+  std::unique_ptr<pack::PackedFile> packed;  // null: packed into memory; engine and tokenizer borrow it
   std::unique_ptr<text::Tokenizer> tokenizer;
   std::unique_ptr<engine::Engine> engine;
   text::TemplateFamily family = text::TemplateFamily::kInstruct2507;
@@ -53,7 +53,7 @@ struct LoadedModel {
 using LoadProgress = std::function<void(double)>;  // 0..1
 using ModelLoader = std::function<Result<LoadedModel>(const LoadProgress&)>;
 
-// The tokenizer is built on a thread of its own while the engine takes the weights in.
+// Weights and tokenizer are used where they lie in the packed file, which is made first where there is none.
 // Errors: kNotFound, kInvalidArgument (not a model we serve; options), kDataLoss (damaged; two golden runs differ).
 Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& progress);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -228,6 +229,54 @@ TEST_F(WorkerEngine, ADamagedPackIsFoundDeletedAndMadeAgain) {
   WorkerHarness again(options());
   ASSERT_TRUE(again.wait_ready());
   EXPECT_EQ(again.post("/v1/completions", completion("hello", R"("max_tokens":2)")).status, 200);
+}
+
+// Goal: a start uses the tokenizer's tables where they lie in the packed file, builds them where they cannot be used,
+// and packs again what another version packed. Method: load_model() alone, and where Tokenizer::flat() lies.
+TEST_F(WorkerEngine, TheTokenizerIsUsedWhereItLiesInThePack) {
+  LoadOptions load;
+  load.path = directory + "/tiny.gguf";
+  load.packed_directory = directory + "/tables";
+  load.threads = 2;
+  std::filesystem::create_directory(load.packed_directory);
+  const Result<gguf::File> file = gguf::File::open(load.path);
+  ASSERT_TRUE(file.has_value());
+  const Result<text::Tokenizer> built = text::Tokenizer::from_gguf(*file);
+  ASSERT_TRUE(built.has_value());
+  const std::string path = pack::packed_path(load.path, load.packed_directory, file->mapping()->identity().inode);
+  const auto is_mapped = [&] {
+    const Result<LoadedModel> model = load_model(load, {});
+    EXPECT_TRUE(model.has_value() && model->packed != nullptr);
+    if (!model.has_value() || model->packed == nullptr) return false;
+    const std::string text = "The moon <|im_end|><think> \xff";
+    EXPECT_EQ(model->tokenizer->encode(text, text::SpecialTokens::kParse),
+              built->encode(text, text::SpecialTokens::kParse));
+    return model->tokenizer->flat().data() == model->packed->tokenizer_tables().data();
+  };
+  const auto turn_byte = [&](std::uint64_t at) {
+    std::fstream bytes(path, std::ios::in | std::ios::out | std::ios::binary);
+    bytes.seekg(static_cast<std::streamoff>(at));
+    const int old = bytes.get();
+    bytes.seekp(static_cast<std::streamoff>(at));
+    bytes.put(static_cast<char>(old ^ 1));
+  };
+  std::string old = path;
+  old.replace(old.rfind(".v"), std::string::npos, ".v1.dpack");
+  std::ofstream(old) << "an older layout";
+  EXPECT_TRUE(is_mapped());  // packed now
+  EXPECT_FALSE(std::filesystem::exists(old));
+  const auto written = std::filesystem::last_write_time(path);
+  EXPECT_TRUE(is_mapped());
+  EXPECT_EQ(std::filesystem::last_write_time(path), written);
+  pack::Header header;
+  std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(&header), sizeof header);
+  turn_byte(header.tables_offset);  // not tables any more
+  const auto damaged = std::filesystem::last_write_time(path);
+  EXPECT_FALSE(is_mapped());
+  EXPECT_EQ(std::filesystem::last_write_time(path), damaged);
+  turn_byte(offsetof(pack::Header, layout_version));
+  EXPECT_TRUE(is_mapped());
+  EXPECT_NE(std::filesystem::last_write_time(path), damaged);
 }
 
 // Goal: without room for a packed file the model is served all the same.

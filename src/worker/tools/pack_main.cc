@@ -7,6 +7,7 @@
 #include "engine/weights.h"
 #include "gguf/file.h"
 #include "pack/packed_file.h"
+#include "text/tokenizer.h"
 #include "worker/tools/command_line.h"
 #include "worker/tools/parallel_rows.h"
 #include "worker/tools/progress.h"
@@ -32,6 +33,7 @@ Status pack_file(const std::string& model, const std::string& directory, int thr
     fmt::print("{}: there already\n", path);
     return {};
   }
+  TRY(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
   const InterruptGuard guard;
   Progress progress("pack", "bytes", file.bytes().size());
   const pack::Parallel parallel = [&](std::int32_t count, const std::function<void(std::int32_t)>& task) {
@@ -39,10 +41,11 @@ Status pack_file(const std::string& model, const std::string& directory, int thr
       for (std::uint64_t i = begin; i < end; ++i) task(static_cast<std::int32_t>(i));
     });
   };
-  TRY_STATUS(pack::write_packed(file, path, parallel, [&](std::uint64_t done, std::uint64_t) {
+  TRY_STATUS(pack::write_packed(file, tokenizer.flat(), path, parallel, [&](std::uint64_t done, std::uint64_t) {
     progress.update(done, "weights");
     return !InterruptGuard::is_interrupted();
   }));
+  pack::remove_older_versions(model, directory, file.mapping()->identity().inode);
   fmt::print("{}: {} bytes, {:.1f} s\n", path, file.bytes().size(), progress.seconds());
   return {};
 }
