@@ -116,7 +116,7 @@ struct TileQ6K {
   template <int P>
   static __m512i quad(const std::uint8_t* tile, int t) {
     const __m512i v = load_64(tile + 2336 + 64 * t);
-    constexpr unsigned kShift = P < 2 ? 4 - 2 * P : 2 * P - 4;
+    constexpr auto kShift = static_cast<unsigned>(P < 2 ? 4 - 2 * P : 2 * P - 4);
     const __m512i moved = P < 2 ? _mm512_slli_epi16(v, kShift) : _mm512_srli_epi16(v, kShift);
     return _mm512_or_si512(nibble_quad<P>(tile + 288, t), _mm512_and_si512(moved, _mm512_set1_epi8(48)));
   }
