@@ -46,6 +46,14 @@ TEST(Dispatch, EveryTypeHasAKernelInEveryTable) {
   }
 }
 
+TEST(Dispatch, ThePeakCountsEveryRound) {
+  for (const KernelTable* table : supported_kernels()) {
+    if (table->int8_peak == nullptr) continue;
+    EXPECT_GT(table->int8_peak(1), 0) << table->name;
+    EXPECT_EQ(table->int8_peak(7), 7 * table->int8_peak(1)) << table->name;
+  }
+}
+
 TEST(CpuFeatures, AreDescribedByName) {
   EXPECT_EQ(describe_features(kFeatureAvx2 | kFeatureF16c), "avx2 f16c");
   EXPECT_EQ(describe_features(kFeatureDotprod | kFeatureI8mm), "dotprod i8mm");

@@ -142,6 +142,11 @@ enum class KvType : std::uint8_t { kF16, kQ8 };
   return type == KvType::kF16 ? std::int64_t{kKvPageTokens} * head_dim : std::int64_t{17} * head_dim;
 }
 
+// kQ8: where the scales of a group of 32 dimensions lie, [32 tokens], counted in halves from the page's keys or values.
+[[nodiscard]] constexpr std::int64_t kv_scales_at(std::int32_t head_dim, std::int32_t group) {
+  return std::int64_t{kKvPageTokens} / 2 * head_dim + std::int64_t{kKvPageTokens} * group;
+}
+
 // Attention of the query heads that share one KV head, of one token, over that sequence's pages.
 // Page by page: scores s_t = scale * (sum over d in order, fma); running maximum; p_t = exp(s_t - maximum);
 // out = out * c + sum over t in order of p_t * v_t (fma); the 32 p_t are added as four vectors of eight, (0+1)+(2+3),
@@ -248,6 +253,9 @@ struct KernelTable {
   void (*silu_mul)(float* gate, const float* up, std::int32_t n);
   // x += y, [n], n a multiple of 16.
   void (*add)(float* x, const float* y, std::int32_t n);
+  // Runs this table's fastest int8 product that many rounds on registers alone; returns the operations done, a
+  // multiply-add being two. What a prefill is measured against. Null: not known (scalar).
+  std::int64_t (*int8_peak)(std::int64_t rounds);
   KvKernels kv_f16;
   KvKernels kv_q8;
   [[nodiscard]] constexpr const KvKernels& kv(KvType type) const { return type == KvType::kF16 ? kv_f16 : kv_q8; }

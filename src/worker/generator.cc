@@ -32,20 +32,6 @@ sched::SchedulerOptions scheduler_options(const LoadedModel& model, const Genera
   return out;
 }
 
-StepRows rows_of(const sched::BatchPlan& plan) {
-  StepRows out;
-  for (const sched::PlanEntry& entry : plan.entries) {
-    const auto count = static_cast<std::int32_t>(entry.tokens.size());
-    if (count == 1 + entry.draft_count && entry.start_position >= entry.prompt_length) {
-      out.generated += 1;
-      out.drafts += entry.draft_count;
-    } else {
-      out.prompt += count;
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 struct Generator::Choice {

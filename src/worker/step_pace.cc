@@ -26,6 +26,20 @@ void learn(std::optional<double>& average, double value) {
 
 }  // namespace
 
+StepRows rows_of(const sched::BatchPlan& plan) {
+  StepRows out;
+  for (const sched::PlanEntry& entry : plan.entries) {
+    const auto count = static_cast<std::int32_t>(entry.tokens.size());
+    if (count == 1 + entry.draft_count && entry.start_position >= entry.prompt_length) {
+      out.generated += 1;
+      out.drafts += entry.draft_count;
+    } else {
+      out.prompt += count;
+    }
+  }
+  return out;
+}
+
 void StepPace::observe(const StepRows& rows, Nanoseconds duration) {
   const double step_s = seconds(duration);
   if (rows.prompt == 0 && rows.drafts == 0) {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/clock.h"
+#include "sched/batch_plan.h"
 
 namespace dormouse::worker {
 
@@ -15,6 +16,9 @@ struct StepRows {
   std::int32_t generated = 0;  // one of each sequence that waits for its next token
   std::int32_t drafts = 0;     // guesses beside these
 };
+
+// What a plan asks of the engine. An entry of one token and its guesses behind its prompt is a generated row.
+[[nodiscard]] StepRows rows_of(const sched::BatchPlan& plan);
 
 class StepPace {
  public:

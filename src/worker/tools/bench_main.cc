@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <numeric>
@@ -15,7 +14,7 @@
 #include "engine/cpu_budget.h"
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
-#include "engine/lazy_memory.h"
+#include "engine/machine_limits.h"
 #include "engine/thread_pool.h"
 #include "gguf/file.h"
 #include "pack/packed_file.h"
@@ -26,9 +25,12 @@ namespace dormouse::worker {
 namespace {
 
 constexpr const char* kDescription =
-    "Measure the engine on one model: read bandwidth of the machine, load, prefill, decode at several stream counts.\n"
-    "Each number is the median of its repetitions with the smallest and the largest beside it. Weights may be random:\n"
-    "nothing here looks at logits. The packed file is used where it is there (dormouse-worker pack FILE).";
+    "Measure the engine on one model: load, prefill, decode at several stream counts, and what the machine could do "
+    "at\n"
+    "most: read bandwidth, int8 operations. Each number is the median of its repetitions (decode: of its steps) with "
+    "the\n"
+    "smallest and the largest beside it. Weights may be random: nothing here looks at logits. The packed file is used\n"
+    "where it is there (dormouse-worker pack FILE).";
 constexpr const char* kExamples =
     "Examples:\n"
     "  dormouse-worker bench Qwen3-4B-Q4_K_M.gguf\n"
@@ -42,6 +44,7 @@ struct BenchOptions {
   std::int32_t threads = 0;
   std::int32_t prefill = 512;
   std::int32_t tokens = 32;
+  std::int32_t repetitions = 3;
   std::vector<std::int32_t> streams{1, 8};
   std::int32_t context = 0;  // tokens before the decoded ones
   bool shared = false;       // they are one prompt's, whose pages all streams share
@@ -57,15 +60,27 @@ struct Speed {
   double most = 0;
 };
 
+// A speed and what it takes of the machine's limits.
+struct Measured {
+  Speed speed;
+  double steps_s = 0;     // of the median
+  double step_bytes = 0;  // weights once, and the keys and values that a step reads
+  double step_operations = 0;
+
+  [[nodiscard]] double gb_s() const { return steps_s * step_bytes / 1e9; }
+  [[nodiscard]] double tops() const { return steps_s * step_operations / 1e12; }
+};
+
 struct BenchResult {
   double read_gb_s = 0;
+  double int8_tops = 0;  // 0: the table does not tell
   double load_ms = 0;
   double file_bytes = 0;
   double resident_bytes = 0;
   std::string isa;
   std::int32_t threads = 0;
-  Speed prefill;
-  std::map<std::int32_t, Speed> decode;  // by streams
+  Measured prefill;
+  std::map<std::int32_t, Measured> decode;  // by streams
 };
 
 double seconds_since(const Clock& clock, MonoTime begin) {
@@ -81,34 +96,13 @@ Speed speed_of(double tokens, std::vector<double> seconds) {
           .most = tokens / seconds.front()};
 }
 
-// What all threads together read of huge pages, each line asked for 1 KiB ahead as the kernels do: 256 MiB each, best
-// of 5. Slices of 1 MiB, so that a thread that loses its CPU does not decide the result alone.
-Result<double> read_bandwidth(engine::ThreadPool& pool, const Clock& clock) {
-  constexpr std::int64_t kBytes = 256 << 20;
-  constexpr std::int64_t kSlice = 1 << 20;
-  constexpr std::int64_t kWords = kSlice / 8;
-  const std::int64_t total = kBytes * pool.threads();
-  TRY(const engine::LazyMemory memory,
-      engine::LazyMemory::reserve(static_cast<std::uint64_t>(total), engine::LazyMemory::Pages::kHuge));
-  const auto slices = static_cast<std::int32_t>(total / kSlice);
-  pool.for_each(slices, [&](std::int32_t i, std::int32_t) { std::memset(memory.data() + i * kSlice, 1, kSlice); });
-  double best = 0;
-  std::vector<std::uint64_t> sums(static_cast<std::size_t>(pool.threads()));
-  for (int round = 0; round < 5; ++round) {
-    const MonoTime begin = clock.now();
-    pool.for_each(slices, [&](std::int32_t i, std::int32_t thread) {
-      const auto* at = reinterpret_cast<const std::uint64_t*>(memory.data() + i * kSlice);
-      std::uint64_t sum[8] = {};
-      for (std::int64_t j = 0; j < kWords; j += 8) {
-        __builtin_prefetch(at + j + 128);
-        for (int l = 0; l < 8; ++l) sum[l] += at[j + l];
-      }
-      sums[static_cast<std::size_t>(thread)] += std::accumulate(sum, sum + 8, std::uint64_t{0});
-    });
-    best = std::max(best, static_cast<double>(total) / seconds_since(clock, begin) / 1e9);
-  }
-  if (sums[0] == 0) return make_error(Code::kInternal, "bench: the memory read as zeros");
-  return best;
+// Multiply-adds count two. Rows through every matrix of the layers; attention of `positions` summed over the rows (a
+// row at position p sees p + 1); the output matrix only for rows that want logits.
+double operations_of(const engine::ModelConfig& config, double rows, double positions, double logits_rows) {
+  const double hidden = config.hidden;
+  const double q_dim = config.q_dim();
+  const double layer = hidden * (2 * q_dim + 2 * config.kv_dim() + 3.0 * config.ffn);
+  return 2 * (config.layers * (rows * layer + positions * 2 * q_dim) + logits_rows * hidden * config.vocab);
 }
 
 double resident_bytes() {
@@ -163,16 +157,21 @@ Status step(engine::Engine& model, std::vector<Stream>& streams, std::int32_t co
   return {};
 }
 
-Result<Speed> prefill_speed(engine::Engine& model, const BenchOptions& options, std::int32_t pages_each,
-                            const Clock& clock) {
+Result<Measured> measure_prefill(engine::Engine& model, const BenchOptions& options, std::int32_t pages_each,
+                                 double weight_bytes, const Clock& clock) {
   std::vector<double> seconds;
-  for (int round = 0; round < 3; ++round) {
+  for (int round = 0; round < options.repetitions; ++round) {
     std::vector<Stream> one = make_streams(1, options.prefill, model.config().vocab, pages_each);
     const MonoTime begin = clock.now();
     TRY_STATUS(step(model, one, options.prefill));
     seconds.push_back(seconds_since(clock, begin));
   }
-  return speed_of(options.prefill, std::move(seconds));
+  const double tokens = options.prefill;
+  Measured out{.speed = speed_of(tokens, std::move(seconds))};
+  out.steps_s = out.speed.median / tokens;
+  out.step_bytes = weight_bytes;
+  out.step_operations = operations_of(model.config(), tokens, tokens * (tokens + 1) / 2, 1);
+  return out;
 }
 
 // Computes a stream's first `count` tokens, in pieces of one step. Without it the cache behind a context would be
@@ -194,8 +193,9 @@ Status fill_context(engine::Engine& model, Stream& stream, std::int32_t count, s
   return {};
 }
 
-Result<Speed> decode_speed(engine::Engine& model, const BenchOptions& options, std::int32_t count,
-                           std::int32_t pages_each, std::int32_t batch_tokens, const Clock& clock) {
+Result<Measured> measure_decode(engine::Engine& model, const BenchOptions& options, std::int32_t count,
+                                std::int32_t pages_each, std::int32_t batch_tokens, double weight_bytes,
+                                const Clock& clock) {
   std::vector<Stream> streams = make_streams(count, options.context + 1, model.config().vocab, pages_each);
   for (Stream& stream : streams) {
     stream.prompt = options.context;  // what comes after it is generated
@@ -212,7 +212,13 @@ Result<Speed> decode_speed(engine::Engine& model, const BenchOptions& options, s
     TRY_STATUS(step(model, streams, 1));
     seconds.push_back(seconds_since(clock, begin));
   }
-  return speed_of(count, std::move(seconds));
+  Measured out{.speed = speed_of(count, std::move(seconds))};
+  const double behind = options.context + (options.tokens + 1) / 2.0;  // what a row of the middle step sees
+  const double tokens_read = count * behind - (options.shared ? (count - 1.0) * options.context : 0);
+  out.steps_s = out.speed.median / count;
+  out.step_bytes = weight_bytes + tokens_read * static_cast<double>(model.kv_bytes_per_token());
+  out.step_operations = operations_of(model.config(), count, count * behind, count);
+  return out;
 }
 
 Result<BenchResult> measure(const BenchOptions& options) {
@@ -226,7 +232,8 @@ Result<BenchResult> measure(const BenchOptions& options) {
   {
     engine::ThreadPool pool(options.threads > 0 ? options.threads : engine::read_cpu_budget().threads(),
                             engine::ThreadPool::Waiting::kSpinThenBlock);
-    TRY(out.read_gb_s, read_bandwidth(pool, clock));
+    TRY(out.read_gb_s, engine::read_bandwidth(pool, clock));
+    TRY(out.int8_tops, engine::int8_tops(options.isa, pool, clock));
   }
   const MonoTime begin = clock.now();
   TRY(const gguf::File file, gguf::File::open(options.file));
@@ -252,54 +259,62 @@ Result<BenchResult> measure(const BenchOptions& options) {
   out.isa = model->isa();
   out.threads = model->threads();
   if (options.prefill > 0) {
-    TRY(out.prefill, prefill_speed(*model, options, pages_each, clock));
+    TRY(out.prefill, measure_prefill(*model, options, pages_each, out.file_bytes, clock));
   }
   for (const std::int32_t count : options.streams) {
-    TRY(out.decode[count], decode_speed(*model, options, count, pages_each, engine_options.max_batch_tokens, clock));
+    TRY(out.decode[count],
+        measure_decode(*model, options, count, pages_each, engine_options.max_batch_tokens, out.file_bytes, clock));
   }
   out.resident_bytes = resident_bytes();
   return out;
 }
 
+void print_row(const std::string& name, const Measured& row, double steps_unit, const BenchResult& machine) {
+  const Speed& s = row.speed;
+  const std::string of_peak =
+      machine.int8_tops > 0 ? fmt::format("{:.0f} %", 100 * row.tops() / machine.int8_tops) : "-";
+  fmt::print("{:<38} {:>9.2f} {:>16} {:>10.1f} {:>7.1f} {:>8.0f} % {:>7.2f} {:>8}\n", name, s.median,
+             fmt::format("{:.2f}..{:.2f}", s.least, s.most), 1e3 * steps_unit / s.median, row.gb_s(),
+             100 * row.gb_s() / machine.read_gb_s, row.tops(), of_peak);
+}
+
 void print_table(const BenchOptions& options, const BenchResult& result) {
   fmt::print("{}: {:.0f} MB, isa {}, {} threads, loaded in {:.0f} ms, resident {:.0f} MB\n", options.file,
              result.file_bytes / 1e6, result.isa, result.threads, result.load_ms, result.resident_bytes / 1e6);
-  fmt::print("read bandwidth {:.1f} GB/s\n\n", result.read_gb_s);
-  fmt::print("{:<42} {:>10} {:>18} {:>12} {:>12} {:>10}\n", "", "tokens/s", "least..most", "ms a step", "weights GB/s",
-             "of read");
+  fmt::print("this machine: reads {:.1f} GB/s", result.read_gb_s);
+  if (result.int8_tops > 0) fmt::print(", int8 products {:.2f} TOPS", result.int8_tops);
+  fmt::print("\n\n{:<38} {:>9} {:>16} {:>10} {:>7} {:>10} {:>7} {:>8}\n", "", "tokens/s", "least..most", "ms a step",
+             "GB/s", "of read", "TOPS", "of int8");
   if (options.prefill > 0) {
-    const Speed& s = result.prefill;
-    fmt::print("{:<42} {:>10.1f} {:>18} {:>12.1f}\n", fmt::format("prefill {}", options.prefill), s.median,
-               fmt::format("{:.1f}..{:.1f}", s.least, s.most), 1e3 * options.prefill / s.median);
+    print_row(fmt::format("prefill {}", options.prefill), result.prefill, options.prefill, result);
   }
-  for (const auto& [streams, s] : result.decode) {
-    const double gb_s = result.file_bytes / 1e9 * s.median / streams;
+  for (const auto& [streams, row] : result.decode) {
     const std::string behind =
         options.context > 0 ? fmt::format(" behind {}{}", options.context, options.shared ? " shared" : "") : "";
-    fmt::print("{:<42} {:>10.2f} {:>18} {:>12.1f} {:>12.1f} {:>8.0f} %\n",
-               fmt::format("decode {} stream{}{}{}", streams, streams == 1 ? "" : "s", behind,
-                           options.kv_type == "q8" ? ", kv q8" : ""),
-               s.median, fmt::format("{:.2f}..{:.2f}", s.least, s.most), 1e3 * streams / s.median, gb_s,
-               100 * gb_s / result.read_gb_s);
+    print_row(fmt::format("decode {} stream{}{}{}", streams, streams == 1 ? "" : "s", behind,
+                          options.kv_type == "q8" ? ", kv q8" : ""),
+              row, streams, result);
   }
 }
 
-std::string json_of(const Speed& s) {
-  return fmt::format(R"({{"median":{:.3f},"mean":{:.3f},"least":{:.3f},"most":{:.3f}}})", s.median, s.mean, s.least,
-                     s.most);
+std::string json_of(const Measured& row) {
+  const Speed& s = row.speed;
+  return fmt::format(R"({{"median":{:.3f},"mean":{:.3f},"least":{:.3f},"most":{:.3f},"gb_s":{:.2f},"tops":{:.3f}}})",
+                     s.median, s.mean, s.least, s.most, row.gb_s(), row.tops());
 }
 
 void print_json(const BenchOptions& options, const BenchResult& result) {
   std::string decode;
-  for (const auto& [streams, speed] : result.decode) {
-    decode += fmt::format("{}\"{}\":{}", decode.empty() ? "" : ",", streams, json_of(speed));
+  for (const auto& [streams, row] : result.decode) {
+    decode += fmt::format("{}\"{}\":{}", decode.empty() ? "" : ",", streams, json_of(row));
   }
-  fmt::print(
-      R"({{"isa":"{}","threads":{},"read_gb_s":{:.2f},"load_ms":{:.1f},"file_bytes":{:.0f},"resident_bytes":{:.0f},)"
-      R"("kv_type":"{}","shared":{},"prefill_tokens":{},"prefill_tps":{},"context":{},"decode_tps":{{{}}}}})"
-      "\n",
-      result.isa, result.threads, result.read_gb_s, result.load_ms, result.file_bytes, result.resident_bytes,
-      options.kv_type, options.shared, options.prefill, json_of(result.prefill), options.context, decode);
+  fmt::print(R"({{"isa":"{}","threads":{},"read_gb_s":{:.2f},"int8_tops":{:.3f},"load_ms":{:.1f},"file_bytes":{:.0f},)"
+             R"("resident_bytes":{:.0f},"kv_type":"{}","shared":{},"prefill_tokens":{},"prefill_tps":{},"context":{},)"
+             R"("decode_tps":{{{}}}}})"
+             "\n",
+             result.isa, result.threads, result.read_gb_s, result.int8_tops, result.load_ms, result.file_bytes,
+             result.resident_bytes, options.kv_type, options.shared, options.prefill, json_of(result.prefill),
+             options.context, decode);
 }
 
 }  // namespace
@@ -315,6 +330,9 @@ int run_bench(int argc, char** argv) {
         ->capture_default_str()
         ->check(CLI::Range(0, 32768));
     app.add_option("--tokens", options.tokens, "decode steps")->capture_default_str()->check(CLI::Range(1, 4096));
+    app.add_option("--repetitions", options.repetitions, "how often the prompt is computed")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1000));
     app.add_option("--streams", options.streams, "sequences decoded at once, a list")
         ->delimiter(',')
         ->capture_default_str()

@@ -63,17 +63,6 @@ Result<std::vector<sched::TokenId>> read_text(const std::string& path, const tex
   return tokens;
 }
 
-StepRows rows_of(const sched::BatchPlan& plan, bool is_prompt) {
-  StepRows out;
-  for (const sched::PlanEntry& entry : plan.entries) {
-    const auto count = static_cast<std::int32_t>(entry.tokens.size());
-    out.prompt += is_prompt ? count : 0;
-    out.generated += is_prompt ? 0 : count - entry.draft_count;
-    out.drafts += entry.draft_count;
-  }
-  return out;
-}
-
 Result<Run> replay(engine::Engine& engine, const sched::SchedulerOptions& options,
                    const std::vector<sched::TokenId>& prompt, const std::vector<sched::TokenId>& answer) {
   constexpr sched::SequenceId kId = 1;
@@ -91,7 +80,7 @@ Result<Run> replay(engine::Engine& engine, const sched::SchedulerOptions& option
   MonoTime first{};
   while (said < answer.size()) {
     const sched::BatchPlan& plan = scheduler.plan({.draft_cost = pace.draft_cost()});
-    const StepRows rows = rows_of(plan, said == 0);
+    const StepRows rows = rows_of(plan);
     const bool has_logits = plan.logits_count > 0;
     const MonoTime begin = clock.now();
     TRY([[maybe_unused]] const std::span<const float> logits, engine.step(plan));

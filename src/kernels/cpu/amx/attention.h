@@ -48,13 +48,13 @@ template <KvType kType>
 inline __m512 keys_16(const std::uint16_t* k, std::int32_t d, std::int32_t token) {
   const __m512 x = load_16<kType>(k, d * kKvPageTokens + token);
   if constexpr (kType == KvType::kF16) return x;
-  return _mm512_mul_ps(x, load_16_halves(group_scales(k, kHeadDim, d / 32) + token));
+  return _mm512_mul_ps(x, load_16_halves(k + kv_scales_at(kHeadDim, d / 32) + token));
 }
 template <KvType kType>
 inline __m512 values_16(const std::uint16_t* v, std::int32_t token, std::int32_t d) {
   const __m512 x = load_16<kType>(v, token * kHeadDim + d);
   if constexpr (kType == KvType::kF16) return x;
-  return _mm512_mul_ps(x, _mm512_set1_ps(_cvtsh_ss(group_scales(v, kHeadDim, d / 32)[token])));
+  return _mm512_mul_ps(x, _mm512_set1_ps(_cvtsh_ss(v[kv_scales_at(kHeadDim, d / 32) + token])));
 }
 
 // One page's keys and values into half of the block's tiles. Tokens from `count` on were never written: zero.

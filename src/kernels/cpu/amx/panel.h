@@ -42,14 +42,6 @@ struct alignas(64) FastPanelData {
   float d[kFastPanelBlocks][kPanelStrips][16];
 };
 
-// Asks for what lies kPrefetchBytes after this tile's lines.
-template <int kBytes>
-inline void prefetch_tile(const std::uint8_t* tile) {
-  for (int line = 0; line < kBytes; line += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
-  }
-}
-
 // A row's 16-bit value in both halves of its 32-bit lane.
 inline __m512i both_halves(__m512i values) {
   const __m512i pattern = _mm512_set4_epi32(0x0D0C0D0C, 0x09080908, 0x05040504, 0x01000100);

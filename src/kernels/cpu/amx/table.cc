@@ -4,6 +4,7 @@
 #include "kernels/cpu/amx/matmul_bf16.h"
 #include "kernels/cpu/amx/matmul_exact.h"
 #include "kernels/cpu/amx/matmul_fast.h"
+#include "kernels/cpu/amx/peak.h"
 #include "kernels/cpu/avx2/elementwise.h"
 #include "kernels/cpu/avx2/quantize.h"
 #include "kernels/cpu/avx2/store_kv.h"
@@ -48,6 +49,7 @@ const KernelTable kAmxKernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
+    .int8_peak = int8_peak,
     .kv_f16 = {store_kv_f16, attention_512<KvType::kF16>, prompt_attention<KvType::kF16>},
     .kv_q8 = {store_kv_q8, attention_512<KvType::kQ8>, prompt_attention<KvType::kQ8>},
 };

@@ -32,10 +32,6 @@ inline __m256 load_8(const std::uint16_t* page, std::int32_t at) {
   const auto* bytes = reinterpret_cast<const std::int8_t*>(page) + at;
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes))));
 }
-// kQ8: the scales of a group of 32 dimensions, [32 tokens].
-inline const std::uint16_t* group_scales(const std::uint16_t* page, std::int32_t head_dim, std::int32_t group) {
-  return page + kKvPageTokens / 2 * head_dim + group * kKvPageTokens;
-}
 
 // p: [kQueries, 32] raw dot products of all 32 places of a page; places beyond the visible tokens hold anything.
 template <KvType kType, int kQueries>
@@ -60,7 +56,7 @@ inline void score_page(float* p, const float* q, const std::uint16_t* k, std::in
           if constexpr (kType == KvType::kF16) {
             _mm256_store_ps(at, acc[i][half]);
           } else {
-            const __m256 scale = load_half(group_scales(k, head_dim, begin / group) + first + 8 * half);
+            const __m256 scale = load_half(k + kv_scales_at(head_dim, begin / group) + first + 8 * half);
             const __m256 before = begin == 0 ? _mm256_setzero_ps() : _mm256_load_ps(at);
             _mm256_store_ps(at, _mm256_fmadd_ps(acc[i][half], scale, before));
           }
@@ -117,7 +113,7 @@ inline void add_values(float* out, const float* p, const float* corrections, con
   alignas(32) float weighed[kQueries * kKvPageTokens];
   const float* weights = kType == KvType::kF16 ? p : weighed;
   for (std::int32_t d = 0; d < head_dim; d += 16) {
-    if (kType == KvType::kQ8 && d % 32 == 0) weigh<kQueries>(weighed, p, group_scales(v, head_dim, d / 32));
+    if (kType == KvType::kQ8 && d % 32 == 0) weigh<kQueries>(weighed, p, v + kv_scales_at(head_dim, d / 32));
     __m256 acc[kQueries][2];
     for (int i = 0; i < kQueries; ++i) {
       const __m256 correction = _mm256_set1_ps(corrections[i]);

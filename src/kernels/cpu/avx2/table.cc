@@ -4,6 +4,7 @@
 #include "kernels/cpu/avx2/matmul_float.h"
 #include "kernels/cpu/avx2/matmul_k.h"
 #include "kernels/cpu/avx2/matmul_q8_0.h"
+#include "kernels/cpu/avx2/peak.h"
 #include "kernels/cpu/avx2/quantize.h"
 #include "kernels/cpu/avx2/store_kv.h"
 #include "kernels/kernels.h"
@@ -38,6 +39,7 @@ const KernelTable kAvx2Kernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
+    .int8_peak = int8_peak,
     .kv_f16 = {store_kv_f16, attention<KvType::kF16>, nullptr},
     .kv_q8 = {store_kv_q8, attention<KvType::kQ8>, nullptr},
 };

@@ -48,11 +48,6 @@ class Ahead {
   const char* end_;
 };
 
-// kQ8: the scales of a group of 32 dimensions, [32 tokens].
-inline const std::uint16_t* group_scales(const std::uint16_t* page, std::int32_t head_dim, std::int32_t group) {
-  return page + kKvPageTokens / 2 * head_dim + group * kKvPageTokens;
-}
-
 // p: [kQueries, 32] raw dot products of all 32 places of a page; places beyond the visible tokens hold anything.
 template <KvType kType, int kQueries>
 inline void score_page_512(float* p, const float* q, const std::uint16_t* k, Ahead ahead, std::int32_t head_dim) {
@@ -76,7 +71,7 @@ inline void score_page_512(float* p, const float* q, const std::uint16_t* k, Ahe
       if constexpr (kType == KvType::kF16) {
         for (int i = 0; i < kQueries; ++i) total[i][half] = acc[i][half];
       } else {
-        const __m512 scale = load_16_halves(group_scales(k, head_dim, begin / group) + 16 * half);
+        const __m512 scale = load_16_halves(k + kv_scales_at(head_dim, begin / group) + 16 * half);
         for (int i = 0; i < kQueries; ++i) total[i][half] = _mm512_fmadd_ps(acc[i][half], scale, total[i][half]);
       }
     }
@@ -138,7 +133,7 @@ inline void add_values_512(float* out, const float* p, const float* corrections,
   const float* weights = kType == KvType::kF16 ? p : weighed;
   for (std::int32_t d = 0; d < head_dim; d += 16) {
     ahead.ask(kType == KvType::kF16 ? 16 : 9);
-    if (kType == KvType::kQ8 && d % 32 == 0) weigh_512<kQueries>(weighed, p, group_scales(v, head_dim, d / 32));
+    if (kType == KvType::kQ8 && d % 32 == 0) weigh_512<kQueries>(weighed, p, v + kv_scales_at(head_dim, d / 32));
     __m512 acc[kQueries];
     for (int i = 0; i < kQueries; ++i) {
       acc[i] = _mm512_mul_ps(_mm512_loadu_ps(out + i * head_dim + d), _mm512_set1_ps(corrections[i]));

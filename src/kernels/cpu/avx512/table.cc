@@ -6,6 +6,7 @@
 #include "kernels/cpu/avx512/matmul_float.h"
 #include "kernels/cpu/avx512/matmul_k.h"
 #include "kernels/cpu/avx512/matmul_q8_0.h"
+#include "kernels/cpu/avx512/peak.h"
 #include "kernels/kernels.h"
 
 namespace dormouse::kernels {
@@ -38,6 +39,7 @@ const KernelTable kAvx512Kernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
+    .int8_peak = int8_peak,
     .kv_f16 = {store_kv_f16, attention_512<KvType::kF16>, nullptr},
     .kv_q8 = {store_kv_q8, attention_512<KvType::kQ8>, nullptr},
 };

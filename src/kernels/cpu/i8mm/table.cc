@@ -1,6 +1,7 @@
 // NEON with 8-bit matrix products (SMMLA): Arm servers since Neoverse V1 and N2. Only the products of int8 differ from
 // cpu/neon, whose headers are compiled here a second time; the bits are the same.
 #include "kernels/cpu/i8mm/dot.h"
+#include "kernels/cpu/i8mm/peak.h"
 #include "kernels/cpu/neon/attention.h"
 #include "kernels/cpu/neon/elementwise.h"
 #include "kernels/cpu/neon/matmul_float.h"
@@ -40,6 +41,7 @@ const KernelTable kI8mmKernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
+    .int8_peak = int8_peak,
     .kv_f16 = {store_kv_f16, attention<KvType::kF16>, nullptr},
     .kv_q8 = {store_kv_q8, attention<KvType::kQ8>, nullptr},
 };

@@ -29,10 +29,6 @@ inline float32x4_t load_4(const std::uint16_t* page, std::int32_t at) {
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
   }
 }
-// kQ8: the scales of a group of 32 dimensions, [32 tokens].
-inline const std::uint16_t* group_scales(const std::uint16_t* page, std::int32_t head_dim, std::int32_t group) {
-  return page + kKvPageTokens / 2 * head_dim + group * kKvPageTokens;
-}
 
 // The running state of one query's softmax.
 struct SoftmaxState {
@@ -72,7 +68,7 @@ inline void score_page(float* p, const float* q, const std::uint16_t* k, std::in
           if constexpr (kType == KvType::kF16) {
             vst1q_f32(to, acc[i][v]);
           } else {
-            const float32x4_t scale = load_half(group_scales(k, head_dim, begin / group) + first + 4 * v);
+            const float32x4_t scale = load_half(k + kv_scales_at(head_dim, begin / group) + first + 4 * v);
             vst1q_f32(to, vfmaq_f32(begin == 0 ? vdupq_n_f32(0) : vld1q_f32(to), acc[i][v], scale));
           }
         }
@@ -127,7 +123,7 @@ inline void add_values(float* out, const float* p, const float* corrections, con
   float weighed[kQueries * kKvPageTokens];
   const float* weights = kType == KvType::kF16 ? p : weighed;
   for (std::int32_t d = 0; d < head_dim; d += 16) {
-    if (kType == KvType::kQ8 && d % 32 == 0) weigh<kQueries>(weighed, p, group_scales(v, head_dim, d / 32));
+    if (kType == KvType::kQ8 && d % 32 == 0) weigh<kQueries>(weighed, p, v + kv_scales_at(head_dim, d / 32));
     float32x4_t acc[kQueries][4];
     for (int i = 0; i < kQueries; ++i) {
       const float* row = out + i * head_dim + d;

@@ -41,8 +41,8 @@ void store_kv_q8(std::uint16_t* k_page, std::uint16_t* v_page, const float* k, c
                  std::int32_t token) {
   auto* k_bytes = reinterpret_cast<std::int8_t*>(k_page) + token;
   auto* v_bytes = reinterpret_cast<std::int8_t*>(v_page) + token * head_dim;
-  std::uint16_t* k_scales = k_page + kKvPageTokens / 2 * head_dim + token;
-  std::uint16_t* v_scales = v_page + kKvPageTokens / 2 * head_dim + token;
+  std::uint16_t* k_scales = k_page + kv_scales_at(head_dim, 0) + token;
+  std::uint16_t* v_scales = v_page + kv_scales_at(head_dim, 0) + token;
   for (std::int32_t d = 0; d < head_dim; d += 32, k_scales += kKvPageTokens, v_scales += kKvPageTokens) {
     std::int8_t column[32];
     *k_scales = quantize_group(column, k + d);

@@ -6,6 +6,7 @@
 #include "kernels/cpu/neon/matmul_float.h"
 #include "kernels/cpu/neon/matmul_k.h"
 #include "kernels/cpu/neon/matmul_q8_0.h"
+#include "kernels/cpu/neon/peak.h"
 #include "kernels/cpu/neon/quantize.h"
 #include "kernels/cpu/neon/store_kv.h"
 #include "kernels/kernels.h"
@@ -40,6 +41,7 @@ const KernelTable kNeonKernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
+    .int8_peak = int8_peak,
     .kv_f16 = {store_kv_f16, attention<KvType::kF16>, nullptr},
     .kv_q8 = {store_kv_q8, attention<KvType::kQ8>, nullptr},
 };

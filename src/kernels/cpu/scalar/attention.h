@@ -20,11 +20,6 @@ void store_kv_f16(std::uint16_t* k_page, std::uint16_t* v_page, const float* k, 
 
 constexpr std::int32_t kKvGroup = 32;  // dimensions that share a scale
 
-// Where the scales of a kQ8 page begin.
-inline std::uint16_t* q8_scales(std::uint16_t* page, std::int32_t head_dim) {
-  return page + kKvPageTokens / 2 * head_dim;
-}
-
 void store_kv_q8(std::uint16_t* k_page, std::uint16_t* v_page, const float* k, const float* v, std::int32_t head_dim,
                  std::int32_t token) {
   auto* k_bytes = reinterpret_cast<std::int8_t*>(k_page);
@@ -33,9 +28,9 @@ void store_kv_q8(std::uint16_t* k_page, std::uint16_t* v_page, const float* k, c
     std::int8_t q[kKvGroup];
     const float scale = quantize_values(q, k + g * kKvGroup, kKvGroup);
     for (std::int32_t i = 0; i < kKvGroup; ++i) k_bytes[(g * kKvGroup + i) * kKvPageTokens + token] = q[i];
-    q8_scales(k_page, head_dim)[g * kKvPageTokens + token] = quant::float_to_half(scale);
+    k_page[kv_scales_at(head_dim, g) + token] = quant::float_to_half(scale);
     const float v_scale = quantize_values(v_bytes + token * head_dim + g * kKvGroup, v + g * kKvGroup, kKvGroup);
-    q8_scales(v_page, head_dim)[g * kKvPageTokens + token] = quant::float_to_half(v_scale);
+    v_page[kv_scales_at(head_dim, g) + token] = quant::float_to_half(v_scale);
   }
 }
 
@@ -65,7 +60,7 @@ struct PageQ8 {
   std::int32_t head_dim;
 
   [[nodiscard]] static float scale(const std::uint16_t* page, std::int32_t head_dim, std::int32_t g, std::int32_t t) {
-    return quant::half_to_float(page[kKvPageTokens / 2 * head_dim + g * kKvPageTokens + t]);
+    return quant::half_to_float(page[kv_scales_at(head_dim, g) + t]);
   }
   [[nodiscard]] float dot(const float* q, std::int32_t t) const {
     const auto* bytes = reinterpret_cast<const std::int8_t*>(k);

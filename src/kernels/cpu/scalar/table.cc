@@ -38,6 +38,7 @@ const KernelTable kScalarKernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
+    .int8_peak = nullptr,
     .kv_f16 = {store_kv_f16, attention<PageF16>, nullptr},
     .kv_q8 = {store_kv_q8, attention<PageQ8>, nullptr},
 };
