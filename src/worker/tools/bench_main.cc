@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
-#include <map>
 #include <numeric>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -18,6 +18,7 @@
 #include "engine/thread_pool.h"
 #include "gguf/file.h"
 #include "pack/packed_file.h"
+#include "worker/tools/bench_report.h"
 #include "worker/tools/command_line.h"
 #include "worker/tools/tools.h"
 
@@ -36,55 +37,13 @@ constexpr const char* kExamples =
     "  dormouse-worker bench Qwen3-4B-Q4_K_M.gguf\n"
     "  dormouse-worker bench model.gguf --prefill 512 --streams 1,8,64 --context 288 --json";
 
-struct BenchOptions {
-  std::string file;
-  std::string packed_directory;
-  std::string isa;
-  std::string kv_type = "fp16";
-  std::int32_t threads = 0;
-  std::int32_t prefill = 512;
-  std::int32_t tokens = 32;
-  std::int32_t repetitions = 3;
-  std::vector<std::int32_t> streams{1, 8};
-  std::int32_t context = 0;  // tokens before the decoded ones
-  bool shared = false;       // they are one prompt's, whose pages all streams share
-  bool json = false;
-};
-
-// Tokens a second over repetitions. The mean is all tokens over all time: under a CPU quota most steps run at full
-// speed and a few wait for the next period, which the median does not see.
-struct Speed {
-  double median = 0;
-  double mean = 0;
-  double least = 0;
-  double most = 0;
-};
-
-// A speed and what it takes of the machine's limits.
-struct Measured {
-  Speed speed;
-  double steps_s = 0;     // of the median
-  double step_bytes = 0;  // weights once, and the keys and values that a step reads
-  double step_operations = 0;
-
-  [[nodiscard]] double gb_s() const { return steps_s * step_bytes / 1e9; }
-  [[nodiscard]] double tops() const { return steps_s * step_operations / 1e12; }
-};
-
-struct BenchResult {
-  double read_gb_s = 0;
-  double int8_tops = 0;  // 0: the table does not tell
-  double load_ms = 0;
-  double file_bytes = 0;
-  double resident_bytes = 0;
-  std::string isa;
-  std::int32_t threads = 0;
-  Measured prefill;
-  std::map<std::int32_t, Measured> decode;  // by streams
-};
-
 double seconds_since(const Clock& clock, MonoTime begin) {
   return std::chrono::duration<double>(clock.now() - begin).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
 Speed speed_of(double tokens, std::vector<double> seconds) {
@@ -133,8 +92,42 @@ std::vector<Stream> make_streams(std::int32_t count, std::int32_t tokens, std::i
   return out;
 }
 
+struct Limits {
+  std::int32_t pages_each = 0;    // of a stream
+  std::int32_t batch_tokens = 0;  // of a step
+  double weight_bytes = 0;
+};
+
+// One model under measurement.
+class Bench {
+ public:
+  Bench(const BenchOptions& options, engine::Engine& model, engine::ReadProbe& probe, const Clock& clock, Limits limits)
+      : options_(options), model_(model), probe_(probe), clock_(clock), limits_(limits) {}
+
+  Result<Measured> prefill();
+  Result<Measured> decode(std::int32_t count);
+
+ private:
+  [[nodiscard]] std::vector<double> read_bursts();
+  Status step(std::vector<Stream>& streams, std::int32_t count);
+  Status fill_context(Stream& stream, std::int32_t count);
+  Status place_behind_context(std::vector<Stream>& streams);
+
+  const BenchOptions& options_;
+  engine::Engine& model_;
+  engine::ReadProbe& probe_;
+  const Clock& clock_;
+  const Limits limits_;
+};
+
+std::vector<double> Bench::read_bursts() {
+  std::vector<double> out;
+  for (int i = 0; i < 5; ++i) out.push_back(probe_.burst());
+  return out;
+}
+
 // Feeds the last `count` tokens of each stream; one logits row each, whose likeliest token comes next.
-Status step(engine::Engine& model, std::vector<Stream>& streams, std::int32_t count) {
+Status Bench::step(std::vector<Stream>& streams, std::int32_t count) {
   sched::BatchPlan plan;
   for (const Stream& stream : streams) {
     sched::PlanEntry entry;
@@ -147,8 +140,8 @@ Status step(engine::Engine& model, std::vector<Stream>& streams, std::int32_t co
     plan.token_count += count;
     ++plan.logits_count;
   }
-  TRY(const std::span<const float> logits, model.step(plan));
-  const auto vocab = static_cast<std::size_t>(model.config().vocab);
+  TRY(const std::span<const float> logits, model_.step(plan));
+  const auto vocab = static_cast<std::size_t>(model_.config().vocab);
   for (std::size_t i = 0; i < streams.size(); ++i) {
     const auto row = logits.subspan(i * vocab, vocab);
     streams[i].position += count;
@@ -157,67 +150,75 @@ Status step(engine::Engine& model, std::vector<Stream>& streams, std::int32_t co
   return {};
 }
 
-Result<Measured> measure_prefill(engine::Engine& model, const BenchOptions& options, std::int32_t pages_each,
-                                 double weight_bytes, const Clock& clock) {
+Result<Measured> Bench::prefill() {
   std::vector<double> seconds;
-  for (int round = 0; round < options.repetitions; ++round) {
-    std::vector<Stream> one = make_streams(1, options.prefill, model.config().vocab, pages_each);
-    const MonoTime begin = clock.now();
-    TRY_STATUS(step(model, one, options.prefill));
-    seconds.push_back(seconds_since(clock, begin));
+  std::vector<double> reads = read_bursts();
+  for (int round = 0; round < options_.repetitions; ++round) {
+    std::vector<Stream> one = make_streams(1, options_.prefill, model_.config().vocab, limits_.pages_each);
+    const MonoTime begin = clock_.now();
+    TRY_STATUS(step(one, options_.prefill));
+    seconds.push_back(seconds_since(clock_, begin));
   }
-  const double tokens = options.prefill;
+  const double tokens = options_.prefill;
   Measured out{.speed = speed_of(tokens, std::move(seconds))};
   out.steps_s = out.speed.median / tokens;
-  out.step_bytes = weight_bytes;
-  out.step_operations = operations_of(model.config(), tokens, tokens * (tokens + 1) / 2, 1);
+  out.step_bytes = limits_.weight_bytes;
+  out.step_operations = operations_of(model_.config(), tokens, tokens * (tokens + 1) / 2, 1);
+  for (const double read : read_bursts()) reads.push_back(read);
+  out.read_gb_s = median(std::move(reads));
   return out;
 }
 
 // Computes a stream's first `count` tokens, in pieces of one step. Without it the cache behind a context would be
 // memory that nobody wrote: it reads as the kernel's zero page, out of the caches, and costs nothing.
-Status fill_context(engine::Engine& model, Stream& stream, std::int32_t count, std::int32_t piece) {
-  for (std::int32_t done = 0; done < count; done += piece) {
+Status Bench::fill_context(Stream& stream, std::int32_t count) {
+  for (std::int32_t done = 0; done < count; done += limits_.batch_tokens) {
     sched::BatchPlan plan;
     sched::PlanEntry entry;
-    plan.token_count = std::min(piece, count - done);
+    plan.token_count = std::min(limits_.batch_tokens, count - done);
     entry.tokens =
         std::span(stream.tokens).subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(plan.token_count));
     entry.start_position = done;
     entry.prompt_length = count;
     entry.pages = stream.pages;
     plan.entries.push_back(entry);
-    TRY([[maybe_unused]] const std::span<const float> logits, model.step(plan));
+    TRY([[maybe_unused]] const std::span<const float> logits, model_.step(plan));
   }
   stream.position = count;
   return {};
 }
 
-Result<Measured> measure_decode(engine::Engine& model, const BenchOptions& options, std::int32_t count,
-                                std::int32_t pages_each, std::int32_t batch_tokens, double weight_bytes,
-                                const Clock& clock) {
-  std::vector<Stream> streams = make_streams(count, options.context + 1, model.config().vocab, pages_each);
+Status Bench::place_behind_context(std::vector<Stream>& streams) {
   for (Stream& stream : streams) {
-    stream.prompt = options.context;  // what comes after it is generated
-    if (options.shared && &stream != streams.data()) {
-      std::copy_n(streams[0].pages.begin(), options.context / sched::kPageTokens, stream.pages.begin());
-      stream.position = options.context;
+    stream.prompt = options_.context;  // what comes after it is generated
+    if (options_.shared && &stream != streams.data()) {
+      std::copy_n(streams[0].pages.begin(), options_.context / sched::kPageTokens, stream.pages.begin());
+      stream.position = options_.context;
       continue;
     }
-    TRY_STATUS(fill_context(model, stream, options.context, batch_tokens));
+    TRY_STATUS(fill_context(stream, options_.context));
   }
+  return {};
+}
+
+Result<Measured> Bench::decode(std::int32_t count) {
+  std::vector<Stream> streams = make_streams(count, options_.context + 1, model_.config().vocab, limits_.pages_each);
+  TRY_STATUS(place_behind_context(streams));
   std::vector<double> seconds;
-  for (std::int32_t i = 0; i < options.tokens; ++i) {
-    const MonoTime begin = clock.now();
-    TRY_STATUS(step(model, streams, 1));
-    seconds.push_back(seconds_since(clock, begin));
+  std::vector<double> reads = read_bursts();
+  for (std::int32_t i = 0; i < options_.tokens; ++i) {
+    const MonoTime begin = clock_.now();
+    TRY_STATUS(step(streams, 1));
+    seconds.push_back(seconds_since(clock_, begin));
   }
   Measured out{.speed = speed_of(count, std::move(seconds))};
-  const double behind = options.context + (options.tokens + 1) / 2.0;  // what a row of the middle step sees
-  const double tokens_read = count * behind - (options.shared ? (count - 1.0) * options.context : 0);
+  const double behind = options_.context + (options_.tokens + 1) / 2.0;  // what a row of the middle step sees
+  const double tokens_read = count * behind - (options_.shared ? (count - 1.0) * options_.context : 0);
   out.steps_s = out.speed.median / count;
-  out.step_bytes = weight_bytes + tokens_read * static_cast<double>(model.kv_bytes_per_token());
-  out.step_operations = operations_of(model.config(), count, count * behind, count);
+  out.step_bytes = limits_.weight_bytes + tokens_read * static_cast<double>(model_.kv_bytes_per_token());
+  out.step_operations = operations_of(model_.config(), count, count * behind, count);
+  for (const double read : read_bursts()) reads.push_back(read);
+  out.read_gb_s = median(std::move(reads));
   return out;
 }
 
@@ -229,12 +230,10 @@ Result<BenchResult> measure(const BenchOptions& options) {
   }
   const SystemClock clock;
   BenchResult out;
-  {
-    engine::ThreadPool pool(options.threads > 0 ? options.threads : engine::read_cpu_budget().threads(),
-                            engine::ThreadPool::Waiting::kSpinThenBlock);
-    TRY(out.read_gb_s, engine::read_bandwidth(pool, clock));
-    TRY(out.int8_tops, engine::int8_tops(options.isa, pool, clock));
-  }
+  engine::ThreadPool pool(options.threads > 0 ? options.threads : engine::read_cpu_budget().threads(),
+                          engine::ThreadPool::Waiting::kSpinThenBlock);
+  TRY(engine::ReadProbe probe, engine::ReadProbe::create(pool, clock));
+  TRY(out.int8_tops, engine::int8_tops(options.isa, pool, clock));
   const MonoTime begin = clock.now();
   TRY(const gguf::File file, gguf::File::open(options.file));
   const auto packed = pack::PackedFile::open(
@@ -258,63 +257,17 @@ Result<BenchResult> measure(const BenchOptions& options) {
   out.file_bytes = static_cast<double>(file.bytes().size());
   out.isa = model->isa();
   out.threads = model->threads();
+  Bench bench(
+      options, *model, probe, clock,
+      {.pages_each = pages_each, .batch_tokens = engine_options.max_batch_tokens, .weight_bytes = out.file_bytes});
   if (options.prefill > 0) {
-    TRY(out.prefill, measure_prefill(*model, options, pages_each, out.file_bytes, clock));
+    TRY(out.prefill, bench.prefill());
   }
   for (const std::int32_t count : options.streams) {
-    TRY(out.decode[count],
-        measure_decode(*model, options, count, pages_each, engine_options.max_batch_tokens, out.file_bytes, clock));
+    TRY(out.decode[count], bench.decode(count));
   }
-  out.resident_bytes = resident_bytes();
+  out.resident_bytes = resident_bytes() - static_cast<double>(probe.bytes());
   return out;
-}
-
-void print_row(const std::string& name, const Measured& row, double steps_unit, const BenchResult& machine) {
-  const Speed& s = row.speed;
-  const std::string of_peak =
-      machine.int8_tops > 0 ? fmt::format("{:.0f} %", 100 * row.tops() / machine.int8_tops) : "-";
-  fmt::print("{:<38} {:>9.2f} {:>16} {:>10.1f} {:>7.1f} {:>8.0f} % {:>7.2f} {:>8}\n", name, s.median,
-             fmt::format("{:.2f}..{:.2f}", s.least, s.most), 1e3 * steps_unit / s.median, row.gb_s(),
-             100 * row.gb_s() / machine.read_gb_s, row.tops(), of_peak);
-}
-
-void print_table(const BenchOptions& options, const BenchResult& result) {
-  fmt::print("{}: {:.0f} MB, isa {}, {} threads, loaded in {:.0f} ms, resident {:.0f} MB\n", options.file,
-             result.file_bytes / 1e6, result.isa, result.threads, result.load_ms, result.resident_bytes / 1e6);
-  fmt::print("this machine: reads {:.1f} GB/s", result.read_gb_s);
-  if (result.int8_tops > 0) fmt::print(", int8 products {:.2f} TOPS", result.int8_tops);
-  fmt::print("\n\n{:<38} {:>9} {:>16} {:>10} {:>7} {:>10} {:>7} {:>8}\n", "", "tokens/s", "least..most", "ms a step",
-             "GB/s", "of read", "TOPS", "of int8");
-  if (options.prefill > 0) {
-    print_row(fmt::format("prefill {}", options.prefill), result.prefill, options.prefill, result);
-  }
-  for (const auto& [streams, row] : result.decode) {
-    const std::string behind =
-        options.context > 0 ? fmt::format(" behind {}{}", options.context, options.shared ? " shared" : "") : "";
-    print_row(fmt::format("decode {} stream{}{}{}", streams, streams == 1 ? "" : "s", behind,
-                          options.kv_type == "q8" ? ", kv q8" : ""),
-              row, streams, result);
-  }
-}
-
-std::string json_of(const Measured& row) {
-  const Speed& s = row.speed;
-  return fmt::format(R"({{"median":{:.3f},"mean":{:.3f},"least":{:.3f},"most":{:.3f},"gb_s":{:.2f},"tops":{:.3f}}})",
-                     s.median, s.mean, s.least, s.most, row.gb_s(), row.tops());
-}
-
-void print_json(const BenchOptions& options, const BenchResult& result) {
-  std::string decode;
-  for (const auto& [streams, row] : result.decode) {
-    decode += fmt::format("{}\"{}\":{}", decode.empty() ? "" : ",", streams, json_of(row));
-  }
-  fmt::print(R"({{"isa":"{}","threads":{},"read_gb_s":{:.2f},"int8_tops":{:.3f},"load_ms":{:.1f},"file_bytes":{:.0f},)"
-             R"("resident_bytes":{:.0f},"kv_type":"{}","shared":{},"prefill_tokens":{},"prefill_tps":{},"context":{},)"
-             R"("decode_tps":{{{}}}}})"
-             "\n",
-             result.isa, result.threads, result.read_gb_s, result.int8_tops, result.load_ms, result.file_bytes,
-             result.resident_bytes, options.kv_type, options.shared, options.prefill, json_of(result.prefill),
-             options.context, decode);
 }
 
 }  // namespace
