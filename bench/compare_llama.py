@@ -39,9 +39,9 @@ def ours(args):
     if args.context:
         behind = bench(args, "--prefill", "0", "--streams", args.behind, "--context", str(args.context))
         out[f"decode {args.behind} at {args.context}"] = behind["decode_tps"][args.behind]["median"]
-    out["read"] = line["read_gb_s"]
-    if "decode 1" in out:
-        out["weights"] = out["decode 1"] * line["file_bytes"] / 1e9
+    if "1" in line["decode_tps"]:
+        out["read"] = line["decode_tps"]["1"]["read_gb_s"]
+        out["weights"] = line["decode_tps"]["1"]["gb_s"]
     return out
 
 
@@ -74,11 +74,9 @@ def main():
         them.append(theirs(args, folder))
         us.append(ours(args))
         print(f"round {number + 1}: ours {us[-1]}, llama.cpp {them[-1]}", file=sys.stderr)
-    read = statistics.median(u["read"] for u in us)
-    print(f"read bandwidth {read:.1f} GB/s (median of rounds)")
-    if "weights" in us[0]:
-        weights = statistics.median(u["weights"] for u in us)
-        print(f"one stream reads weights at {weights:.1f} GB/s = {100 * weights / read:.0f} %")
+    if "read" in us[0]:
+        read, weights = (statistics.median(u[key] for u in us) for key in ("read", "weights"))
+        print(f"plain read {read:.1f} GB/s, one stream {weights:.1f} GB/s = {100 * weights / read:.0f} % (medians of rounds)")
     print(f"{'work':<20} {'ours':>8} {'(spread)':>16} {'llama.cpp':>10} {'(spread)':>16} {'ratio':>6}")
     for key in them[0]:
         a, b = sorted(u[key] for u in us), sorted(t[key] for t in them)

@@ -99,5 +99,32 @@ TEST_F(RealWorker, AKilledWorkerMidStreamIsReplaced) {
   EXPECT_EQ(house.post("/generate", R"({"prompt":"x","max_tokens":2})").status, 200) << house.log();
 }
 
+// The weights are used where they lie in the packed file: once that is short, the next page of it is a SIGBUS.
+TEST_F(RealWorker, WeightsCutWhileMappedEndThatWorkerOnlyAndAreLaidOutAgain) {
+  RunningHouse house(setup());
+  ASSERT_TRUE(house.is_up()) << house.log();
+  Wish wish;
+  wish.method = "POST";
+  wish.target = "/generate";
+  wish.body = R"({"prompt":"写一首关于月亮的诗","stream":true,"max_tokens":1000,"ignore_eos":true})";
+  int cut = 0;
+  wish.on_piece = [&house, &cut](const std::string&) {
+    for (const auto& entry : std::filesystem::directory_iterator(house.directory() + "/data/packed")) {
+      if (entry.path().extension() != ".dpack" || entry.file_size() == 0) continue;
+      std::filesystem::resize_file(entry.path(), 0);
+      ++cut;
+    }
+    return true;
+  };
+  const Answer answer = house.ask(std::move(wish));
+  EXPECT_EQ(cut, 1);
+  EXPECT_EQ(answer.body.find("[DONE]"), std::string::npos);
+  EXPECT_NE(answer.body.find("worker_crashed"), std::string::npos) << answer.body;
+  const auto [exit_code, worker_log] = house.run_cli({"logs", "demo"});
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_NE(worker_log.find("cut short"), std::string::npos) << worker_log;
+  EXPECT_EQ(house.post("/generate", R"({"prompt":"x","max_tokens":2})").status, 200) << house.log();
+}
+
 }  // namespace
 }  // namespace dormouse::e2e
