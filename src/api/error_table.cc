@@ -47,6 +47,8 @@ constexpr std::array kTable = {
              {409, kIdempotency, "idempotency_in_progress", "A request with this idempotency key is running.", 1}},
     TableRow{ErrorCode::kIdempotencyMismatch,
              {422, kIdempotency, "idempotency_mismatch", "This idempotency key was used with another body.", 0}},
+    TableRow{ErrorCode::kAlreadyExists, {409, kInvalidRequest, "already_exists", "It exists already.", 0}},
+    TableRow{ErrorCode::kReadOnly, {409, kInvalidRequest, "read_only", "It cannot be changed here.", 0}},
     TableRow{ErrorCode::kLengthRequired,
              {411, kInvalidRequest, "length_required", "The request must state its length.", 0}},
     TableRow{ErrorCode::kBodyTooLarge, {413, kInvalidRequest, "body_too_large", "The body is too large.", 0}},

@@ -38,6 +38,8 @@ const std::map<std::string_view, Expected> kExpected = {
     {"request_timeout", {408, "timeout_error", false}},
     {"idempotency_in_progress", {409, "idempotency_error", true}},
     {"idempotency_mismatch", {422, "idempotency_error", false}},
+    {"already_exists", {409, "invalid_request_error", false}},
+    {"read_only", {409, "invalid_request_error", false}},
     {"length_required", {411, "invalid_request_error", false}},
     {"body_too_large", {413, "invalid_request_error", false}},
     {"uri_too_long", {414, "invalid_request_error", false}},

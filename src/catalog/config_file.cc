@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -15,6 +19,7 @@ namespace {
 
 // Longer than any idle timeout with a meaning, short of what overflows nanoseconds.
 constexpr std::int64_t kMaxDurationMs = std::int64_t{366} * 24 * 3600 * 1000;
+constexpr std::uintmax_t kMaxConfigBytes = 1 << 20;
 
 template <typename Map>
 Status check_keys(const Map& map, const std::set<std::string>& known, std::string_view where) {
@@ -43,10 +48,21 @@ Result<std::optional<std::chrono::milliseconds>> read_duration(const TomlTable& 
   return std::optional<std::chrono::milliseconds>(*value);
 }
 
+Error in_deployment(std::string_view where, const DeploymentEntry& entry, const Error& error) {
+  return make_error(error.code, fmt::format("{}: {}: {}", where, entry.name, error.message));
+}
+
+template <typename Map>
+Status set_rules(const Map& map, DeploymentEntry& entry, std::string_view where) {
+  for (const auto& [key, value] : map) {
+    if (key == "name" || key == "image") continue;
+    const Status set = set_rule(entry.rules, key, FieldValue(value));
+    if (!set.has_value()) return in_deployment(where, entry, set.error());
+  }
+  return {};
+}
+
 Result<DeploymentEntry> read_deployment(const TomlTable& table, std::string_view where) {
-  TRY_STATUS(check_keys(table.strings, {"name", "image", "idle_timeout"}, where));
-  TRY_STATUS(check_keys(table.integers, {"context_length", "max_sequences", "threads"}, where));
-  TRY_STATUS(check_keys(table.lists, {"aliases"}, where));
   TRY_STATUS(check_keys(table.table_lists, {}, where));
   TRY_STATUS(check_no_others(table, where));
   DeploymentEntry out;
@@ -56,17 +72,11 @@ Result<DeploymentEntry> read_deployment(const TomlTable& table, std::string_view
     return make_error(Code::kInvalidArgument,
                       fmt::format("{}: needs a name (letters, digits, . _ -) and an image", where));
   }
-  out.aliases = table.list("aliases");
-  TRY(out.idle_timeout, read_duration(table, "idle_timeout", where));
-  out.context_length = table.integer("context_length", 0);
-  out.max_sequences = table.integer("max_sequences", 0);
-  out.threads = table.integer("threads", 0);
-  constexpr std::int64_t kMost = 1 << 24;
-  for (const std::int64_t value : {out.context_length, out.max_sequences, out.threads}) {
-    if (value < 0 || value > kMost) {
-      return make_error(Code::kInvalidArgument, fmt::format("{}: {}: a number is out of range", where, out.name));
-    }
-  }
+  TRY_STATUS(set_rules(table.strings, out, where));
+  TRY_STATUS(set_rules(table.integers, out, where));
+  TRY_STATUS(set_rules(table.lists, out, where));
+  const Status checked = check_rules(out.rules);
+  if (!checked.has_value()) return in_deployment(where, out, checked.error());
   return out;
 }
 
@@ -101,6 +111,19 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   return make_error(Code::kInvalidArgument, fmt::format("'{}' is no duration; write 250ms, 90s, 10m or 1h", text));
 }
 
+std::string duration_text(std::chrono::milliseconds duration) {
+  struct Unit {
+    std::string_view suffix;
+    std::int64_t ms;
+  };
+  constexpr std::array<Unit, 4> kUnits{{{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}}};
+  const std::int64_t ms = duration.count();
+  for (const Unit& unit : kUnits) {
+    if (ms != 0 && ms % unit.ms == 0) return fmt::format("{}{}", ms / unit.ms, unit.suffix);
+  }
+  return ms == 0 ? std::string("0s") : fmt::format("{}ms", ms);
+}
+
 Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY(TomlTable root, parse_toml(text, what));
   TRY_STATUS(check_keys(root.strings, {"models_dir", "idle_timeout"}, what));
@@ -121,6 +144,22 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
     out.deployments.push_back(std::move(entry));
   }
   return out;
+}
+
+Result<ConfigFile> read_config(const std::string& path) {
+  std::error_code ec;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, ec);  // an error for what is no file
+  if (ec) {
+    const bool missing = ec == std::errc::no_such_file_or_directory;
+    return make_error(missing ? Code::kNotFound : Code::kPermissionDenied, fmt::format("{}: {}", path, ec.message()));
+  }
+  if (bytes > kMaxConfigBytes) {
+    return make_error(Code::kTooLarge, fmt::format("{}: {} bytes, at most {}", path, bytes, kMaxConfigBytes));
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return make_error(Code::kPermissionDenied, fmt::format("{}: cannot be read", path));
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  return parse_config(text, path);
 }
 
 }  // namespace dormouse::catalog

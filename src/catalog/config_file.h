@@ -1,35 +1,33 @@
-// dormouse.toml: what `dormouse serve --config` reads. Flags given on the command line win over it.
+// dormouse.toml: what `dormouse serve` reads at its start and again whenever the file changes. Flags given on the
+// command line win over it.
 //
 //   listen = ["127.0.0.1:8080"]
-//   idle_timeout = "10m"
+//   idle_timeout = "10m"           # of deployments that do not say
 //   [[deployment]]
 //   name = "chat"
 //   image = "qwen3-demo:q8_0"      # or a path to a .gguf
-//   idle_timeout = "5m"
+//   idle_timeout = "5m"            # or "auto"
 //   aliases = ["gpt-4o-mini"]
+//   max = 2                        # and the other keys of catalog/deployment_rules.h
 //
 // Unknown keys are errors: a typo in a limit must not pass in silence.
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "catalog/deployment_rules.h"
 
 namespace dormouse::catalog {
 
 struct DeploymentEntry {
   std::string name;
   std::string image;
-  std::vector<std::string> aliases;
-  std::optional<std::chrono::milliseconds> idle_timeout;
-  std::int64_t context_length = 0;  // 0: the worker decides
-  std::int64_t max_sequences = 0;   // 0: the worker decides
-  std::int64_t threads = 0;         // 0: the worker decides
+  DeploymentRules rules;
 };
 
 struct ConfigFile {
@@ -41,9 +39,14 @@ struct ConfigFile {
 
 // Errors: kInvalidArgument, naming the file and the key.
 [[nodiscard]] Result<ConfigFile> parse_config(std::string_view text, std::string_view what);
+// Errors: kNotFound (no such file), kPermissionDenied (there, and not ours to read, or no file), kTooLarge (over 1
+// MiB), and those of parse_config.
+[[nodiscard]] Result<ConfigFile> read_config(const std::string& path);
 
 // "250ms", "90s", "10m", "1h", "2d" or whole seconds "90". Errors: kInvalidArgument.
 [[nodiscard]] Result<std::chrono::milliseconds> parse_duration(std::string_view text);
+// As parse_duration reads it, in the largest unit that leaves a whole number: "90s", "10m".
+[[nodiscard]] std::string duration_text(std::chrono::milliseconds duration);
 
 // A deployment's name: 1..63 of a-z A-Z 0-9 . _ -, first a letter or digit.
 [[nodiscard]] bool is_deployment_name(std::string_view name);

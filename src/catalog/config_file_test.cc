@@ -16,6 +16,9 @@ TEST(ConfigFile, DurationsReadAsWritten) {
   EXPECT_EQ(*parse_duration("2d"), milliseconds(172'800'000));
   EXPECT_EQ(*parse_duration("0"), milliseconds(0));
   EXPECT_EQ(*parse_duration("45"), milliseconds(45'000));
+  for (const char* text : {"0s", "250ms", "1s", "90s", "10m", "1h", "2d"}) {
+    EXPECT_EQ(duration_text(*parse_duration(text)), text);
+  }
   for (const char* bad : {"", "m", "-1s", "10 m", "10x", "1.5h", "9223372036854775807h", "99999999999999999999"}) {
     EXPECT_FALSE(parse_duration(bad).has_value()) << bad;
   }
@@ -34,17 +37,51 @@ aliases = ["gpt-4o-mini"]
 context_length = 4096
 max_sequences = 8
 threads = 2
+runtime = "vllm"
+driver = "slurm"
+instance_type = "gpu-t4.small"
+billing = "mixed"
+exposure = "public"
+min = 1
+max = 3
+awake = ["Mon-Fri 08:55-18:05"]
+time_zone = "Asia/Shanghai"
+worker_arguments = ["--kv-type", "q8"]
+[[deployment]]
+name = "other"
+image = "qwen3-demo"
+idle_timeout = "auto"
 )",
                                    "dormouse.toml");
   ASSERT_TRUE(config.has_value()) << config.error().message;
   EXPECT_EQ(config->listen.size(), 2U);
   EXPECT_EQ(config->models_dir, "/srv/models");
   EXPECT_EQ(config->idle_timeout, milliseconds(180'000));
-  ASSERT_EQ(config->deployments.size(), 1U);
+  ASSERT_EQ(config->deployments.size(), 2U);
   EXPECT_EQ(config->deployments[0].name, "chat");
-  EXPECT_EQ(config->deployments[0].idle_timeout, milliseconds(30'000));
-  EXPECT_EQ(config->deployments[0].aliases, std::vector<std::string>{"gpt-4o-mini"});
-  EXPECT_EQ(config->deployments[0].context_length, 4096);
+  const DeploymentRules& rules = config->deployments[0].rules;
+  EXPECT_EQ(rules.idle_timeout, milliseconds(30'000));
+  EXPECT_EQ(rules.aliases, std::vector<std::string>{"gpt-4o-mini"});
+  EXPECT_EQ(rules.context_length, 4096);
+  EXPECT_EQ(rules.max_sequences, 8);
+  EXPECT_EQ(rules.threads, 2);
+  EXPECT_EQ(rules.runtime, "vllm");
+  EXPECT_EQ(rules.driver, "slurm");
+  EXPECT_EQ(rules.instance_type, "gpu-t4.small");
+  EXPECT_EQ(rules.billing, "mixed");
+  EXPECT_EQ(rules.exposure, "public");
+  EXPECT_EQ(rules.min_instances, 1);
+  EXPECT_EQ(rules.max_instances, 3);
+  EXPECT_EQ(rules.awake, std::vector<std::string>{"Mon-Fri 08:55-18:05"});
+  EXPECT_EQ(rules.time_zone, "Asia/Shanghai");
+  EXPECT_EQ(rules.worker_arguments, (std::vector<std::string>{"--kv-type", "q8"}));
+  EXPECT_TRUE(config->deployments[1].rules.idle_auto);
+  EXPECT_FALSE(config->deployments[1].rules.idle_timeout.has_value());
+}
+
+TEST(ConfigFile, AFileThatIsNoneIsATypedError) {
+  EXPECT_EQ(read_config("/nowhere/dormouse.toml").error().code, Code::kNotFound);
+  EXPECT_EQ(read_config("/tmp").error().code, Code::kPermissionDenied);
 }
 
 TEST(ConfigFile, ATypoIsAnErrorThatNamesTheKey) {
@@ -58,7 +95,11 @@ TEST(ConfigFile, ATypoIsAnErrorThatNamesTheKey) {
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nmax = true", "max"},
         Row{"[[deployment]]\nname = \"a b\"\nimage = \"x\"", "name"}, Row{"[[deployment]]\nname = \"a\"", "image"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\n[[deployment]]\nname = \"a\"\nimage = \"y\"", "'a'"},
-        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nthreads = -1", "range"}, Row{"[unknown]\nx = 1", "unknown"},
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nthreads = -1", "range"},
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nmin = 2", "more than max"},
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\ndriver = \"cloud\"", "slurm"},
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nidle_timeout = \"10ms\"", "second"},
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\naliases = 3", "aliases"}, Row{"[unknown]\nx = 1", "unknown"},
         Row{"listen = [1]", "listen"}, Row{"x = 1979-05-27", "x"}, Row{"listen = [", "line 1"}}) {
     const auto config = parse_config(row.text, "dormouse.toml");
     ASSERT_FALSE(config.has_value()) << row.text;

@@ -17,6 +17,8 @@ class AdminClient {
   // The body of a 2xx answer. Errors: kUnavailable (no server there), else what the server said, in its words.
   Result<std::string> get(const std::string& target) { return call("GET", target, ""); }
   Result<std::string> post(const std::string& target, const std::string& body) { return call("POST", target, body); }
+  Result<std::string> patch(const std::string& target, const std::string& body) { return call("PATCH", target, body); }
+  Result<std::string> remove(const std::string& target) { return call("DELETE", target, ""); }
 
  private:
   Result<std::string> call(const std::string& method, const std::string& target, const std::string& body);

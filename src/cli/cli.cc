@@ -68,9 +68,11 @@ int run_dormouse(int argc, const char* const* argv, const char* const* environme
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("dormouse ") + gateway::kVersion);
   app.footer(std::string(context.say("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server is running.\n"
-                                     "Examples:\n  dormouse serve --demo\n  dormouse run qwen3-demo\n  dormouse ps",
+                                     "Examples:\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
+                                     "  dormouse run qwen3-demo\n  dormouse ps",
                                      "退出码：0 完成，1 失败，2 用法错误，3 服务未运行。\n"
-                                     "示例：\n  dormouse serve --demo\n  dormouse run qwen3-demo\n  dormouse ps")));
+                                     "示例：\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
+                                     "  dormouse run qwen3-demo\n  dormouse ps")));
   std::string language;
   app.add_option("--lang", language, std::string(context.say("language: zh or en", "语言：zh 或 en")))
       ->check(CLI::IsMember({"zh", "en"}));
@@ -81,6 +83,9 @@ int run_dormouse(int argc, const char* const* argv, const char* const* environme
 
   add_serve(app, context);
   add_run(app, context);
+  add_deploy(app, context);
+  add_set(app, context);
+  add_rm(app, context);
   add_ps(app, context);
   add_wake(app, context);
   add_sleep(app, context);

@@ -15,9 +15,11 @@
 
 #include "base/unique_fd.h"
 #include "catalog/catalog.h"
+#include "catalog/config_file.h"
 #include "cli/admin_client.h"
 #include "cli/machine.h"
 #include "cli/verbs.h"
+#include "gateway/admin_wire.h"
 
 namespace dormouse::cli {
 namespace {
@@ -156,6 +158,25 @@ Finding check_leftovers(const Context& context, bool server_runs) {
                       leases, run.string())};
 }
 
+// A running server says what it thinks of its file; without one the default file is read here.
+std::vector<Finding> check_config(const Context& context, AdminClient& client) {
+  const Result<std::string> body = client.get("/admin/v1/status");
+  const Result<gateway::StatusView> status = body.has_value() ? gateway::parse_status(*body) : Error(body.error());
+  std::vector<Finding> out;
+  if (status.has_value()) {
+    for (const std::string& notice : status->notices) out.push_back({Verdict::kWarning, notice});
+    return out;
+  }
+  const std::string path = context.data_dir + "/dormouse.toml";
+  const Result<catalog::ConfigFile> config = catalog::read_config(path);
+  if (config.has_value()) {
+    out.push_back({Verdict::kGood, fmt::format(fmt::runtime(context.say("configuration {}", "配置文件 {}")), path)});
+  } else if (config.error().code != Code::kNotFound) {
+    out.push_back({Verdict::kWrong, config.error().message});
+  }
+  return out;
+}
+
 void doctor(Context& context) {
   AdminClient client(context.admin_socket());
   const bool server_runs = client.get("/livez").has_value();
@@ -168,6 +189,8 @@ void doctor(Context& context) {
                                 check_memory(context, machine),
                                 check_port(context, server_runs),
                                 check_leftovers(context, server_runs)};
+  const std::vector<Finding> config = check_config(context, client);
+  findings.insert(findings.end(), config.begin(), config.end());
   std::stable_sort(findings.begin(), findings.end(),
                    [](const Finding& a, const Finding& b) { return a.verdict < b.verdict; });
   constexpr std::array<std::string_view, 3> kMarks{"✗", "!", "✓"};

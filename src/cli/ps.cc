@@ -44,6 +44,11 @@ std::string state_text(const Context& context, const gateway::DeploymentView& d)
   return out;
 }
 
+std::string instances_text(const Context& context, const gateway::DeploymentView& d) {
+  return fmt::format(fmt::runtime(context.say("{} of {}–{}", "{} / {}–{}")), d.instances.size(), d.rules.min_instances,
+                     d.rules.max_instances);
+}
+
 // Requests and tokens of each deployment since local midnight.
 std::map<std::string, ledger::UsageRow> today(AdminClient& client) {
   std::time_t now = std::time(nullptr);
@@ -73,31 +78,35 @@ void ps(Context& context, bool as_json) {
   const std::map<std::string, ledger::UsageRow> used = today(client);
   using Align = Table::Align;
   const bool zh = context.language == Language::kChinese;
-  Table table(
-      zh ? std::vector<std::string>{"部署", "镜像", "位置", "状态", "实例", "今日请求", "今日输出词元", "唤醒次数"}
-         : std::vector<std::string>{"DEPLOYMENT", "IMAGE", "ON", "STATE", "INSTANCES", "REQ TODAY", "TOKENS TODAY",
-                                    "WAKES"},
-      {Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight,
-       Align::kRight});
+  Table table(zh ? std::vector<std::string>{"部署", "镜像", "位置", "状态", "原因", "实例", "今日请求", "今日输出词元",
+                                            "唤醒次数"}
+                 : std::vector<std::string>{"DEPLOYMENT", "IMAGE", "ON", "STATE", "WHY", "INSTANCES", "REQ TODAY",
+                                            "TOKENS TODAY", "WAKES"},
+              {Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight,
+               Align::kRight, Align::kRight});
   for (const gateway::DeploymentView& d : status->deployments) {
     const auto row = used.find(d.name);
-    const std::string instances = fmt::format(fmt::runtime(zh ? "{} / 0–1" : "{} of 0–1"), d.instances.size());
-    table.add({d.name, d.image, "cpu", state_text(context, d), instances,
+    table.add({d.name, d.image, d.rules.instance_type, state_text(context, d),
+               std::string(reason_word(d.awake_because, context.language)), instances_text(context, d),
                grouped(row == used.end() ? 0 : row->second.requests),
                grouped(row == used.end() ? 0 : row->second.output_tokens), grouped(d.wakes)});
   }
   fmt::print("{}", table.text());
+  for (const std::string& notice : status->notices) fmt::print("! {}\n", notice);
 }
 
 }  // namespace
 
 void add_ps(CLI::App& app, Context& context) {
   auto json = std::make_shared<bool>(false);
+  auto format = std::make_shared<std::string>("table");
   CLI::App* verb =
       app.add_subcommand("ps", std::string(context.say("what is awake, and why", "哪些部署在运行，为什么")));
   verb->add_flag("--json", *json, std::string(context.say("as JSON", "输出 JSON")));
-  verb->footer(std::string(context.say("Example:\n  dormouse ps", "示例：\n  dormouse ps")));
-  verb->callback([&context, json] { ps(context, *json); });
+  verb->add_option("--format", *format, "table, json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+  verb->footer(std::string(context.say("Examples:\n  dormouse ps\n  dormouse ps --format json",
+                                       "示例：\n  dormouse ps\n  dormouse ps --format json")));
+  verb->callback([&context, json, format] { ps(context, *json || *format == "json"); });
 }
 
 }  // namespace dormouse::cli

@@ -61,7 +61,7 @@ Result<std::string> deployment_for(AdminClient& client, const std::string& image
     }
   }
   TRY(const std::string made,
-      client.post("/admin/v1/deployments", gateway::to_json(gateway::NewDeployment{"", image})));
+      client.post("/admin/v1/deployments", gateway::to_json(gateway::NewDeployment{.name = {}, .image = image, .rules = {}})));
   TRY(const gateway::DeploymentView deployment, gateway::parse_deployment(made));
   return deployment.name;
 }

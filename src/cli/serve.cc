@@ -4,9 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
+#include <map>
 #include <memory>
-#include <sstream>
 #include <utility>
 
 #include "base/log.h"
@@ -35,93 +34,48 @@ struct ServeFlags {
   bool quiet = false;
 };
 
-Result<catalog::ConfigFile> read_config(const Context& context, const ServeFlags& flags) {
-  const std::string path = flags.config.empty() ? context.data_dir + "/dormouse.toml" : flags.config;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    if (flags.config.empty()) return catalog::ConfigFile{};
-    return make_error(Code::kNotFound, fmt::format("no such file: {}", path));
-  }
-  std::stringstream text;
-  text << file.rdbuf();
-  return catalog::parse_config(text.str(), path);
+std::string config_path(const Context& context, const ServeFlags& flags) {
+  if (flags.config.empty()) return context.data_dir + "/dormouse.toml";
+  std::error_code ec;
+  const std::filesystem::path absolute = std::filesystem::absolute(flags.config, ec);
+  return ec ? flags.config : absolute.lexically_normal().string();
 }
 
-std::vector<std::string> worker_arguments(const catalog::DeploymentEntry& entry) {
-  std::vector<std::string> out;
-  const auto add = [&out](const char* name, std::int64_t value) {
-    if (value > 0) out.insert(out.end(), {name, fmt::format("{}", value)});
-  };
-  add("--max-model-len", entry.context_length);
-  add("--max-num-seqs", entry.max_sequences);
-  add("--threads", entry.threads);
-  return out;
+Result<catalog::ConfigFile> read_config(const ServeFlags& flags, const std::string& path) {
+  Result<catalog::ConfigFile> config = catalog::read_config(path);
+  // Without --config the file need not exist.
+  if (!config.has_value() && config.error().code == Code::kNotFound && flags.config.empty()) {
+    return catalog::ConfigFile{};
+  }
+  return config;
 }
 
-// Turns what was asked for into deployments with a file each.
-class Planner {
- public:
-  Planner(const catalog::Catalog& images, std::vector<std::string> directories, std::chrono::milliseconds idle)
-      : images_(images), directories_(std::move(directories)), idle_(idle) {}
-
-  Status add(catalog::DeploymentEntry entry, ledger::Source source) {
-    TRY(const catalog::ResolvedImage image, images_.resolve(entry.image, directories_));
-    gateway::Deployment deployment;
-    deployment.name = entry.name.empty() ? gateway::default_name(image.reference) : entry.name;
-    if (!catalog::is_deployment_name(deployment.name)) {
-      return make_error(Code::kInvalidArgument,
-                        fmt::format("'{}' is no name: letters, digits and . _ - only, at most 63", deployment.name));
-    }
-    for (const gateway::Deployment& other : deployments_) {
-      if (other.name == deployment.name) {
-        return make_error(Code::kInvalidArgument,
-                          fmt::format("two deployments are called '{}'; give --name", other.name));
-      }
-    }
-    deployment.image = image.reference;
-    deployment.model_path = image.path;
-    deployment.aliases = entry.aliases;
-    deployment.idle_timeout = entry.idle_timeout.value_or(idle_);
-    deployment.source = source;
-    deployment.worker_arguments = worker_arguments(entry);
-    deployments_.push_back(std::move(deployment));
-    return {};
-  }
-  [[nodiscard]] std::vector<gateway::Deployment> take() { return std::move(deployments_); }
-
- private:
-  const catalog::Catalog& images_;
-  const std::vector<std::string> directories_;
-  const std::chrono::milliseconds idle_;
-  std::vector<gateway::Deployment> deployments_;
-};
-
-Status plan_deployments(const ServeFlags& flags, const catalog::ConfigFile& config, Planner& planner) {
+std::vector<gateway::StartDeployment> given_deployments(const ServeFlags& flags) {
+  std::vector<gateway::StartDeployment> out;
   if (flags.demo) {
-    catalog::DeploymentEntry demo;
-    demo.name = "demo";
-    demo.image = kDemoImage;
-    TRY_STATUS(planner.add(std::move(demo), ledger::Source::kDemo));
+    gateway::StartDeployment& demo = out.emplace_back();
+    demo.wish.name = "demo";
+    demo.wish.image = kDemoImage;
+    demo.source = ledger::Source::kDemo;
+    demo.defined_by = "--demo";
   }
   for (std::size_t i = 0; i < flags.models.size(); ++i) {
-    catalog::DeploymentEntry entry;
-    entry.image = flags.models[i];
-    if (i < flags.names.size()) entry.name = flags.names[i];
-    TRY_STATUS(planner.add(std::move(entry), ledger::Source::kFile));
+    gateway::StartDeployment& model = out.emplace_back();
+    model.wish.image = flags.models[i];
+    if (i < flags.names.size()) model.wish.name = flags.names[i];
+    model.defined_by = "--model";
   }
-  for (const catalog::DeploymentEntry& entry : config.deployments) {
-    TRY_STATUS(planner.add(entry, ledger::Source::kFile));
-  }
-  return {};
+  return out;
 }
 
 Result<gateway::HouseOptions> plan_house(const Context& context, const ServeFlags& flags) {
   if (flags.names.size() > flags.models.size()) {
     return make_error(Code::kInvalidArgument, "more --name than --model");
   }
-  TRY(const catalog::ConfigFile config, read_config(context, flags));
-  TRY(const catalog::Catalog images, catalog::Catalog::built_in());
   gateway::HouseOptions out;
+  out.config_path = config_path(context, flags);
+  TRY(out.config, read_config(flags, out.config_path));
+  const catalog::ConfigFile& config = out.config;
   out.data_dir = context.data_dir;
   out.worker_path = flags.worker.empty() ? context.program_dir + "/dormouse-worker" : flags.worker;
   if (::access(out.worker_path.c_str(), X_OK) != 0) {
@@ -130,16 +84,14 @@ Result<gateway::HouseOptions> plan_house(const Context& context, const ServeFlag
   out.worker_environment = context.worker_environment;
   const std::string& models_dir = flags.models_dir.empty() ? config.models_dir : flags.models_dir;
   out.model_directories = catalog::model_directories(models_dir, context.data_dir, context.program_dir);
-  out.default_idle_timeout = config.idle_timeout.value_or(out.default_idle_timeout);
-  if (!flags.idle_timeout.empty()) {
+  out.idle_timeout_is_given = !flags.idle_timeout.empty();
+  if (out.idle_timeout_is_given) {
     TRY(out.default_idle_timeout, catalog::parse_duration(flags.idle_timeout));
   }
   out.listen = !flags.listen.empty() ? flags.listen : config.listen;
   if (out.listen.empty()) out.listen.emplace_back("127.0.0.1:8080");
   if (flags.socket_only) out.listen.clear();
-  Planner planner(images, out.model_directories, out.default_idle_timeout);
-  TRY_STATUS(plan_deployments(flags, config, planner));
-  out.deployments = planner.take();
+  out.deployments = given_deployments(flags);
   return out;
 }
 
@@ -160,8 +112,8 @@ void report_start_failure(Context& context, const Error& error) {
   context.exit_code = error.code == Code::kInvalidArgument ? kExitUsage : kExitFailed;
 }
 
-void print_banner(const Context& context, const gateway::House& house,
-                  const std::vector<gateway::Deployment>& deployments) {
+void print_banner(const Context& context, const gateway::House& house) {
+  const std::map<std::string, gateway::Deployment>& deployments = house.deployments().all();
   const Machine machine = look_at_machine();
   fmt::print("dormouse {}  ·  {} {}, {}, {:.0f} GB RAM\n", gateway::kVersion, machine.cores,
              context.say(machine.cores == 1 ? "core" : "cores", "核"), machine.isa_words(),
@@ -169,22 +121,23 @@ void print_banner(const Context& context, const gateway::House& house,
   for (const std::string& address : house.addresses()) {
     fmt::print("  {:<8} http://{:<22} POST /generate · /v1 (OpenAI)\n", "API", address);
   }
-  for (const gateway::Deployment& d : deployments) {
-    const std::string idle = duration_words(static_cast<double>(d.idle_timeout.count()) / 1e3, context.language);
-    fmt::print("  {:<8} {:<29} {}\n", d.name, d.image,
+  for (const auto& [name, d] : deployments) {
+    const double idle_s = static_cast<double>(gateway::fleet_spec(d).idle_timeout.count()) / 1e9;
+    const std::string idle = duration_words(idle_s, context.language);
+    fmt::print("  {:<8} {:<29} {}\n", name, d.image,
                fmt::format(fmt::runtime(context.say("asleep, wakes on the first request, sleeps after {} idle",
                                                     "休眠中，第一个请求将其唤醒，空闲 {} 后休眠")),
                            idle));
   }
   if (deployments.empty()) {
-    fmt::print("  {}\n", context.say("no deployment yet: --demo, or --model FILE.gguf --name NAME",
-                                     "还没有部署：用 --demo，或 --model 文件.gguf --name 名称"));
+    fmt::print("  {}\n", context.say("no deployment yet: dormouse deploy IMAGE --on local",
+                                     "还没有部署：dormouse deploy 镜像 --on local"));
   }
   if (!house.notice().empty()) fmt::print("  {}\n", house.notice());
   if (!deployments.empty() && !house.addresses().empty()) {
     fmt::print("\n  curl http://{}/generate -d '{{\"prompt\":\"写一首关于月亮的诗\",\"max_tokens\":64{}}}'\n",
                house.addresses().front(),
-               deployments.size() > 1 ? fmt::format(",\"model\":\"{}\"", deployments.front().name) : std::string());
+               deployments.size() > 1 ? fmt::format(",\"model\":\"{}\"", deployments.begin()->first) : std::string());
   }
   std::fflush(stdout);
 }
@@ -193,12 +146,11 @@ void serve(Context& context, const ServeFlags& flags) {
   Result<gateway::HouseOptions> options = plan_house(context, flags);
   if (!options.has_value()) return report_start_failure(context, options.error());
   if (flags.quiet) set_log_level(LogLevel::kWarn);
-  const std::vector<gateway::Deployment> deployments = options->deployments;
   Result<std::unique_ptr<gateway::House>> house = gateway::House::open(*std::move(options));
   if (!house.has_value()) return report_start_failure(context, house.error());
   const gateway::House& opened = **house;
-  const Status status = (*house)->run([&context, &opened, &deployments, &flags] {
-    if (!flags.quiet) print_banner(context, opened, deployments);
+  const Status status = (*house)->run([&context, &opened, &flags] {
+    if (!flags.quiet) print_banner(context, opened);
   });
   if (!status.has_value()) report_start_failure(context, status.error());
 }
@@ -214,7 +166,8 @@ void add_serve(CLI::App& app, Context& context) {
   verb->add_option("--listen", flags->listen,
                    describe("address, repeatable (default 127.0.0.1:8080)", "监听地址，可重复（默认 127.0.0.1:8080）"));
   verb->add_option("--config", flags->config,
-                   describe("file (default DATA-DIR/dormouse.toml)", "配置文件（默认 数据目录/dormouse.toml）"));
+                   describe("file, followed while it runs (default DATA-DIR/dormouse.toml)",
+                            "配置文件，运行中改动即生效（默认 数据目录/dormouse.toml）"));
   verb->add_flag("--demo", flags->demo, describe("serve the demo model", "运行示例模型"));
   verb->add_option("--model", flags->models,
                    describe("an image or a .gguf file, repeatable", "镜像名或 .gguf 文件，可重复"));

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 namespace dormouse::cli {
 namespace {
@@ -24,6 +25,14 @@ constexpr std::array<StateWord, 8> kStates{{{"asleep", "asleep", "休眠"},
                                             {"backoff", "failed", "失败"},
                                             {"failed", "failed", "失败"}}};
 
+// English words are the server's own.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kReasons{{{"request", "请求"},
+                                                                                  {"wake", "手动唤醒"},
+                                                                                  {"min", "最少实例数"},
+                                                                                  {"load", "负载"},
+                                                                                  {"window", "运行时段"},
+                                                                                  {"leases", "请求"}}};
+
 }  // namespace
 
 Language choose_language(std::string_view flag, std::string_view lc_all, std::string_view lc_messages,
@@ -39,6 +48,14 @@ std::string_view state_word(std::string_view state, Language language) {
     if (word.state == state) return language == Language::kChinese ? word.chinese : word.english;
   }
   return state;
+}
+
+std::string_view reason_word(std::string_view reason, Language language) {
+  if (language == Language::kEnglish) return reason;
+  for (const auto& [english, chinese] : kReasons) {
+    if (english == reason) return chinese;
+  }
+  return reason;
 }
 
 std::string duration_words(double seconds, Language language) {

@@ -16,6 +16,9 @@ enum class Language { kEnglish, kChinese };
 // again by itself).
 [[nodiscard]] std::string_view state_word(std::string_view state, Language language);
 
+// Why something is awake: "request", "wake", "min", "load", "window".
+[[nodiscard]] std::string_view reason_word(std::string_view reason, Language language);
+
 // "8 s", "12 min", "3 h 5 min"; zh: "8 秒".
 [[nodiscard]] std::string duration_words(double seconds, Language language);
 

@@ -1,5 +1,5 @@
 // The part of Gateway behind Access::kAdmin: what the CLI and (later) the console ask. None of it wakes an instance but
-// the wake verb.
+// the wake verb. Changing deployments is in admin_deployments.cc.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -10,7 +10,6 @@
 #include <optional>
 #include <utility>
 
-#include "catalog/config_file.h"
 #include "gateway/gateway.h"
 
 namespace dormouse::gateway {
@@ -48,14 +47,6 @@ api::ApiError invalid(std::string param, std::string message) {
   return api::ApiError{api::ErrorCode::kInvalidValue, std::move(message), std::move(param)};
 }
 
-// What happened, for an operator: admin callers may see the reason, which api::from_error hides.
-api::ApiError admin_error(const Error& error) {
-  api::ApiError out = api::from_error(error);
-  if (error.code == Code::kUnavailable) out.code = api::ErrorCode::kModelLoadFailed;
-  out.message = error.message;
-  return out;
-}
-
 std::string tail_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) return {};
@@ -80,6 +71,8 @@ void Gateway::add_admin_routes() {
   add("GET", "/admin/v1/deployments", [this](Call& c) { return admin_status(c); });
   add("POST", "/admin/v1/deployments", [this](Call& c) { return admin_deploy(c); });
   add("GET", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_deployment(c); });
+  add("PATCH", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_change(c); });
+  add("DELETE", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_remove(c); });
   add("POST", "/admin/v1/deployments/{name}/wake", [this](Call& c) { return admin_wake(c); });
   add("POST", "/admin/v1/deployments/{name}/sleep", [this](Call& c) { return admin_sleep(c); });
   add("GET", "/admin/v1/deployments/{name}/logs", [this](Call& c) { return admin_logs(c); });
@@ -101,6 +94,7 @@ StatusView Gateway::status_view() const {
   out.draining = draining_;
   out.resident_bytes = resident_bytes();
   out.listen = listening_;
+  if (notices_) out.notices = notices_();
   const std::vector<fleet::DeploymentStatus> fleet = services_.fleet.status();
   for (const auto& [name, deployment] : deployments_.all()) {
     const std::string& wanted = name;
@@ -114,67 +108,6 @@ StatusView Gateway::status_view() const {
 Task<void> Gateway::admin_status(Call& call) const {
   const std::string body = to_json(status_view());
   co_await reply_json(call, 200, body);
-}
-
-Task<void> Gateway::reply_deployment(Call& call, const Deployment& deployment) const {
-  const StatusView status = status_view();
-  for (const DeploymentView& view : status.deployments) {
-    if (view.name != deployment.name) continue;
-    const std::string body = to_json(view);
-    co_await reply_json(call, 200, body);
-    co_return;
-  }
-  co_await reply_error(call, api::ErrorCode::kModelNotFound);
-}
-
-Task<void> Gateway::admin_deployment(Call& call) const {
-  const Deployment* deployment = deployment_of(call);
-  if (deployment == nullptr) {
-    co_await reply_error(call, api::ErrorCode::kModelNotFound);
-    co_return;
-  }
-  co_await reply_deployment(call, *deployment);
-}
-
-Task<void> Gateway::admin_deploy(Call& call) {
-  const Result<NewDeployment> wish = parse_new_deployment(call.request().body);
-  if (!wish.has_value()) {
-    const api::ApiError error = invalid("", wish.error().message);
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const Result<catalog::ResolvedImage> image = catalog_.resolve(wish->image, options_.model_directories);
-  if (!image.has_value()) {
-    const api::ApiError error = invalid("image", image.error().message);
-    co_await reply_error(call, error);
-    co_return;
-  }
-  Deployment deployment;
-  deployment.name = wish->name.empty() ? default_name(image->reference) : wish->name;
-  deployment.image = image->reference;
-  deployment.model_path = image->path;
-  deployment.idle_timeout = options_.default_idle_timeout;
-  if (const Deployment* existing = deployments_.find(deployment.name)) {
-    if (existing->model_path == deployment.model_path) {
-      co_await reply_deployment(call, *existing);
-      co_return;
-    }
-    const api::ApiError error = invalid("name", "another deployment has this name");
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const Deployment wanted = deployment;
-  const Status done = co_await deploy(std::move(deployment));
-  co_await reply_outcome(call, wanted, done);
-}
-
-Task<void> Gateway::reply_outcome(Call& call, const Deployment& deployment, const Status& done) {
-  if (!done.has_value()) {
-    const api::ApiError error = admin_error(done.error());
-    co_await reply_error(call, error);
-    co_return;
-  }
-  co_await reply_deployment(call, deployment);
 }
 
 Task<void> Gateway::admin_wake(Call& call) {

@@ -7,6 +7,7 @@
 #include "api/fields.h"
 #include "api/strict_json.h"
 #include "catalog/config_file.h"
+#include "gateway/rules_json.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -32,9 +33,22 @@ json::object object_of(const DeploymentView& d) {
                    {"running", d.running},     {"waiting", d.waiting},
                    {"idle_timeout_s", d.idle_timeout_s}, {"failure", d.failure},
                    {"wakes", d.wakes},         {"instances", std::move(instances)}};
+  out["model_path"] = d.model_path;
+  out["source"] = d.source;
+  out["defined_by"] = d.defined_by;
+  write_rules(out, d.rules, RuleMembers::kAll);
   if (d.idle_left_s.has_value()) out["idle_left_s"] = *d.idle_left_s;
   if (d.backoff_left_s.has_value()) out["backoff_left_s"] = *d.backoff_left_s;
   return out;
+}
+
+std::string_view source_name(ledger::Source source) {
+  switch (source) {
+    case ledger::Source::kFile: return "file";
+    case ledger::Source::kApi: return "api";
+    case ledger::Source::kDemo: return "demo";
+  }
+  return "";
 }
 
 std::string_view outcome_name(ledger::Outcome outcome) {
@@ -114,6 +128,15 @@ DeploymentView read_deployment(const json::object& object) {
   d.backoff_left_s = r.maybe_number("backoff_left_s");
   d.failure = r.text("failure");
   d.wakes = r.whole("wakes");
+  d.model_path = r.text("model_path");
+  d.source = r.text("source");
+  d.defined_by = r.text("defined_by");
+  for (const catalog::Field& field : catalog::rule_fields()) {
+    const json::value* const member = api::find_member(object, field.key);
+    if (member == nullptr) continue;
+    const Result<catalog::FieldValue> value = read_field(field.key, *member);
+    if (value.has_value()) static_cast<void>(catalog::set_rule(d.rules, field.key, *value));
+  }
   for (const json::object* item : r.objects("instances")) {
     const Reader i(*item);
     d.instances.push_back({.instance_id = i.text("instance_id"),
@@ -133,7 +156,11 @@ DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStat
   DeploymentView d;
   d.name = deployment.name;
   d.image = deployment.image;
-  d.idle_timeout_s = static_cast<double>(deployment.idle_timeout.count()) / 1e3;
+  d.model_path = deployment.model_path;
+  d.source = source_name(deployment.source);
+  d.defined_by = deployment.defined_by;
+  d.rules = deployment.rules;
+  d.idle_timeout_s = seconds(fleet_spec(deployment).idle_timeout);
   if (status == nullptr) return d;
   d.state = status->state;
   d.awake_because = status->awake_because;
@@ -162,19 +189,31 @@ std::string to_json(const StatusView& status) {
   for (const DeploymentView& d : status.deployments) deployments.push_back(object_of(d));
   json::array listen;
   for (const std::string& address : status.listen) listen.push_back(json::value(address));
+  json::array notices;
+  for (const std::string& notice : status.notices) notices.push_back(json::value(notice));
   return json::serialize(json::object{{"version", status.version},
                                       {"pid", status.pid},
                                       {"uptime_s", status.uptime_s},
                                       {"draining", status.draining},
                                       {"resident_bytes", status.resident_bytes},
                                       {"listen", std::move(listen)},
+                                      {"notices", std::move(notices)},
                                       {"deployments", std::move(deployments)}});
 }
 
 std::string to_json(const DeploymentView& deployment) { return json::serialize(object_of(deployment)); }
 
 std::string to_json(const NewDeployment& deployment) {
-  return json::serialize(json::object{{"name", deployment.name}, {"image", deployment.image}});
+  json::object out{{"name", deployment.name}, {"image", deployment.image}};
+  write_rules(out, deployment.rules, RuleMembers::kUnlikeDefault);
+  return json::serialize(out);
+}
+
+std::string to_json(const DeploymentChange& change) {
+  json::object out;
+  if (!change.image.empty()) out["image"] = change.image;
+  for (const auto& [key, value] : change.rules) out[key] = write_field(value);
+  return json::serialize(out);
 }
 
 std::string to_json(const std::vector<ledger::UsageRow>& rows) {
@@ -228,6 +267,7 @@ Result<StatusView> parse_status(std::string_view text) {
   out.draining = r.truth("draining");
   out.resident_bytes = r.whole("resident_bytes");
   out.listen = r.texts("listen");
+  out.notices = r.texts("notices");
   for (const json::object* item : r.objects("deployments")) out.deployments.push_back(read_deployment(*item));
   return out;
 }
@@ -290,14 +330,39 @@ Result<std::vector<ledger::RequestRow>> parse_requests(std::string_view text) {
   return out;
 }
 
+Result<DeploymentChange> parse_deployment_change(std::string_view text) {
+  const api::ApiResult<json::value> root = api::parse_strict_json(text);
+  if (!root.has_value() || !root->is_object()) return make_error(Code::kInvalidArgument, "not a JSON object");
+  DeploymentChange out;
+  for (const auto& member : root->get_object()) {
+    const std::string_view key(member.key().data(), member.key().size());
+    TRY(catalog::FieldValue value, read_field(key, member.value()));
+    if (key == "image") {
+      if (!std::holds_alternative<std::string>(value)) return make_error(Code::kInvalidArgument, "image: want a text");
+      out.image = std::get<std::string>(value);
+      continue;
+    }
+    catalog::DeploymentRules scratch;
+    TRY_STATUS(catalog::set_rule(scratch, key, value));
+    out.rules.emplace_back(key, std::move(value));
+  }
+  return out;
+}
+
 Result<NewDeployment> parse_new_deployment(std::string_view text) {
   const api::ApiResult<json::value> root = api::parse_strict_json(text);
   if (!root.has_value() || !root->is_object()) return make_error(Code::kInvalidArgument, "not a JSON object");
   const Reader r(root->get_object());
-  NewDeployment out{.name = r.text("name"), .image = r.text("image")};
+  NewDeployment out{.name = r.text("name"), .image = r.text("image"), .rules = {}};
   if (out.image.empty()) return make_error(Code::kInvalidArgument, "image: a name of the gallery or a file");
   if (!out.name.empty() && !catalog::is_deployment_name(out.name)) {
     return make_error(Code::kInvalidArgument, "name: letters, digits and . _ - only, at most 63");
+  }
+  for (const auto& member : root->get_object()) {
+    const std::string_view key(member.key().data(), member.key().size());
+    if (key == "name" || key == "image") continue;
+    TRY(const catalog::FieldValue value, read_field(key, member.value()));
+    TRY_STATUS(catalog::set_rule(out.rules, key, value));
   }
   return out;
 }

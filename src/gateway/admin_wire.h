@@ -5,9 +5,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "catalog/deployment_rules.h"
 #include "fleet/supervisor.h"
 #include "gateway/deployments.h"
 #include "ledger/records.h"
@@ -27,7 +29,11 @@ struct InstanceView {
 struct DeploymentView {
   std::string name;
   std::string image;
-  std::string state;          // as fleet::DeploymentStatus::state
+  std::string model_path;
+  std::string source;              // "file" | "api" | "demo"
+  std::string defined_by;          // as Deployment::defined_by
+  catalog::DeploymentRules rules;  // each key a member of its own
+  std::string state;               // as fleet::DeploymentStatus::state
   std::string awake_because;
   double in_state_s = 0;
   double load_fraction = 0;
@@ -48,12 +54,19 @@ struct StatusView {
   bool draining = false;
   std::int64_t resident_bytes = 0;
   std::vector<std::string> listen;
+  std::vector<std::string> notices;  // what an operator should look at: a configuration file that cannot be used
   std::vector<DeploymentView> deployments;
 };
 
 struct NewDeployment {
-  std::string name;
+  std::string name;   // empty: made from the image
   std::string image;  // a name of the gallery or a path the server can read
+  catalog::DeploymentRules rules;
+};
+
+struct DeploymentChange {
+  std::string image;  // empty: as it is
+  std::vector<std::pair<std::string, catalog::FieldValue>> rules;
 };
 
 [[nodiscard]] DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStatus* status);
@@ -61,6 +74,7 @@ struct NewDeployment {
 [[nodiscard]] std::string to_json(const StatusView& status);
 [[nodiscard]] std::string to_json(const DeploymentView& deployment);
 [[nodiscard]] std::string to_json(const NewDeployment& deployment);
+[[nodiscard]] std::string to_json(const DeploymentChange& change);
 [[nodiscard]] std::string to_json(const std::vector<ledger::UsageRow>& rows);
 [[nodiscard]] std::string to_json(const std::vector<ledger::RequestRow>& rows);
 
@@ -69,7 +83,8 @@ struct NewDeployment {
 [[nodiscard]] Result<DeploymentView> parse_deployment(std::string_view json);
 [[nodiscard]] Result<std::vector<ledger::UsageRow>> parse_usage(std::string_view json);
 [[nodiscard]] Result<std::vector<ledger::RequestRow>> parse_requests(std::string_view json);
-// A client's words. Errors: kInvalidArgument.
+// A client's words. Errors: kInvalidArgument, "KEY: ..."; an unknown key is one.
 [[nodiscard]] Result<NewDeployment> parse_new_deployment(std::string_view json);
+[[nodiscard]] Result<DeploymentChange> parse_deployment_change(std::string_view json);
 
 }  // namespace dormouse::gateway

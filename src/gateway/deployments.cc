@@ -1,12 +1,21 @@
 #include "gateway/deployments.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "catalog/config_file.h"
 #include "catalog/image_name.h"
+#include "gateway/rules_json.h"
 
 namespace dormouse::gateway {
+namespace {
+
+// Where `auto` was asked for and nothing has been measured yet.
+constexpr std::chrono::milliseconds kAutoIdle{30'000};
+
+}  // namespace
 
 void Deployments::put(Deployment deployment) {
   std::string name = deployment.name;
@@ -25,14 +34,15 @@ const Deployment* Deployments::resolve(std::string_view model) const {
   bool ambiguous = false;
   const std::string key = catalog::canonical_image_key(model);
   for (const auto& [name, deployment] : by_name_) {
-    if (std::find(deployment.aliases.begin(), deployment.aliases.end(), model) != deployment.aliases.end()) {
+    if (std::find(deployment.rules.aliases.begin(), deployment.rules.aliases.end(), model) !=
+        deployment.rules.aliases.end()) {
       return &deployment;
     }
     const bool same_file = deployment.image.starts_with("file:") &&
                            catalog::canonical_image_key(std::string_view(deployment.image).substr(5)) == key;
     const std::string image_key = catalog::canonical_image_key(deployment.image);
-    const std::string repository_key = catalog::canonical_image_key(
-        std::string_view(deployment.image).substr(0, deployment.image.find(':')));
+    const std::string repository_key =
+        catalog::canonical_image_key(std::string_view(deployment.image).substr(0, deployment.image.find(':')));
     if (!key.empty() && (same_file || image_key == key || repository_key == key)) {
       ambiguous = by_image != nullptr;
       by_image = &deployment;
@@ -41,23 +51,106 @@ const Deployment* Deployments::resolve(std::string_view model) const {
   return ambiguous ? nullptr : by_image;
 }
 
+Status Deployments::check_words(const Deployment& deployment) const {
+  const std::vector<std::string>& aliases = deployment.rules.aliases;
+  for (const auto& [name, other] : by_name_) {
+    if (name == deployment.name) continue;
+    std::vector<std::string> words = other.rules.aliases;
+    words.push_back(name);
+    for (const std::string& word : words) {
+      const bool name_taken = word == deployment.name;
+      if (!name_taken && std::find(aliases.begin(), aliases.end(), word) == aliases.end()) continue;
+      return make_error(Code::kAlreadyExists, fmt::format("{}: '{}' already means deployment {}",
+                                                          name_taken ? "name" : "aliases", word, name));
+    }
+  }
+  return {};
+}
+
+bool runtime_available(std::string_view name) {
+  return name == "builtin";
+}
+
+Status check_window(const std::string& window) {
+  // "[DAYS ]HH:MM-HH:MM": the form only.
+  const std::size_t space = window.rfind(' ');
+  const std::string_view days = std::string_view(window).substr(0, space == std::string::npos ? 0 : space);
+  const std::string_view times = std::string_view(window).substr(space == std::string::npos ? 0 : space + 1);
+  const auto is_time = [](std::string_view t) {
+    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (t.size() != 5 || t[2] != ':' || !digit(t[0]) || !digit(t[1]) || !digit(t[3]) || !digit(t[4])) return false;
+    return (t[0] - '0') * 10 + (t[1] - '0') <= 24 && t[3] <= '5';
+  };
+  const bool days_good = std::all_of(days.begin(), days.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == ',';
+  });
+  const bool good = times.size() == 11 && times[5] == '-' && is_time(times.substr(0, 5)) && is_time(times.substr(6));
+  if (good && days_good) return {};
+  return make_error(Code::kInvalidArgument,
+                    fmt::format("awake: '{}' is no window; write \"Mon-Fri 08:55-18:05\" or \"08:00-20:00\"", window));
+}
+
+std::vector<std::string> worker_arguments(const catalog::DeploymentRules& rules) {
+  std::vector<std::string> out;
+  const auto add = [&out](const char* name, std::int64_t value) {
+    if (value > 0) out.insert(out.end(), {name, fmt::format("{}", value)});
+  };
+  add("--max-model-len", rules.context_length);
+  add("--max-num-seqs", rules.max_sequences);
+  add("--threads", rules.threads);
+  out.insert(out.end(), rules.worker_arguments.begin(), rules.worker_arguments.end());
+  return out;
+}
+
 fleet::DeploymentSpec fleet_spec(const Deployment& deployment) {
+  const catalog::DeploymentRules& rules = deployment.rules;
   fleet::DeploymentSpec spec;
   spec.name = deployment.name;
   spec.model_path = deployment.model_path;
-  spec.idle_timeout = deployment.idle_timeout;
-  spec.worker_arguments = deployment.worker_arguments;
+  spec.driver = rules.driver;
+  spec.idle_timeout = rules.idle_timeout.value_or(kAutoIdle);
+  spec.min_instances = static_cast<int>(rules.min_instances);
+  spec.max_instances = static_cast<int>(rules.max_instances);
+  spec.worker_arguments = worker_arguments(rules);
   return spec;
 }
 
 ledger::Deployment ledger_record(const Deployment& deployment) {
+  const catalog::DeploymentRules& rules = deployment.rules;
   ledger::Deployment record;
   record.name = deployment.name;
   record.image = deployment.image;
   record.model_path = deployment.model_path;
-  record.idle_timeout_ms = deployment.idle_timeout.count();
+  record.driver = rules.driver;
+  record.runtime = rules.runtime;
+  record.exposure = rules.exposure;
+  record.idle_timeout_ms = rules.idle_timeout.value_or(kAutoIdle).count();
+  record.min_instances = rules.min_instances;
+  record.max_instances = rules.max_instances;
   record.source = deployment.source;
+  record.rules = rules_text(rules);
   return record;
+}
+
+Result<Deployment> from_record(const ledger::Deployment& record) {
+  Deployment out;
+  out.name = record.name;
+  out.image = record.image;
+  out.model_path = record.model_path;
+  out.source = record.source;
+  // The columns are the truth of every version; the rest adds to them.
+  catalog::DeploymentRules& rules = out.rules;
+  rules.driver = record.driver;
+  rules.runtime = record.runtime;
+  rules.exposure = record.exposure;
+  rules.idle_timeout = std::chrono::milliseconds(record.idle_timeout_ms);
+  rules.min_instances = record.min_instances;
+  rules.max_instances = record.max_instances;
+  const Status read = read_rules_text(record.rules, rules);
+  if (!read.has_value()) {
+    return make_error(Code::kDataLoss, fmt::format("deployment {}: {}", record.name, read.error().message));
+  }
+  return out;
 }
 
 std::string default_name(std::string_view image_reference) {

@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "catalog/catalog.h"
+#include "catalog/deployment_rules.h"
 #include "fleet/supervisor.h"
 #include "ledger/records.h"
 
@@ -17,13 +19,12 @@ namespace dormouse::gateway {
 
 struct Deployment {
   std::string name;
-  std::string image;       // canonical reference, "qwen3-demo:q8_0" or "file:NAME.gguf"
+  std::string image;  // canonical reference, "qwen3-demo:q8_0" or "file:NAME.gguf"
   std::string model_path;
-  std::vector<std::string> aliases;
-  std::int64_t created = 0;  // seconds; /v1/models shows it
-  std::chrono::milliseconds idle_timeout{600'000};
+  catalog::DeploymentRules rules;  // idle_timeout is filled in, or auto
+  std::int64_t created = 0;        // seconds; /v1/models shows it
   ledger::Source source = ledger::Source::kApi;
-  std::vector<std::string> worker_arguments;
+  std::string defined_by;  // what defines it at every start: "dormouse.toml", "--model", "--demo"; empty: the ledger
 };
 
 class Deployments {
@@ -35,13 +36,25 @@ class Deployments {
   // it means none, or an image that two deployments run.
   [[nodiscard]] const Deployment* resolve(std::string_view model) const;
   [[nodiscard]] const std::map<std::string, Deployment>& all() const { return by_name_; }
+  // Could this one stand beside (or instead of its namesake among) the others? Errors: kAlreadyExists, "aliases: ...":
+  // a word that already means another one.
+  [[nodiscard]] Status check_words(const Deployment& deployment) const;
 
  private:
   std::map<std::string, Deployment> by_name_;
 };
 
+// Whether this program can run models by it yet; the others are known words without a way to start them.
+[[nodiscard]] bool runtime_available(std::string_view name);
+// A window such as "Mon-Fri 08:55-18:05". Errors: kInvalidArgument, "awake: ...".
+[[nodiscard]] Status check_window(const std::string& window);
+
+// The worker's switches for these rules.
+[[nodiscard]] std::vector<std::string> worker_arguments(const catalog::DeploymentRules& rules);
 [[nodiscard]] fleet::DeploymentSpec fleet_spec(const Deployment& deployment);
 [[nodiscard]] ledger::Deployment ledger_record(const Deployment& deployment);
+// As an earlier start wrote it. Errors: kDataLoss (rules that cannot be read).
+[[nodiscard]] Result<Deployment> from_record(const ledger::Deployment& record);
 // A name for a deployment of this image: "qwen3-demo:q8_0" -> "qwen3-demo"; "file:Some Model.gguf" -> "Some-Model".
 [[nodiscard]] std::string default_name(std::string_view image_reference);
 

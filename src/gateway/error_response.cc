@@ -1,5 +1,9 @@
 #include "gateway/error_response.h"
 
+#include <string_view>
+
+#include "catalog/deployment_rules.h"
+
 namespace dormouse::gateway {
 
 api::ApiError from_refusal(const fleet::Refusal& refusal) {
@@ -31,7 +35,20 @@ api::ApiError from_ledger(const Error& error) {
   api::ApiError out;
   out.code = error.code == Code::kOverloaded  ? api::ErrorCode::kOverloaded
              : error.code == Code::kCancelled ? api::ErrorCode::kDraining
+             : error.code == Code::kNotFound  ? api::ErrorCode::kModelNotFound  // removed a moment ago
                                               : api::ErrorCode::kLedgerUnavailable;
+  return out;
+}
+
+api::ApiError from_admin(const Error& error) {
+  api::ApiError out = api::from_error(error);
+  if (error.code == Code::kUnavailable) out.code = api::ErrorCode::kModelLoadFailed;
+  if (error.code == Code::kNotFound) out.code = api::ErrorCode::kModelNotFound;
+  if (error.code == Code::kAlreadyExists) out.code = api::ErrorCode::kAlreadyExists;
+  if (error.code == Code::kPermissionDenied) out.code = api::ErrorCode::kReadOnly;
+  out.message = error.message;
+  const std::string_view key = std::string_view(error.message).substr(0, error.message.find(':'));
+  if (key == "name" || key == "image" || catalog::find_field(key) != nullptr) out.param = key;
   return out;
 }
 

@@ -10,5 +10,7 @@ namespace dormouse::gateway {
 [[nodiscard]] api::ApiError from_refusal(const fleet::Refusal& refusal);
 [[nodiscard]] api::ApiError from_stop(StopReason reason);
 [[nodiscard]] api::ApiError from_ledger(const Error& error);
+// For an operator, who may see the reason that api::from_error hides. A message "KEY: ..." names its parameter.
+[[nodiscard]] api::ApiError from_admin(const Error& error);
 
 }  // namespace dormouse::gateway

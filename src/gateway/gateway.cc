@@ -40,10 +40,10 @@ struct Gateway::ActiveCall {
   Call& call_;
 };
 
-Gateway::Gateway(Services services, Deployments& deployments, const catalog::Catalog& catalog, GatewayOptions options)
+Gateway::Gateway(Services services, Deployer& deployer, GatewayOptions options)
     : services_(services),
-      deployments_(deployments),
-      catalog_(catalog),
+      deployments_(services.deployments),
+      deployer_(deployer),
       options_(std::move(options)),
       started_(services.clock.now()),
       idle_(services.io) {
@@ -191,18 +191,6 @@ Task<void> Gateway::metrics(Call& call) const {
   response.headers.set("content-type", "text/plain; version=0.0.4; charset=utf-8");
   response.body = services_.metrics.write(now);
   co_await reply(call, std::move(response));
-}
-
-Task<Status> Gateway::deploy(Deployment deployment) {
-  const OneShot<Status> recorded(services_.io);
-  services_.ledger.put_deployment(ledger_record(deployment),
-                                  [recorded](Status status) { recorded.set(std::move(status)); });
-  CO_TRY_STATUS(co_await recorded.get());
-  CO_TRY_STATUS(services_.fleet.put(fleet_spec(deployment)));
-  deployment.created = services_.clock.wall().us / 1'000'000;
-  log_info("event=deployed name={} image={}", deployment.name, deployment.image);
-  deployments_.put(std::move(deployment));
-  co_return Status();
 }
 
 void Gateway::begin_draining() {

@@ -4,13 +4,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "catalog/catalog.h"
 #include "gateway/admin_wire.h"
+#include "gateway/deployer.h"
 #include "gateway/generation.h"
 #include "gateway/pipeline.h"
 #include "gateway/router.h"
@@ -20,15 +21,13 @@ namespace dormouse::gateway {
 struct GatewayOptions {
   std::size_t max_in_flight = 1'024;
   std::chrono::milliseconds request_timeout{600'000};  // the SDKs' own default
-  std::vector<std::string> model_directories;          // where images of new deployments are looked for
   std::string log_directory;
-  std::chrono::milliseconds default_idle_timeout{600'000};
 };
 
 class Gateway {
  public:
-  // `deployments` is borrowed and may grow by the admin API; so may the fleet and the ledger, in step.
-  Gateway(Services services, Deployments& deployments, const catalog::Catalog& catalog, GatewayOptions options);
+  // `deployer` is borrowed; it changes what services.deployments knows.
+  Gateway(Services services, Deployer& deployer, GatewayOptions options);
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -36,10 +35,9 @@ class Gateway {
   // The handler of every listener.
   Task<void> handle(http::Exchange& exchange);
 
-  // Adds a deployment to ledger, fleet and phone book, in this order. Errors: of the ledger and the fleet.
-  Task<Status> deploy(Deployment deployment);
-
   void set_listening(std::vector<std::string> addresses) { listening_ = std::move(addresses); }
+  // What `ps` and `doctor` say beside the deployments.
+  void set_notices(std::function<std::vector<std::string>()> notices) { notices_ = std::move(notices); }
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
   // Readiness is true between these two; requests are served before and after.
@@ -68,26 +66,30 @@ class Gateway {
   Task<void> admin_status(Call& call) const;
   Task<void> admin_deployment(Call& call) const;
   Task<void> admin_deploy(Call& call);
+  Task<void> admin_change(Call& call);
+  Task<void> admin_remove(Call& call);
   Task<void> admin_wake(Call& call);
   Task<void> admin_sleep(Call& call);
   Task<void> admin_usage(Call& call);
   Task<void> admin_requests(Call& call);
   Task<void> admin_logs(Call& call) const;
   Task<void> reply_deployment(Call& call, const Deployment& deployment) const;
+  Task<void> reply_changed(Call& call, const Result<Deployment>& deployment) const;
   // An admin verb's answer: the deployment as it is now, or why the verb failed.
   Task<void> reply_outcome(Call& call, const Deployment& deployment, const Status& done);
   [[nodiscard]] const Deployment* deployment_of(const Call& call) const;
   [[nodiscard]] StatusView status_view() const;
 
   Services services_;
-  Deployments& deployments_;
-  const catalog::Catalog& catalog_;
+  const Deployments& deployments_;
+  Deployer& deployer_;
   const GatewayOptions options_;
   const MonoTime started_;
   Router router_;
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<std::string> listening_;
   std::function<std::size_t()> connection_count_;
+  std::function<std::vector<std::string>()> notices_;
   std::set<Call*> active_;  // inference only
   asio::steady_timer idle_;
   bool ready_ = false;

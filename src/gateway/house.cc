@@ -1,5 +1,6 @@
 #include "gateway/house.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -14,8 +15,11 @@
 
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/unique_fd.h"
 #include "fleet/process_driver.h"
+#include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
+#include "gateway/deployer.h"
 #include "gateway/gateway.h"
 
 namespace dormouse::gateway {
@@ -52,19 +56,30 @@ Result<http::Address> loopback_address(const std::string& text) {
   return address;
 }
 
+bool has_terminal() { return UniqueFd(::open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)).is_open(); }
+
+bool is_ignored(int signal) {
+  struct sigaction now {};
+  return ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 }  // namespace
 
 struct House::Impl {
   explicit Impl(HouseOptions o) : options(std::move(o)), client(io), signals(io), stop_asked(io), lame_duck(io) {}
 
   Status open_parts();
+  void make_gateway(DeployerOptions deployer_options);
   Status bind();
   Status open_door();
   Task<Status> start();
   Task<void> live(std::function<void()> on_ready);
   Task<void> watch_signals();
   Task<void> shut_down();
+  Task<Status> start_given();
+  Task<void> restore_deployments();
   Task<Status> forget_old_deployments();
+  [[nodiscard]] std::vector<std::string> notices() const;
   [[nodiscard]] bool hurried() const { return signal_count > 1; }
 
   // In order of need: what is destroyed last stands first.
@@ -79,6 +94,8 @@ struct House::Impl {
   http::Client client;
   Metrics metrics;
   Deployments deployments;
+  std::unique_ptr<Deployer> deployer;
+  std::unique_ptr<ConfigReload> config;
   std::unique_ptr<Gateway> gateway;
   std::unique_ptr<http::Server> admin_server;
   std::unique_ptr<http::Server> api_server;
@@ -87,6 +104,8 @@ struct House::Impl {
   asio::signal_set signals;
   OneShot<bool> stop_asked;
   asio::steady_timer lame_duck;
+  std::vector<std::string> not_restored;  // a sentence each
+  bool ends_with_terminal = false;
   int signal_count = 0;
   Status outcome;
 };
@@ -120,15 +139,31 @@ Status House::Impl::open_parts() {
   fleet_options.clock = &clock;
   fleet_options.ledger = ledger.get();
   fleet_options.drivers = {{"process", driver.get()}};
+  DeployerOptions deployer_options;
+  for (const auto& [name, known] : fleet_options.drivers) deployer_options.drivers.push_back(name);
   supervisor = std::make_unique<fleet::Supervisor>(std::move(fleet_options));
-
-  GatewayOptions gateway_options;
-  gateway_options.model_directories = options.model_directories;
-  gateway_options.log_directory = data->log_directory();
-  gateway_options.default_idle_timeout = options.default_idle_timeout;
-  const Services services{io, clock, *supervisor, *ledger, client, metrics, deployments};
-  gateway = std::make_unique<Gateway>(services, deployments, *catalog, std::move(gateway_options));
+  make_gateway(std::move(deployer_options));
   return bind();
+}
+
+void House::Impl::make_gateway(DeployerOptions deployer_options) {
+  const Services services{io, clock, *supervisor, *ledger, client, metrics, deployments};
+  deployer_options.model_directories = options.model_directories;
+  deployer_options.default_idle_timeout = options.default_idle_timeout;
+  deployer_options.loopback_only = std::all_of(options.listen.begin(), options.listen.end(), [](const auto& text) {
+    return loopback_address(text).has_value();
+  });
+  deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));
+  ConfigReloadOptions config_options;
+  config_options.path = options.config_path;
+  config_options.started_with = options.config;
+  config_options.default_idle_timeout = options.default_idle_timeout;
+  config_options.idle_timeout_is_given = options.idle_timeout_is_given;
+  config = std::make_unique<ConfigReload>(io, *deployer, std::move(config_options));
+  GatewayOptions gateway_options;
+  gateway_options.log_directory = data->log_directory();
+  gateway = std::make_unique<Gateway>(services, *deployer, std::move(gateway_options));
+  gateway->set_notices([this] { return notices(); });
 }
 
 Status House::Impl::bind() {
@@ -153,24 +188,51 @@ Status House::Impl::open_door() {
   return {};
 }
 
-// What an earlier start took from flags or a file and this one did not is gone; what the API made comes back.
-Task<Status> House::Impl::forget_old_deployments() {
-  std::set<std::string> now;
-  for (const Deployment& d : options.deployments) now.insert(d.name);
+std::vector<std::string> House::Impl::notices() const {
+  std::vector<std::string> out = config->notices();
+  out.insert(out.end(), not_restored.begin(), not_restored.end());
+  return out;
+}
+
+Task<Status> House::Impl::start_given() {
+  for (const StartDeployment& given : options.deployments) {
+    NewDeployment wish = given.wish;
+    CO_TRY(Deployment deployment, deployer->plan(std::move(wish)));
+    deployment.source = given.source;
+    deployment.defined_by = given.defined_by;
+    if (deployments.find(deployment.name) != nullptr) {
+      co_return make_error(Code::kInvalidArgument,
+                           fmt::format("two deployments are called '{}'; give --name", deployment.name));
+    }
+    CO_TRY_STATUS(co_await deployer->commit(std::move(deployment)));
+  }
+  co_return Status();
+}
+
+// What the API made comes back, unless this start or its file defines the name anew. One that cannot be is no reason
+// not to serve the others.
+Task<void> House::Impl::restore_deployments() {
+  std::set<std::string> defined;
+  for (const catalog::DeploymentEntry& entry : options.config.deployments) defined.insert(entry.name);
   const std::vector<ledger::Deployment> before = ledger->deployments_at_start();
   for (const ledger::Deployment& old : before) {
-    if (now.contains(old.name)) continue;
-    const bool keep = old.source == ledger::Source::kApi && ::access(old.model_path.c_str(), R_OK) == 0;
-    if (keep) {
-      Deployment restored;
-      restored.name = old.name;
-      restored.image = old.image;
-      restored.model_path = old.model_path;
-      restored.idle_timeout = milliseconds(old.idle_timeout_ms);
-      options.deployments.push_back(std::move(restored));
+    if (old.source != ledger::Source::kApi || defined.contains(old.name) || deployments.find(old.name) != nullptr) {
       continue;
     }
-    if (old.source == ledger::Source::kApi) continue;  // its file may come back
+    ledger::Deployment record = old;
+    const Status restored = co_await deployer->restore(std::move(record));
+    if (restored.has_value()) continue;
+    log_error("event=not_restored deployment={} error=\"{}\"", old.name, restored.error().message);
+    not_restored.push_back(fmt::format("deployment {} could not be restored: {}; deploy it again to replace it",
+                                       old.name, restored.error().message));
+  }
+}
+
+// What an earlier start took from flags or a file and this one did not is gone.
+Task<Status> House::Impl::forget_old_deployments() {
+  const std::vector<ledger::Deployment> before = ledger->deployments_at_start();
+  for (const ledger::Deployment& old : before) {
+    if (old.source == ledger::Source::kApi || deployments.find(old.name) != nullptr) continue;
     const OneShot<Status> removed(io);
     ledger->remove_deployment(old.name, [removed](Status status) { removed.set(std::move(status)); });
     const Status status = co_await removed.get();
@@ -179,12 +241,14 @@ Task<Status> House::Impl::forget_old_deployments() {
   co_return Status();
 }
 
+// The admin socket answers already: its changes wait until everything is back.
 Task<Status> House::Impl::start() {
+  const Turns::Turn turn = co_await deployer->turn();
+  CO_TRY_STATUS(co_await start_given());
+  co_await restore_deployments();
+  CO_TRY_STATUS(co_await config->start());
   CO_TRY_STATUS(co_await forget_old_deployments());
-  for (const Deployment& wanted : options.deployments) {
-    Deployment deployment = wanted;
-    CO_TRY_STATUS(co_await gateway->deploy(std::move(deployment)));
-  }
+  config->watch();
   co_return open_door();
 }
 
@@ -192,6 +256,12 @@ Task<void> House::Impl::watch_signals() {
   while (true) {
     const auto [ec, number] = co_await signals.async_wait(kTuple);
     if (ec) co_return;
+    if (number == SIGHUP && !(ends_with_terminal && !has_terminal())) {
+      log_info("event=signal number={} meaning=reload", number);
+      Task<void> reloading = config->reload();
+      asio::co_spawn(io, std::move(reloading), asio::detached);
+      continue;
+    }
     ++signal_count;
     log_info("event=signal number={} count={}", number, signal_count);
     stop_asked.set(true);
@@ -213,6 +283,7 @@ Task<void> House::Impl::live(std::function<void()> on_ready) {
 }
 
 Task<void> House::Impl::shut_down() {
+  config->stop();
   gateway->begin_draining();
   if (!hurried() && !addresses.empty() && outcome.has_value()) {
     lame_duck.expires_after(options.lame_duck);
@@ -257,6 +328,9 @@ Status House::run(const std::function<void()>& on_ready) {
   Impl& house = *impl_;
   house.signals.add(SIGINT);
   house.signals.add(SIGTERM);
+  // A daemon reads its file again. Started in a terminal that closes, it ends with it, unless told not to (nohup).
+  house.ends_with_terminal = has_terminal() && !is_ignored(SIGHUP);
+  house.signals.add(SIGHUP);
   asio::co_spawn(house.io, house.watch_signals(), asio::detached);
   asio::co_spawn(house.io, house.live(on_ready), asio::detached);
   house.io.run();
@@ -266,6 +340,8 @@ Status House::run(const std::function<void()>& on_ready) {
 const std::vector<std::string>& House::addresses() const {
   return impl_->addresses;
 }
+
+const Deployments& House::deployments() const { return impl_->deployments; }
 
 std::string House::notice() const {
   if (!impl_->data.has_value() || !impl_->data->run_directory_moved()) return {};

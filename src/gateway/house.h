@@ -12,20 +12,32 @@
 
 #include "base/result.h"
 #include "catalog/catalog.h"
+#include "catalog/config_file.h"
+#include "gateway/admin_wire.h"
 #include "gateway/deployments.h"
 #include "http/asio.h"
 #include "http/message.h"
 
 namespace dormouse::gateway {
 
+// One that a start was told to have, beside those of the file and the ledger.
+struct StartDeployment {
+  NewDeployment wish;
+  ledger::Source source = ledger::Source::kFile;
+  std::string defined_by;  // "--model", "--demo"
+};
+
 struct HouseOptions {
   std::string data_dir;
   std::string worker_path;              // the dormouse-worker binary
   std::vector<std::string> listen;      // "127.0.0.1:8080"; empty: the admin socket only
-  std::vector<Deployment> deployments;  // of this start: flags, file, demo
+  std::vector<StartDeployment> deployments;
+  std::string config_path;      // dormouse.toml, absolute; need not exist
+  catalog::ConfigFile config;   // as read from there
   std::vector<std::string> model_directories;
   std::vector<std::string> worker_environment;
   std::chrono::milliseconds default_idle_timeout{600'000};
+  bool idle_timeout_is_given = false;  // by a flag, which wins over the file
   std::chrono::milliseconds lame_duck{250};  // a load balancer's next probe; short, as none is in front by default
   std::chrono::milliseconds drain{45'000};
 };
@@ -41,10 +53,12 @@ class House {
   House& operator=(const House&) = delete;
 
   // Binds the listeners once the deployments are known, and runs until SIGINT or SIGTERM and the drain after it.
-  // Errors: kAlreadyExists (a port in use) and those of the ledger. `on_ready` is called once when requests are taken.
+  // SIGHUP reads the configuration file again; so does a change of it. Errors: kAlreadyExists (a port in use),
+  // kInvalidArgument (a deployment that cannot be) and those of the ledger. `on_ready` is called once when requests are taken.
   Status run(const std::function<void()>& on_ready);
 
   [[nodiscard]] const std::vector<std::string>& addresses() const;  // bound, ports filled in
+  [[nodiscard]] const Deployments& deployments() const;
   [[nodiscard]] std::string notice() const;  // a sentence the operator should see at start; may be empty
 
  private:

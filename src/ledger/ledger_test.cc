@@ -292,6 +292,38 @@ TEST_F(LedgerTest, EveryOlderVersionMigratesWithItsRows) {
   }
 }
 
+TEST_F(LedgerTest, DeploymentsWrittenBeforeTheyHadRulesKeepWhatTheyHad) {
+  book_.reset();
+  Options old = options();
+  old.path = directory_ + "/before_rules.db";
+  {
+    Connection connection = Connection::open(old.path, Access::kReadWrite).value();
+    ASSERT_EQ(migrate(connection, all_migrations().first(2), 1).value(), 2);
+    ASSERT_TRUE(connection
+                    .execute("INSERT INTO deployments (name, image, model_path, driver, runtime, exposure,"
+                             " idle_timeout_ms, min_instances, max_instances, source, created_us, changed_us)"
+                             " VALUES ('chat', 'qwen3-demo:q8_0', '/m.gguf', 'process', 'builtin', 'private', 5000, 0,"
+                             " 1, 'api', 7, 7)")
+                    .has_value());
+  }
+  auto opened = Ledger::open(old);
+  ASSERT_TRUE(opened.has_value()) << opened.error().message;
+  ASSERT_EQ((*opened)->deployments_at_start().size(), 1U);
+  Deployment chat = (*opened)->deployments_at_start()[0];
+  EXPECT_EQ(chat.name, "chat");
+  EXPECT_EQ(chat.idle_timeout_ms, 5000);
+  EXPECT_EQ(chat.rules, "{}");
+  chat.rules = R"({"aliases":["gpt-4o-mini"]})";
+  ASSERT_TRUE(wait([&](Done done) { (*opened)->put_deployment(chat, done); }).has_value());
+  chat.name = "broken";
+  chat.rules = "";
+  EXPECT_FALSE(wait([&](Done done) { (*opened)->put_deployment(chat, done); }).has_value());
+  opened->reset();
+  opened = Ledger::open(old);
+  ASSERT_EQ((*opened)->deployments_at_start().size(), 1U);
+  EXPECT_EQ((*opened)->deployments_at_start()[0].rules, R"({"aliases":["gpt-4o-mini"]})");
+}
+
 TEST_F(LedgerTest, AMigrationThatFailsLeavesTheLastVersionIntact) {
   Connection connection = Connection::open(directory_ + "/m.db", Access::kReadWrite).value();
   const Migration list[] = {{1, "0001_a", "CREATE TABLE a (x INTEGER)"}, {2, "0002_b", "CREATE TABLE b (x); nonsense"}};

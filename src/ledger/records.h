@@ -23,6 +23,7 @@ struct Deployment {
   std::int64_t min_instances = 0;
   std::int64_t max_instances = 1;
   Source source = Source::kApi;
+  std::string rules = "{}";      // the rest, one JSON object: whoever writes it reads it
   std::uint64_t last_epoch = 0;  // filled in by reads: the greatest epoch any start of it ever had; 0: never started
   friend bool operator==(const Deployment&, const Deployment&) = default;
 };

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMaxClientRequestIdBytes = 128;
 constexpr std::size_t kMaxNameBytes = 256;
+constexpr std::size_t kMaxRulesBytes = 1 << 20;
 constexpr std::int64_t kClockJumpUs = 5'000'000;
 
 std::string_view to_string(Source source) {
@@ -34,6 +35,9 @@ bool is_identifier(std::string_view id) { return !id.empty() && id.size() <= kMa
 
 Status check(const Deployment& d) {
   if (!is_identifier(d.name)) return invalid("a deployment's name has 1 to 256 bytes");
+  if (d.rules.empty() || d.rules.size() > kMaxRulesBytes) {
+    return invalid("deployment " + d.name + ": its rules have 1 byte to 1 MiB");
+  }
   if (d.idle_timeout_ms < 0 || d.min_instances < 0 || d.max_instances < d.min_instances) {
     return invalid("deployment " + d.name + ": want idle_timeout >= 0 and 0 <= min <= max");
   }
@@ -215,15 +219,15 @@ Result<std::int64_t> Store::deployment_id(const std::string& name) {
 Status Store::write(const Deployment& d, std::int64_t at_us) {
   TRY(Statement upsert,
       connection_.prepare("INSERT INTO deployments (name, image, model_path, driver, runtime, exposure,"
-                          " idle_timeout_ms, min_instances, max_instances, source, created_us, changed_us)"
-                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)"
+                          " idle_timeout_ms, min_instances, max_instances, source, created_us, changed_us, rules)"
+                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12)"
                           " ON CONFLICT (name) WHERE removed_us IS NULL DO UPDATE SET"
                           " image = ?2, model_path = ?3, driver = ?4, runtime = ?5, exposure = ?6,"
                           " idle_timeout_ms = ?7, min_instances = ?8, max_instances = ?9, source = ?10,"
-                          " changed_us = ?11"));
+                          " changed_us = ?11, rules = ?12"));
   upsert.bind(1, d.name).bind(2, d.image).bind(3, d.model_path).bind(4, d.driver).bind(5, d.runtime);
   upsert.bind(6, d.exposure).bind(7, d.idle_timeout_ms).bind(8, d.min_instances).bind(9, d.max_instances);
-  return upsert.bind(10, to_string(d.source)).bind(11, at_us).run();
+  return upsert.bind(10, to_string(d.source)).bind(11, at_us).bind(12, d.rules).run();
 }
 
 Status Store::write(const RemoveDeployment& removal, std::int64_t at_us) {
@@ -352,7 +356,7 @@ Result<std::vector<Deployment>> select_deployments(Connection& connection) {
   TRY(Statement select,
       connection.prepare("SELECT name, image, model_path, driver, runtime, exposure, idle_timeout_ms, min_instances,"
                          " max_instances, source, (SELECT coalesce(max(epoch), 0) FROM start_intents WHERE"
-                         " deployment_id IN (SELECT id FROM deployments AS d WHERE d.name = deployments.name))"
+                         " deployment_id IN (SELECT id FROM deployments AS d WHERE d.name = deployments.name)), rules"
                          " FROM deployments WHERE removed_us IS NULL ORDER BY name"));
   std::vector<Deployment> out;
   while (true) {
@@ -370,6 +374,7 @@ Result<std::vector<Deployment>> select_deployments(Connection& connection) {
     d.max_instances = select.integer(8);
     d.source = source_of(select.text(9));
     d.last_epoch = static_cast<std::uint64_t>(select.integer(10));
+    d.rules = select.text(11);
   }
 }
 

@@ -1,0 +1,282 @@
+#include "catalog/deployment_rules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <initializer_list>
+#include <utility>
+
+#include "catalog/config_file.h"
+
+namespace dormouse::catalog {
+namespace {
+
+constexpr std::size_t kMaxListLength = 64;
+constexpr std::size_t kMaxNameBytes = 128;
+constexpr std::size_t kMaxArgumentBytes = 4'096;
+constexpr std::int64_t kMaxLimit = 1 << 24;  // of tokens, sequences and threads alike
+
+// What the gateway itself tells a worker: a second value would cut it off or point it elsewhere.
+constexpr std::array<std::string_view, 8> kOurSwitches{
+    "--model", "--listen", "--control", "--lease", "--epoch", "--served-model-name", "--packed-dir", "--golden-dir"};
+
+Error wrong(std::string_view key, std::string_view what) {
+  return make_error(Code::kInvalidArgument, fmt::format("{}: {}", key, what));
+}
+
+bool is_printable(std::string_view text, std::size_t max_bytes) {
+  return !text.empty() && text.size() <= max_bytes && std::none_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  });
+}
+
+Status check_choice(std::string_view key, const std::string& value, std::initializer_list<std::string_view> choices) {
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return {};
+  return wrong(key, fmt::format("'{}' is none of {}", value, fmt::join(choices, ", ")));
+}
+
+Status check_range(std::string_view key, std::int64_t value, std::int64_t most) {
+  if (value >= 0 && value <= most) return {};
+  return wrong(key, fmt::format("{} is out of range, want 0 to {}", value, most));
+}
+
+Status set_idle(DeploymentRules& rules, const std::string& text) {
+  if (text == "auto") {
+    rules.idle_auto = true;
+    rules.idle_timeout.reset();
+    return {};
+  }
+  const Result<std::chrono::milliseconds> value = parse_duration(text);
+  if (!value.has_value()) return wrong("idle_timeout", value.error().message + ", or auto");
+  if (*value < kMinIdleTimeout) return wrong("idle_timeout", fmt::format("'{}' is shorter than a second", text));
+  rules.idle_auto = false;
+  rules.idle_timeout = *value;
+  return {};
+}
+
+Status check_names(std::string_view key, const std::vector<std::string>& names, std::size_t max_bytes) {
+  if (names.size() > kMaxListLength) return wrong(key, fmt::format("more than {} of them", kMaxListLength));
+  for (const std::string& name : names) {
+    if (!is_printable(name, max_bytes)) return wrong(key, fmt::format("an entry is empty or over {} bytes", max_bytes));
+  }
+  return {};
+}
+
+Status check_zone(const std::string& zone) {
+  // A name of the zone database: letters, digits, / _ + -; never a way out of its directory.
+  const bool good =
+      zone.size() <= kMaxNameBytes && !zone.starts_with('/') && std::all_of(zone.begin(), zone.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '_' ||
+               c == '+' || c == '-';
+      });
+  return good ? Status() : Status(wrong("time_zone", fmt::format("'{}' is no zone; write Asia/Shanghai", zone)));
+}
+
+Status check_arguments(const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    const std::string_view name = std::string_view(argument).substr(0, argument.find('='));
+    if (std::find(kOurSwitches.begin(), kOurSwitches.end(), name) == kOurSwitches.end()) continue;
+    return wrong("worker_arguments", fmt::format("{} is set by dormouse itself", name));
+  }
+  return check_names("worker_arguments", arguments, kMaxArgumentBytes);
+}
+
+Status check_type(const std::string& type) {
+  if (is_deployment_name(type)) return {};
+  return wrong("instance_type", fmt::format("'{}' is no name: letters, digits and . _ - only, at most 63", type));
+}
+
+struct Row {
+  Field field;
+  // Called with a value of the field's kind.
+  Status (*set)(DeploymentRules&, const FieldValue&);
+  FieldValue (*get)(const DeploymentRules&);
+};
+
+const std::string& text_of(const FieldValue& value) {
+  return std::get<std::string>(value);
+}
+std::int64_t integer_of(const FieldValue& value) {
+  return std::get<std::int64_t>(value);
+}
+const std::vector<std::string>& list_of(const FieldValue& value) {
+  return std::get<std::vector<std::string>>(value);
+}
+
+template <typename T>
+Status assign(T& to, const T& value, Status checked) {
+  if (checked.has_value()) to = value;
+  return checked;
+}
+
+using Rules = DeploymentRules;
+using Value = FieldValue;
+
+constexpr std::array kRows{
+    Row{{"aliases", FieldKind::kList, "names, by commas"},
+        [](Rules& r, const Value& v) {
+          return assign(r.aliases, list_of(v), check_names("aliases", list_of(v), kMaxNameBytes));
+        },
+        [](const Rules& r) { return Value(r.aliases); }},
+    Row{{"runtime", FieldKind::kText, "builtin, llama-server, vllm or ollama"},
+        [](Rules& r, const Value& v) {
+          return assign(r.runtime, text_of(v),
+                        check_choice("runtime", text_of(v), {"builtin", "llama-server", "vllm", "ollama"}));
+        },
+        [](const Rules& r) { return Value(r.runtime); }},
+    Row{{"driver", FieldKind::kText, "process, command, slurm or kubernetes"},
+        [](Rules& r, const Value& v) {
+          return assign(r.driver, text_of(v),
+                        check_choice("driver", text_of(v), {"process", "command", "slurm", "kubernetes"}));
+        },
+        [](const Rules& r) { return Value(r.driver); }},
+    Row{{"instance_type", FieldKind::kText, "a name, local by default"},
+        [](Rules& r, const Value& v) { return assign(r.instance_type, text_of(v), check_type(text_of(v))); },
+        [](const Rules& r) { return Value(r.instance_type); }},
+    Row{{"billing", FieldKind::kText, "hourly, monthly or mixed"},
+        [](Rules& r, const Value& v) {
+          return assign(r.billing, text_of(v), check_choice("billing", text_of(v), {"hourly", "monthly", "mixed"}));
+        },
+        [](const Rules& r) { return Value(r.billing); }},
+    Row{{"exposure", FieldKind::kText, "private or public"},
+        [](Rules& r, const Value& v) {
+          return assign(r.exposure, text_of(v), check_choice("exposure", text_of(v), {"private", "public"}));
+        },
+        [](const Rules& r) { return Value(r.exposure); }},
+    Row{{"min", FieldKind::kInteger, "0 to 64"},
+        [](Rules& r, const Value& v) {
+          return assign(r.min_instances, integer_of(v), check_range("min", integer_of(v), kMaxInstances));
+        },
+        [](const Rules& r) { return Value(r.min_instances); }},
+    Row{{"max", FieldKind::kInteger, "0 to 64"},
+        [](Rules& r, const Value& v) {
+          return assign(r.max_instances, integer_of(v), check_range("max", integer_of(v), kMaxInstances));
+        },
+        [](const Rules& r) { return Value(r.max_instances); }},
+    Row{{"idle_timeout", FieldKind::kText, "10m or auto"},
+        [](Rules& r, const Value& v) { return set_idle(r, text_of(v)); },
+        [](const Rules& r) { return Value(idle_text(r)); }},
+    Row{{"awake", FieldKind::kList, "windows such as \"Mon-Fri 08:55-18:05\", by semicolons", ';'},
+        [](Rules& r, const Value& v) {
+          return assign(r.awake, list_of(v), check_names("awake", list_of(v), kMaxNameBytes));
+        },
+        [](const Rules& r) { return Value(r.awake); }},
+    Row{{"time_zone", FieldKind::kText, "of the windows, Asia/Shanghai"},
+        [](Rules& r, const Value& v) { return assign(r.time_zone, text_of(v), check_zone(text_of(v))); },
+        [](const Rules& r) { return Value(r.time_zone); }},
+    Row{{"context_length", FieldKind::kInteger, "tokens, 0: the model's own"},
+        [](Rules& r, const Value& v) {
+          return assign(r.context_length, integer_of(v), check_range("context_length", integer_of(v), kMaxLimit));
+        },
+        [](const Rules& r) { return Value(r.context_length); }},
+    Row{{"max_sequences", FieldKind::kInteger, "answers at once, 0: the worker's own"},
+        [](Rules& r, const Value& v) {
+          return assign(r.max_sequences, integer_of(v), check_range("max_sequences", integer_of(v), kMaxLimit));
+        },
+        [](const Rules& r) { return Value(r.max_sequences); }},
+    Row{{"threads", FieldKind::kInteger, "0: one a core"},
+        [](Rules& r, const Value& v) {
+          return assign(r.threads, integer_of(v), check_range("threads", integer_of(v), kMaxLimit));
+        },
+        [](const Rules& r) { return Value(r.threads); }},
+    Row{{"worker_arguments", FieldKind::kList, "further switches of the worker, by spaces", ' '},
+        [](Rules& r, const Value& v) { return assign(r.worker_arguments, list_of(v), check_arguments(list_of(v))); },
+        [](const Rules& r) { return Value(r.worker_arguments); }},
+};
+
+constexpr auto kFields = [] {
+  std::array<Field, kRows.size()> out{};
+  for (std::size_t i = 0; i < kRows.size(); ++i) out[i] = kRows[i].field;
+  return out;
+}();
+
+const Row* find_row(std::string_view key) {
+  const auto same = [key](const Row& row) {
+    return std::equal(key.begin(), key.end(), row.field.key.begin(), row.field.key.end(),
+                      [](char typed, char known) { return typed == known || (typed == '-' && known == '_'); });
+  };
+  const auto* const found = std::find_if(kRows.begin(), kRows.end(), same);
+  return found == kRows.end() ? nullptr : found;
+}
+
+Error unknown(std::string_view key) {
+  return make_error(Code::kInvalidArgument,
+                    fmt::format("'{}' is no key of a deployment; there are: {}", key, known_keys()));
+}
+
+}  // namespace
+
+std::span<const Field> rule_fields() {
+  return kFields;
+}
+
+const Field* find_field(std::string_view key) {
+  const Row* const row = find_row(key);
+  return row == nullptr ? nullptr : &row->field;
+}
+
+std::string known_keys() {
+  std::vector<std::string_view> keys;
+  for (const Field& field : kFields) keys.push_back(field.key);
+  return fmt::format("{}", fmt::join(keys, ", "));
+}
+
+Status set_rule(DeploymentRules& rules, std::string_view key, const FieldValue& value) {
+  const Row* const row = find_row(key);
+  if (row == nullptr) return unknown(key);
+  if (row->field.kind == FieldKind::kList && std::holds_alternative<std::string>(value)) {
+    return row->set(rules, std::vector<std::string>{std::get<std::string>(value)});
+  }
+  if (value.index() != static_cast<std::size_t>(row->field.kind)) {
+    return wrong(row->field.key, fmt::format("has the wrong type, want {}", row->field.wants));
+  }
+  return row->set(rules, value);
+}
+static_assert(std::variant_size_v<FieldValue> == static_cast<std::size_t>(FieldKind::kList) + 1);
+
+Result<FieldValue> read_rule_text(std::string_view key, std::string_view text) {
+  const Row* const row = find_row(key);
+  if (row == nullptr) return unknown(key);
+  if (row->field.kind == FieldKind::kText) return FieldValue(std::string(text));
+  if (row->field.kind == FieldKind::kInteger) {
+    std::int64_t number = 0;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (ec == std::errc() && end == text.data() + text.size()) return FieldValue(number);
+    return wrong(row->field.key, fmt::format("'{}' is no whole number, want {}", text, row->field.wants));
+  }
+  std::vector<std::string> list;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(row->field.separator), text.size());
+    std::string_view part = text.substr(0, end);
+    while (part.starts_with(' ')) part.remove_prefix(1);
+    while (part.ends_with(' ')) part.remove_suffix(1);
+    if (!part.empty()) list.emplace_back(part);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return FieldValue(std::move(list));
+}
+
+Status check_rules(const DeploymentRules& rules) {
+  if (rules.min_instances <= rules.max_instances) return {};
+  return wrong("min", fmt::format("{} is more than max, {}", rules.min_instances, rules.max_instances));
+}
+
+FieldValue rule_value(const DeploymentRules& rules, const Field& field) {
+  return find_row(field.key)->get(rules);
+}
+
+std::string rule_text(const FieldValue& value, const Field& field) {
+  if (const auto* const text = std::get_if<std::string>(&value)) return *text;
+  if (const auto* const number = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *number);
+  const std::string separator = field.separator == ' ' ? " " : fmt::format("{} ", field.separator);
+  return fmt::format("{}", fmt::join(std::get<std::vector<std::string>>(value), separator));
+}
+
+std::string idle_text(const DeploymentRules& rules) {
+  if (rules.idle_auto) return "auto";
+  return rules.idle_timeout.has_value() ? duration_text(*rules.idle_timeout) : std::string();
+}
+
+}  // namespace dormouse::catalog

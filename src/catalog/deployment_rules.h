@@ -1,0 +1,71 @@
+// What a deployment may be told, by whatever door it comes: dormouse.toml, the admin API, `dormouse deploy` and `set`.
+// One table of keys, so that a key has one name, one range and one error everywhere. No I/O. Threads: any.
+// Keys are written with '_'; '-' is read as the same. A list may be given as one text.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace dormouse::catalog {
+
+struct DeploymentRules {
+  std::vector<std::string> aliases;     // further names that requests may use
+  std::string runtime = "builtin";      // builtin | llama-server | vllm | ollama
+  std::string driver = "process";       // process | command | slurm | kubernetes
+  std::string instance_type = "local";  // what it runs on, in the provider's words
+  std::string billing = "hourly";       // hourly | monthly | mixed
+  std::string exposure = "private";     // private | public
+  std::int64_t min_instances = 0;
+  std::int64_t max_instances = 1;  // 0: it stays asleep
+  // nullopt: what the house does by default; filled in before a deployment exists.
+  std::optional<std::chrono::milliseconds> idle_timeout;
+  bool idle_auto = false;           // chosen from what was measured; idle_timeout is then of no meaning
+  std::vector<std::string> awake;   // "Mon-Fri 08:55-18:05"
+  std::string time_zone;            // of these windows, "Asia/Shanghai"; empty: the machine's
+  std::int64_t context_length = 0;  // these three: 0, the worker decides
+  std::int64_t max_sequences = 0;
+  std::int64_t threads = 0;
+  std::vector<std::string> worker_arguments;  // further switches of the worker, as they are
+  friend bool operator==(const DeploymentRules&, const DeploymentRules&) = default;
+};
+
+inline constexpr std::int64_t kMaxInstances = 64;
+inline constexpr std::chrono::milliseconds kMinIdleTimeout{1'000};
+
+using FieldValue = std::variant<std::string, std::int64_t, std::vector<std::string>>;
+enum class FieldKind { kText, kInteger, kList };
+
+struct Field {
+  std::string_view key;
+  FieldKind kind = FieldKind::kText;
+  std::string_view wants;  // for messages and --help: "10m or auto"
+  char separator = ',';    // of a list on one line
+};
+[[nodiscard]] std::span<const Field> rule_fields();
+// Null: no such key. `key` in either spelling.
+[[nodiscard]] const Field* find_field(std::string_view key);
+// "aliases, runtime, driver, ..."
+[[nodiscard]] std::string known_keys();
+
+// Errors of the three: kInvalidArgument, "KEY: what is wrong with it".
+[[nodiscard]] Status set_rule(DeploymentRules& rules, std::string_view key, const FieldValue& value);
+// What a person typed after `key=`: an integer, a text, or a list with its separator.
+[[nodiscard]] Result<FieldValue> read_rule_text(std::string_view key, std::string_view text);
+// What concerns more than one key: min <= max.
+[[nodiscard]] Status check_rules(const DeploymentRules& rules);
+
+// As set_rule takes it.
+[[nodiscard]] FieldValue rule_value(const DeploymentRules& rules, const Field& field);
+[[nodiscard]] std::string rule_text(const FieldValue& value, const Field& field);
+// "auto", "10m"; empty where nothing was said.
+[[nodiscard]] std::string idle_text(const DeploymentRules& rules);
+
+}  // namespace dormouse::catalog

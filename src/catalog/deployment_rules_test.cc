@@ -1,0 +1,88 @@
+// Goal: a key means the same in a file, in JSON and on the command line; what cannot be is refused with the key's name
+// and changes nothing. Method: tables of values.
+#include "catalog/deployment_rules.h"
+
+#include <gtest/gtest.h>
+
+namespace dormouse::catalog {
+namespace {
+
+using List = std::vector<std::string>;
+
+TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
+  struct Row {
+    const char* key;
+    const char* text;
+  };
+  DeploymentRules rules;
+  for (const Row& row :
+       {Row{"aliases", "a, b"}, Row{"runtime", "ollama"}, Row{"driver", "command"}, Row{"instance_type", "t4"},
+        Row{"billing", "monthly"}, Row{"exposure", "public"}, Row{"max", "5"}, Row{"min", "2"},
+        Row{"idle_timeout", "90s"}, Row{"awake", "Mon-Fri 08:55-18:05; Sat 10:00-12:00"},
+        Row{"time_zone", "Asia/Shanghai"}, Row{"context_length", "4096"}, Row{"max_sequences", "8"},
+        Row{"threads", "2"}, Row{"worker_arguments", "--kv-type q8"}}) {
+    const Result<FieldValue> value = read_rule_text(row.key, row.text);
+    ASSERT_TRUE(value.has_value()) << row.key;
+    ASSERT_TRUE(set_rule(rules, row.key, *value).has_value()) << row.key;
+    const Field* const field = find_field(row.key);
+    ASSERT_NE(field, nullptr);
+    EXPECT_EQ(rule_text(rule_value(rules, *field), *field), row.text);
+  }
+  EXPECT_TRUE(check_rules(rules).has_value());
+  EXPECT_EQ(rule_fields().size(), 15U) << "a new key needs a row above";
+}
+
+TEST(DeploymentRules, AHyphenIsAnUnderscoreAndOneTextIsAList) {
+  DeploymentRules rules;
+  EXPECT_TRUE(set_rule(rules, "idle-timeout", FieldValue(std::string("auto"))).has_value());
+  EXPECT_TRUE(rules.idle_auto);
+  EXPECT_EQ(idle_text(rules), "auto");
+  EXPECT_TRUE(set_rule(rules, "idle_timeout", FieldValue(std::string("10m"))).has_value());
+  EXPECT_FALSE(rules.idle_auto);
+  EXPECT_TRUE(set_rule(rules, "aliases", FieldValue(std::string("one"))).has_value());
+  EXPECT_EQ(rules.aliases, List{"one"});
+  EXPECT_EQ(std::get<List>(*read_rule_text("aliases", "")), List{}) << "an empty text clears a list";
+}
+
+TEST(DeploymentRules, WhatCannotBeIsRefusedByNameAndChangesNothing) {
+  struct Row {
+    const char* key;
+    FieldValue value;
+    const char* says;
+  };
+  const std::vector<Row> table{{"max", FieldValue(std::int64_t{65}), "0 to 64"},
+                               {"min", FieldValue(std::int64_t{-1}), "0 to 64"},
+                               {"max", FieldValue(std::string("2")), "wrong type"},
+                               {"idle_timeout", FieldValue(std::string("999ms")), "shorter than a second"},
+                               {"idle_timeout", FieldValue(std::string("soon")), "or auto"},
+                               {"runtime", FieldValue(std::string("tgi")), "llama-server"},
+                               {"driver", FieldValue(std::string("docker")), "kubernetes"},
+                               {"billing", FieldValue(std::string("yearly")), "mixed"},
+                               {"exposure", FieldValue(std::string("world")), "private"},
+                               {"instance_type", FieldValue(std::string("a b")), "no name"},
+                               {"time_zone", FieldValue(std::string("../../etc/passwd")), "zone"},
+                               {"time_zone", FieldValue(std::string("/etc/localtime")), "zone"},
+                               {"aliases", FieldValue(List{""}), "empty"},
+                               {"aliases", FieldValue(List{"a\nb"}), "empty"},
+                               {"aliases", FieldValue(List(65, "a")), "more than 64"},
+                               {"worker_arguments", FieldValue(List{"--lease", "x"}), "--lease"},
+                               {"worker_arguments", FieldValue(List{"--listen=0.0.0.0:1"}), "--listen"},
+                               {"threads", FieldValue(std::int64_t{1} << 40), "range"},
+                               {"colour", FieldValue(std::string("blue")), "idle_timeout"}};
+  DeploymentRules rules;
+  for (const Row& row : table) {
+    const Status status = set_rule(rules, row.key, row.value);
+    ASSERT_FALSE(status.has_value()) << row.key;
+    EXPECT_EQ(status.error().code, Code::kInvalidArgument);
+    EXPECT_NE(status.error().message.find(row.key), std::string::npos) << status.error().message;
+    EXPECT_NE(status.error().message.find(row.says), std::string::npos) << status.error().message;
+  }
+  EXPECT_EQ(rules, DeploymentRules{});
+  EXPECT_FALSE(read_rule_text("max", "two").has_value());
+  EXPECT_FALSE(read_rule_text("colour", "blue").has_value());
+  rules.min_instances = 2;
+  EXPECT_FALSE(check_rules(rules).has_value());
+}
+
+}  // namespace
+}  // namespace dormouse::catalog

@@ -1,0 +1,140 @@
+// The verb `deploy`: a new deployment from the command line.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "catalog/deployment_rules.h"
+#include "cli/admin_client.h"
+#include "cli/verbs.h"
+#include "gateway/admin_wire.h"
+
+namespace dormouse::cli {
+namespace {
+
+struct DeployFlags {
+  std::string image;
+  std::string name;
+  std::vector<std::pair<const char*, std::string>> rules;  // key of catalog/deployment_rules.h, as typed
+  std::vector<std::string> aliases;
+  std::vector<std::string> awake;
+  std::string format = "text";
+  bool wake = false;
+};
+
+Result<gateway::NewDeployment> read_flags(const DeployFlags& flags) {
+  gateway::NewDeployment out;
+  out.name = flags.name;
+  out.image = flags.image;
+  // A path is the server's to read, which has another working directory.
+  if (::access(out.image.c_str(), R_OK) == 0) out.image = std::filesystem::absolute(out.image).string();
+  for (const auto& [key, text] : flags.rules) {
+    if (text.empty()) continue;
+    TRY(const catalog::FieldValue value, catalog::read_rule_text(key, text));
+    TRY_STATUS(catalog::set_rule(out.rules, key, value));
+  }
+  TRY_STATUS(catalog::set_rule(out.rules, "aliases", flags.aliases));
+  TRY_STATUS(catalog::set_rule(out.rules, "awake", flags.awake));
+  TRY_STATUS(catalog::check_rules(out.rules));
+  return out;
+}
+
+std::string idle_words(const Context& context, const gateway::DeploymentView& d) {
+  if (d.rules.idle_auto) {
+    return std::string(context.say("sleeps when that is cheaper (auto)", "休眠时间自动选择（auto）"));
+  }
+  return fmt::format(fmt::runtime(context.say("sleeps after {} idle", "空闲 {} 后休眠")),
+                     duration_words(d.idle_timeout_s, context.language));
+}
+
+void print_made(const Context& context, const gateway::DeploymentView& d, const std::vector<std::string>& listen) {
+  fmt::print("{}: {}\n", d.name, d.image);
+  fmt::print(
+      fmt::runtime(context.say("  on {} ({}), {} to {} instances, {}\n", "  在 {}（{}）上，{} 到 {} 个实例，{}\n")),
+      d.rules.instance_type, d.rules.driver, d.rules.min_instances, d.rules.max_instances, idle_words(context, d));
+  if (d.rules.max_instances == 1) {
+    fmt::print(fmt::runtime(context.say("  --max above 1 absorbs a spike: dormouse set {} max=3\n",
+                                        "  --max 大于 1 可以吸收突发请求：dormouse set {} max=3\n")),
+               d.name);
+  }
+  fmt::print(
+      "\n  curl http://{}/generate -d '{{\"model\":\"{}\",\"prompt\":\"写一首关于月亮的诗\",\"max_tokens\":64}}'\n",
+      listen.empty() ? std::string("127.0.0.1:8080") : listen.front(), d.name);
+}
+
+void deploy(Context& context, const DeployFlags& flags) {
+  const Result<gateway::NewDeployment> wish = read_flags(flags);
+  if (!wish.has_value()) {
+    fmt::print(stderr, "{}: {}\n", context.say("failed", "失败"), wish.error().message);
+    context.exit_code = kExitUsage;
+    return;
+  }
+  AdminClient client(context.admin_socket());
+  Result<std::string> body = client.post("/admin/v1/deployments", gateway::to_json(*wish));
+  if (!body.has_value()) return report_failure(context, body.error());
+  Result<gateway::DeploymentView> made = gateway::parse_deployment(*body);
+  if (!made.has_value()) return report_failure(context, made.error());
+  if (flags.wake) {
+    body = client.post(fmt::format("/admin/v1/deployments/{}/wake", made->name), "");
+    if (!body.has_value()) return report_failure(context, body.error());
+  }
+  if (flags.format == "json") {
+    fmt::print("{}\n", *body);
+    return;
+  }
+  const Result<std::string> status = client.get("/admin/v1/status");
+  const Result<gateway::StatusView> view = status.has_value() ? gateway::parse_status(*status) : Error(status.error());
+  print_made(context, *made, view.has_value() ? view->listen : std::vector<std::string>());
+}
+
+}  // namespace
+
+void add_deploy(CLI::App& app, Context& context) {
+  auto flags = std::make_shared<DeployFlags>();
+  flags->rules = {
+      {"instance_type", "local"}, {"driver", ""},  {"runtime", ""},   {"idle_timeout", ""},  {"min", ""}, {"max", ""},
+      {"exposure", ""},           {"billing", ""}, {"time_zone", ""}, {"context_length", ""}};
+  CLI::App* verb = app.add_subcommand("deploy", std::string(context.say("make a deployment", "新建部署")));
+  const auto describe = [&context](std::string_view en, std::string_view zh) {
+    return std::string(context.say(en, zh));
+  };
+  const auto rule = [verb, &flags](const char* flag, const char* key, const std::string& text) {
+    for (auto& [known, value] : flags->rules) {
+      if (std::string_view(known) == key) verb->add_option(flag, value, text);
+    }
+  };
+  verb->add_option("IMAGE", flags->image, describe("an image or a .gguf file", "镜像名或 .gguf 文件"))->required();
+  rule("--on", "instance_type", describe("instance type (default local)", "实例类型（默认 local）"));
+  verb->add_option("--name", flags->name, describe("its name (default: from the image)", "部署名称（默认取自镜像）"));
+  rule("--driver", "driver", "process, command, slurm, kubernetes");
+  rule("--runtime", "runtime", "builtin, llama-server, vllm, ollama");
+  rule("--idle-timeout", "idle_timeout",
+       describe("sleep after this long idle: 10m, or auto", "空闲多久后休眠：10m 或 auto"));
+  verb->add_option("--awake", flags->awake,
+                   describe("kept awake then, repeatable: \"Mon-Fri 08:55-18:05\"",
+                            "该时段保持运行，可重复：\"Mon-Fri 08:55-18:05\""));
+  rule("--time-zone", "time_zone", describe("of --awake (default: this machine's)", "--awake 的时区（默认本机时区）"));
+  rule("--min", "min", describe("instances kept awake (default 0)", "保持运行的最少实例数（默认 0）"));
+  rule("--max", "max",
+       describe("instances at most (default 1); above 1 absorbs a spike",
+                "最多实例数（默认 1）；大于 1 可吸收突发请求"));
+  rule("--expose", "exposure", "private, public");
+  rule("--billing", "billing", describe("hourly, monthly, mixed", "hourly 按小时、monthly 包月、mixed 混合"));
+  verb->add_option("--alias", flags->aliases,
+                   describe("a further name for `model`, repeatable", "请求中 model 的别名，可重复"));
+  rule("--context", "context_length", describe("tokens at most", "上下文长度（词元）"));
+  verb->add_flag("--wake", flags->wake, describe("and wake it now", "并立即唤醒"));
+  verb->add_option("--format", flags->format, "text, json")->check(CLI::IsMember({"text", "json"}));
+  verb->footer(
+      describe("Examples:\n  dormouse deploy qwen3-demo --on local --name chat\n"
+               "  dormouse deploy ~/models/Qwen3-4B-Q4_K_M.gguf --on local --max 3 --awake \"Mon-Fri 08:55-18:05\"",
+               "示例：\n  dormouse deploy qwen3-demo --on local --name chat\n"
+               "  dormouse deploy ~/models/Qwen3-4B-Q4_K_M.gguf --on local --max 3 --awake \"Mon-Fri 08:55-18:05\""));
+  verb->callback([&context, flags] { deploy(context, *flags); });
+}
+
+}  // namespace dormouse::cli

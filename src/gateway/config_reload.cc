@@ -1,0 +1,136 @@
+#include "gateway/config_reload.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/log.h"
+
+namespace dormouse::gateway {
+namespace {
+
+bool is_unchanged(const Deployment* known, const Deployment& wanted) {
+  return known != nullptr && known->defined_by == wanted.defined_by && known->image == wanted.image &&
+         known->model_path == wanted.model_path && known->rules == wanted.rules;
+}
+
+}  // namespace
+
+ConfigReload::ConfigReload(asio::io_context& io, Deployer& deployer, ConfigReloadOptions options)
+    : io_(io), deployer_(deployer), options_(std::move(options)) {}
+
+void ConfigReload::watch() {
+  Result<ConfigWatch> watch = ConfigWatch::start(io_, options_.path, [this] {
+    Task<void> reloading = reload();
+    asio::co_spawn(io_, std::move(reloading), asio::detached);
+  });
+  if (!watch.has_value()) {
+    log_warn("event=config_not_watched error=\"{}\" hint=\"send SIGHUP after a change\"", watch.error().message);
+    return;
+  }
+  watch_.emplace(*std::move(watch));
+}
+
+Task<Status> ConfigReload::start() {
+  catalog::ConfigFile config = options_.started_with;
+  co_return co_await apply(std::move(config));
+}
+
+Task<void> ConfigReload::reload() {
+  const Turns::Turn turn = co_await deployer_.turn();
+  Result<catalog::ConfigFile> config = read();
+  Status applied;
+  if (config.has_value()) {
+    applied = co_await apply(*std::move(config));
+  } else {
+    applied = Status(Error(config.error()));
+  }
+  if (applied.has_value()) {
+    problem_.clear();
+    log_info("event=config_loaded path={} notices={}", options_.path, notices().size());
+    co_return;
+  }
+  problem_ = applied.error().message;
+  log_error("event=config_refused error=\"{}\"", problem_);
+}
+
+// No file and nothing that came from one: there never was any.
+Result<catalog::ConfigFile> ConfigReload::read() const {
+  Result<catalog::ConfigFile> config = catalog::read_config(options_.path);
+  if (config.has_value() || config.error().code != Code::kNotFound) return config;
+  const auto& all = deployer_.book().all();
+  const bool was_there =
+      std::any_of(all.begin(), all.end(), [](const auto& entry) { return entry.second.defined_by == kConfigFileName; });
+  if (!was_there) return catalog::ConfigFile{};
+  return config;
+}
+
+std::vector<std::string> ConfigReload::notices() const {
+  std::vector<std::string> out = waits_for_restart_;
+  if (!problem_.empty()) out.push_back(fmt::format("{} (what ran before goes on)", problem_));
+  return out;
+}
+
+// Everything the file wants, checked against what others have defined. Errors: kInvalidArgument.
+Result<std::vector<Deployment>> ConfigReload::plan(const catalog::ConfigFile& config) const {
+  Deployments book;
+  for (const auto& [name, deployment] : deployer_.book().all()) {
+    if (deployment.defined_by != kConfigFileName) book.put(deployment);
+  }
+  std::vector<Deployment> out;
+  for (const catalog::DeploymentEntry& entry : config.deployments) {
+    const auto in_file = [this, &entry](const Error& error) {
+      return make_error(Code::kInvalidArgument, fmt::format("{}: {}: {}", options_.path, entry.name, error.message));
+    };
+    NewDeployment wish{.name = entry.name, .image = entry.image, .rules = entry.rules};
+    if (!wish.rules.idle_auto && !wish.rules.idle_timeout.has_value()) wish.rules.idle_timeout = config.idle_timeout;
+    Result<Deployment> planned = deployer_.plan(std::move(wish));
+    if (!planned.has_value()) return in_file(planned.error());
+    planned->source = ledger::Source::kFile;
+    planned->defined_by = kConfigFileName;
+    const Deployment* const other = book.find(entry.name);
+    if (other != nullptr && !other->defined_by.empty()) {
+      return in_file(make_error(Code::kAlreadyExists, fmt::format("{} defines it as well", other->defined_by)));
+    }
+    if (deployer_.is_leaving(entry.name)) {
+      return in_file(make_error(Code::kAlreadyExists, "its last instance still drains; save the file again later"));
+    }
+    const Status words = book.check_words(*planned);
+    if (!words.has_value()) return in_file(words.error());
+    book.put(*planned);
+    out.push_back(*std::move(planned));
+  }
+  return out;
+}
+
+Task<Status> ConfigReload::apply(catalog::ConfigFile config) {
+  if (options_.idle_timeout_is_given || !config.idle_timeout.has_value()) {
+    config.idle_timeout = options_.default_idle_timeout;
+  }
+  CO_TRY(const std::vector<Deployment> wanted, plan(config));
+  deployer_.set_default_idle_timeout(*config.idle_timeout);
+  std::set<std::string> names;
+  for (const Deployment& deployment : wanted) {
+    names.insert(deployment.name);
+    if (is_unchanged(deployer_.book().find(deployment.name), deployment)) continue;
+    Deployment copy = deployment;
+    CO_TRY_STATUS(co_await deployer_.commit(std::move(copy)));
+  }
+  std::vector<std::string> dropped;
+  for (const auto& [name, deployment] : deployer_.book().all()) {
+    if (deployment.defined_by == kConfigFileName && !names.contains(name)) dropped.push_back(name);
+  }
+  for (const std::string& name : dropped) CO_TRY_STATUS(co_await deployer_.forget(name));
+  waits_for_restart_.clear();
+  if (config.listen != options_.started_with.listen) {
+    waits_for_restart_.push_back(fmt::format("{}: listen changed: that takes a restart", options_.path));
+  }
+  if (config.models_dir != options_.started_with.models_dir) {
+    waits_for_restart_.push_back(fmt::format("{}: models_dir changed: that takes a restart", options_.path));
+  }
+  co_return Status();
+}
+
+}  // namespace dormouse::gateway
