@@ -109,7 +109,7 @@ Deployment deployment(std::string name, std::string image) {
 TEST(Deployments, AModelIsANameAnAliasOrAnImage) {
   Deployments book;
   Deployment demo = deployment("demo", "qwen3-demo:q8_0");
-  demo.aliases = {"gpt-4o-mini"};
+  demo.rules.aliases = {"gpt-4o-mini"};
   book.put(demo);
   ASSERT_NE(book.resolve(""), nullptr);
   for (const char* model :
@@ -126,6 +126,76 @@ TEST(Deployments, AModelIsANameAnAliasOrAnImage) {
   book.put(deployment("demo2", "qwen3-demo:q8_0"));
   EXPECT_EQ(book.resolve("qwen3-demo"), nullptr);  // two run it
   EXPECT_EQ(book.resolve("demo2")->name, "demo2");
+}
+
+TEST(Deployments, AWordMeansOneDeployment) {
+  Deployments book;
+  Deployment demo = deployment("demo", "qwen3-demo:q8_0");
+  demo.rules.aliases = {"gpt-4o-mini"};
+  book.put(demo);
+  Deployment other = deployment("other", "qwen3-demo:q8_0");
+  EXPECT_TRUE(book.check_words(other).has_value());
+  for (const char* taken : {"demo", "gpt-4o-mini"}) {
+    other.rules.aliases = {"free", taken};
+    const Status status = book.check_words(other);
+    ASSERT_FALSE(status.has_value()) << taken;
+    EXPECT_EQ(status.error().code, Code::kAlreadyExists);
+  }
+  EXPECT_FALSE(book.check_words(deployment("gpt-4o-mini", "x")).has_value());
+  EXPECT_TRUE(book.check_words(demo).has_value()) << "itself, changed";
+}
+
+TEST(Deployments, WhatTheLedgerKeepsComesBackWhole) {
+  Deployment before = deployment("chat", "file:m.gguf");
+  before.model_path = "/m.gguf";
+  for (const auto& [key, text] : std::vector<std::pair<const char*, const char*>>{{"aliases", "a,b"},
+                                                                                   {"instance_type", "t4"},
+                                                                                   {"billing", "mixed"},
+                                                                                   {"exposure", "public"},
+                                                                                   {"max", "5"},
+                                                                                   {"min", "2"},
+                                                                                   {"idle_timeout", "auto"},
+                                                                                   {"awake", "08:00-20:00"},
+                                                                                   {"time_zone", "UTC"},
+                                                                                   {"threads", "3"},
+                                                                                   {"worker_arguments", "--isa avx2"}}) {
+    ASSERT_TRUE(catalog::set_rule(before.rules, key, *catalog::read_rule_text(key, text)).has_value()) << key;
+  }
+  ledger::Deployment record = ledger_record(before);
+  const Result<Deployment> after = from_record(record);
+  ASSERT_TRUE(after.has_value()) << after.error().message;
+  EXPECT_EQ(after->rules, before.rules);
+  EXPECT_EQ(after->model_path, "/m.gguf");
+  for (const char* damaged : {"", "[]", "{", R"({"max":"many"})", R"({"colour":"blue"})", R"({"aliases":[1]})"}) {
+    record.rules = damaged;
+    const Result<Deployment> refused = from_record(record);
+    ASSERT_FALSE(refused.has_value()) << damaged;
+    EXPECT_EQ(refused.error().code, Code::kDataLoss);
+    EXPECT_NE(refused.error().message.find("chat"), std::string::npos);
+  }
+  record.rules = "{}";  // of a version before there were rules
+  record.idle_timeout_ms = 5'000;
+  EXPECT_EQ(from_record(record)->rules.idle_timeout, std::chrono::milliseconds(5'000));
+}
+
+TEST(Deployments, LimitsBecomeTheWorkersSwitches) {
+  catalog::DeploymentRules rules;
+  EXPECT_TRUE(worker_arguments(rules).empty());
+  rules.context_length = 4096;
+  rules.threads = 2;
+  rules.worker_arguments = {"--kv-type", "q8"};
+  EXPECT_EQ(worker_arguments(rules),
+            (std::vector<std::string>{"--max-model-len", "4096", "--threads", "2", "--kv-type", "q8"}));
+}
+
+TEST(Deployments, AWindowHasAForm) {
+  for (const char* good : {"Mon-Fri 08:55-18:05", "08:00-20:00", "Sat,Sun 00:00-24:00"}) {
+    EXPECT_TRUE(check_window(good).has_value()) << good;
+  }
+  for (const char* bad : {"", "tomorrow", "Mon-Fri", "8:55-18:05", "08:55", "Mon 25:00-26:00", "1 08:00-09:00",
+                          "08:00-09:75", "08:00-20:00 x"}) {
+    EXPECT_FALSE(check_window(bad).has_value()) << bad;
+  }
 }
 
 TEST(Deployments, ANameIsMadeFromTheImage) {
@@ -203,6 +273,32 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   EXPECT_FALSE(parse_new_deployment(R"({"name":"a b","image":"x"})").has_value());
   EXPECT_FALSE(parse_new_deployment(R"({"name":"a"})").has_value());
   EXPECT_TRUE(parse_new_deployment(R"({"image":"x"})").has_value());
+}
+
+TEST(AdminWire, RulesAndChangesAreReadAsTheyWereWritten) {
+  NewDeployment wish{.name = "chat", .image = "x", .rules = {}};
+  wish.rules.max_instances = 3;
+  wish.rules.aliases = {"a"};
+  wish.rules.idle_auto = true;
+  const Result<NewDeployment> back = parse_new_deployment(to_json(wish));
+  ASSERT_TRUE(back.has_value()) << back.error().message;
+  EXPECT_EQ(back->rules, wish.rules);
+  DeploymentView view;
+  view.name = "chat";
+  view.rules = wish.rules;
+  view.defined_by = "dormouse.toml";
+  const Result<DeploymentView> seen = parse_deployment(to_json(view));
+  ASSERT_TRUE(seen.has_value());
+  EXPECT_EQ(seen->rules, view.rules);
+  EXPECT_EQ(seen->defined_by, "dormouse.toml");
+  const Result<DeploymentChange> change = parse_deployment_change(R"({"max":2,"image":"y","aliases":[]})");
+  ASSERT_TRUE(change.has_value());
+  EXPECT_EQ(change->image, "y");
+  EXPECT_EQ(to_json(*parse_deployment_change(to_json(*change))), to_json(*change));
+  for (const char* bad : {"", "[]", R"({"colour":1})", R"({"max":1.5})", R"({"max":true})", R"({"image":1})",
+                          R"({"max":1,"max":2})", R"({"aliases":{"a":1}})"}) {
+    EXPECT_FALSE(parse_deployment_change(bad).has_value()) << bad;
+  }
 }
 
 }  // namespace

@@ -83,22 +83,26 @@ std::vector<std::string> worker_environment() {
 
 }  // namespace
 
-RunningHouse::RunningHouse(HouseSetup setup) {
-  directory_ = setup.data_dir.empty() ? (fs::temp_directory_path() / ("dormouse-e2e-" + random_hex(4))).string()
-                                      : setup.data_dir;
+RunningHouse::RunningHouse(HouseSetup setup) : setup_(std::move(setup)) {
+  directory_ = setup_.data_dir.empty() ? (fs::temp_directory_path() / ("dormouse-e2e-" + random_hex(4))).string()
+                                       : setup_.data_dir;
   fs::create_directories(directory_);
+  start();
+}
+
+void RunningHouse::start() {
   SubprocessOptions options;
   options.argv = {E2E_DORMOUSE,     "serve",
                   "--listen",       "127.0.0.1:0",
                   "--data-dir",     directory_ + "/data",
-                  "--idle-timeout", setup.idle_timeout,
-                  "--worker",       setup.worker.empty() ? E2E_FAKE_WORKER : setup.worker};
-  for (const auto& [name, behaviour] : setup.fakes) {
+                  "--idle-timeout", setup_.idle_timeout,
+                  "--worker",       setup_.worker.empty() ? E2E_FAKE_WORKER : setup_.worker};
+  for (const auto& [name, behaviour] : setup_.fakes) {
     const std::string file = fmt::format("{}/{}.gguf", directory_, name);
     std::ofstream(file) << "fake:" << behaviour;
     options.argv.insert(options.argv.end(), {"--model", file, "--name", name});
   }
-  options.argv.insert(options.argv.end(), setup.extra.begin(), setup.extra.end());
+  options.argv.insert(options.argv.end(), setup_.extra.begin(), setup_.extra.end());
   options.environment = worker_environment();
   const UniqueFd log(::open((directory_ + "/serve.log").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
   options.output_fd = log.get();
@@ -133,6 +137,16 @@ RunningHouse::~RunningHouse() {
   fs::remove_all(directory_, ec);
 }
 
+bool RunningHouse::restart() {
+  signal(SIGTERM);
+  signal(SIGTERM);
+  if (!wait_exit(milliseconds(20'000)).has_value()) return false;
+  process_.reset();
+  exit_.reset();
+  start();
+  return up_;
+}
+
 std::vector<Answer> RunningHouse::ask_all_at(const http::Address& address, std::vector<Wish> wishes) {
   asio::io_context io{1};
   std::vector<Answer> out(wishes.size());
@@ -163,6 +177,14 @@ std::vector<Answer> RunningHouse::ask_all(std::vector<Wish> wishes) {
 Answer RunningHouse::post(const std::string& target, const std::string& body) {
   Wish wish;
   wish.method = "POST";
+  wish.target = target;
+  wish.body = body;
+  return ask(std::move(wish));
+}
+
+Answer RunningHouse::send(const std::string& method, const std::string& target, const std::string& body) {
+  Wish wish;
+  wish.method = method;
   wish.target = target;
   wish.body = body;
   return ask(std::move(wish));

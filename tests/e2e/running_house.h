@@ -55,6 +55,7 @@ class RunningHouse {
   Answer ask(Wish wish);  // over TCP
   std::vector<Answer> ask_all(std::vector<Wish> wishes);
   Answer post(const std::string& target, const std::string& body);
+  Answer send(const std::string& method, const std::string& target, const std::string& body);
   Answer get(const std::string& target);
 
   gateway::DeploymentView deployment(const std::string& name);
@@ -66,6 +67,8 @@ class RunningHouse {
 
   [[nodiscard]] pid_t pid() const;
   void signal(int number);
+  // Ends the server and starts it again on the same data. False: it did not come up.
+  bool restart();
   std::optional<ExitStatus> wait_exit(std::chrono::milliseconds deadline);
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] std::string admin_socket() const { return directory_ + "/data/run/admin.sock"; }
@@ -74,8 +77,10 @@ class RunningHouse {
   std::pair<int, std::string> run_cli(std::vector<std::string> arguments);
 
  private:
+  void start();
   Answer ask_at(const http::Address& address, Wish wish);
   std::vector<Answer> ask_all_at(const http::Address& address, std::vector<Wish> wishes);
+  const HouseSetup setup_;
   std::string directory_;
   std::optional<Subprocess> process_;
   std::optional<ExitStatus> exit_;
