@@ -128,6 +128,7 @@ Result<gateway::HouseOptions> plan_house(const Context& context, const ServeFlag
     return make_error(Code::kNotFound, fmt::format("the worker program {} is missing", out.worker_path));
   }
   out.worker_environment = context.worker_environment;
+  out.memory_budget = look_at_machine().ram_bytes / 10 * 9;  // the rest is the system's, and ours
   const std::string& models_dir = flags.models_dir.empty() ? config.models_dir : flags.models_dir;
   out.model_directories = catalog::model_directories(models_dir, context.data_dir, context.program_dir);
   out.default_idle_timeout = config.idle_timeout.value_or(out.default_idle_timeout);

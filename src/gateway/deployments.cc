@@ -1,6 +1,8 @@
 #include "gateway/deployments.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "catalog/config_file.h"
@@ -31,8 +33,8 @@ const Deployment* Deployments::resolve(std::string_view model) const {
     const bool same_file = deployment.image.starts_with("file:") &&
                            catalog::canonical_image_key(std::string_view(deployment.image).substr(5)) == key;
     const std::string image_key = catalog::canonical_image_key(deployment.image);
-    const std::string repository_key = catalog::canonical_image_key(
-        std::string_view(deployment.image).substr(0, deployment.image.find(':')));
+    const std::string repository_key =
+        catalog::canonical_image_key(std::string_view(deployment.image).substr(0, deployment.image.find(':')));
     if (!key.empty() && (same_file || image_key == key || repository_key == key)) {
       ambiguous = by_image != nullptr;
       by_image = &deployment;
@@ -41,12 +43,26 @@ const Deployment* Deployments::resolve(std::string_view model) const {
   return ambiguous ? nullptr : by_image;
 }
 
+namespace {
+
+// What one instance takes of this machine: its weights, and a tenth of them for keys, values and scratch, which grow
+// with use. 64 MiB is what a worker of a tiny model takes. A file that is gone fails at its start, not here.
+std::int64_t memory_of(const std::string& model_path) {
+  constexpr std::int64_t kLeast = 64 << 20;
+  std::error_code ec;
+  const std::uintmax_t bytes = std::filesystem::file_size(model_path, ec);
+  return ec ? kLeast : kLeast + static_cast<std::int64_t>(bytes + bytes / 10);
+}
+
+}  // namespace
+
 fleet::DeploymentSpec fleet_spec(const Deployment& deployment) {
   fleet::DeploymentSpec spec;
   spec.name = deployment.name;
   spec.model_path = deployment.model_path;
   spec.idle_timeout = deployment.idle_timeout;
   spec.worker_arguments = deployment.worker_arguments;
+  spec.memory_bytes = memory_of(deployment.model_path);
   return spec;
 }
 

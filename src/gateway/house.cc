@@ -119,6 +119,7 @@ Status House::Impl::open_parts() {
   fleet_options.io = &io;
   fleet_options.clock = &clock;
   fleet_options.ledger = ledger.get();
+  fleet_options.memory_budget = options.memory_budget;
   fleet_options.drivers = {{"process", driver.get()}};
   supervisor = std::make_unique<fleet::Supervisor>(std::move(fleet_options));
 

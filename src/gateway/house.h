@@ -25,6 +25,7 @@ struct HouseOptions {
   std::vector<Deployment> deployments;  // of this start: flags, file, demo
   std::vector<std::string> model_directories;
   std::vector<std::string> worker_environment;
+  std::int64_t memory_budget = 0;  // what models may take of this machine together; 0: no bound
   std::chrono::milliseconds default_idle_timeout{600'000};
   std::chrono::milliseconds lame_duck{250};  // a load balancer's next probe; short, as none is in front by default
   std::chrono::milliseconds drain{45'000};
