@@ -45,7 +45,6 @@ exposure = "public"
 min = 1
 max = 3
 awake = ["Mon-Fri 08:55-18:05"]
-time_zone = "Asia/Shanghai"
 worker_arguments = ["--kv-type", "q8"]
 [[deployment]]
 name = "other"
@@ -73,7 +72,6 @@ idle_timeout = "auto"
   EXPECT_EQ(rules.min_instances, 1);
   EXPECT_EQ(rules.max_instances, 3);
   EXPECT_EQ(rules.awake, std::vector<std::string>{"Mon-Fri 08:55-18:05"});
-  EXPECT_EQ(rules.time_zone, "Asia/Shanghai");
   EXPECT_EQ(rules.worker_arguments, (std::vector<std::string>{"--kv-type", "q8"}));
   EXPECT_TRUE(config->deployments[1].rules.idle_auto);
   EXPECT_FALSE(config->deployments[1].rules.idle_timeout.has_value());

@@ -64,16 +64,6 @@ Status check_names(std::string_view key, const std::vector<std::string>& names, 
   return {};
 }
 
-Status check_zone(const std::string& zone) {
-  // A name of the zone database: letters, digits, / _ + -; never a way out of its directory.
-  const bool good =
-      zone.size() <= kMaxNameBytes && !zone.starts_with('/') && std::all_of(zone.begin(), zone.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '_' ||
-               c == '+' || c == '-';
-      });
-  return good ? Status() : Status(wrong("time_zone", fmt::format("'{}' is no zone; write Asia/Shanghai", zone)));
-}
-
 Status check_arguments(const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments) {
     const std::string_view name = std::string_view(argument).substr(0, argument.find('='));
@@ -158,14 +148,12 @@ constexpr std::array kRows{
     Row{{"idle_timeout", FieldKind::kText, "10m or auto"},
         [](Rules& r, const Value& v) { return set_idle(r, text_of(v)); },
         [](const Rules& r) { return Value(idle_text(r)); }},
-    Row{{"awake", FieldKind::kList, "windows such as \"Mon-Fri 08:55-18:05\", by semicolons", ';'},
+    Row{{"awake", FieldKind::kList, "windows such as \"Mon-Fri 08:55-18:05\" or \"09:00-18:00 +08:00\", by semicolons",
+         ';'},
         [](Rules& r, const Value& v) {
           return assign(r.awake, list_of(v), check_names("awake", list_of(v), kMaxNameBytes));
         },
         [](const Rules& r) { return Value(r.awake); }},
-    Row{{"time_zone", FieldKind::kText, "of the windows, Asia/Shanghai"},
-        [](Rules& r, const Value& v) { return assign(r.time_zone, text_of(v), check_zone(text_of(v))); },
-        [](const Rules& r) { return Value(r.time_zone); }},
     Row{{"context_length", FieldKind::kInteger, "tokens, 0: the model's own"},
         [](Rules& r, const Value& v) {
           return assign(r.context_length, integer_of(v), check_range("context_length", integer_of(v), kMaxLimit));

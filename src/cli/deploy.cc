@@ -95,9 +95,9 @@ void deploy(Context& context, const DeployFlags& flags) {
 
 void add_deploy(CLI::App& app, Context& context) {
   auto flags = std::make_shared<DeployFlags>();
-  flags->rules = {
-      {"instance_type", "local"}, {"driver", ""},  {"runtime", ""},   {"idle_timeout", ""},  {"min", ""}, {"max", ""},
-      {"exposure", ""},           {"billing", ""}, {"time_zone", ""}, {"context_length", ""}};
+  flags->rules = {{"instance_type", "local"}, {"driver", ""},  {"runtime", ""},
+                  {"idle_timeout", ""},       {"min", ""},     {"max", ""},
+                  {"exposure", ""},           {"billing", ""}, {"context_length", ""}};
   CLI::App* verb = app.add_subcommand("deploy", std::string(context.say("make a deployment", "新建部署")));
   const auto describe = [&context](std::string_view en, std::string_view zh) {
     return std::string(context.say(en, zh));
@@ -117,7 +117,6 @@ void add_deploy(CLI::App& app, Context& context) {
   verb->add_option("--awake", flags->awake,
                    describe("kept awake then, repeatable: \"Mon-Fri 08:55-18:05\"",
                             "该时段保持运行，可重复：\"Mon-Fri 08:55-18:05\""));
-  rule("--time-zone", "time_zone", describe("of --awake (default: this machine's)", "--awake 的时区（默认本机时区）"));
   rule("--min", "min", describe("instances kept awake (default 0)", "保持运行的最少实例数（默认 0）"));
   rule("--max", "max",
        describe("instances at most (default 1); above 1 absorbs a spike",

@@ -82,6 +82,7 @@ Result<gateway::HouseOptions> plan_house(const Context& context, const ServeFlag
     return make_error(Code::kNotFound, fmt::format("the worker program {} is missing", out.worker_path));
   }
   out.worker_environment = context.worker_environment;
+  out.memory_budget = look_at_machine().ram_bytes / 10 * 9;  // the rest is the system's, and ours
   const std::string& models_dir = flags.models_dir.empty() ? config.models_dir : flags.models_dir;
   out.model_directories = catalog::model_directories(models_dir, context.data_dir, context.program_dir);
   out.idle_timeout_is_given = !flags.idle_timeout.empty();
@@ -122,7 +123,7 @@ void print_banner(const Context& context, const gateway::House& house) {
     fmt::print("  {:<8} http://{:<22} POST /generate · /v1 (OpenAI)\n", "API", address);
   }
   for (const auto& [name, d] : deployments) {
-    const double idle_s = static_cast<double>(gateway::fleet_spec(d).idle_timeout.count()) / 1e9;
+    const double idle_s = static_cast<double>(gateway::idle_after(d.rules).count()) / 1e3;
     const std::string idle = duration_words(idle_s, context.language);
     fmt::print("  {:<8} {:<29} {}\n", name, d.image,
                fmt::format(fmt::runtime(context.say("asleep, wakes on the first request, sleeps after {} idle",

@@ -108,10 +108,11 @@ void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, cons
   } else if (const auto* ready = std::get_if<control::Ready>(&message)) {
     record.ready = *ready;
     record.load_fraction = 1;
-    dispatch(name, policy::event::Ready{id});
+    dispatch(name, policy::event::Ready{id, ready->max_sequences, ready->kv_tokens});
   } else if (const auto* stats = std::get_if<control::Stats>(&message)) {
     record.stats = *stats;
-    dispatch(name, policy::event::Stats{id, stats->steps, stats->running + stats->waiting});
+    dispatch(name, policy::event::Stats{id, stats->steps, stats->running + stats->waiting,
+                                        stats->prompt_tokens + stats->generated_tokens});
   } else if (const auto* failed = std::get_if<control::Failed>(&message)) {
     log_error("event=worker_failed deployment={} code={} message=\"{}\"", name, failed->code, failed->message);
     const bool golden = failed->code == "golden_mismatch";

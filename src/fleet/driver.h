@@ -14,7 +14,8 @@ struct StartSpec {
   std::string instance_id;  // UUIDv7; the idempotency key: starting it twice starts one
   std::string deployment;
   std::string model_path;
-  std::string lease_token;  // secret; proves to the gateway that the worker is the one we started
+  std::string instance_type;  // of the provider's machines; empty: the driver's own choice
+  std::string lease_token;    // secret; proves to the gateway that the worker is the one we started
   std::uint64_t epoch = 0;
   std::vector<std::string> worker_arguments;  // further switches, after ours
 };
@@ -47,7 +48,7 @@ class Driver {
   virtual void attach(DriverEvents& events) = 0;
   virtual void start(StartSpec spec) = 0;
   virtual void stop(const std::string& instance_id, StopMode mode) = 0;  // unknown: nothing happens
-  [[nodiscard]] virtual std::vector<std::string> list() const = 0;      // instance ids that exist
+  [[nodiscard]] virtual std::vector<std::string> list() const = 0;       // instance ids that exist
 };
 
 }  // namespace dormouse::fleet

@@ -1,4 +1,5 @@
 // From a policy's effects to deeds: ledger, driver, channel, callers.
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -14,17 +15,20 @@ namespace {
 constexpr int kLeaseTokenBytes = 32;
 constexpr std::size_t kMaxEnds = 64;
 
-policy::LifeConfig config_of(const DeploymentSpec& spec) {
+policy::LifeConfig config_of(const DeploymentSpec& spec, bool is_in_window) {
   policy::LifeConfig out;
   out.idle_timeout = spec.idle_timeout;
-  out.min_instances = spec.min_instances;
+  out.idle_auto = spec.idle_auto;
+  out.min_instances = std::max(spec.min_instances, is_in_window ? std::min(1, spec.max_instances) : 0);
   out.max_instances = spec.max_instances;
+  out.billing_increment = spec.billing_increment;
   out.max_waiters = spec.max_waiters;
   out.max_waiting_tokens = spec.max_waiting_tokens;
   out.max_wait = spec.max_wait;
   out.load_deadline = spec.load_deadline;
   out.hang_silent = spec.hang_after;
   out.exit_deadline = spec.exit_deadline;
+  out.lease_time_to_live = spec.lease_time_to_live;
   return out;
 }
 
@@ -58,7 +62,9 @@ std::optional<LossReason> loss_of(const std::string& reason) {
   return std::nullopt;
 }
 
-std::int64_t microseconds(Nanoseconds d) { return d.count() / 1000; }
+std::int64_t microseconds(Nanoseconds d) {
+  return d.count() / 1000;
+}
 
 void log_failed_write(std::string_view what, const Status& status) {
   if (!status.has_value()) log_error("event=ledger_write_failed what={} error=\"{}\"", what, status.error().message);
@@ -72,7 +78,9 @@ Task<void> write_to(std::shared_ptr<Link> link, std::string text) {
 
 }  // namespace
 
-policy::LifeConfig life_config(const DeploymentSpec& spec) { return config_of(spec); }
+policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window) {
+  return config_of(spec, is_in_window);
+}
 
 void Supervisor::Impl::dispatch(const std::string& name, const policy::Event& event) {
   Slot* const slot = find(name);
@@ -92,9 +100,13 @@ void Supervisor::Impl::dispatch(const std::string& name, const policy::Event& ev
   arm(*slot);
   wake_observers(*slot);
   // An intent the sleep verb overtook leaves a record without an instance.
-  const std::optional<policy::InstanceId> current = slot->life.status(options.clock->now()).instance;
-  std::erase_if(slot->instances, [&current](const auto& entry) { return current != entry.first; });
-  if (slot->removed && !current.has_value() && slot->pending.empty()) slots.erase(name);
+  const policy::LifeStatus status = slot->life.status(options.clock->now());
+  std::erase_if(slot->instances, [&status](const auto& entry) {
+    return std::none_of(status.instances.begin(), status.instances.end(),
+                        [&entry](const policy::InstanceView& view) { return view.id == entry.first; });
+  });
+  if (slot->removed && status.instances.empty() && slot->pending.empty()) slots.erase(name);
+  admit_waiting_starts();
 }
 
 void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::WriteIntent& e) {
@@ -128,14 +140,20 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::WriteIntent& 
 }
 
 void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Start& e) {
-  const InstanceRecord& record = slot.instances.at(e.instance);
-  by_instance[record.instance_id] = {slot.spec.name, e.instance};
+  by_instance[slot.instances.at(e.instance).instance_id] = {slot.spec.name, e.instance};
+  start_when_it_fits(slot, e.instance);
+}
+
+void Supervisor::Impl::start_now(Slot& slot, policy::InstanceId id) {
+  InstanceRecord& record = slot.instances.at(id);
+  record.is_started = true;
   StartSpec spec;
   spec.instance_id = record.instance_id;
   spec.deployment = slot.spec.name;
   spec.model_path = slot.spec.model_path;
+  spec.instance_type = slot.spec.instance_type;
   spec.lease_token = record.lease_token;
-  spec.epoch = e.instance;
+  spec.epoch = id;
   spec.worker_arguments = slot.spec.worker_arguments;
   find_driver(record.driver)->start(std::move(spec));
   arm_progress();
@@ -149,6 +167,9 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::TellDrain& e)
 void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Stop& e) {
   const auto found = slot.instances.find(e.instance);
   if (found == slot.instances.end()) return;
+  if (forget_waiting_start(slot.spec.name, e.instance)) {
+    return post_event(slot.spec.name, policy::event::Exited{e.instance, "not started"});
+  }
   const StopMode mode = e.kill ? StopMode::kKill : StopMode::kGraceful;
   find_driver(found->second.driver)->stop(found->second.instance_id, mode);
 }
@@ -164,6 +185,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Grant& e) {
   lease.woke_ = e.woke;
   lease.waited_ = e.waited;
   leases[e.ticket] = slot.spec.name;
+  slot.last_used = options.clock->now();
   const auto found = slot.pending.find(e.ticket);
   CHECK(found != slot.pending.end());  // whoever goes away says Leave first
   found->second->result.emplace(std::move(lease));

@@ -83,19 +83,23 @@ class FleetFixture : public ::testing::Test {
     options.clock = &ledger_clock_;
     options.ballast_bytes = 0;
     ledger_ = ledger::Ledger::open(options).value();
+    put_in_ledger("m");
+  }
+  void put_in_ledger(const std::string& name) {
     ledger::Deployment deployment;
-    deployment.name = "m";
+    deployment.name = name;
     std::promise<bool> put;
     ledger_->put_deployment(deployment, [&](const Status& status) { put.set_value(status.has_value()); });
     ASSERT_TRUE(put.get_future().get());
   }
-  void make_supervisor(const Clock& clock, std::string driver_name, Driver& driver) {
+  void make_supervisor(const Clock& clock, std::string driver_name, Driver& driver, std::int64_t memory_budget = 0) {
     SupervisorOptions options;
     options.io = &io_;
     options.clock = &clock;
     options.ledger = ledger_.get();
     options.drivers = {{std::move(driver_name), &driver}};
     options.random_seed = 1;
+    options.memory_budget = memory_budget;
     supervisor_ = std::make_unique<Supervisor>(std::move(options));
   }
   AcquireResult acquire(Cancellation* cancellation = nullptr) {

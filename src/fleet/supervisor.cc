@@ -9,7 +9,7 @@
 
 namespace dormouse::fleet {
 
-policy::LifeConfig life_config(const DeploymentSpec& spec);  // effects.cc
+policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window);  // effects.cc
 
 namespace {
 
@@ -61,7 +61,9 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   return *this;
 }
 
-Lease::~Lease() { release(LeaseOutcome::kCompleted); }
+Lease::~Lease() {
+  release(LeaseOutcome::kCompleted);
+}
 
 void Lease::release(LeaseOutcome outcome) {
   const policy::Ticket ticket = std::exchange(ticket_, 0);
@@ -99,6 +101,7 @@ Supervisor::Impl::Impl(Supervisor& owner, SupervisorOptions o)
     : options(std::move(o)),
       anchor(std::make_shared<Lease::Anchor>(this)),
       progress_timer(*options.io),
+      schedule_timer(*options.io),
       random(options.random_seed != 0 ? options.random_seed : std::random_device{}()) {
   for (const auto& [name, driver] : options.drivers) driver->attach(owner);
   for (const ledger::Deployment& d : options.ledger->deployments_at_start()) last_epochs[d.name] = d.last_epoch;
@@ -173,6 +176,7 @@ void Supervisor::Impl::release(policy::Ticket ticket, LeaseOutcome outcome) {
   if (found == leases.end()) return;
   const std::string name = found->second;
   leases.erase(found);
+  if (Slot* const slot = find(name)) slot->last_used = options.clock->now();
   dispatch(name, policy::event::Release{ticket, outcome == LeaseOutcome::kCompleted});
 }
 
@@ -193,10 +197,11 @@ void Supervisor::Impl::record_progress() {
   const MonoTime now = options.clock->now();
   for (const auto& [name, slot] : slots) {
     const policy::LifeStatus status = slot->life.status(now);
-    if (!status.instance.has_value()) continue;
-    const auto found = slot->instances.find(*status.instance);
-    if (found == slot->instances.end()) continue;
-    progress.push_back({found->second.instance_id, status.alive.count() / 1000, status.busy.count() / 1000});
+    for (const policy::InstanceView& view : status.instances) {
+      const auto found = slot->instances.find(view.id);
+      if (found == slot->instances.end()) continue;
+      progress.push_back({found->second.instance_id, view.alive.count() / 1000, view.busy.count() / 1000});
+    }
   }
   if (progress.empty()) return;  // asleep: no timer, no writes
   options.ledger->record_progress(std::move(progress), {});
@@ -213,19 +218,22 @@ Status Supervisor::put(DeploymentSpec spec) {
     return make_error(Code::kInvalidArgument, "deployment " + spec.name + ": no driver '" + spec.driver + "'");
   }
   const std::string name = spec.name;
-  const policy::LifeConfig config = life_config(spec);
-  Slot* const slot = impl_->find(name);
-  if (slot == nullptr) {
+  Slot* const known = impl_->find(name);
+  if (known == nullptr) {
     const std::uint64_t last = impl_->last_epochs[name];
-    policy::Life life(config, last, impl_->options.clock->now());
-    impl_->slots.emplace(name, std::make_unique<Slot>(*impl_->options.io, std::move(spec), std::move(life)));
+    policy::Life life(life_config(spec, false), last, impl_->options.clock->now());
+    auto slot = std::make_unique<Slot>(*impl_->options.io, std::move(spec), std::move(life));
+    Slot& made = *impl_->slots.emplace(name, std::move(slot)).first->second;
+    impl_->apply_window(made);
     impl_->dispatch(name, policy::event::Tick{});  // min > 0 starts it now
     return {};
   }
-  if (slot->removed) return make_error(Code::kUnavailable, "deployment " + name + ": its last instance still drains");
-  const bool other_model = slot->spec.model_path != spec.model_path;
-  slot->spec = std::move(spec);
-  impl_->dispatch(name, policy::event::Configure{config});
+  if (known->removed) return make_error(Code::kUnavailable, "deployment " + name + ": its last instance still drains");
+  const bool other_model = known->spec.model_path != spec.model_path;
+  known->spec = std::move(spec);
+  known->is_in_window = false;
+  impl_->dispatch(name, policy::event::Configure{life_config(known->spec, false)});
+  impl_->apply_window(*known);
   if (other_model) impl_->dispatch(name, policy::event::ModelChanged{});
   return {};
 }
@@ -238,7 +246,9 @@ Status Supervisor::remove(const std::string& name) {
   return {};
 }
 
-void Supervisor::model_changed(const std::string& name) { impl_->dispatch(name, policy::event::ModelChanged{}); }
+void Supervisor::model_changed(const std::string& name) {
+  impl_->dispatch(name, policy::event::ModelChanged{});
+}
 
 bool Supervisor::has(const std::string& name) const {
   const Slot* const slot = impl_->find(name);
@@ -246,6 +256,7 @@ bool Supervisor::has(const std::string& name) const {
 }
 
 void Supervisor::tick() {
+  for (const auto& [name, slot] : impl_->slots) impl_->apply_window(*slot);
   std::vector<std::string> names;
   for (const auto& [name, slot] : impl_->slots) names.push_back(name);
   for (const std::string& name : names) impl_->dispatch(name, policy::event::Tick{});
@@ -264,7 +275,8 @@ Task<AcquireResult> Supervisor::acquire(AcquireRequest request) {
   PendingAcquire pending(*impl_->options.io);
   const policy::Ticket ticket = impl_->next_ticket++;
   slot->pending[ticket] = &pending;
-  impl_->dispatch(request.deployment, policy::event::Request{ticket, request.tokens_estimate, request.max_wait});
+  impl_->dispatch(request.deployment,
+                  policy::event::Request{ticket, request.tokens_estimate, request.max_wait, request.prefix});
   if (pending.result.has_value()) co_return std::move(*pending.result);
   if (cancellation != nullptr) {
     std::function<void()> leave = [weak, ticket, &pending, &request] {
@@ -295,7 +307,7 @@ Task<Status> Supervisor::wake(std::string name, Nanoseconds wait) {
     const std::optional<policy::LifeStatus> status = Impl::peek(weak, name);
     if (!status.has_value()) co_return make_error(Code::kUnavailable, "deployment '" + name + "' is gone");
     if (status->state == policy::State::kReady) co_return Status{};
-    if (!status->instance.has_value()) {
+    if (status->instances.empty()) {
       co_return make_error(Code::kUnavailable, status->failure.empty() ? "did not start" : status->failure);
     }
     if (clock.now() >= until) {
@@ -311,12 +323,13 @@ Task<Status> Supervisor::sleep(std::string name, Nanoseconds wait) {
   const std::weak_ptr<Lease::Anchor> weak = impl_->anchor;
   const Clock& clock = *impl_->options.clock;
   const MonoTime until = clock.now() + wait;
-  const std::optional<policy::InstanceId> instance = Impl::peek(weak, name)->instance;
+  const std::optional<policy::LifeStatus> before = Impl::peek(weak, name);
+  const policy::InstanceId newest = before->instances.empty() ? 0 : before->instances.back().id;
   impl_->dispatch(name, policy::event::Sleep{});
   while (true) {
-    // A request may have woken the next one already: the one we put to sleep is what counts.
+    // A request may have woken the next one already: those we put to sleep are what counts.
     const std::optional<policy::LifeStatus> status = Impl::peek(weak, name);
-    if (!status.has_value() || !status->instance.has_value() || status->instance != instance) co_return Status{};
+    if (!status.has_value() || status->instances.empty() || status->instances.front().id > newest) co_return Status{};
     if (clock.now() >= until) {
       co_return make_error(Code::kDeadlineExceeded, "deployment '" + name + "' still finishes its requests");
     }
@@ -328,7 +341,7 @@ void Supervisor::Impl::kill_instances(const std::string& name) {
   Slot* const slot = find(name);
   if (slot == nullptr) return;
   for (const auto& [id, record] : slot->instances) {
-    find_driver(record.driver)->stop(record.instance_id, StopMode::kKill);
+    if (record.is_started) find_driver(record.driver)->stop(record.instance_id, StopMode::kKill);
   }
 }
 
@@ -349,7 +362,7 @@ Task<void> Supervisor::shutdown(Nanoseconds grace) {
     for (const std::string& name : names) {
       while (true) {
         const std::optional<policy::LifeStatus> status = Impl::peek(weak, name);
-        if (!status.has_value() || !status->instance.has_value() || clock.now() >= until) break;
+        if (!status.has_value() || status->instances.empty() || clock.now() >= until) break;
         static_cast<void>(co_await Impl::changed(weak, name, until));
       }
     }
@@ -391,25 +404,35 @@ DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
   out.consecutive_failures = life.consecutive_failures;
   out.failure = life.failure;
   out.wakes = life.wakes;
+  out.load = life.load;
   if (life.sleeps_at.has_value()) out.idle_left = std::max(Nanoseconds{0}, *life.sleeps_at - now);
   if (life.backoff_until.has_value()) out.backoff_left = std::max(Nanoseconds{0}, *life.backoff_until - now);
-  if (!life.instance.has_value()) return out;
-  out.awake_because = slot.spec.min_instances > 0 ? "min" : to_string(life.cause);
-  const auto found = slot.instances.find(*life.instance);
-  if (found == slot.instances.end()) return out;
-  const InstanceRecord& record = found->second;
-  out.load_fraction = record.load_fraction;
-  InstanceStatus& i = out.instances.emplace_back();
-  i.instance_id = record.instance_id;
-  i.state = out.state;
-  i.epoch = *life.instance;
-  if (record.address.has_value()) i.address = record.address->to_string();
-  i.pid = record.pid;
-  i.isa = record.ready.isa;
-  i.alive = life.alive;
-  i.busy = life.busy;
-  i.context_length = record.ready.context_length;
-  i.generated_tokens = record.stats.generated_tokens;
+  for (const policy::InstanceView& view : life.instances) {
+    const auto found = slot.instances.find(view.id);
+    if (found == slot.instances.end()) continue;
+    const InstanceRecord& record = found->second;
+    out.load_fraction = std::max(out.load_fraction, view.state == policy::State::kLoading ? record.load_fraction : 0.0);
+    InstanceStatus& i = out.instances.emplace_back();
+    i.instance_id = record.instance_id;
+    i.state = view.is_reachable ? to_string(view.state) : "unreachable";
+    i.epoch = view.id;
+    if (record.address.has_value()) i.address = record.address->to_string();
+    i.pid = record.pid;
+    i.isa = record.ready.isa;
+    i.alive = view.alive;
+    i.busy = view.busy;
+    i.context_length = record.ready.context_length;
+    i.generated_tokens = record.stats.generated_tokens;
+    i.running = view.leases;
+    i.because = to_string(view.cause);
+  }
+  for (const WaitingStart& waiting : waiting_starts) {
+    if (waiting.name == slot.spec.name) out.failure = "waits for memory that other deployments use";
+  }
+  if (out.instances.empty()) return out;
+  out.awake_because = out.instances.front().because;
+  if (slot.is_in_window) out.awake_because = "window";
+  if (slot.spec.min_instances > 0) out.awake_because = "min";
   return out;
 }
 

@@ -2,7 +2,8 @@
 // only one who starts or stops anything. Callers never look at a state and then act: they ask (acquire, wake, sleep).
 // Owner: apps. Threads: all of it on the io_context's one thread.
 // Invariants (docs/life.md): the intent is durable before driver.start; at most one start in flight per deployment; a
-// waiter gets exactly one answer; a lease keeps its instance from draining for idleness.
+// waiter gets exactly one answer; a lease keeps its instance from draining for idleness; what runs on this machine fits
+// into the memory budget.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include "http/message.h"
 #include "http/server.h"
 #include "ledger/ledger.h"
+#include "policy/schedule.h"
 
 namespace dormouse::fleet {
 
@@ -29,15 +31,21 @@ struct DeploymentSpec {
   std::string name;
   std::string model_path;
   std::string driver = "process";
+  std::string instance_type;  // for the driver and for the bill; empty: this machine
   Nanoseconds idle_timeout = std::chrono::minutes(10);
+  bool idle_auto = false;                     // idle_timeout is then a load's time, at least 30 s
+  std::vector<policy::Window> awake_windows;  // kept awake in these
+  Nanoseconds billing_increment{0};           // what is paid whole: used up before it sleeps
+  std::int64_t memory_bytes = 0;              // of one instance, where it shares this machine's memory
   int min_instances = 0;
   int max_instances = 1;
-  int max_waiters = 64;                         // held while it wakes; past it kQueueFull
-  std::int64_t max_waiting_tokens = 1'000'000;  // sum of their estimates; past it kQueueFull
+  int max_waiters = 64;                                  // held while it wakes; past it kQueueFull
+  std::int64_t max_waiting_tokens = 1'000'000;           // sum of their estimates; past it kQueueFull
   Nanoseconds max_wait = std::chrono::seconds(30);       // then kQueueTimeout
   Nanoseconds load_deadline = std::chrono::minutes(10);  // requested to ready; then it is killed and counts as failed
   Nanoseconds hang_after = std::chrono::seconds(10);     // silent with work pending: it is killed
   Nanoseconds exit_deadline = std::chrono::seconds(30);  // a stop not confirmed by then is repeated as a kill
+  Nanoseconds lease_time_to_live = std::chrono::seconds(120);  // how long a worker of another machine may be away
   std::vector<std::string> worker_arguments;
 };
 
@@ -116,6 +124,7 @@ using AcquireResult = tl::expected<Lease, Refusal>;
 struct AcquireRequest {
   std::string deployment;
   std::int64_t tokens_estimate = 0;      // prompt + max_tokens: counts against max_waiting_tokens
+  std::uint64_t prefix = 0;              // the prompt's beginning, hashed: an instance that served it is preferred
   std::optional<Nanoseconds> max_wait;   // shorter than the deployment's; nullopt: the deployment's
   Cancellation* cancellation = nullptr;  // borrowed, may be null
 };
@@ -123,7 +132,7 @@ struct AcquireRequest {
 // For `ps`, /metrics and the console. A copy: it may inform, never gate.
 struct InstanceStatus {
   std::string instance_id;
-  std::string state;  // as DeploymentStatus::state
+  std::string state;  // as DeploymentStatus::state; "unreachable": its channel broke, and it may return
   std::uint64_t epoch = 0;
   std::string address;
   std::int64_t pid = 0;  // 0: not ours to know
@@ -132,30 +141,37 @@ struct InstanceStatus {
   Nanoseconds busy{0};  // with at least one request
   std::int64_t context_length = 0;
   std::uint64_t generated_tokens = 0;
+  std::int64_t running = 0;  // leases out
+  std::string because;       // why it was started: "request" | "wake" | "min" | "load"
 };
 
 struct DeploymentStatus {
   std::string name;
-  std::string state;         // asleep starting loading ready draining stopping backoff failed
-  std::string awake_because; // "request" | "wake" | "min" | "leases"; empty when asleep
+  std::string state;          // asleep starting loading ready draining stopping backoff failed
+  std::string awake_because;  // "request" | "wake" | "min" | "window" | "load"; empty when asleep
   Nanoseconds in_state{0};
   double load_fraction = 0;  // while loading
   std::vector<InstanceStatus> instances;
   std::int64_t running = 0;  // leases out
   std::int64_t waiting = 0;
+  double load = 0;                          // in instances' worth of work
   std::optional<Nanoseconds> idle_left;     // until it goes to sleep
   std::optional<Nanoseconds> backoff_left;  // until it may start again
   int consecutive_failures = 0;
-  std::string failure;       // of the last failed start or crash; empty after a success
-  std::uint64_t wakes = 0;   // starts that became ready, since the gateway started
+  std::string failure;      // of the last failed start or crash; empty after a success
+  std::uint64_t wakes = 0;  // starts that became ready, since the gateway started
 };
 
 struct SupervisorOptions {
   asio::io_context* io = nullptr;
   const Clock* clock = nullptr;
-  ledger::Ledger* ledger = nullptr;  // outlives the supervisor
+  ledger::Ledger* ledger = nullptr;                      // outlives the supervisor
   std::vector<std::pair<std::string, Driver*>> drivers;  // by name; outlive the supervisor
-  std::uint64_t random_seed = 0;     // of the backoff's jitter; 0: from the system
+  std::uint64_t random_seed = 0;                         // of the backoff's jitter; 0: from the system
+  // What instances of local drivers may take together; 0: no bound. Where one does not fit, the least recently used
+  // idle deployment sleeps first.
+  std::int64_t memory_budget = 0;
+  std::vector<std::string> local_drivers = {"process"};
 };
 
 class Supervisor final : public DriverEvents {

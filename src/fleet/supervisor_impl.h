@@ -14,6 +14,7 @@
 #include "fleet/supervisor.h"
 #include "http/websocket.h"
 #include "policy/life.h"
+#include "policy/memory.h"
 
 namespace dormouse::fleet {
 
@@ -36,6 +37,7 @@ struct InstanceRecord {
   std::optional<http::Address> address;
   std::shared_ptr<Link> link;
   std::int64_t pid = 0;
+  bool is_started = false;  // the driver has been asked
   control::Ready ready;
   control::Stats stats;
   double load_fraction = 0;
@@ -49,8 +51,7 @@ struct PendingAcquire {
 };
 
 struct Slot {
-  Slot(asio::io_context& io, DeploymentSpec s, policy::Life l)
-      : spec(std::move(s)), life(std::move(l)), timer(io) {}
+  Slot(asio::io_context& io, DeploymentSpec s, policy::Life l) : spec(std::move(s)), life(std::move(l)), timer(io) {}
 
   DeploymentSpec spec;
   policy::Life life;
@@ -59,7 +60,15 @@ struct Slot {
   std::map<policy::InstanceId, InstanceRecord> instances;
   std::map<policy::Ticket, PendingAcquire*> pending;
   std::set<Observer*> observers;
+  MonoTime last_used;  // a grant or the end of a request
+  bool is_in_window = false;
   bool removed = false;
+};
+
+// A start that waits for memory.
+struct WaitingStart {
+  std::string name;
+  policy::InstanceId id = 0;
 };
 
 // Alive as long as the supervisor: what callbacks and coroutines hold weakly.
@@ -83,6 +92,17 @@ struct Supervisor::Impl {
 
   Slot* find(const std::string& name);
   Driver* find_driver(const std::string& name);
+  // memory_gate.cc: starts wait here while they do not fit.
+  void start_when_it_fits(Slot& slot, policy::InstanceId id);
+  void admit_waiting_starts();
+  bool forget_waiting_start(const std::string& name, policy::InstanceId id);
+  [[nodiscard]] std::vector<policy::Resident> residents() const;
+  [[nodiscard]] bool is_local(const std::string& driver) const;
+  void start_now(Slot& slot, policy::InstanceId id);
+  void post_event(const std::string& name, policy::Event event);
+  // awake_windows.cc
+  void apply_window(Slot& slot);
+  void arm_schedule();
   void arm(Slot& slot);
   void wake_observers(Slot& slot);
   void send(const std::shared_ptr<Link>& link, const control::Message& message);
@@ -113,7 +133,10 @@ struct Supervisor::Impl {
   std::map<policy::Ticket, std::string> leases;                                   // -> slot
   std::map<std::string, std::uint64_t> last_epochs;
   std::vector<std::pair<std::string, LossReason>> ends;  // the last 64, oldest first
+  std::vector<WaitingStart> waiting_starts;
   asio::steady_timer progress_timer;
+  asio::steady_timer schedule_timer;
+  bool schedule_armed = false;
   bool progress_armed = false;
   bool dispatching = false;
   policy::Ticket next_ticket = 1;

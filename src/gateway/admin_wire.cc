@@ -160,7 +160,7 @@ DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStat
   d.source = source_name(deployment.source);
   d.defined_by = deployment.defined_by;
   d.rules = deployment.rules;
-  d.idle_timeout_s = seconds(fleet_spec(deployment).idle_timeout);
+  d.idle_timeout_s = seconds(idle_after(deployment.rules));
   if (status == nullptr) return d;
   d.state = status->state;
   d.awake_because = status->awake_because;

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "gateway/one_shot.h"
+#include "policy/schedule.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -52,7 +53,10 @@ Status Deployer::check(const Deployment& deployment) const {
   if (rules.exposure == "public" && !options_.loopback_only) {
     return invalid("exposure: API keys come first: without them a deployment is private");
   }
-  for (const std::string& window : rules.awake) TRY_STATUS(check_window(window));
+  for (const std::string& text : rules.awake) {
+    const Result<policy::Window> window = policy::parse_window(text);
+    if (!window.has_value()) return invalid("awake: " + window.error().message);
+  }
   return {};
 }
 

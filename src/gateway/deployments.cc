@@ -3,17 +3,30 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "catalog/config_file.h"
 #include "catalog/image_name.h"
 #include "gateway/rules_json.h"
+#include "policy/schedule.h"
 
 namespace dormouse::gateway {
 namespace {
 
-// Where `auto` was asked for and nothing has been measured yet.
+// Where `auto` was asked for and no load has been measured yet.
 constexpr std::chrono::milliseconds kAutoIdle{30'000};
+constexpr std::string_view kThisMachine = "local";
+
+// What one instance takes of this machine: its weights, and a tenth of them for keys, values and scratch, which grow
+// with use. 64 MiB is what a worker of a tiny model takes. A file that is gone fails at its start, not here.
+std::int64_t memory_of(const std::string& model_path) {
+  constexpr std::int64_t kLeast = 64 << 20;
+  std::error_code ec;
+  const std::uintmax_t bytes = std::filesystem::file_size(model_path, ec);
+  return ec ? kLeast : kLeast + static_cast<std::int64_t>(bytes + bytes / 10);
+}
 
 }  // namespace
 
@@ -71,23 +84,8 @@ bool runtime_available(std::string_view name) {
   return name == "builtin";
 }
 
-Status check_window(const std::string& window) {
-  // "[DAYS ]HH:MM-HH:MM": the form only.
-  const std::size_t space = window.rfind(' ');
-  const std::string_view days = std::string_view(window).substr(0, space == std::string::npos ? 0 : space);
-  const std::string_view times = std::string_view(window).substr(space == std::string::npos ? 0 : space + 1);
-  const auto is_time = [](std::string_view t) {
-    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-    if (t.size() != 5 || t[2] != ':' || !digit(t[0]) || !digit(t[1]) || !digit(t[3]) || !digit(t[4])) return false;
-    return (t[0] - '0') * 10 + (t[1] - '0') <= 24 && t[3] <= '5';
-  };
-  const bool days_good = std::all_of(days.begin(), days.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == ',';
-  });
-  const bool good = times.size() == 11 && times[5] == '-' && is_time(times.substr(0, 5)) && is_time(times.substr(6));
-  if (good && days_good) return {};
-  return make_error(Code::kInvalidArgument,
-                    fmt::format("awake: '{}' is no window; write \"Mon-Fri 08:55-18:05\" or \"08:00-20:00\"", window));
+std::chrono::milliseconds idle_after(const catalog::DeploymentRules& rules) {
+  return rules.idle_timeout.value_or(kAutoIdle);
 }
 
 std::vector<std::string> worker_arguments(const catalog::DeploymentRules& rules) {
@@ -108,10 +106,17 @@ fleet::DeploymentSpec fleet_spec(const Deployment& deployment) {
   spec.name = deployment.name;
   spec.model_path = deployment.model_path;
   spec.driver = rules.driver;
-  spec.idle_timeout = rules.idle_timeout.value_or(kAutoIdle);
+  if (rules.instance_type != kThisMachine) spec.instance_type = rules.instance_type;
+  spec.idle_timeout = idle_after(rules);
+  spec.idle_auto = rules.idle_auto;
+  for (const std::string& text : rules.awake) {
+    const Result<policy::Window> window = policy::parse_window(text);
+    if (window.has_value()) spec.awake_windows.push_back(*window);  // checked before it became a rule
+  }
   spec.min_instances = static_cast<int>(rules.min_instances);
   spec.max_instances = static_cast<int>(rules.max_instances);
   spec.worker_arguments = worker_arguments(rules);
+  spec.memory_bytes = memory_of(deployment.model_path);
   return spec;
 }
 
@@ -124,7 +129,7 @@ ledger::Deployment ledger_record(const Deployment& deployment) {
   record.driver = rules.driver;
   record.runtime = rules.runtime;
   record.exposure = rules.exposure;
-  record.idle_timeout_ms = rules.idle_timeout.value_or(kAutoIdle).count();
+  record.idle_timeout_ms = idle_after(rules).count();
   record.min_instances = rules.min_instances;
   record.max_instances = rules.max_instances;
   record.source = deployment.source;

@@ -46,8 +46,8 @@ class Deployments {
 
 // Whether this program can run models by it yet; the others are known words without a way to start them.
 [[nodiscard]] bool runtime_available(std::string_view name);
-// A window such as "Mon-Fri 08:55-18:05". Errors: kInvalidArgument, "awake: ...".
-[[nodiscard]] Status check_window(const std::string& window);
+// How long it stays awake after its last request, as far as it is known before it runs.
+[[nodiscard]] std::chrono::milliseconds idle_after(const catalog::DeploymentRules& rules);
 
 // The worker's switches for these rules.
 [[nodiscard]] std::vector<std::string> worker_arguments(const catalog::DeploymentRules& rules);

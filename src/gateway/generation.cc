@@ -1,6 +1,8 @@
 #include "gateway/generation.h"
 
 #include <algorithm>
+#include <functional>
+#include <string_view>
 #include <utility>
 
 #include "base/crashpoint.h"
@@ -27,6 +29,23 @@ double seconds(Nanoseconds d) {
 
 std::int64_t microseconds(Nanoseconds d) {
   return d.count() / 1000;
+}
+
+// Names a conversation by how it begins: its next turn goes where its pages are. Not by the system prompt alone, which
+// all requests of an application share: they would crowd on one instance.
+std::uint64_t prefix_of(const api::GenerationRequest& request) {
+  constexpr std::size_t kMostBytes = 4'096;
+  std::uint64_t out = 0;
+  const auto add = [&out](std::string_view text) {
+    constexpr std::uint64_t kOddConstant = 0x9E3779B97F4A7C15;  // 2^64 / golden ratio: spreads the low bits
+    out = (out ^ std::hash<std::string_view>{}(text.substr(0, kMostBytes))) * kOddConstant;
+  };
+  for (std::size_t i = 0; i < std::min<std::size_t>(2, request.messages.size()); ++i) {
+    add(request.messages[i].role);
+    add(request.messages[i].content);
+  }
+  if (!request.prompt.empty()) add(request.prompt);
+  return out;
 }
 
 }  // namespace
@@ -71,6 +90,7 @@ Task<Generation::Attempt> Generation::attempt() {
   fleet::AcquireRequest wish;
   wish.deployment = call_.deployment;
   wish.tokens_estimate = prompt_bound() + std::min(output_bound(), kTypicalOutputTokens);
+  wish.prefix = prefix_of(plan_.request);
   wish.cancellation = &cancellation;
   fleet::AcquireResult lease = co_await services_.fleet.acquire(std::move(wish));
   call_.stop.on_fire({});

@@ -138,6 +138,7 @@ Status House::Impl::open_parts() {
   fleet_options.io = &io;
   fleet_options.clock = &clock;
   fleet_options.ledger = ledger.get();
+  fleet_options.memory_budget = options.memory_budget;
   fleet_options.drivers = {{"process", driver.get()}};
   DeployerOptions deployer_options;
   for (const auto& [name, known] : fleet_options.drivers) deployer_options.drivers.push_back(name);

@@ -8,12 +8,6 @@ namespace {
 
 constexpr Nanoseconds kOneSecond = std::chrono::seconds(1);
 
-// Uniform in (0, limit]: "full jitter"; not zero, so that a failure is always a state one can see.
-Nanoseconds jittered(Nanoseconds limit, std::uint64_t random) {
-  const auto range = static_cast<std::uint64_t>(std::max<std::int64_t>(1, limit.count()));
-  return Nanoseconds{static_cast<std::int64_t>(random % range) + 1};
-}
-
 void earliest(std::optional<MonoTime>& out, MonoTime candidate) {
   if (!out.has_value() || candidate < *out) out = candidate;
 }
@@ -39,6 +33,7 @@ std::string_view to_string(Cause cause) {
     case Cause::kRequest: return "request";
     case Cause::kWake: return "wake";
     case Cause::kMin: return "min";
+    case Cause::kLoad: return "load";
   }
   return "request";
 }
@@ -49,7 +44,9 @@ Life::Life(LifeConfig config, InstanceId last_instance, MonoTime now)
 std::vector<Effect> Life::handle(const Event& event, Now now) {
   effects_.clear();
   std::visit([this, now](const auto& e) { on(e, now); }, event);
+  looked_at_ = now.mono;
   expire(now);
+  demand_.set(load(), now.mono);
   decide(now);
   if (state() != last_state_) {
     last_state_ = state();
@@ -58,12 +55,8 @@ std::vector<Effect> Life::handle(const Event& event, Now now) {
   return std::exchange(effects_, {});
 }
 
-State Life::state() const {
-  if (!instance_.has_value()) {
-    if (given_up_) return State::kFailed;
-    return backoff_until_.has_value() ? State::kBackoff : State::kAsleep;
-  }
-  switch (instance_->stage) {
+State Life::state_of(Stage stage) {
+  switch (stage) {
     case Stage::kIntent:
     case Stage::kStarting: return State::kStarting;
     case Stage::kLoading: return State::kLoading;
@@ -74,66 +67,160 @@ State Life::state() const {
   return State::kAsleep;
 }
 
-// ---- the decision, taken after every event ----
-//  1. Shutting down: nobody waits; the instance is drained (a loading one is stopped at once). Nothing else happens.
-//  2. An instance is ready:
-//     2a. whoever waits is granted, in order of arrival;
-//     2b. its model changed, or none may run any more, and no lease is out: drain it;
-//     2c. idle for the timeout and nothing wants it awake: drain it.
-//  3. An instance is on its way up or down: whoever waits goes on waiting (down: it starts again after the exit, 4d).
-//     3a. draining and the last lease is back: stop it.
-//  4. There is none:
-//     4a. nothing may run (max 0) or it has failed for good: whoever waits is refused;
-//     4b. backing off after a failed load: refused, with the rest of the backoff as advice;
-//     4c. backing off after a first crash: they wait for its end;
-//     4d. somebody wants it: write the intent, and start when that is durable.
-void Life::decide(Now now) {
-  if (shutdown_) {  // 1
-    refuse_all(Refused::kDraining, Nanoseconds{0});
-    if (instance_.has_value() && instance_->stage == Stage::kReady) drain("shutdown", now.mono);
-    const bool rising = instance_.has_value() && instance_->stage < Stage::kReady && instance_->stage > Stage::kIntent;
-    if (rising) stop(Ending::kSleep, "shutdown", false, now.mono);
+// One that serves is what a caller cares about; then one on its way up, the furthest first; then what still ends.
+State Life::state() const {
+  constexpr Stage kOrder[] = {Stage::kReady,  Stage::kLoading,  Stage::kStarting,
+                              Stage::kIntent, Stage::kDraining, Stage::kStopping};
+  for (const Stage stage : kOrder) {
+    if (count(stage, stage) > 0) return state_of(stage);
   }
-  if (instance_.has_value()) {
-    if (instance_->stage == Stage::kReady) {  // 2
-      grant_all(now.mono);                    // 2a
-      const std::optional<MonoTime> idle_at = idle_deadline();
-      const bool unwanted = restart_ || config_.max_instances <= 0;
-      if (unwanted && leases_.empty()) {  // 2b
-        drain(restart_ ? "model_changed" : "disabled", now.mono);
-      } else if (idle_at.has_value() && now.mono >= *idle_at) {  // 2c
-        drain("idle_timeout", now.mono);
-      }
-    }
-    if (instance_->stage == Stage::kDraining && leases_.empty()) {  // 3a
-      stop(Ending::kSleep, instance_->reason, false, now.mono);
-    }
-    return;  // 3
-  }
-  if (config_.max_instances <= 0 || given_up_) return refuse_all(Refused::kLoadFailed, Nanoseconds{0});  // 4a
-  if (backoff_until_.has_value()) {
-    if (holds_waiters_through_backoff()) return;                                                         // 4c
-    return refuse_all(Refused::kLoadFailed, std::max(kOneSecond, *backoff_until_ - now.mono));           // 4b
-  }
-  const std::optional<Cause> cause = wanted();
-  if (cause.has_value() && !shutdown_) start(*cause, now.mono);  // 4d
+  if (given_up_) return State::kFailed;
+  return backoff_until_.has_value() ? State::kBackoff : State::kAsleep;
 }
 
-std::optional<Cause> Life::wanted() const {
-  if (!waiters_.empty()) return Cause::kRequest;
-  if (wake_wanted_) return Cause::kWake;
-  if (config_.min_instances > 0 && !suspended_ && !ledger_retry_at_.has_value()) return Cause::kMin;
+int Life::count(Stage first, Stage last) const {
+  return static_cast<int>(std::count_if(instances_.begin(), instances_.end(), [first, last](const Instance& i) {
+    return i.stage >= first && i.stage <= last;
+  }));
+}
+
+Life::Instance* Life::find(InstanceId id) {
+  const auto found = std::find_if(instances_.begin(), instances_.end(), [id](const Instance& i) { return i.id == id; });
+  return found == instances_.end() ? nullptr : &*found;
+}
+
+// ---- the decision, taken after every event ----
+//  1. Shutting down: nobody waits; what is ready drains, what loads is stopped at once. Nothing starts.
+//  2. Instances are ready:
+//     2a. whoever waits is granted one that has room, in order of arrival: the one with the fewest leases, or one that
+//         served the same beginning of a prompt unless it has clearly more;
+//     2b. its model changed, or none may run any more, and it has no lease: drain it;
+//     2c. idle for the timeout, and more than min: drain it;
+//     2d. more than the last five minutes ever asked for, nothing loads or ends, and it is up for min_up: drain the one
+//         with the fewest leases (they finish first).
+//  3. An instance drains and its last lease is back: stop it.
+//  4. None exists:
+//     4a. nothing may run (max 0) or it has failed for good: whoever waits is refused;
+//     4b. backing off after a failed load: refused, with the rest of the backoff as advice;
+//     4c. backing off after a first crash: they wait for its end.
+//  5. Nothing is on its way up or down and no backoff runs: start one if wanted (wanted() has the order of causes).
+void Life::decide(Now now) {
+  if (shutdown_) decide_shutdown(now.mono);  // 1
+  decide_ready(now.mono);                    // 2
+  for (Instance& i : instances_) {
+    if (i.stage == Stage::kDraining && i.leases == 0) stop(i, Ending::kSleep, i.reason, false, now.mono);  // 3
+  }
+  if (instances_.empty()) {
+    if (config_.max_instances <= 0 || given_up_) return refuse_all(Refused::kLoadFailed, Nanoseconds{0});  // 4a
+    if (backoff_until_.has_value() && !holds_waiters_through_backoff()) {                                  // 4b, 4c
+      return refuse_all(Refused::kLoadFailed, std::max(kOneSecond, *backoff_until_ - now.mono));
+    }
+  }
+  decide_start(now.mono);  // 5
+}
+
+void Life::decide_shutdown(MonoTime now) {
+  refuse_all(Refused::kDraining, Nanoseconds{0});
+  for (Instance& i : instances_) {
+    if (i.stage == Stage::kReady) drain(i, "shutdown", now);
+    if (i.stage == Stage::kStarting || i.stage == Stage::kLoading) stop(i, Ending::kSleep, "shutdown", false, now);
+  }
+}
+
+void Life::decide_ready(MonoTime now) {
+  grant_all(now);  // 2a
+  int ready = count(Stage::kReady, Stage::kReady);
+  const int keep = suspended_ ? 0 : config_.min_instances;
+  for (Instance& i : instances_) {
+    if (i.stage != Stage::kReady) continue;
+    const std::optional<MonoTime> idle_at = idle_deadline(i);
+    const bool unwanted = i.is_outdated || config_.max_instances <= 0;
+    if (unwanted && i.leases == 0) {  // 2b
+      drain(i, i.is_outdated ? "model_changed" : "disabled", now);
+      --ready;
+    } else if (ready > keep && idle_at.has_value() && now >= *idle_at) {  // 2c
+      drain(i, "idle_timeout", now);
+      --ready;
+    }
+  }
+  scale_down(now);  // 2d
+}
+
+void Life::scale_down(MonoTime now) {
+  const int ready = count(Stage::kReady, Stage::kReady);
+  if (ready < 2 || ready != static_cast<int>(instances_.size())) return;
+  const int bound = std::max(config_.max_instances, 1);
+  const int needed = std::max({1, suspended_ ? 0 : config_.min_instances, demand_.most_desired(now)});
+  if (ready <= std::min(needed, bound)) return;
+  Instance* least = nullptr;  // of equal ones the newest: the oldest has the most pages
+  for (Instance& i : instances_) {
+    if (least == nullptr || i.leases <= least->leases) least = &i;
+  }
+  // Over max, which somebody has just lowered, it goes at once.
+  const bool is_young = now < least->requested_at + std::max(config_.min_up, 10 * least->load_time);
+  if (is_young && ready <= bound) return;
+  drain(*least, "scale_down", now);
+}
+
+void Life::decide_start(MonoTime now) {
+  if (shutdown_ || given_up_ || backoff_until_.has_value()) return;
+  const int ready = count(Stage::kReady, Stage::kReady);
+  if (ready != static_cast<int>(instances_.size()) || ready >= config_.max_instances) return;
+  const std::optional<Cause> cause = wanted(now);
+  if (cause.has_value()) start(*cause, now);
+}
+
+// The first instance follows whoever waits, at once. Further ones follow the load, and rarely.
+std::optional<Cause> Life::wanted(MonoTime now) {
+  const int ready = static_cast<int>(instances_.size());
+  if (ready == 0) {
+    if (!waiters_.empty()) return Cause::kRequest;
+    if (wake_wanted_) return Cause::kWake;
+  }
+  if (suspended_ || ledger_retry_at_.has_value()) return std::nullopt;
+  if (ready < config_.min_instances) return Cause::kMin;
+  const bool is_spaced = !last_load_start_.has_value() || now >= *last_load_start_ + config_.scale_spacing;
+  if (ready > 0 && is_spaced && demand_.desired(now) > ready) return Cause::kLoad;
   return std::nullopt;
 }
 
 // A crash ends requests that were being served: their one retry must find a place to wait. Crashing again without one
 // good answer in between is no accident any more.
-bool Life::holds_waiters_through_backoff() const { return last_failure_was_crash_ && consecutive_failures_ <= 1; }
+bool Life::holds_waiters_through_backoff() const {
+  return last_failure_was_crash_ && consecutive_failures_ <= 1;
+}
 
-std::optional<MonoTime> Life::idle_deadline() const {
-  if (!instance_.has_value() || instance_->stage != Stage::kReady || !leases_.empty()) return std::nullopt;
-  if (config_.min_instances > 0 && !suspended_) return std::nullopt;
-  return instance_->idle_since + config_.idle_timeout;
+// ---- idleness ----
+
+Nanoseconds Life::idle_timeout() const {
+  constexpr Nanoseconds kLeastAuto = std::chrono::seconds(30);
+  return config_.idle_auto ? std::max(load_time_, kLeastAuto) : config_.idle_timeout;
+}
+
+// When it may go to sleep. What is paid for whole is used up: until a tenth of the increment, at most a minute, is
+// left.
+std::optional<MonoTime> Life::idle_deadline(const Instance& i) const {
+  if (i.stage != Stage::kReady || i.leases > 0) return std::nullopt;
+  const MonoTime idle_at = i.idle_since + idle_timeout();
+  const Nanoseconds increment = config_.billing_increment;
+  if (increment <= Nanoseconds{0}) return idle_at;
+  const Nanoseconds margin = std::min<Nanoseconds>(increment / 10, std::chrono::minutes(1));
+  const Nanoseconds alive = idle_at - i.requested_at;
+  const MonoTime paid_until = i.requested_at + (alive + increment - Nanoseconds{1}) / increment * increment;
+  return std::max(idle_at, paid_until + (-margin));
+}
+
+// Of all of them, if nobody comes.
+std::optional<MonoTime> Life::sleeps_at() const {
+  if (!suspended_ && config_.min_instances > 0) return std::nullopt;
+  std::optional<MonoTime> out;
+  for (const Instance& i : instances_) {
+    if (i.stage != Stage::kReady) continue;
+    const std::optional<MonoTime> at = idle_deadline(i);
+    if (!at.has_value()) return std::nullopt;
+    if (!out.has_value() || *at > *out) out = at;
+  }
+  return out;
 }
 
 // ---- what time alone brings ----
@@ -142,69 +229,82 @@ void Life::expire(Now now) {
   expire_waiters(now.mono);
   if (backoff_until_.has_value() && now.mono >= *backoff_until_) backoff_until_.reset();
   if (ledger_retry_at_.has_value() && now.mono >= *ledger_retry_at_) ledger_retry_at_.reset();
-  if (!instance_.has_value()) return;
-  Instance& i = *instance_;
-  switch (i.stage) {
-    case Stage::kIntent: return;
-    case Stage::kStarting:
-    case Stage::kLoading:
-      if (now.mono >= i.requested_at + config_.load_deadline) {
-        stop(Ending::kLoadFailed, "load_deadline", true, now.mono);
-      }
-      return;
-    case Stage::kReady:
-      if (now.mono >= i.stage_since + config_.good_after) consecutive_failures_ = 0;
-      if (i.pending && !leases_.empty() && now.mono >= hang_deadline()) {
-        stop(Ending::kCrashed, "hung", true, now.mono);
-      }
-      return;
-    case Stage::kDraining:
-      if (i.pending && !leases_.empty() && now.mono >= hang_deadline()) {
-        stop(Ending::kCrashed, "hung", true, now.mono);
-      } else if (now.mono >= i.stage_since + config_.drain_deadline) {
-        stop(Ending::kSleep, "drain_deadline", true, now.mono);
-      }
-      return;
-    case Stage::kStopping:
-      if (now.mono >= i.stage_since + config_.exit_deadline) {
-        i.stage_since = now.mono;
-        effects_.push_back(effect::Stop{i.id, true});
-      }
-      return;
+  for (Instance& i : instances_) expire(i, now.mono);
+}
+
+void Life::expire(Instance& i, MonoTime now) {
+  if (i.stage == Stage::kIntent) return;
+  if (i.stage == Stage::kStopping) {
+    if (now < i.stage_since + config_.exit_deadline) return;
+    i.stage_since = now;
+    effects_.push_back(effect::Stop{i.id, true});
+    return;
+  }
+  const bool is_up = i.stage >= Stage::kReady;
+  if (i.lost_since.has_value() && now >= *i.lost_since + config_.lease_time_to_live) {
+    return stop(i, is_up ? Ending::kCrashed : Ending::kLoadFailed, "lease_expired", true, now);
+  }
+  if (!is_up) {
+    if (now >= i.requested_at + config_.load_deadline) stop(i, Ending::kLoadFailed, "load_deadline", true, now);
+    return;
+  }
+  if (is_watched(i) && now >= hang_deadline(i)) return stop(i, Ending::kCrashed, "hung", true, now);
+  if (i.stage == Stage::kDraining) {
+    if (now >= i.stage_since + config_.drain_deadline) stop(i, Ending::kSleep, "drain_deadline", true, now);
+  } else if (now >= i.stage_since + config_.good_after) {
+    consecutive_failures_ = 0;
   }
 }
 
 void Life::expire_waiters(MonoTime now) {
   std::erase_if(waiters_, [this, now](const Waiter& w) {
     if (now < w.give_up_at) return false;
+    outstanding_tokens_ -= w.tokens;
     effects_.push_back(effect::Refuse{w.ticket, Refused::kQueueTimeout, kOneSecond});
     return true;
   });
 }
 
-MonoTime Life::hang_deadline() const {
-  const Instance& i = *instance_;
+bool Life::is_watched(const Instance& i) const {
+  return i.pending && i.leases > 0 && !i.lost_since.has_value();
+}
+
+MonoTime Life::hang_deadline(const Instance& i) const {
   const Nanoseconds stalled = std::max(config_.hang_stalled, 5 * i.longest_step);
   return std::min(i.heard_at + config_.hang_silent, i.steps_moved_at + stalled);
 }
 
-std::optional<MonoTime> Life::next_deadline() const {
-  std::optional<MonoTime> out = idle_deadline();
-  for (const Waiter& w : waiters_) earliest(out, w.give_up_at);
-  if (backoff_until_.has_value()) earliest(out, *backoff_until_);
-  if (ledger_retry_at_.has_value()) earliest(out, *ledger_retry_at_);
-  if (!instance_.has_value()) return out;
-  const Instance& i = *instance_;
+std::optional<MonoTime> Life::deadline_of(const Instance& i) const {
+  std::optional<MonoTime> out;
+  if (i.lost_since.has_value() && i.stage < Stage::kStopping) earliest(out, *i.lost_since + config_.lease_time_to_live);
   switch (i.stage) {
-    case Stage::kIntent: break;
+    case Stage::kIntent: return std::nullopt;
     case Stage::kStarting:
     case Stage::kLoading: earliest(out, i.requested_at + config_.load_deadline); break;
     case Stage::kDraining: earliest(out, i.stage_since + config_.drain_deadline); [[fallthrough]];
     case Stage::kReady:
-      if (i.pending && !leases_.empty()) earliest(out, hang_deadline());
+      if (is_watched(i)) earliest(out, hang_deadline(i));
       break;
     case Stage::kStopping: earliest(out, i.stage_since + config_.exit_deadline); break;
   }
+  return out;
+}
+
+// Averages move while nothing happens: with room to scale and something to scale, once a second.
+std::optional<MonoTime> Life::next_deadline() const {
+  std::optional<MonoTime> out;
+  for (const Waiter& w : waiters_) earliest(out, w.give_up_at);
+  if (backoff_until_.has_value()) earliest(out, *backoff_until_);
+  if (ledger_retry_at_.has_value()) earliest(out, *ledger_retry_at_);
+  const int keep = suspended_ ? 0 : config_.min_instances;
+  const int ready = count(Stage::kReady, Stage::kReady);
+  for (const Instance& i : instances_) {
+    if (const auto at = deadline_of(i)) earliest(out, *at);
+    if (ready <= keep) continue;
+    if (const auto at = idle_deadline(i)) earliest(out, *at);
+  }
+  const bool may_grow = config_.max_instances > 1 && !leases_.empty();
+  if (ready > 1 || may_grow) earliest(out, looked_at_ + kOneSecond);
   return out;
 }
 
@@ -213,48 +313,104 @@ std::optional<MonoTime> Life::next_deadline() const {
 void Life::on(const event::Request& e, Now now) {
   suspended_ = false;
   const Nanoseconds wait = std::min(e.max_wait.value_or(config_.max_wait), config_.max_wait);
-  std::int64_t tokens = 0;
-  for (const Waiter& w : waiters_) tokens += w.tokens;
-  const bool serving = instance_.has_value() && instance_->stage == Stage::kReady;
+  const std::int64_t tokens = std::max<std::int64_t>(0, e.tokens);
+  std::int64_t waiting_tokens = 0;
+  for (const Waiter& w : waiters_) waiting_tokens += w.tokens;
   const bool full = static_cast<std::int64_t>(waiters_.size()) >= config_.max_waiters ||
-                    (!waiters_.empty() && e.tokens > config_.max_waiting_tokens - tokens);
-  if (full && !serving) {
+                    (!waiters_.empty() && tokens > config_.max_waiting_tokens - waiting_tokens);
+  const bool has_place = waiters_.empty() && place_for(e.prefix) != nullptr;
+  if (full && !has_place) {
     effects_.push_back(effect::Refuse{e.ticket, Refused::kQueueFull, kOneSecond});
     return;
   }
-  // A ready instance grants it within this very event: it need not be a wait that could expire.
-  const MonoTime give_up_at = serving ? now.mono + kOneSecond : now.mono + wait;
-  waiters_.push_back({e.ticket, std::max<std::int64_t>(0, e.tokens), now.mono, give_up_at, !serving});
+  // One that has its place is granted within this very event: it need not be a wait that could expire.
+  const MonoTime give_up_at = has_place ? now.mono + kOneSecond : now.mono + wait;
+  const bool woke = count(Stage::kReady, Stage::kReady) == 0;
+  waiters_.push_back({e.ticket, tokens, e.prefix, now.mono, give_up_at, woke});
+  outstanding_tokens_ += tokens;
 }
 
 void Life::on(const event::Leave& e, Now /*now*/) {
-  std::erase_if(waiters_, [&e](const Waiter& w) { return w.ticket == e.ticket; });
+  std::erase_if(waiters_, [this, &e](const Waiter& w) {
+    if (w.ticket != e.ticket) return false;
+    outstanding_tokens_ -= w.tokens;
+    return true;
+  });
 }
 
 void Life::on(const event::Release& e, Now now) {
-  if (leases_.erase(e.ticket) == 0) return;
+  const auto found = leases_.find(e.ticket);
+  if (found == leases_.end()) return;
+  outstanding_tokens_ -= found->second.tokens;
+  Instance* const i = find(found->second.instance);
+  leases_.erase(found);
   if (e.completed) consecutive_failures_ = 0;
-  if (!instance_.has_value() || !leases_.empty()) return;
-  mark_busy(now.mono);
-  instance_->idle_since = now.mono;
+  if (i == nullptr || --i->leases > 0) return;
+  mark_busy(*i, now.mono);
+  i->idle_since = now.mono;
+}
+
+// The ready one with the fewest leases, the oldest of equals; one that knows the prefix may have a few more.
+Life::Instance* Life::place_for(std::uint64_t prefix) {
+  constexpr std::int64_t kAffinityWorth = 2;  // leases; and a quarter of what the least loaded has
+  Instance* least = nullptr;
+  Instance* knows = nullptr;
+  for (Instance& i : instances_) {
+    const bool has_room = i.max_sequences == 0 || i.leases < i.max_sequences;
+    if (i.stage != Stage::kReady || i.lost_since.has_value() || !has_room) continue;
+    if (least == nullptr || i.leases < least->leases) least = &i;
+    const bool has_prefix = prefix != 0 && std::find(i.prefixes.begin(), i.prefixes.end(), prefix) != i.prefixes.end();
+    if (has_prefix && (knows == nullptr || i.leases < knows->leases)) knows = &i;
+  }
+  if (knows != nullptr && knows->leases <= least->leases + kAffinityWorth + least->leases / 4) return knows;
+  return least;
 }
 
 void Life::grant_all(MonoTime now) {
-  Instance& i = *instance_;
+  std::size_t granted = 0;
+  for (; granted < waiters_.size(); ++granted) {
+    Instance* const i = place_for(waiters_[granted].prefix);
+    if (i == nullptr) break;
+    grant(waiters_[granted], *i, now);
+  }
+  waiters_.erase(waiters_.begin(), waiters_.begin() + static_cast<std::ptrdiff_t>(granted));
+}
+
+void Life::grant(const Waiter& w, Instance& i, MonoTime now) {
+  constexpr std::size_t kMaxPrefixes = 64;
+  if (i.leases++ == 0 && !i.busy_since.has_value()) i.busy_since = now;
+  leases_.emplace(w.ticket, LeaseRecord{i.id, w.tokens});
+  if (!i.pending) i.steps_moved_at = now;  // the clock of a stall starts with work
+  i.pending = true;
+  i.heard_at = now;
+  if (w.prefix != 0) {
+    std::erase(i.prefixes, w.prefix);
+    if (i.prefixes.size() >= kMaxPrefixes) i.prefixes.erase(i.prefixes.begin());
+    i.prefixes.push_back(w.prefix);
+  }
+  effects_.push_back(effect::Grant{w.ticket, i.id, w.woke, now - w.since});
+}
+
+void Life::refuse_all(Refused reason, Nanoseconds retry_after) {
   for (const Waiter& w : waiters_) {
-    if (leases_.empty() && !i.busy_since.has_value()) i.busy_since = now;
-    leases_.emplace(w.ticket, i.id);
-    if (!i.pending) i.steps_moved_at = now;  // the clock of a stall starts with work
-    i.pending = true;
-    i.heard_at = now;
-    effects_.push_back(effect::Grant{w.ticket, i.id, w.woke, now - w.since});
+    outstanding_tokens_ -= w.tokens;
+    effects_.push_back(effect::Refuse{w.ticket, reason, retry_after});
   }
   waiters_.clear();
 }
 
-void Life::refuse_all(Refused reason, Nanoseconds retry_after) {
-  for (const Waiter& w : waiters_) effects_.push_back(effect::Refuse{w.ticket, reason, retry_after});
-  waiters_.clear();
+// In instances' worth of work: by sequences, by KV tokens, by time at the rate they have shown; the largest.
+double Life::load() const {
+  const auto requests = static_cast<double>(leases_.size() + waiters_.size());
+  const auto tokens = static_cast<double>(outstanding_tokens_);
+  double out = 0;
+  const auto count_by = [&out](double work, double at_target) {
+    if (at_target > 0) out = std::max(out, work / at_target);
+  };
+  count_by(requests, config_.utilisation * static_cast<double>(max_sequences_));
+  count_by(tokens, config_.utilisation * static_cast<double>(kv_tokens_));
+  count_by(tokens, tokens_per_second_ * std::chrono::duration<double>(config_.backlog).count());
+  return out;
 }
 
 // ---- verbs and configuration ----
@@ -264,206 +420,48 @@ void Life::on(const event::Wake& /*e*/, Now now) {
   given_up_ = false;
   backoff_until_.reset();
   consecutive_failures_ = 0;
-  const bool serving = instance_.has_value() && instance_->stage == Stage::kReady;
-  if (serving) instance_->idle_since = now.mono;
-  wake_wanted_ = !serving;
+  wake_wanted_ = true;
+  for (Instance& i : instances_) {
+    if (i.stage != Stage::kReady) continue;
+    i.idle_since = now.mono;
+    wake_wanted_ = false;
+  }
 }
 
 void Life::on(const event::Sleep& /*e*/, Now now) {
   suspended_ = true;
   wake_wanted_ = false;
-  if (!instance_.has_value()) return;
-  const Stage stage = instance_->stage;
-  if (stage == Stage::kReady) drain("sleep_verb", now.mono);
-  // On the way up with nobody waiting: no reason to finish the load.
-  if ((stage == Stage::kStarting || stage == Stage::kLoading) && waiters_.empty()) {
-    stop(Ending::kSleep, "sleep_verb", false, now.mono);
+  for (Instance& i : instances_) {
+    if (i.stage == Stage::kReady) drain(i, "sleep_verb", now.mono);
+    // On the way up with nobody waiting: no reason to finish the load.
+    if ((i.stage == Stage::kStarting || i.stage == Stage::kLoading) && waiters_.empty()) {
+      stop(i, Ending::kSleep, "sleep_verb", false, now.mono);
+    }
   }
 }
 
-void Life::on(const event::Configure& e, Now /*now*/) { config_ = e.config; }
+void Life::on(const event::Evict& /*e*/, Now now) {
+  for (Instance& i : instances_) {
+    if (i.stage == Stage::kReady && i.leases == 0) drain(i, "evicted", now.mono);
+  }
+}
+
+void Life::on(const event::Configure& e, Now /*now*/) {
+  config_ = e.config;
+}
 
 void Life::on(const event::ModelChanged& /*e*/, Now /*now*/) {
   given_up_ = false;
   backoff_until_.reset();
   consecutive_failures_ = 0;
-  restart_ = instance_.has_value();
+  for (Instance& i : instances_) i.is_outdated = true;
 }
 
-void Life::on(const event::Shutdown& /*e*/, Now /*now*/) { shutdown_ = true; }
+void Life::on(const event::Shutdown& /*e*/, Now /*now*/) {
+  shutdown_ = true;
+}
 
 void Life::on(const event::Tick& /*e*/, Now /*now*/) {}
-
-// ---- the instance's own news ----
-
-void Life::start(Cause cause, MonoTime now) {
-  Instance i;
-  i.id = ++last_instance_;
-  i.cause = cause;
-  i.requested_at = now;
-  i.stage_since = now;
-  instance_ = i;
-  restart_ = false;
-  effects_.push_back(effect::WriteIntent{i.id, cause});
-}
-
-void Life::on(const event::IntentDurable& e, Now now) {
-  if (!is_instance(e.instance) || instance_->stage != Stage::kIntent) return;
-  if (shutdown_ || (suspended_ && waiters_.empty())) {  // overtaken by the sleep verb: an intent, and no start
-    instance_.reset();
-    return;
-  }
-  enter(Stage::kStarting, now.mono);
-  span(Phase::kRequested, now.mono, "");
-  effects_.push_back(effect::Start{e.instance});
-}
-
-void Life::on(const event::IntentFailed& e, Now now) {
-  if (!is_instance(e.instance) || instance_->stage != Stage::kIntent) return;
-  instance_.reset();
-  wake_wanted_ = false;
-  refuse_all(Refused::kLedgerUnavailable, kOneSecond);
-  ledger_retry_at_ = now.mono + kOneSecond;  // not a failure of the model: no backoff, and a request tries at once
-}
-
-void Life::on(const event::Started& e, Now now) {
-  if (!is_instance(e.instance)) return;
-  span(Phase::kUp, now.mono, "");
-  if (instance_->stage == Stage::kStarting) enter(Stage::kLoading, now.mono);
-}
-
-void Life::on(const event::StartFailed& e, Now now) {
-  if (!is_instance(e.instance) || instance_->stage == Stage::kIntent) return;
-  span(Phase::kDown, now.mono, "start_failed");
-  const Ending ending = instance_->ending;
-  instance_.reset();
-  leases_.clear();
-  last_failure_was_crash_ = false;
-  if (ending != Ending::kSleep) failed(e.message, now);
-}
-
-void Life::on(const event::Ready& e, Now now) {
-  if (!is_instance(e.instance)) return;
-  // Started and Ready come by different ways; a quick worker's word may be first.
-  if (instance_->stage != Stage::kStarting && instance_->stage != Stage::kLoading) return;
-  enter(Stage::kReady, now.mono);
-  instance_->idle_since = now.mono;
-  wake_wanted_ = false;
-  failure_.clear();
-  ++wakes_;
-  span(Phase::kReady, now.mono, "");
-}
-
-void Life::on(const event::WorkerFailed& e, Now now) {
-  if (!is_instance(e.instance) || instance_->stage == Stage::kIntent || instance_->stage == Stage::kStopping) return;
-  const bool was_ready = instance_->stage >= Stage::kReady;
-  const bool golden = e.fault == event::Fault::kGoldenMismatch;
-  instance_->fault = e.message;
-  stop(was_ready || golden ? Ending::kCrashed : Ending::kLoadFailed, golden ? "golden_mismatch" : "worker_failed", true,
-       now.mono);
-}
-
-// A local worker's end of the channel is its end; one that lost only the channel cannot be told anything any more.
-void Life::on(const event::LinkLost& e, Now now) {
-  if (!is_instance(e.instance)) return;
-  if (instance_->stage == Stage::kReady || instance_->stage == Stage::kDraining) {
-    stop(Ending::kCrashed, "crashed", true, now.mono);
-  } else if (instance_->stage == Stage::kLoading || instance_->stage == Stage::kStarting) {
-    stop(Ending::kLoadFailed, "crashed", true, now.mono);
-  }
-}
-
-void Life::on(const event::Exited& e, Now now) {
-  if (!is_instance(e.instance) || instance_->stage == Stage::kIntent) return;
-  Instance& i = *instance_;
-  if (i.ending == Ending::kNone) {  // nobody asked it to
-    const bool was_ready = i.stage >= Stage::kReady;
-    i.ending = was_ready ? Ending::kCrashed : Ending::kLoadFailed;
-    if (i.stage == Stage::kDraining && leases_.empty()) i.ending = Ending::kSleep;  // it obeyed TellDrain
-    if (i.reason.empty()) i.reason = was_ready ? "crashed" : "load_failed";
-  }
-  if (i.fault.empty()) i.fault = i.reason + ": " + e.how;
-  gone(now);
-}
-
-void Life::on(const event::Stats& e, Now now) {
-  if (!is_instance(e.instance)) return;
-  Instance& i = *instance_;
-  i.heard_at = now.mono;
-  if (e.steps != i.steps) {
-    // Not divided by the steps made: among them may have been one long one.
-    if (i.pending) i.longest_step = std::max(i.longest_step, now.mono - i.steps_moved_at);
-    i.steps = e.steps;
-    i.steps_moved_at = now.mono;
-  }
-  i.pending = e.pending > 0;
-  if (!i.pending) i.steps_moved_at = now.mono;
-}
-
-// ---- transitions ----
-
-void Life::enter(Stage stage, MonoTime now) {
-  instance_->stage = stage;
-  instance_->stage_since = now;
-}
-
-void Life::drain(std::string reason, MonoTime now) {
-  enter(Stage::kDraining, now);
-  instance_->reason = reason;
-  span(Phase::kDrain, now, std::move(reason));
-  effects_.push_back(effect::TellDrain{instance_->id});
-}
-
-void Life::stop(Ending ending, std::string reason, bool kill, MonoTime now) {
-  if (instance_->stage < Stage::kDraining) span(Phase::kDrain, now, reason);
-  enter(Stage::kStopping, now);
-  instance_->ending = ending;
-  instance_->reason = std::move(reason);
-  effects_.push_back(effect::Stop{instance_->id, kill});
-}
-
-// It is confirmed gone. Leases it had are lost; their Release comes later and finds nothing.
-void Life::gone(Now now) {
-  mark_busy(now.mono);
-  const Instance i = *instance_;
-  span(Phase::kDown, now.mono, i.reason);
-  instance_.reset();
-  leases_.clear();
-  restart_ = false;
-  if (i.ending == Ending::kSleep) return;
-  last_failure_was_crash_ = i.ending == Ending::kCrashed;
-  failed(i.fault, now);
-}
-
-void Life::failed(std::string why, Now now) {
-  failure_ = std::move(why);
-  wake_wanted_ = false;
-  ++consecutive_failures_;
-  if (consecutive_failures_ >= config_.failures_to_give_up) {
-    given_up_ = true;
-    return;
-  }
-  Nanoseconds limit = config_.backoff_first;
-  for (int n = 1; n < consecutive_failures_ && limit < config_.backoff_max; ++n) limit *= 2;
-  backoff_until_ = now.mono + jittered(std::min(limit, config_.backoff_max), now.random);
-}
-
-void Life::span(Phase phase, MonoTime now, std::string reason) {
-  effects_.push_back(
-      effect::Span{instance_->id, phase, now - instance_->requested_at, busy(now), std::move(reason)});
-}
-
-void Life::mark_busy(MonoTime now) {
-  Instance& i = *instance_;
-  if (!i.busy_since.has_value()) return;
-  i.busy += now - *i.busy_since;
-  i.busy_since.reset();
-}
-
-Nanoseconds Life::busy(MonoTime now) const {
-  const Instance& i = *instance_;
-  return i.busy + (i.busy_since.has_value() ? now - *i.busy_since : Nanoseconds{0});
-}
 
 LifeStatus Life::status(MonoTime now) const {
   LifeStatus out;
@@ -472,16 +470,21 @@ LifeStatus Life::status(MonoTime now) const {
   out.leases = static_cast<std::int64_t>(leases_.size());
   out.waiting = static_cast<std::int64_t>(waiters_.size());
   for (const Waiter& w : waiters_) out.waiting_tokens += w.tokens;
-  out.sleeps_at = idle_deadline();
+  out.load = load();
+  out.sleeps_at = sleeps_at();
   out.backoff_until = backoff_until_;
   out.consecutive_failures = consecutive_failures_;
   out.failure = failure_;
   out.wakes = wakes_;
-  if (!instance_.has_value()) return out;
-  out.instance = instance_->id;
-  out.cause = instance_->cause;
-  out.alive = now - instance_->requested_at;
-  out.busy = busy(now);
+  for (const Instance& i : instances_) {
+    out.instances.push_back({.id = i.id,
+                             .state = state_of(i.stage),
+                             .cause = i.cause,
+                             .leases = i.leases,
+                             .alive = now - i.requested_at,
+                             .busy = busy(i, now),
+                             .is_reachable = !i.lost_since.has_value()});
+  }
   return out;
 }
 

@@ -1,5 +1,6 @@
-// The life of one deployment's instance as a pure state machine: events in, effects out. No clock, no I/O, no threads:
+// The life of one deployment's instances as a pure state machine: events in, effects out. No clock, no I/O, no threads:
 // time and randomness come with each event, so a test (or the planner) can replay years in a second.
+// Each instance goes this way; how many there are is decided in life.cc, by what waits and by policy/demand.h:
 //
 //  asleep -> starting -> loading -> ready -> draining -> stopping -> asleep
 //               |           |         |                      ^
@@ -7,11 +8,14 @@
 //
 // Owner: one object a deployment, held by fleet/supervisor (one thread).
 // Invariants, walked at random by life_test.cc and life_fuzz.cc:
-//  1. At most one instance exists, from WriteIntent to Exited, StartFailed or IntentFailed; a start never overlaps one.
+//  1. At most one start is in flight, and none while another instance is on its way down; instances never exceed max.
 //  2. Every Request gets exactly one Grant or Refuse, unless it left before.
 //  3. Nobody waits beyond its deadline, and never more than max_waiters wait.
-//  4. An instance is never drained for idleness while it loads or a lease is out.
-//  5. Grants name the ready instance only.
+//  4. An instance is never drained for idleness while it loads or a lease of it is out; none is drained for want of
+//  load
+//     while another loads.
+//  5. Grants name a ready instance that can be reached and has room.
+//  6. Between two starts of a second or later instance for load lie scale_spacing at least.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +27,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "policy/demand.h"
 
 namespace dormouse::policy {
 
@@ -31,8 +36,17 @@ enum class State { kAsleep, kStarting, kLoading, kReady, kDraining, kStopping, k
 
 struct LifeConfig {
   Nanoseconds idle_timeout = std::chrono::minutes(10);  // from the end of the last request
+  bool idle_auto = false;                               // then idle_timeout is the last load's time, at least 30 s
   int min_instances = 0;                                // > 0: kept awake
-  int max_instances = 1;                                // 0: nothing may run; more than 1 counts as 1 for now
+  int max_instances = 1;                                // 0: nothing may run
+  // What is paid whole (an hour that is billed when it begins): an idle instance stays until shortly before the next.
+  Nanoseconds billing_increment{0};
+  // Autoscaling. An instance is at its target with `utilisation` of its sequences or its KV tokens taken, or with so
+  // much work that it needs `backlog` for it at the rate it has shown.
+  double utilisation = 0.7;
+  Nanoseconds backlog = std::chrono::seconds(30);
+  Nanoseconds scale_spacing = std::chrono::minutes(5);  // between two starts of a second or later instance for load
+  Nanoseconds min_up = std::chrono::minutes(5);         // before it may be scaled away; at least 10 x its load time
   int max_waiters = 64;
   std::int64_t max_waiting_tokens = 1'000'000;
   Nanoseconds max_wait = std::chrono::seconds(30);
@@ -46,8 +60,10 @@ struct LifeConfig {
   Nanoseconds hang_stalled = std::chrono::seconds(60);
   Nanoseconds backoff_first = std::chrono::seconds(1);  // doubles up to backoff_max; the wait is uniform in (0, it]
   Nanoseconds backoff_max = std::chrono::seconds(60);
-  int failures_to_give_up = 5;                          // in a row; then kFailed until Wake or ModelChanged
-  Nanoseconds good_after = std::chrono::seconds(60);    // ready for so long: failures are forgotten
+  int failures_to_give_up = 5;                        // in a row; then kFailed until Wake or ModelChanged
+  Nanoseconds good_after = std::chrono::seconds(60);  // ready for so long: failures are forgotten
+  // A worker that may dial again (another machine) keeps its place for so long after its channel broke.
+  Nanoseconds lease_time_to_live = std::chrono::seconds(120);
 };
 
 using Ticket = std::uint64_t;      // of one request, from Request to Release
@@ -58,6 +74,7 @@ struct Request {
   Ticket ticket = 0;
   std::int64_t tokens = 0;
   std::optional<Nanoseconds> max_wait;  // if shorter than the configuration's
+  std::uint64_t prefix = 0;             // of its prompt, hashed: who has served it before has its pages; 0: unknown
 };
 struct Leave {  // a waiter goes away
   Ticket ticket = 0;
@@ -68,6 +85,7 @@ struct Release {  // a granted request has ended
 };
 struct Wake {};  // the verb: also clears kFailed and a backoff
 struct Sleep {};
+struct Evict {};  // another model needs the memory: an idle instance goes; the next request wakes it again
 struct IntentDurable {
   InstanceId instance = 0;
 };
@@ -83,6 +101,8 @@ struct StartFailed {
 };
 struct Ready {
   InstanceId instance = 0;
+  std::int64_t max_sequences = 0;  // at once; 0: without bound
+  std::int64_t kv_tokens = 0;      // 0: not known
 };
 enum class Fault { kFailed, kGoldenMismatch };
 struct WorkerFailed {  // the worker's own report; its exit follows, or is enforced
@@ -91,6 +111,10 @@ struct WorkerFailed {  // the worker's own report; its exit follows, or is enfor
   std::string message;
 };
 struct LinkLost {
+  InstanceId instance = 0;
+  bool may_return = false;  // a worker of another machine: it may dial again within lease_time_to_live
+};
+struct LinkBack {
   InstanceId instance = 0;
 };
 struct Exited {
@@ -101,6 +125,7 @@ struct Stats {
   InstanceId instance = 0;
   std::uint64_t steps = 0;
   std::int64_t pending = 0;  // running + waiting sequences
+  std::uint64_t tokens = 0;  // of prompts and answers, since its start
 };
 struct Tick {};
 struct Configure {
@@ -110,13 +135,13 @@ struct ModelChanged {};
 struct Shutdown {};  // for good: nothing starts any more
 }  // namespace event
 
-using Event = std::variant<event::Request, event::Leave, event::Release, event::Wake, event::Sleep,
+using Event = std::variant<event::Request, event::Leave, event::Release, event::Wake, event::Sleep, event::Evict,
                            event::IntentDurable, event::IntentFailed, event::Started, event::StartFailed, event::Ready,
-                           event::WorkerFailed, event::LinkLost, event::Exited, event::Stats, event::Tick,
-                           event::Configure, event::ModelChanged, event::Shutdown>;
+                           event::WorkerFailed, event::LinkLost, event::LinkBack, event::Exited, event::Stats,
+                           event::Tick, event::Configure, event::ModelChanged, event::Shutdown>;
 
 enum class Refused { kQueueFull, kQueueTimeout, kLoadFailed, kLedgerUnavailable, kDraining };
-enum class Cause { kRequest, kWake, kMin };
+enum class Cause { kRequest, kWake, kMin, kLoad };
 [[nodiscard]] std::string_view to_string(Cause cause);
 enum class Phase { kRequested, kUp, kReady, kDrain, kDown };
 
@@ -164,21 +189,28 @@ struct Now {
 };
 
 // What people and metrics may know; never read to decide.
+struct InstanceView {
+  InstanceId id = 0;
+  State state = State::kStarting;
+  Cause cause = Cause::kRequest;
+  std::int64_t leases = 0;
+  Nanoseconds alive{0};
+  Nanoseconds busy{0};
+  bool is_reachable = true;  // false: its channel broke, and it may return
+};
 struct LifeStatus {
-  State state = State::kAsleep;
-  MonoTime since;  // of the state
-  std::optional<InstanceId> instance;
-  Cause cause = Cause::kRequest;  // of the instance
+  State state = State::kAsleep;         // of the instance that is furthest on its way to serve
+  MonoTime since;                       // of the state
+  std::vector<InstanceView> instances;  // that exist, oldest first
   std::int64_t leases = 0;
   std::int64_t waiting = 0;
   std::int64_t waiting_tokens = 0;
-  std::optional<MonoTime> sleeps_at;
+  double load = 0;                    // in instances' worth of work
+  std::optional<MonoTime> sleeps_at;  // the last one
   std::optional<MonoTime> backoff_until;
   int consecutive_failures = 0;
   std::string failure;
   std::uint64_t wakes = 0;
-  Nanoseconds alive{0};  // of the instance
-  Nanoseconds busy{0};
 };
 
 class Life {
@@ -203,6 +235,7 @@ class Life {
   struct Waiter {
     Ticket ticket = 0;
     std::int64_t tokens = 0;
+    std::uint64_t prefix = 0;
     MonoTime since;
     MonoTime give_up_at;
     bool woke = false;
@@ -217,14 +250,28 @@ class Life {
     MonoTime requested_at;
     MonoTime stage_since;
     MonoTime idle_since;
+    Nanoseconds load_time{0};  // requested to ready
+    bool is_outdated = false;  // its model changed: drained when idle
+    std::int64_t max_sequences = 0;
+    std::int64_t leases = 0;
+    std::vector<std::uint64_t> prefixes;  // served last, newest at the end
+    std::optional<MonoTime> lost_since;   // its channel broke
     std::optional<MonoTime> busy_since;
     Nanoseconds busy{0};
     // Hang detection.
     std::uint64_t steps = 0;
     MonoTime steps_moved_at;
-    MonoTime heard_at;      // of it, or of a grant to it
-    bool pending = false;   // as it said; a grant sets it until it says otherwise
+    MonoTime heard_at;     // of it, or of a grant to it
+    bool pending = false;  // as it said; a grant sets it until it says otherwise
     Nanoseconds longest_step{0};
+    // Its rate under load, between two Stats.
+    std::uint64_t tokens = 0;
+    MonoTime tokens_at;
+    bool was_saturated = false;
+  };
+  struct LeaseRecord {
+    InstanceId instance = 0;
+    std::int64_t tokens = 0;
   };
 
   void on(const event::Request& e, Now now);
@@ -232,6 +279,7 @@ class Life {
   void on(const event::Release& e, Now now);
   void on(const event::Wake& e, Now now);
   void on(const event::Sleep& e, Now now);
+  void on(const event::Evict& e, Now now);
   void on(const event::IntentDurable& e, Now now);
   void on(const event::IntentFailed& e, Now now);
   void on(const event::Started& e, Now now);
@@ -239,6 +287,7 @@ class Life {
   void on(const event::Ready& e, Now now);
   void on(const event::WorkerFailed& e, Now now);
   void on(const event::LinkLost& e, Now now);
+  void on(const event::LinkBack& e, Now now);
   void on(const event::Exited& e, Now now);
   void on(const event::Stats& e, Now now);
   void on(const event::Tick& e, Now now);
@@ -247,43 +296,68 @@ class Life {
   void on(const event::Shutdown& e, Now now);
 
   void decide(Now now);
+  void decide_shutdown(MonoTime now);
+  void decide_ready(MonoTime now);
+  void decide_start(MonoTime now);
+  void scale_down(MonoTime now);
   void expire(Now now);
+  void expire(Instance& i, MonoTime now);
   void expire_waiters(MonoTime now);
-  [[nodiscard]] bool is_instance(InstanceId id) const { return instance_.has_value() && instance_->id == id; }
-  [[nodiscard]] std::optional<Cause> wanted() const;
+  [[nodiscard]] Instance* find(InstanceId id);
+  [[nodiscard]] int count(Stage first, Stage last) const;  // instances in these stages
+  [[nodiscard]] bool is_rising() const { return count(Stage::kIntent, Stage::kLoading) > 0; }
+  [[nodiscard]] std::optional<Cause> wanted(MonoTime now);
   [[nodiscard]] bool holds_waiters_through_backoff() const;
-  [[nodiscard]] std::optional<MonoTime> idle_deadline() const;
-  [[nodiscard]] MonoTime hang_deadline() const;
+  [[nodiscard]] Nanoseconds idle_timeout() const;
+  [[nodiscard]] std::optional<MonoTime> idle_deadline(const Instance& i) const;
+  [[nodiscard]] std::optional<MonoTime> sleeps_at() const;
+  [[nodiscard]] bool is_watched(const Instance& i) const;  // for a hang
+  [[nodiscard]] MonoTime hang_deadline(const Instance& i) const;
+  [[nodiscard]] std::optional<MonoTime> deadline_of(const Instance& i) const;
+  [[nodiscard]] double load() const;
+  [[nodiscard]] Instance* place_for(std::uint64_t prefix);
   void start(Cause cause, MonoTime now);
-  void drain(std::string reason, MonoTime now);
-  void stop(Ending ending, std::string reason, bool kill, MonoTime now);
-  void enter(Stage stage, MonoTime now);
-  void gone(Now now);
+  void drain(Instance& i, std::string reason, MonoTime now);
+  void stop(Instance& i, Ending ending, std::string reason, bool kill, MonoTime now);
+  static void enter(Instance& i, Stage stage, MonoTime now);
+  void gone(Instance& i, Now now);
+  void forget(InstanceId id);
   void failed(std::string why, Now now);
   void refuse_all(Refused reason, Nanoseconds retry_after);
   void grant_all(MonoTime now);
-  void span(Phase phase, MonoTime now, std::string reason);
-  void mark_busy(MonoTime now);
-  [[nodiscard]] Nanoseconds busy(MonoTime now) const;
+  void grant(const Waiter& w, Instance& i, MonoTime now);
+  void span(const Instance& i, Phase phase, MonoTime now, std::string reason);
+  static void mark_busy(Instance& i, MonoTime now);
+  [[nodiscard]] static Nanoseconds busy(const Instance& i, MonoTime now);
+  [[nodiscard]] static State state_of(Stage stage);
+  void learn_rate(Instance& i, const event::Stats& e, MonoTime now);
 
   LifeConfig config_;
-  std::optional<Instance> instance_;
-  std::vector<Waiter> waiters_;        // in order of arrival
-  std::map<Ticket, InstanceId> leases_;
+  std::vector<Instance> instances_;  // oldest first
+  std::vector<Waiter> waiters_;      // in order of arrival
+  std::map<Ticket, LeaseRecord> leases_;
+  std::int64_t outstanding_tokens_ = 0;  // of waiters and leases
   InstanceId last_instance_ = 0;
   std::optional<MonoTime> backoff_until_;
-  std::optional<MonoTime> ledger_retry_at_;  // min asks again then
+  std::optional<MonoTime> ledger_retry_at_;  // min and load ask again then
   bool given_up_ = false;
   bool last_failure_was_crash_ = false;
   int consecutive_failures_ = 0;
   std::string failure_;
-  bool wake_wanted_ = false;  // the verb, until it is ready
+  bool wake_wanted_ = false;  // the verb, until one is ready
   bool suspended_ = false;    // the sleep verb, against min: until a request or the wake verb
-  bool restart_ = false;      // a changed model: drain when idle
   bool shutdown_ = false;
   std::uint64_t wakes_ = 0;
   MonoTime since_;
+  MonoTime looked_at_;  // the last event
   State last_state_ = State::kAsleep;
+  // Autoscaling: what one instance takes, as the last one ready said and as they have shown.
+  Demand demand_;
+  std::int64_t max_sequences_ = 0;
+  std::int64_t kv_tokens_ = 0;
+  double tokens_per_second_ = 0;
+  Nanoseconds load_time_{0};  // the last one's
+  std::optional<MonoTime> last_load_start_;
   std::vector<Effect> effects_;  // of the event being handled
 };
 

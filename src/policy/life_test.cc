@@ -59,20 +59,55 @@ class LifeTest : public ::testing::Test {
     clock_.advance(d);
     return send(event::Tick{});
   }
+  InstanceId newest() const {
+    const LifeStatus status = life_.status(clock_.now());
+    return status.instances.empty() ? 0 : status.instances.back().id;
+  }
   // From asleep to ready by way of request `ticket`; its effects at ready.
   std::string bring_up(Ticket ticket) {
     request(ticket);
-    const InstanceId id = life_.status(clock_.now()).instance.value_or(0);
+    const InstanceId id = newest();
     send(event::IntentDurable{id});
     clock_.advance(std::chrono::milliseconds(50));
     send(event::Started{id});
     clock_.advance(std::chrono::milliseconds(50));
     return send(event::Ready{id});
   }
+  // An instance that was brought up without bounds gets them, as if it had said so at its start.
+  void life_ready_again(Ticket ticket, std::int64_t max_sequences) {
+    send(event::Sleep{});
+    send(event::Exited{newest(), "exit 0"});
+    request(ticket);
+    const InstanceId id = newest();
+    send(event::IntentDurable{id});
+    send(event::Started{id});
+    send(event::Ready{id, max_sequences, 0});
+    send(event::Release{ticket, true});
+  }
+  // Two instances ready, without leases and without bounds.
+  void two_ready() {
+    config_.max_instances = 2;
+    config_.min_instances = 2;
+    send(event::Configure{config_});
+    for (int n = 0; n < 2; ++n) {
+      const InstanceId id = newest();
+      send(event::IntentDurable{id});
+      send(event::Started{id});
+      send(event::Ready{id, 0, 0});
+    }
+    config_.min_instances = 0;
+    send(event::Configure{config_});
+  }
+  std::int64_t leases_of(InstanceId id) const {
+    for (const InstanceView& view : life_.status(clock_.now()).instances) {
+      if (view.id == id) return view.leases;
+    }
+    return -1;
+  }
   // A start that ends before ready. Returns what became of those who waited.
   std::string fail_a_start(Ticket ticket) {
     request(ticket);
-    const InstanceId id = life_.status(clock_.now()).instance.value_or(0);
+    const InstanceId id = newest();
     send(event::IntentDurable{id});
     return send(event::StartFailed{id, "no such file"});
   }
@@ -292,7 +327,7 @@ TEST_F(LifeTest, AGoodAnswerForgetsFailures) {
     bring_up(1);
     send(event::Release{1, true});
     EXPECT_EQ(life_.status(clock_.now()).consecutive_failures, 0);
-    send(event::Exited{life_.status(clock_.now()).instance.value(), "signal 9"});
+    send(event::Exited{newest(), "signal 9"});
     tick_after(seconds(1));
   }
   EXPECT_EQ(life_.state(), State::kAsleep);
@@ -411,7 +446,144 @@ TEST_F(LifeTest, BusyTimeIsTheUnionOfTheRequests) {
   clock_.advance(seconds(1));
   send(event::Release{2, true});
   clock_.advance(seconds(5));
-  EXPECT_EQ(life_.status(clock_.now()).busy, seconds(3));
+  EXPECT_EQ(life_.status(clock_.now()).instances.at(0).busy, seconds(3));
+}
+
+// ---- several instances ----
+
+TEST_F(LifeTest, LoadStartsASecondInstanceAndTheLeastLoadedIsGranted) {
+  config_.max_instances = 2;
+  send(event::Configure{config_});
+  bring_up(1);
+  send(event::Release{1, true});
+  life_ready_again(1, 10);  // seven sequences are its target
+  for (Ticket t = 2; t <= 11; ++t) EXPECT_EQ(request(t), "grant " + std::to_string(t));
+  EXPECT_EQ(tick_after(seconds(1)), "") << "10 of 7 for one second of six is not two instances' work yet";
+  std::string seen;
+  int waited = 1;
+  for (; waited < 20 && seen.empty(); ++waited) {
+    send(event::Stats{2, static_cast<std::uint64_t>(waited), 10, 0});
+    seen = tick_after(seconds(1));
+  }
+  EXPECT_EQ(seen, "intent 3 load");
+  EXPECT_LE(waited, 7) << "the panic window sees a spike within its six seconds";
+  EXPECT_EQ(request(12), "") << "no room: it waits here, not in the engine";
+  send(event::IntentDurable{3});
+  send(event::Started{3});
+  EXPECT_EQ(send(event::Ready{3, 10, 0}), "grant 12");
+  EXPECT_EQ(request(13), "grant 13");
+  EXPECT_EQ(life_.status(clock_.now()).instances.at(1).leases, 2) << "the newcomer has fewer leases";
+}
+
+TEST_F(LifeTest, APromptGoesToTheInstanceThatHoldsItsBeginningUnlessThatIsFarBusier) {
+  two_ready();
+  constexpr std::uint64_t kPrefix = 77;
+  send(event::Request{10, 1, {}, kPrefix});  // least loaded, oldest: 1
+  send(event::Request{11, 1, {}, 5});        // 2
+  send(event::Request{12, 1, {}, kPrefix});
+  send(event::Request{13, 1, {}, kPrefix});
+  EXPECT_EQ(leases_of(1), 3);
+  EXPECT_EQ(leases_of(2), 1);
+  send(event::Request{14, 1, {}, kPrefix});
+  send(event::Request{15, 1, {}, kPrefix});
+  EXPECT_EQ(leases_of(1), 4) << "two more than the other are worth it";
+  EXPECT_EQ(leases_of(2), 2);
+}
+
+TEST_F(LifeTest, WhatTheLastFiveMinutesNeverAskedForIsScaledAwayAndTheLastFollowsTheIdleTimeout) {
+  config_.idle_timeout = minutes(20);
+  two_ready();
+  EXPECT_EQ(request(50), "grant 50");
+  std::string seen;
+  int waited = 0;
+  for (; waited < 3600 && seen.empty(); ++waited) {
+    send(event::Stats{1, static_cast<std::uint64_t>(waited), 1, 0});
+    send(event::Stats{2, static_cast<std::uint64_t>(waited), 1, 0});
+    seen = tick_after(seconds(1));
+  }
+  EXPECT_EQ(seen, "drain 2, stop 2") << "the idle one; had both work, the newest";
+  EXPECT_GE(waited, 300);
+  EXPECT_LE(waited, 380);
+  send(event::Exited{2, "exit 0"});
+  send(event::Release{50, true});
+  EXPECT_EQ(tick_after(minutes(20)), "drain 1, stop 1");
+}
+
+TEST_F(LifeTest, AFailedSecondStartHarmsNobodyAndBacksOff) {
+  config_.max_instances = 2;
+  config_.min_instances = 2;
+  random_ = 999'999'999;
+  bring_up(1);
+  EXPECT_EQ(send(event::Configure{config_}), "intent 2 min");
+  send(event::IntentDurable{2});
+  EXPECT_EQ(send(event::StartFailed{2, "no card left"}), "");
+  EXPECT_EQ(life_.state(), State::kReady);
+  EXPECT_EQ(request(2), "grant 2");
+  EXPECT_EQ(life_.status(clock_.now()).failure, "no card left");
+  EXPECT_EQ(tick_after(seconds(1)), "intent 3 min");
+}
+
+TEST_F(LifeTest, ACrashOfOneTakesItsOwnLeasesOnly) {
+  two_ready();
+  request(20);
+  request(21);
+  send(event::Exited{1, "signal 9"});
+  EXPECT_EQ(life_.status(clock_.now()).leases, 1);
+  EXPECT_EQ(life_.state(), State::kReady);
+  EXPECT_EQ(request(22), "grant 22");
+  EXPECT_EQ(leases_of(2), 2);
+}
+
+TEST_F(LifeTest, ALoweredMaxDrainsAtOnceAndTheSleepVerbDrainsAll) {
+  two_ready();
+  config_.max_instances = 1;
+  EXPECT_EQ(send(event::Configure{config_}), "drain 2, stop 2");
+  send(event::Exited{2, "exit 0"});
+  two_ready();
+  EXPECT_EQ(send(event::Sleep{}), "drain 1, drain 3, stop 1, stop 3");
+}
+
+TEST_F(LifeTest, AWorkerOfAnotherMachineMayReturnWithinItsLease) {
+  bring_up(1);
+  EXPECT_EQ(send(event::LinkLost{1, true}), "");
+  EXPECT_EQ(request(2), "") << "it cannot be reached: who comes waits";
+  EXPECT_EQ(tick_after(seconds(20)), "") << "silence is no hang while the channel is broken";
+  EXPECT_EQ(send(event::LinkBack{1}), "grant 2");
+  send(event::Release{1, true});
+  send(event::Release{2, true});
+  send(event::LinkLost{1, true});
+  EXPECT_EQ(life_.next_deadline().value(), clock_.now() + config_.lease_time_to_live);
+  EXPECT_EQ(tick_after(config_.lease_time_to_live), "kill 1");
+  EXPECT_EQ(send(event::LinkBack{1}), "") << "too late";
+  send(event::Exited{1, "unknown"});
+  EXPECT_EQ(life_.status(clock_.now()).failure, "lease_expired: unknown");
+}
+
+TEST_F(LifeTest, EvictionTakesIdleOnesOnlyAndARequestBringsThemBack) {
+  bring_up(1);
+  EXPECT_EQ(send(event::Evict{}), "") << "it serves";
+  send(event::Release{1, true});
+  EXPECT_EQ(send(event::Evict{}), "drain 1, stop 1");
+  EXPECT_EQ(send(event::Exited{1, "exit 0"}), "");
+  EXPECT_EQ(request(2), "intent 2 request");
+}
+
+TEST_F(LifeTest, AnIdleInstanceUsesUpWhatIsPaidWhole) {
+  config_.billing_increment = std::chrono::hours(1);
+  send(event::Configure{config_});
+  bring_up(1);
+  send(event::Release{1, true});
+  EXPECT_EQ(tick_after(minutes(58)), "") << "ten idle minutes are over, the hour is not";
+  EXPECT_EQ(tick_after(minutes(1)), "drain 1, stop 1");
+}
+
+TEST_F(LifeTest, AutoIdlesAsLongAsALoadTakesAndHalfAMinuteAtLeast) {
+  config_.idle_auto = true;
+  send(event::Configure{config_});
+  bring_up(1);
+  send(event::Release{1, true});
+  EXPECT_EQ(tick_after(seconds(29)), "");
+  EXPECT_EQ(tick_after(seconds(1)), "drain 1, stop 1");
 }
 
 TEST_F(LifeTest, RandomWalksKeepEveryInvariant) {
@@ -420,10 +592,12 @@ TEST_F(LifeTest, RandomWalksKeepEveryInvariant) {
   std::mt19937 random(seed);
   int starts = 0;
   int grants = 0;
+  int crowded = 0;
   for (int walk_index = 0; walk_index < 2'000; ++walk_index) {
     LifeConfig config;
     config.max_waiters = 1 + static_cast<int>(random() % 8);
-    config.min_instances = static_cast<int>(random() % 2);
+    config.max_instances = 1 + static_cast<int>(random() % 3);
+    config.min_instances = static_cast<int>(random() % static_cast<unsigned>(config.max_instances + 1)) / 2;
     config.max_waiting_tokens = 3'000;
     LifeWalk walk(config);
     for (int i = 0; i < 500; ++i) {
@@ -433,9 +607,11 @@ TEST_F(LifeTest, RandomWalksKeepEveryInvariant) {
     ASSERT_TRUE(walk.finish()) << walk.broken() << " (seed " << seed << ", walk " << walk_index << ")";
     starts += walk.starts();
     grants += walk.grants();
+    crowded += walk.most_at_once() > 1 ? 1 : 0;
   }
   EXPECT_GT(starts, 10'000) << "the walks go somewhere";
   EXPECT_GT(grants, 10'000);
+  EXPECT_GT(crowded, 200) << "walks with several instances at once";
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -23,10 +24,18 @@ class LifeWalk {
   [[nodiscard]] const std::string& broken() const { return broken_; }
   [[nodiscard]] int starts() const { return starts_; }
   [[nodiscard]] int grants() const { return grants_; }
+  [[nodiscard]] int most_at_once() const { return most_at_once_; }
 
  private:
   // kDurable: the intent is, and the answer may be a start, or nothing if the sleep verb overtook it.
-  enum class World { kNothing, kIntent, kDurable, kStarting, kLoading, kReady, kExiting };
+  enum class World { kIntent, kDurable, kStarting, kLoading, kReady, kExiting };
+  struct Thing {
+    World world = World::kIntent;
+    bool is_lost = false;  // its channel; it may return
+    std::int64_t max_sequences = 0;
+    std::uint64_t steps = 0;
+    std::uint64_t tokens = 0;
+  };
   bool send(const Event& event);
   void apply(const Effect& effect);
   void check();
@@ -34,21 +43,29 @@ class LifeWalk {
     if (broken_.empty()) broken_ = what;
   }
   void move_world(std::uint8_t with);
+  void move_ready(InstanceId id, Thing& thing, std::uint8_t with);
+  void note_intent(const effect::WriteIntent& intent);
+  void note_grant(const effect::Grant& grant);
+  void note_span(const effect::Span& span);
+  void end(InstanceId id, const Event& event);
+  [[nodiscard]] InstanceId pick_thing(std::uint8_t with) const;
+  [[nodiscard]] std::int64_t leases_of(InstanceId id) const;
 
   ManualClock clock_;
   LifeConfig config_;
   Life life_;
-  World world_ = World::kNothing;
-  InstanceId instance_ = 0;
+  std::map<InstanceId, Thing> things_;  // what exists
+  InstanceId last_id_ = 0;
+  std::optional<MonoTime> last_load_start_;
   std::set<Ticket> waiting_;
   std::map<Ticket, MonoTime> deadline_;
-  std::set<Ticket> leased_;
+  std::map<Ticket, InstanceId> leased_;
   Ticket next_ticket_ = 1;
   std::uint64_t random_ = 0;
-  std::uint64_t steps_ = 0;
   int starts_ = 0;
   int grants_ = 0;
-  bool calm_ = false;  // finish(): nothing fails any more
+  int most_at_once_ = 0;  // instances
+  bool calm_ = false;     // finish(): nothing fails any more
   std::string broken_;
 };
 

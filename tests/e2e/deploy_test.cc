@@ -75,7 +75,7 @@ class Deploying : public ::testing::Test {
 TEST_F(Deploying, WhatTheApiMakesIsThereAtOnceAndAfterARestart) {
   open();
   const std::string more = R"(,"aliases":["gpt-4o-mini"],"idle_timeout":"90s","min":0,"max":3,"billing":"mixed",)"
-                           R"("instance_type":"t4","awake":["Mon-Fri 08:55-18:05"],"time_zone":"Asia/Shanghai",)"
+                           R"("instance_type":"t4","awake":["Mon-Fri 08:55-18:05"],)"
                            R"("context_length":2048,"worker_arguments":["--kv-type","q8"])";
   ASSERT_EQ(create("chat", "two.gguf", more).status, 200) << house_->log();
   ASSERT_EQ(create("auto", "five.gguf", R"(,"idle_timeout":"auto")").status, 200);
@@ -91,7 +91,6 @@ TEST_F(Deploying, WhatTheApiMakesIsThereAtOnceAndAfterARestart) {
     EXPECT_EQ(chat.rules.billing, "mixed");
     EXPECT_EQ(chat.rules.instance_type, "t4");
     EXPECT_EQ(chat.rules.awake, std::vector<std::string>{"Mon-Fri 08:55-18:05"});
-    EXPECT_EQ(chat.rules.time_zone, "Asia/Shanghai");
     EXPECT_EQ(chat.rules.context_length, 2048);
     EXPECT_EQ(chat.rules.worker_arguments, (std::vector<std::string>{"--kv-type", "q8"}));
     EXPECT_EQ(chat.source, "api");
