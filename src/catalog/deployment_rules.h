@@ -29,7 +29,6 @@ struct DeploymentRules {
   std::optional<std::chrono::milliseconds> idle_timeout;
   bool idle_auto = false;           // chosen from what was measured; idle_timeout is then of no meaning
   std::vector<std::string> awake;   // "Mon-Fri 08:55-18:05"
-  std::string time_zone;            // of these windows, "Asia/Shanghai"; empty: the machine's
   std::int64_t context_length = 0;  // these three: 0, the worker decides
   std::int64_t max_sequences = 0;
   std::int64_t threads = 0;

@@ -23,6 +23,13 @@ TEST(Words, StartingAndLoadingAreWaking) {
   EXPECT_EQ(state_word("something new", Language::kEnglish), "something new");
 }
 
+TEST(Words, WhyItIsAwake) {
+  EXPECT_EQ(reason_word("window", Language::kEnglish), "window");
+  EXPECT_EQ(reason_word("window", Language::kChinese), "运行时段");
+  EXPECT_EQ(reason_word("", Language::kChinese), "");
+  EXPECT_EQ(reason_word("something new", Language::kChinese), "something new");
+}
+
 TEST(Words, DurationsReadAsAPersonSaysThem) {
   EXPECT_EQ(duration_words(8.2, Language::kEnglish), "8 s");
   EXPECT_EQ(duration_words(600, Language::kEnglish), "10 min");

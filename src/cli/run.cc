@@ -60,8 +60,8 @@ Result<std::string> deployment_for(AdminClient& client, const std::string& image
       return d.name;
     }
   }
-  TRY(const std::string made,
-      client.post("/admin/v1/deployments", gateway::to_json(gateway::NewDeployment{.name = {}, .image = image, .rules = {}})));
+  TRY(const std::string made, client.post("/admin/v1/deployments", gateway::to_json(gateway::NewDeployment{
+                                                                       .name = {}, .image = image, .rules = {}})));
   TRY(const gateway::DeploymentView deployment, gateway::parse_deployment(made));
   return deployment.name;
 }

@@ -31,7 +31,7 @@ Task<void> Gateway::admin_deployment(Call& call) const {
 Task<void> Gateway::admin_deploy(Call& call) {
   Result<NewDeployment> wish = parse_new_deployment(call.request().body);
   if (!wish.has_value()) {
-    const api::ApiError error = from_admin(wish.error());
+    const api::ApiError error = from_admin(wish.error(), api::ErrorCode::kLedgerUnavailable);
     co_await reply_error(call, error);
     co_return;
   }
@@ -46,7 +46,7 @@ Task<void> Gateway::admin_deploy(Call& call) {
 Task<void> Gateway::admin_change(Call& call) {
   Result<DeploymentChange> change = parse_deployment_change(call.request().body);
   if (!change.has_value()) {
-    const api::ApiError error = from_admin(change.error());
+    const api::ApiError error = from_admin(change.error(), api::ErrorCode::kLedgerUnavailable);
     co_await reply_error(call, error);
     co_return;
   }
@@ -63,7 +63,7 @@ Task<void> Gateway::admin_remove(Call& call) {
   const std::string name = call.parameters[0];
   const Status removed = co_await deployer_.remove(name);
   if (!removed.has_value()) {
-    const api::ApiError error = from_admin(removed.error());
+    const api::ApiError error = from_admin(removed.error(), api::ErrorCode::kLedgerUnavailable);
     co_await reply_error(call, error);
     co_return;
   }
@@ -73,7 +73,7 @@ Task<void> Gateway::admin_remove(Call& call) {
 
 Task<void> Gateway::reply_changed(Call& call, const Result<Deployment>& deployment) const {
   if (!deployment.has_value()) {
-    const api::ApiError error = from_admin(deployment.error());
+    const api::ApiError error = from_admin(deployment.error(), api::ErrorCode::kLedgerUnavailable);
     co_await reply_error(call, error);
     co_return;
   }
@@ -82,7 +82,7 @@ Task<void> Gateway::reply_changed(Call& call, const Result<Deployment>& deployme
 
 Task<void> Gateway::reply_outcome(Call& call, const Deployment& deployment, const Status& done) {
   if (!done.has_value()) {
-    const api::ApiError error = from_admin(done.error());
+    const api::ApiError error = from_admin(done.error(), api::ErrorCode::kModelLoadFailed);
     co_await reply_error(call, error);
     co_return;
   }

@@ -40,9 +40,9 @@ api::ApiError from_ledger(const Error& error) {
   return out;
 }
 
-api::ApiError from_admin(const Error& error) {
+api::ApiError from_admin(const Error& error, api::ErrorCode unavailable) {
   api::ApiError out = api::from_error(error);
-  if (error.code == Code::kUnavailable) out.code = api::ErrorCode::kModelLoadFailed;
+  if (error.code == Code::kUnavailable) out.code = unavailable;
   if (error.code == Code::kNotFound) out.code = api::ErrorCode::kModelNotFound;
   if (error.code == Code::kAlreadyExists) out.code = api::ErrorCode::kAlreadyExists;
   if (error.code == Code::kPermissionDenied) out.code = api::ErrorCode::kReadOnly;

@@ -11,6 +11,7 @@ namespace dormouse::gateway {
 [[nodiscard]] api::ApiError from_stop(StopReason reason);
 [[nodiscard]] api::ApiError from_ledger(const Error& error);
 // For an operator, who may see the reason that api::from_error hides. A message "KEY: ..." names its parameter.
-[[nodiscard]] api::ApiError from_admin(const Error& error);
+// `unavailable`: what could not be had, for kUnavailable.
+[[nodiscard]] api::ApiError from_admin(const Error& error, api::ErrorCode unavailable);
 
 }  // namespace dormouse::gateway

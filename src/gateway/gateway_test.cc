@@ -149,15 +149,15 @@ TEST(Deployments, WhatTheLedgerKeepsComesBackWhole) {
   Deployment before = deployment("chat", "file:m.gguf");
   before.model_path = "/m.gguf";
   for (const auto& [key, text] : std::vector<std::pair<const char*, const char*>>{{"aliases", "a,b"},
-                                                                                   {"instance_type", "t4"},
-                                                                                   {"billing", "mixed"},
-                                                                                   {"exposure", "public"},
-                                                                                   {"max", "5"},
-                                                                                   {"min", "2"},
-                                                                                   {"idle_timeout", "auto"},
-                                                                                   {"awake", "08:00-20:00"},
-                                                                                   {"threads", "3"},
-                                                                                   {"worker_arguments", "--isa avx2"}}) {
+                                                                                  {"instance_type", "t4"},
+                                                                                  {"billing", "mixed"},
+                                                                                  {"exposure", "public"},
+                                                                                  {"max", "5"},
+                                                                                  {"min", "2"},
+                                                                                  {"idle_timeout", "auto"},
+                                                                                  {"awake", "08:00-20:00"},
+                                                                                  {"threads", "3"},
+                                                                                  {"worker_arguments", "--isa avx2"}}) {
     ASSERT_TRUE(catalog::set_rule(before.rules, key, *catalog::read_rule_text(key, text)).has_value()) << key;
   }
   ledger::Deployment record = ledger_record(before);

@@ -29,16 +29,16 @@ struct StartDeployment {
 
 struct HouseOptions {
   std::string data_dir;
-  std::string worker_path;              // the dormouse-worker binary
-  std::vector<std::string> listen;      // "127.0.0.1:8080"; empty: the admin socket only
+  std::string worker_path;          // the dormouse-worker binary
+  std::vector<std::string> listen;  // "127.0.0.1:8080"; empty: the admin socket only
   std::vector<StartDeployment> deployments;
-  std::string config_path;      // dormouse.toml, absolute; need not exist
-  catalog::ConfigFile config;   // as read from there
+  std::string config_path;     // dormouse.toml, absolute; need not exist
+  catalog::ConfigFile config;  // as read from there
   std::vector<std::string> model_directories;
   std::vector<std::string> worker_environment;
   std::int64_t memory_budget = 0;  // what models may take of this machine together; 0: no bound
   std::chrono::milliseconds default_idle_timeout{600'000};
-  bool idle_timeout_is_given = false;  // by a flag, which wins over the file
+  bool idle_timeout_is_given = false;        // by a flag, which wins over the file
   std::chrono::milliseconds lame_duck{250};  // a load balancer's next probe; short, as none is in front by default
   std::chrono::milliseconds drain{45'000};
 };
@@ -55,7 +55,8 @@ class House {
 
   // Binds the listeners once the deployments are known, and runs until SIGINT or SIGTERM and the drain after it.
   // SIGHUP reads the configuration file again; so does a change of it. Errors: kAlreadyExists (a port in use),
-  // kInvalidArgument (a deployment that cannot be) and those of the ledger. `on_ready` is called once when requests are taken.
+  // kInvalidArgument (a deployment that cannot be) and those of the ledger. `on_ready` is called once when requests are
+  // taken.
   Status run(const std::function<void()>& on_ready);
 
   [[nodiscard]] const std::vector<std::string>& addresses() const;  // bound, ports filled in
