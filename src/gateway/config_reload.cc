@@ -22,15 +22,26 @@ ConfigReload::ConfigReload(asio::io_context& io, Deployer& deployer, ConfigReloa
     : io_(io), deployer_(deployer), options_(std::move(options)) {}
 
 void ConfigReload::watch() {
-  Result<ConfigWatch> watch = ConfigWatch::start(io_, options_.path, [this] {
-    Task<void> reloading = reload();
-    asio::co_spawn(io_, std::move(reloading), asio::detached);
+  // A name that still drains is a reason to refuse the file that goes away by itself.
+  deployer_.on_left([this] {
+    if (!problem_.empty()) reload_soon();
   });
+  Result<ConfigWatch> watch = ConfigWatch::start(io_, options_.path, [this] { reload_soon(); });
   if (!watch.has_value()) {
     log_warn("event=config_not_watched error=\"{}\" hint=\"send SIGHUP after a change\"", watch.error().message);
     return;
   }
   watch_.emplace(*std::move(watch));
+}
+
+void ConfigReload::stop() {
+  deployer_.on_left({});
+  watch_.reset();
+}
+
+void ConfigReload::reload_soon() {
+  Task<void> reloading = reload();
+  asio::co_spawn(io_, std::move(reloading), asio::detached);
 }
 
 Task<Status> ConfigReload::start() {
@@ -95,7 +106,8 @@ Result<std::vector<Deployment>> ConfigReload::plan(const catalog::ConfigFile& co
       return in_file(make_error(Code::kAlreadyExists, fmt::format("{} defines it as well", other->defined_by)));
     }
     if (deployer_.is_leaving(entry.name)) {
-      return in_file(make_error(Code::kAlreadyExists, "its last instance still drains; save the file again later"));
+      return in_file(
+          make_error(Code::kAlreadyExists, "its last instance still drains; the file is read again after that"));
     }
     const Status words = book.check_words(*planned);
     if (!words.has_value()) return in_file(words.error());

@@ -28,6 +28,7 @@ struct ConfigReloadOptions {
 class ConfigReload {
  public:
   ConfigReload(asio::io_context& io, Deployer& deployer, ConfigReloadOptions options);
+  ~ConfigReload() { stop(); }
   ConfigReload(const ConfigReload&) = delete;
   ConfigReload& operator=(const ConfigReload&) = delete;
 
@@ -35,13 +36,14 @@ class ConfigReload {
   Task<Status> start();
   // From now on changes of the file are followed. Without inotify only reload() does it.
   void watch();
-  void stop() { watch_.reset(); }
+  void stop();
   // Reads the file and applies it; returns when it is applied or refused.
   Task<void> reload();
   // For an operator: what is wrong with the file, what waits for the next start. Empty: all is well.
   [[nodiscard]] std::vector<std::string> notices() const;
 
  private:
+  void reload_soon();
   Task<Status> apply(catalog::ConfigFile config);
   [[nodiscard]] Result<catalog::ConfigFile> read() const;
   [[nodiscard]] Result<std::vector<Deployment>> plan(const catalog::ConfigFile& config) const;

@@ -165,7 +165,7 @@ Task<Status> Deployer::strike(std::string name) {
   services_.ledger.remove_deployment(name, [removed](Status status) { removed.set(std::move(status)); });
   CO_TRY_STATUS(co_await removed.get());
   book_.remove(name);
-  leaving_->insert(name);
+  leaving_->names.insert(name);
   log_info("event=removed name={}", name);
   co_return Status();
 }
@@ -182,7 +182,8 @@ Task<Status> Deployer::leave(Services services, Leaving leaving, std::string nam
   }
   const bool gone = is_gone(fleet, name);
   const Status removed = fleet.remove(name);
-  leaving->erase(name);
+  leaving->names.erase(name);
+  if (leaving->left) leaving->left();
   if (!gone) {
     co_return make_error(Code::kDeadlineExceeded, fmt::format("{} is removed, but its instance still drains", name));
   }

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -50,13 +52,19 @@ class Deployer {
   Task<Status> commit(Deployment deployment);
   // The other way round. Its instances drain in the background; until they are gone its name is not free.
   Task<Status> forget(std::string name);
-  [[nodiscard]] bool is_leaving(const std::string& name) const { return leaving_->contains(name); }
+  [[nodiscard]] bool is_leaving(const std::string& name) const { return leaving_->names.contains(name); }
+  // Called whenever a name has become free; {} ends that.
+  void on_left(std::function<void()> callback) { leaving_->left = std::move(callback); }
 
   [[nodiscard]] const Deployments& book() const { return book_; }
   void set_default_idle_timeout(std::chrono::milliseconds timeout) { options_.default_idle_timeout = timeout; }
 
  private:
-  using Leaving = std::shared_ptr<std::set<std::string>>;
+  struct LeavingNames {
+    std::set<std::string> names;
+    std::function<void()> left;
+  };
+  using Leaving = std::shared_ptr<LeavingNames>;
   // Ends its instances. Holds what it needs: the frame may be destroyed after the deployer.
   static Task<Status> leave(Services services, Leaving leaving, std::string name);
   [[nodiscard]] Status check(const Deployment& deployment) const;
@@ -69,7 +77,7 @@ class Deployer {
   const catalog::Catalog& catalog_;
   DeployerOptions options_;
   Turns turns_;
-  Leaving leaving_ = std::make_shared<std::set<std::string>>();
+  Leaving leaving_ = std::make_shared<LeavingNames>();
 };
 
 }  // namespace dormouse::gateway

@@ -65,6 +65,10 @@ const Deployment* Deployments::resolve(std::string_view model) const {
 }
 
 Status Deployments::check_words(const Deployment& deployment) const {
+  if (by_name_.size() >= kMaxDeployments && find(deployment.name) == nullptr) {
+    return make_error(Code::kInvalidArgument,
+                      fmt::format("name: there are {} deployments, no more fit", by_name_.size()));
+  }
   const std::vector<std::string>& aliases = deployment.rules.aliases;
   for (const auto& [name, other] : by_name_) {
     if (name == deployment.name) continue;

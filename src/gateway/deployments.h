@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -26,6 +27,8 @@ struct Deployment {
   ledger::Source source = ledger::Source::kApi;
   std::string defined_by;  // what defines it at every start: "dormouse.toml", "--model", "--demo"; empty: the ledger
 };
+
+inline constexpr std::size_t kMaxDeployments = 256;
 
 class Deployments {
  public:

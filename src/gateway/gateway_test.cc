@@ -143,6 +143,9 @@ TEST(Deployments, AWordMeansOneDeployment) {
   }
   EXPECT_FALSE(book.check_words(deployment("gpt-4o-mini", "x")).has_value());
   EXPECT_TRUE(book.check_words(demo).has_value()) << "itself, changed";
+  while (book.all().size() < kMaxDeployments) book.put(deployment("d" + std::to_string(book.all().size()), "x"));
+  EXPECT_EQ(book.check_words(deployment("one-more", "x")).error().code, Code::kInvalidArgument);
+  EXPECT_TRUE(book.check_words(demo).has_value());
 }
 
 TEST(Deployments, WhatTheLedgerKeepsComesBackWhole) {

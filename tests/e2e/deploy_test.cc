@@ -32,6 +32,7 @@ class Deploying : public ::testing::Test {
     write("two.gguf", "fake:tokens=2");
     write("five.gguf", "fake:tokens=5");
     write("slow.gguf", "fake:tokens=40,tokens_per_s=80");
+    write("slower.gguf", "fake:tokens=160,tokens_per_s=80");
   }
   void open() {
     house_.emplace(setup_);
@@ -266,6 +267,38 @@ TEST_F(Deploying, TheFileIsFollowed) {
   ASSERT_TRUE(house_->restart());
   EXPECT_EQ(house_->deployment("a").rules.max_instances, 4);
   EXPECT_EQ(status_of("own"), 200);
+}
+
+TEST_F(Deploying, ANameTakenOutAndPutBackUnderAStreamComesBackByItself) {
+  open();
+  replace_config(entry("a", "slower.gguf"));
+  ASSERT_TRUE(soon([this] { return status_of("a") == 200; })) << house_->log();
+  bool done = false;
+  std::vector<std::string> said;
+  Wish wish;
+  wish.method = "POST";
+  wish.target = "/v1/chat/completions";
+  wish.body = R"({"model":"a","stream":true,"messages":[{"role":"user","content":"x"}]})";
+  wish.on_piece = [this, &done, &said](const std::string& piece) {
+    if (done || piece.find("w3") == std::string::npos) return true;
+    done = true;
+    replace_config("");
+    soon([this] { return status_of("a") == 404; });
+    replace_config(entry("a", "two.gguf"));
+    soon([this, &said] {
+      said = notices();
+      return !said.empty();
+    });
+    return true;
+  };
+  const Answer answer = house_->ask(std::move(wish));
+  EXPECT_TRUE(answer.whole);
+  EXPECT_NE(answer.body.find("w159"), std::string::npos) << answer.body;
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_NE(said[0].find("still drains"), std::string::npos) << said[0];
+  EXPECT_TRUE(soon([this] { return status_of("a") == 200; })) << house_->log();
+  EXPECT_EQ(tokens("a"), 2);
+  EXPECT_TRUE(notices().empty());
 }
 
 TEST_F(Deploying, ABrokenFileChangesNothingAndSaysSo) {
