@@ -25,6 +25,7 @@ policy::LifeConfig config_of(const DeploymentSpec& spec) {
   out.load_deadline = spec.load_deadline;
   out.hang_silent = spec.hang_after;
   out.exit_deadline = spec.exit_deadline;
+  out.lease_time_to_live = spec.lease_time_to_live;
   return out;
 }
 
@@ -54,7 +55,9 @@ ledger::SpanPhase phase_of(policy::Phase phase) {
 std::optional<LossReason> loss_of(const std::string& reason) {
   if (reason == "hung") return LossReason::kHung;
   if (reason == "golden_mismatch") return LossReason::kGoldenMismatch;
-  if (reason == "crashed" || reason == "worker_failed" || reason == "load_failed") return LossReason::kCrashed;
+  if (reason == "crashed" || reason == "worker_failed" || reason == "load_failed" || reason == "lease_expired") {
+    return LossReason::kCrashed;
+  }
   return std::nullopt;
 }
 
@@ -136,6 +139,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Start& e) {
   spec.model_path = slot.spec.model_path;
   spec.lease_token = record.lease_token;
   spec.epoch = e.instance;
+  spec.lease_time_to_live = slot.spec.lease_time_to_live;
   spec.worker_arguments = slot.spec.worker_arguments;
   find_driver(record.driver)->start(std::move(spec));
   arm_progress();
@@ -149,6 +153,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::TellDrain& e)
 void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Stop& e) {
   const auto found = slot.instances.find(e.instance);
   if (found == slot.instances.end()) return;
+  found->second.is_stopping = true;
   const StopMode mode = e.kill ? StopMode::kKill : StopMode::kGraceful;
   find_driver(found->second.driver)->stop(found->second.instance_id, mode);
 }
@@ -159,6 +164,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Grant& e) {
   lease.anchor_ = anchor;
   lease.ticket_ = e.ticket;
   lease.address_ = record.address.value_or(http::Address{});
+  if (lease.address_.kind == http::Address::Kind::kTcp) lease.token_ = record.lease_token;
   lease.instance_id_ = record.instance_id;
   lease.epoch_ = e.instance;
   lease.woke_ = e.woke;

@@ -43,6 +43,7 @@ Lease::Lease(Lease&& other) noexcept
     : anchor_(std::exchange(other.anchor_, {})),
       ticket_(std::exchange(other.ticket_, 0)),
       address_(std::move(other.address_)),
+      token_(std::move(other.token_)),
       instance_id_(std::move(other.instance_id_)),
       epoch_(other.epoch_),
       woke_(other.woke_),
@@ -54,6 +55,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   anchor_ = std::exchange(other.anchor_, {});
   ticket_ = std::exchange(other.ticket_, 0);
   address_ = std::move(other.address_);
+  token_ = std::move(other.token_);
   instance_id_ = std::move(other.instance_id_);
   epoch_ = other.epoch_;
   woke_ = other.woke_;
@@ -405,6 +407,7 @@ DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
   i.epoch = *life.instance;
   if (record.address.has_value()) i.address = record.address->to_string();
   i.pid = record.pid;
+  i.reachable = record.link != nullptr;
   i.isa = record.ready.isa;
   i.alive = life.alive;
   i.busy = life.busy;

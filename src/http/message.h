@@ -56,7 +56,7 @@ struct Address {
   std::string path;  // kUnix; at most 107 bytes
   std::string host;  // kTcp
   unsigned short port = 0;
-  std::optional<TlsTrust> tls;  // of a client, kTcp: TLS to this peer; no part of the text
+  std::optional<TlsTrust> tls = std::nullopt;  // of a client, kTcp: TLS to this peer; no part of the text
 
   // Errors: kInvalidArgument, saying what form is wanted.
   static Result<Address> parse(std::string_view text);

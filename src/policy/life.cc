@@ -76,7 +76,7 @@ State Life::state() const {
 
 // ---- the decision, taken after every event ----
 //  1. Shutting down: nobody waits; the instance is drained (a loading one is stopped at once). Nothing else happens.
-//  2. An instance is ready:
+//  2. An instance is ready (one whose link is lost: only 2b; whoever waits goes on waiting for its return or its end):
 //     2a. whoever waits is granted, in order of arrival;
 //     2b. its model changed, or none may run any more, and no lease is out: drain it;
 //     2c. idle for the timeout and nothing wants it awake: drain it.
@@ -96,7 +96,7 @@ void Life::decide(Now now) {
   }
   if (instance_.has_value()) {
     if (instance_->stage == Stage::kReady) {  // 2
-      grant_all(now.mono);                    // 2a
+      if (is_serving()) grant_all(now.mono);  // 2a
       const std::optional<MonoTime> idle_at = idle_deadline();
       const bool unwanted = restart_ || config_.max_instances <= 0;
       if (unwanted && leases_.empty()) {  // 2b
@@ -131,7 +131,7 @@ std::optional<Cause> Life::wanted() const {
 bool Life::holds_waiters_through_backoff() const { return last_failure_was_crash_ && consecutive_failures_ <= 1; }
 
 std::optional<MonoTime> Life::idle_deadline() const {
-  if (!instance_.has_value() || instance_->stage != Stage::kReady || !leases_.empty()) return std::nullopt;
+  if (!is_serving() || !leases_.empty()) return std::nullopt;
   if (config_.min_instances > 0 && !suspended_) return std::nullopt;
   return instance_->idle_since + config_.idle_timeout;
 }
@@ -143,6 +143,7 @@ void Life::expire(Now now) {
   if (backoff_until_.has_value() && now.mono >= *backoff_until_) backoff_until_.reset();
   if (ledger_retry_at_.has_value() && now.mono >= *ledger_retry_at_) ledger_retry_at_.reset();
   if (!instance_.has_value()) return;
+  expire_link(now);
   Instance& i = *instance_;
   switch (i.stage) {
     case Stage::kIntent: return;
@@ -154,12 +155,10 @@ void Life::expire(Now now) {
       return;
     case Stage::kReady:
       if (now.mono >= i.stage_since + config_.good_after) consecutive_failures_ = 0;
-      if (i.pending && !leases_.empty() && now.mono >= hang_deadline()) {
-        stop(Ending::kCrashed, "hung", true, now.mono);
-      }
+      if (may_hang() && now.mono >= hang_deadline()) stop(Ending::kCrashed, "hung", true, now.mono);
       return;
     case Stage::kDraining:
-      if (i.pending && !leases_.empty() && now.mono >= hang_deadline()) {
+      if (may_hang() && now.mono >= hang_deadline()) {
         stop(Ending::kCrashed, "hung", true, now.mono);
       } else if (now.mono >= i.stage_since + config_.drain_deadline) {
         stop(Ending::kSleep, "drain_deadline", true, now.mono);
@@ -172,6 +171,12 @@ void Life::expire(Now now) {
       }
       return;
   }
+}
+
+void Life::expire_link(Now now) {
+  const Instance& i = *instance_;
+  if (!i.link_lost_at.has_value() || now.mono < *i.link_lost_at + config_.lease_time_to_live) return;
+  stop(i.stage >= Stage::kReady ? Ending::kCrashed : Ending::kLoadFailed, "lease_expired", true, now.mono);
 }
 
 void Life::expire_waiters(MonoTime now) {
@@ -188,6 +193,15 @@ MonoTime Life::hang_deadline() const {
   return std::min(i.heard_at + config_.hang_silent, i.steps_moved_at + stalled);
 }
 
+bool Life::is_serving() const {
+  return instance_.has_value() && instance_->stage == Stage::kReady && !instance_->link_lost_at.has_value();
+}
+
+// Of one that cannot be heard nothing is known.
+bool Life::may_hang() const {
+  return instance_->pending && !leases_.empty() && !instance_->link_lost_at.has_value();
+}
+
 std::optional<MonoTime> Life::next_deadline() const {
   std::optional<MonoTime> out = idle_deadline();
   for (const Waiter& w : waiters_) earliest(out, w.give_up_at);
@@ -195,13 +209,14 @@ std::optional<MonoTime> Life::next_deadline() const {
   if (ledger_retry_at_.has_value()) earliest(out, *ledger_retry_at_);
   if (!instance_.has_value()) return out;
   const Instance& i = *instance_;
+  if (i.link_lost_at.has_value()) earliest(out, *i.link_lost_at + config_.lease_time_to_live);
   switch (i.stage) {
     case Stage::kIntent: break;
     case Stage::kStarting:
     case Stage::kLoading: earliest(out, i.requested_at + config_.load_deadline); break;
     case Stage::kDraining: earliest(out, i.stage_since + config_.drain_deadline); [[fallthrough]];
     case Stage::kReady:
-      if (i.pending && !leases_.empty()) earliest(out, hang_deadline());
+      if (may_hang()) earliest(out, hang_deadline());
       break;
     case Stage::kStopping: earliest(out, i.stage_since + config_.exit_deadline); break;
   }
@@ -215,7 +230,7 @@ void Life::on(const event::Request& e, Now now) {
   const Nanoseconds wait = std::min(e.max_wait.value_or(config_.max_wait), config_.max_wait);
   std::int64_t tokens = 0;
   for (const Waiter& w : waiters_) tokens += w.tokens;
-  const bool serving = instance_.has_value() && instance_->stage == Stage::kReady;
+  const bool serving = is_serving();
   const bool full = static_cast<std::int64_t>(waiters_.size()) >= config_.max_waiters ||
                     (!waiters_.empty() && e.tokens > config_.max_waiting_tokens - tokens);
   if (full && !serving) {
@@ -363,14 +378,30 @@ void Life::on(const event::WorkerFailed& e, Now now) {
        now.mono);
 }
 
-// A local worker's end of the channel is its end; one that lost only the channel cannot be told anything any more.
+// A local worker's end of the channel is its end; one that lost only the channel cannot be told anything any more. A
+// remote one may only be out of reach: its lease runs from here.
 void Life::on(const event::LinkLost& e, Now now) {
   if (!is_instance(e.instance)) return;
+  if (e.where == event::Whereabouts::kRemote) {
+    const Stage stage = instance_->stage;
+    const bool lives = stage != Stage::kIntent && stage != Stage::kStopping;
+    if (lives && !instance_->link_lost_at.has_value()) instance_->link_lost_at = now.mono;
+    return;
+  }
   if (instance_->stage == Stage::kReady || instance_->stage == Stage::kDraining) {
     stop(Ending::kCrashed, "crashed", true, now.mono);
   } else if (instance_->stage == Stage::kLoading || instance_->stage == Stage::kStarting) {
     stop(Ending::kLoadFailed, "crashed", true, now.mono);
   }
+}
+
+void Life::on(const event::LinkBack& e, Now now) {
+  if (!is_instance(e.instance) || !instance_->link_lost_at.has_value()) return;
+  instance_->link_lost_at.reset();
+  // The silence was the network's, not a hang.
+  instance_->heard_at = now.mono;
+  instance_->steps_moved_at = now.mono;
+  if (leases_.empty()) instance_->idle_since = now.mono;
 }
 
 void Life::on(const event::Exited& e, Now now) {
@@ -380,6 +411,8 @@ void Life::on(const event::Exited& e, Now now) {
     const bool was_ready = i.stage >= Stage::kReady;
     i.ending = was_ready ? Ending::kCrashed : Ending::kLoadFailed;
     if (i.stage == Stage::kDraining && leases_.empty()) i.ending = Ending::kSleep;  // it obeyed TellDrain
+    // Out of reach it may have ended itself before we gave it up: the same end.
+    if (i.link_lost_at.has_value()) i.reason = "lease_expired";
     if (i.reason.empty()) i.reason = was_ready ? "crashed" : "load_failed";
   }
   if (i.fault.empty()) i.fault = i.reason + ": " + e.how;
@@ -417,6 +450,7 @@ void Life::drain(std::string reason, MonoTime now) {
 void Life::stop(Ending ending, std::string reason, bool kill, MonoTime now) {
   if (instance_->stage < Stage::kDraining) span(Phase::kDrain, now, reason);
   enter(Stage::kStopping, now);
+  instance_->link_lost_at.reset();
   instance_->ending = ending;
   instance_->reason = std::move(reason);
   effects_.push_back(effect::Stop{instance_->id, kill});

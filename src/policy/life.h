@@ -12,6 +12,7 @@
 //  3. Nobody waits beyond its deadline, and never more than max_waiters wait.
 //  4. An instance is never drained for idleness while it loads or a lease is out.
 //  5. Grants name the ready instance only.
+//  6. While the link to a remote instance is lost nothing is granted; past its lease's time to live it is stopped.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +45,8 @@ struct LifeConfig {
   // tokens of a 4B model takes 40 s where a CPU does 100 GFLOP/s.
   Nanoseconds hang_silent = std::chrono::seconds(10);
   Nanoseconds hang_stalled = std::chrono::seconds(60);
+  // A remote instance may be out of reach so long and serve on afterwards; then its lease is over, and it ends itself.
+  Nanoseconds lease_time_to_live = std::chrono::seconds(120);
   Nanoseconds backoff_first = std::chrono::seconds(1);  // doubles up to backoff_max; the wait is uniform in (0, it]
   Nanoseconds backoff_max = std::chrono::seconds(60);
   int failures_to_give_up = 5;                          // in a row; then kFailed until Wake or ModelChanged
@@ -90,7 +93,12 @@ struct WorkerFailed {  // the worker's own report; its exit follows, or is enfor
   Fault fault = Fault::kFailed;
   std::string message;
 };
+enum class Whereabouts { kLocal, kRemote };
 struct LinkLost {
+  InstanceId instance = 0;
+  Whereabouts where = Whereabouts::kLocal;
+};
+struct LinkBack {  // it called again, with the same lease
   InstanceId instance = 0;
 };
 struct Exited {
@@ -112,8 +120,8 @@ struct Shutdown {};  // for good: nothing starts any more
 
 using Event = std::variant<event::Request, event::Leave, event::Release, event::Wake, event::Sleep,
                            event::IntentDurable, event::IntentFailed, event::Started, event::StartFailed, event::Ready,
-                           event::WorkerFailed, event::LinkLost, event::Exited, event::Stats, event::Tick,
-                           event::Configure, event::ModelChanged, event::Shutdown>;
+                           event::WorkerFailed, event::LinkLost, event::LinkBack, event::Exited, event::Stats,
+                           event::Tick, event::Configure, event::ModelChanged, event::Shutdown>;
 
 enum class Refused { kQueueFull, kQueueTimeout, kLoadFailed, kLedgerUnavailable, kDraining };
 enum class Cause { kRequest, kWake, kMin };
@@ -219,6 +227,7 @@ class Life {
     MonoTime idle_since;
     std::optional<MonoTime> busy_since;
     Nanoseconds busy{0};
+    std::optional<MonoTime> link_lost_at;  // of a remote one, until it is back
     // Hang detection.
     std::uint64_t steps = 0;
     MonoTime steps_moved_at;
@@ -239,6 +248,7 @@ class Life {
   void on(const event::Ready& e, Now now);
   void on(const event::WorkerFailed& e, Now now);
   void on(const event::LinkLost& e, Now now);
+  void on(const event::LinkBack& e, Now now);
   void on(const event::Exited& e, Now now);
   void on(const event::Stats& e, Now now);
   void on(const event::Tick& e, Now now);
@@ -254,6 +264,9 @@ class Life {
   [[nodiscard]] bool holds_waiters_through_backoff() const;
   [[nodiscard]] std::optional<MonoTime> idle_deadline() const;
   [[nodiscard]] MonoTime hang_deadline() const;
+  [[nodiscard]] bool is_serving() const;
+  [[nodiscard]] bool may_hang() const;
+  void expire_link(Now now);
   void start(Cause cause, MonoTime now);
   void drain(std::string reason, MonoTime now);
   void stop(Ending ending, std::string reason, bool kill, MonoTime now);

@@ -20,6 +20,7 @@ void LifeWalk::apply(const Effect& effect) {
     if (world_ != World::kNothing && world_ != World::kDurable) fail("1: an intent while an instance exists");
     if (intent->instance <= instance_) fail("an instance id was used twice");
     instance_ = intent->instance;
+    link_lost_at_.reset();
     world_ = World::kIntent;
   } else if (const auto* start = std::get_if<effect::Start>(&effect)) {
     if (start->instance != instance_ || world_ != World::kDurable) fail("a start without its durable intent");
@@ -28,9 +29,11 @@ void LifeWalk::apply(const Effect& effect) {
   } else if (const auto* stop = std::get_if<effect::Stop>(&effect)) {
     if (stop->instance != instance_ || world_ == World::kNothing || world_ == World::kIntent) fail("stop of nothing");
     world_ = World::kExiting;
+    link_lost_at_.reset();
   } else if (const auto* grant = std::get_if<effect::Grant>(&effect)) {
     if (waiting_.erase(grant->ticket) == 0) fail("2: a grant for one who does not wait");
     if (grant->instance != instance_ || world_ != World::kReady) fail("5: a grant of an instance that is not ready");
+    if (link_lost_at_.has_value()) fail("6: a grant while the link is lost");
     leased_.insert(grant->ticket);
     ++grants_;
   } else if (const auto* refuse = std::get_if<effect::Refuse>(&effect)) {
@@ -50,6 +53,9 @@ void LifeWalk::check() {
   }
   if (status.instance.has_value() != (world_ != World::kNothing)) fail("1: it lost sight of its instance");
   if (status.leases != static_cast<std::int64_t>(leased_.size())) fail("a lease was lost or kept");
+  if (link_lost_at_.has_value() && clock_.now() >= *link_lost_at_ + config_.lease_time_to_live) {
+    fail("6: it outlives its lease");
+  }
   const std::optional<MonoTime> next = life_.next_deadline();
   if (!waiting_.empty() && !next.has_value()) fail("3: somebody waits and no tick is asked for");
 }
@@ -72,6 +78,7 @@ void LifeWalk::move_world(std::uint8_t with) {
     case World::kStarting:
       if (goes_wrong) {
         world_ = World::kNothing;
+        link_lost_at_.reset();
         send(event::StartFailed{instance_, "no such file"});
       } else {
         world_ = World::kLoading;
@@ -81,6 +88,8 @@ void LifeWalk::move_world(std::uint8_t with) {
     case World::kLoading:
       if (goes_wrong) {
         send(event::WorkerFailed{instance_, event::Fault::kFailed, "model_invalid"});
+      } else if (link_lost_at_.has_value()) {
+        cut_or_mend(1);  // what it has to say comes over the link
       } else {
         world_ = World::kReady;
         send(event::Ready{instance_});
@@ -102,6 +111,17 @@ void LifeWalk::move_world(std::uint8_t with) {
       return;
     }
   }
+}
+
+// The network to a remote instance breaks, or is whole again and the worker calls.
+bool LifeWalk::cut_or_mend(std::uint8_t with) {
+  if (world_ != World::kStarting && world_ != World::kLoading && world_ != World::kReady) return true;
+  if (with % 2 == 0) {
+    if (!link_lost_at_.has_value()) link_lost_at_ = clock_.now();
+    return send(event::LinkLost{instance_, event::Whereabouts::kRemote});
+  }
+  link_lost_at_.reset();
+  return send(event::LinkBack{instance_});
 }
 
 bool LifeWalk::step(std::uint8_t what, std::uint8_t with) {
@@ -144,6 +164,7 @@ bool LifeWalk::step(std::uint8_t what, std::uint8_t with) {
     case 12: {  // it dies of itself, whatever it is doing
       if (world_ == World::kNothing || world_ == World::kIntent) return true;
       world_ = World::kNothing;
+      link_lost_at_.reset();
       leased_.clear();
       return send(event::Exited{instance_, "signal 9"});
     }
@@ -152,9 +173,12 @@ bool LifeWalk::step(std::uint8_t what, std::uint8_t with) {
       if (instance_ == 0) return true;
       const InstanceId old = instance_ - 1;
       if (with % 3 == 0) return send(event::Exited{old, "late"});
+      if (with % 6 == 1) return send(event::LinkBack{old});
       return send(with % 3 == 1 ? Event(event::Ready{old}) : Event(event::Release{next_ticket_ + 7, true}));
     }
-    case 15: return with % 4 == 0 ? send(event::ModelChanged{}) : send(event::Tick{});
+    case 15:
+      if (with % 4 == 1 || with % 4 == 2) return cut_or_mend(with);
+      return with % 4 == 0 ? send(event::ModelChanged{}) : send(event::Tick{});
   }
   return true;
 }

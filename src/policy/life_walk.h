@@ -34,11 +34,13 @@ class LifeWalk {
     if (broken_.empty()) broken_ = what;
   }
   void move_world(std::uint8_t with);
+  bool cut_or_mend(std::uint8_t with);
 
   ManualClock clock_;
   LifeConfig config_;
   Life life_;
   World world_ = World::kNothing;
+  std::optional<MonoTime> link_lost_at_;  // of the instance, a remote one then
   InstanceId instance_ = 0;
   std::set<Ticket> waiting_;
   std::map<Ticket, MonoTime> deadline_;
