@@ -120,7 +120,7 @@ TEST_F(ProcessTest, TheLeaseIsNotInTheArgumentsThatEverybodyMayRead) {
   std::string arguments = read_file("/proc/" + std::to_string(pid()) + "/cmdline");
   std::replace(arguments.begin(), arguments.end(), '\0', ' ');
   EXPECT_NE(arguments.find("--epoch 1"), std::string::npos) << arguments;
-  EXPECT_EQ(arguments.find("lease"), std::string::npos) << arguments;
+  EXPECT_EQ(arguments.find("--lease"), std::string::npos) << arguments;
   const std::string environment = read_file("/proc/" + std::to_string(pid()) + "/environ");
   const std::size_t at = environment.find("DORMOUSE_LEASE=");
   ASSERT_NE(at, std::string::npos) << "the fake worker leaves it there";

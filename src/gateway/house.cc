@@ -101,6 +101,7 @@ Status House::Impl::open_parts() {
   data.emplace(std::move(opened));
   TRY(catalog::Catalog images, catalog::Catalog::built_in());
   catalog.emplace(std::move(images));
+  TRY_STATUS(open_worker_door());
 
   ledger::Options ledger_options;
   ledger_options.path = data->ledger_path();
@@ -148,7 +149,6 @@ Status House::Impl::bind() {
 
 // Callers are let in when every deployment is known: an early request would hear model_not_found.
 Status House::Impl::open_door() {
-  TRY_STATUS(open_worker_door());
   for (const std::string& text : options.listen) {
     TRY(const http::Address address, loopback_address(text));
     TRY(const http::Address bound, api_server->listen(address, "api"));
@@ -159,6 +159,7 @@ Status House::Impl::open_door() {
   return {};
 }
 
+// Before the drivers, which tell their workers where it is. Nobody is answered until the loop runs, when all is there.
 Status House::Impl::open_worker_door() {
   if (options.worker_listen.empty()) return {};
   TRY(const http::TlsIdentity identity, http::keep_tls_identity(data->tls_directory(), "worker-door", {"localhost"}));

@@ -46,7 +46,7 @@ class House {
   Status run(const std::function<void()>& on_ready);
 
   [[nodiscard]] const std::vector<std::string>& addresses() const;         // bound, ports filled in
-  [[nodiscard]] const std::vector<std::string>& worker_addresses() const;  // as addresses(), of worker_listen
+  [[nodiscard]] const std::vector<std::string>& worker_addresses() const;  // of worker_listen, bound by open()
   // What a remote worker gets as --control-fingerprint; empty without worker_listen.
   [[nodiscard]] const std::string& worker_fingerprint() const;
   [[nodiscard]] std::string notice() const;  // a sentence the operator should see at start; may be empty
