@@ -2,7 +2,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "worker/model.h"
 #include "worker/options.h"
@@ -26,6 +28,18 @@ constexpr const char* kUsage = R"(dormouse-worker COMMAND ...
 Each command explains itself with --help.
 )";
 
+constexpr const char* kLeaseVariable = "DORMOUSE_LEASE";
+
+// Taken out of the environment, so that neither /proc/PID/environ nor a child shows it.
+std::string take_lease() {
+  char* const found = std::getenv(kLeaseVariable);
+  if (found == nullptr) return {};
+  std::string lease(found);
+  for (char* c = found; *c != '\0'; ++c) *c = '\0';
+  ::unsetenv(kLeaseVariable);
+  return lease;
+}
+
 int serve(std::span<char* const> arguments) {
   dormouse::Result<worker::ServeOptions> options = worker::parse_serve_options(arguments);
   if (!options.has_value()) {
@@ -36,6 +50,7 @@ int serve(std::span<char* const> arguments) {
     std::fputs(worker::serve_usage(), stdout);
     return 0;
   }
+  if (std::string lease = take_lease(); options->lease.empty()) options->lease = std::move(lease);
   if (const char* fault = std::getenv("DORMOUSE_FAULT"); fault != nullptr) {
     options->generator.spoil_golden = std::string_view(fault) == "golden_mismatch";
   }

@@ -2,6 +2,7 @@
 // Threads: everything, callbacks included, on the supervisor's loop. A driver never calls back from inside start/stop.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,8 +16,11 @@ struct StartSpec {
   std::string deployment;
   std::string model_path;
   std::string instance_type;  // of the provider's machines; empty: the driver's own choice
-  std::string lease_token;    // secret; proves to the gateway that the worker is the one we started
+  // Secret; proves to the gateway that the worker is the one we started, and to the worker that a request is ours. Goes
+  // into its environment as DORMOUSE_LEASE, never into argv, which everybody on the machine may read.
+  std::string lease_token;
   std::uint64_t epoch = 0;
+  std::chrono::seconds lease_time_to_live{120};  // for a worker on another machine: --lease-ttl
   std::vector<std::string> worker_arguments;  // further switches, after ours
 };
 

@@ -28,6 +28,8 @@ namespace {
 constexpr std::size_t kOutputChunk = 16 * 1024;
 constexpr std::size_t kMaxSocketPath = 107;  // sun_path, less its terminating zero
 
+constexpr std::string_view kLeaseVariable = "DORMOUSE_LEASE=";
+
 // One worker from spawn to its confirmed end.
 struct Child {
   Child(asio::io_context& io, Subprocess spawned, OutputLog output_log)
@@ -74,6 +76,7 @@ std::vector<std::string> allowed_environment(const char* const* environment) {
   for (const char* const* entry = environment; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     bool allowed = false;
+    if (text.starts_with(kLeaseVariable)) continue;
     for (const std::string_view name : kNames) allowed = allowed || text.starts_with(name);
     for (const std::string_view prefix : kPrefixes) allowed = allowed || text.starts_with(prefix);
     if (allowed) out.emplace_back(text);
@@ -129,7 +132,6 @@ Result<std::shared_ptr<Child>> ProcessDriver::Impl::spawn(const StartSpec& spec)
                         "--model",           spec.model_path,
                         "--listen",          "unix:" + socket_path,
                         "--control",         options.control_address,
-                        "--lease",           spec.lease_token,
                         "--epoch",           std::to_string(spec.epoch),
                         "--served-model-name", spec.deployment};
   if (!options.packed_directory.empty()) {
@@ -140,6 +142,7 @@ Result<std::shared_ptr<Child>> ProcessDriver::Impl::spawn(const StartSpec& spec)
   }
   child_options.argv.insert(child_options.argv.end(), spec.worker_arguments.begin(), spec.worker_arguments.end());
   child_options.environment = options.environment;
+  child_options.environment.push_back(std::string(kLeaseVariable) + spec.lease_token);
   child_options.output_fd = write_end.get();
   TRY(Subprocess process, Subprocess::spawn(child_options));
   UniqueFd pidfd(::fcntl(process.pidfd(), F_DUPFD_CLOEXEC, 0));

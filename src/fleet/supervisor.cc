@@ -43,6 +43,7 @@ Lease::Lease(Lease&& other) noexcept
     : anchor_(std::exchange(other.anchor_, {})),
       ticket_(std::exchange(other.ticket_, 0)),
       address_(std::move(other.address_)),
+      token_(std::move(other.token_)),
       instance_id_(std::move(other.instance_id_)),
       epoch_(other.epoch_),
       woke_(other.woke_),
@@ -54,6 +55,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   anchor_ = std::exchange(other.anchor_, {});
   ticket_ = std::exchange(other.ticket_, 0);
   address_ = std::move(other.address_);
+  token_ = std::move(other.token_);
   instance_id_ = std::move(other.instance_id_);
   epoch_ = other.epoch_;
   woke_ = other.woke_;
@@ -414,7 +416,8 @@ DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
     out.load_fraction = std::max(out.load_fraction, view.state == policy::State::kLoading ? record.load_fraction : 0.0);
     InstanceStatus& i = out.instances.emplace_back();
     i.instance_id = record.instance_id;
-    i.state = view.is_reachable ? to_string(view.state) : "unreachable";
+    i.state = to_string(view.state);
+    i.reachable = view.is_reachable;
     i.epoch = view.id;
     if (record.address.has_value()) i.address = record.address->to_string();
     i.pid = record.pid;

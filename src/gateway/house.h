@@ -20,9 +20,10 @@ namespace dormouse::gateway {
 
 struct HouseOptions {
   std::string data_dir;
-  std::string worker_path;              // the dormouse-worker binary
-  std::vector<std::string> listen;      // "127.0.0.1:8080"; empty: the admin socket only
-  std::vector<Deployment> deployments;  // of this start: flags, file, demo
+  std::string worker_path;                 // the dormouse-worker binary
+  std::vector<std::string> listen;         // "127.0.0.1:8080"; empty: the admin socket only
+  std::vector<std::string> worker_listen;  // "0.0.0.0:8082": for workers on other machines, TLS; empty: none
+  std::vector<Deployment> deployments;     // of this start: flags, file, demo
   std::vector<std::string> model_directories;
   std::vector<std::string> worker_environment;
   std::int64_t memory_budget = 0;  // what models may take of this machine together; 0: no bound
@@ -45,7 +46,10 @@ class House {
   // Errors: kAlreadyExists (a port in use) and those of the ledger. `on_ready` is called once when requests are taken.
   Status run(const std::function<void()>& on_ready);
 
-  [[nodiscard]] const std::vector<std::string>& addresses() const;  // bound, ports filled in
+  [[nodiscard]] const std::vector<std::string>& addresses() const;         // bound, ports filled in
+  [[nodiscard]] const std::vector<std::string>& worker_addresses() const;  // of worker_listen, bound by open()
+  // What a remote worker gets as --control-fingerprint; empty without worker_listen.
+  [[nodiscard]] const std::string& worker_fingerprint() const;
   [[nodiscard]] std::string notice() const;  // a sentence the operator should see at start; may be empty
 
  private:
