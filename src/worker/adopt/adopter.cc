@@ -78,6 +78,7 @@ Status Adopter::start() {
     TRY(options_.upstream, free_loopback_address());
   }
   front_.upstream = options_.upstream;
+  front_.upstream_path = options_.upstream_path;
   TRY(address_, server_.listen(options_.listen, "data"));
   TRY_STATUS(dial_gateway());
   log_info("event=worker_started address={} model={} pid={} build={} upstream={}", address_.to_string(),
@@ -136,7 +137,8 @@ Status Adopter::dial_gateway() {
 }
 
 Task<void> Adopter::become_ready(std::shared_ptr<bool> abandoned) {
-  ReadinessOptions wanted{options_.upstream, options_.ready_path, options_.ready_deadline};
+  const std::string models_path = options_.upstream_path + "/v1/models";
+  ReadinessOptions wanted{options_.upstream, options_.ready_path, models_path, options_.ready_deadline};
   const Status ready = co_await wait_until_ready(io_, front_.client, front_.clock, std::move(wanted), abandoned);
   if (*abandoned || exit_code_.has_value()) co_return;
   if (!ready.has_value()) {
@@ -148,7 +150,8 @@ Task<void> Adopter::become_ready(std::shared_ptr<bool> abandoned) {
   std::string name = options_.upstream_model;
   if (name.empty()) {
     http::Address upstream = options_.upstream;
-    name = co_await ask_model_name(front_.client, std::move(upstream));
+    std::string path = models_path;
+    name = co_await ask_model_name(front_.client, std::move(upstream), std::move(path));
     if (*abandoned || exit_code_.has_value()) co_return;
     if (name.empty()) {
       log_warn("event=upstream_model_unknown used={}", front_.names.served);

@@ -26,7 +26,8 @@ struct Front {
   http::Client client;
   SystemClock clock;
   http::Address upstream;
-  ModelNames names;  // upstream: known when ready
+  std::string upstream_path;  // before /v1; may be empty
+  ModelNames names;           // upstream: known when ready
   std::int64_t context_length = 0;
   std::int64_t created_s = 0;
   FrontState state = FrontState::kStarting;

@@ -73,11 +73,11 @@ Status set_upstream(AdoptOptions& options, std::string_view value) {
   return {};
 }
 
-Status set_ready_path(AdoptOptions& options, std::string_view value) {
+Status set_path(std::string& path, std::string_view flag, std::string_view value) {
   const bool is_path =
       value.starts_with('/') && std::all_of(value.begin(), value.end(), [](char c) { return c > ' ' && c < 127; });
-  if (!is_path) return usage_error(fmt::format("--ready-path: a path such as /health is wanted, got '{}'", value));
-  options.ready_path = std::string(value);
+  if (!is_path) return usage_error(fmt::format("{}: a path such as /health is wanted, got '{}'", flag, value));
+  path = std::string(value);
   return {};
 }
 
@@ -121,7 +121,12 @@ Status apply_switch(AdoptOptions& options, std::string_view flag, std::string_vi
     return {};
   }
   if (flag == "--upstream") return set_upstream(options, value);
-  if (flag == "--ready-path") return set_ready_path(options, value);
+  if (flag == "--ready-path") return set_path(options.ready_path, flag, value);
+  if (flag == "--upstream-path") {
+    TRY_STATUS(set_path(options.upstream_path, flag, value));
+    while (options.upstream_path.ends_with('/')) options.upstream_path.pop_back();
+    return {};
+  }
   if (flag == "--env") return set_environment(options, value);
   return usage_error(fmt::format("{}: no such switch (see --help)", flag));
 }
@@ -281,7 +286,8 @@ clients and to the gateway it is what `dormouse-worker serve` is. CMD ends with 
   --max-num-seqs N              {slots}: sequences computed at once (4)
   --upstream auto|ADDRESS       where CMD will listen; auto picks a free port of 127.0.0.1 (auto)
   --upstream-model NAME         what CMD calls the model (the first of its /v1/models)
-  --ready-path PATH             answers 200 when CMD can serve (/health; where there is none, /v1/models)
+  --upstream-path PREFIX        what stands before /v1 there, such as /openai (nothing)
+  --ready-path PATH             answers 200 when CMD can serve (/health; where there is none, its models)
   --ready-deadline TIME         how long CMD may take to get there (10m)
   --env NAME=VALUE              for CMD; repeatable. Otherwise it sees PATH, HOME, LANG, TZ, TMPDIR, LC_*, OMP_*, CUDA_*
   --control ADDRESS --lease TOKEN --epoch N    set by the gateway that starts this worker

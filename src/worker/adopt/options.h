@@ -24,6 +24,7 @@ struct AdoptOptions {
   std::uint64_t epoch = 0;
   bool pick_port = true;       // --upstream auto
   http::Address upstream;      // where the child will listen; unset while pick_port
+  std::string upstream_path;   // what stands before /v1 there ("/openai"); "" or starts with a slash
   std::string upstream_model;  // empty: the first of the child's /v1/models
   std::string ready_path;      // empty: /health, and /v1/models where that does not exist
   std::chrono::milliseconds ready_deadline{600'000};

@@ -32,6 +32,7 @@ TEST(AdoptOptions, TakesServesSwitchesAndItsOwn) {
                               "2",
                               "--upstream",
                               "127.0.0.1:9000",
+                              "--upstream-path=/openai/",
                               "--upstream-model",
                               "theirs",
                               "--ready-path",
@@ -56,6 +57,7 @@ TEST(AdoptOptions, TakesServesSwitchesAndItsOwn) {
   EXPECT_EQ(options->max_sequences, 2);
   EXPECT_FALSE(options->pick_port);
   EXPECT_EQ(options->upstream.port, 9000);
+  EXPECT_EQ(options->upstream_path, "/openai");
   EXPECT_EQ(options->upstream_model, "theirs");
   EXPECT_EQ(options->ready_path, "/ping");
   EXPECT_EQ(options->ready_deadline, std::chrono::seconds(90));

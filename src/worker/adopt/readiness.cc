@@ -55,7 +55,7 @@ Task<Status> wait_until_ready(asio::io_context& io, http::Client& client, const 
     if (*abandoned) co_return make_error(Code::kCancelled, "not waited for any more");
     if (status.has_value() && *status == 200) co_return Status{};
     if (status.has_value() && options.path.empty() && path == "/health" && has_no_such_path(*status)) {
-      path = "/v1/models";
+      path = options.models_path;
       continue;
     }
     last = status.has_value() ? fmt::format("status {}", *status) : status.error().message;
@@ -69,8 +69,8 @@ Task<Status> wait_until_ready(asio::io_context& io, http::Client& client, const 
                                    options.upstream.to_string(), last));
 }
 
-Task<std::string> ask_model_name(http::Client& client, http::Address upstream) {
-  http::ClientRequest request = get("/v1/models");
+Task<std::string> ask_model_name(http::Client& client, http::Address upstream, std::string models_path) {
+  http::ClientRequest request = get(std::move(models_path));
   const Result<std::unique_ptr<http::ClientResponse>> response =
       co_await client.send(std::move(upstream), std::move(request));
   if (!response.has_value() || (*response)->status() != 200) co_return std::string();

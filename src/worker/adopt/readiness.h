@@ -14,7 +14,8 @@ namespace dormouse::worker::adopt {
 
 struct ReadinessOptions {
   http::Address upstream;
-  std::string path;  // empty: /health, and /v1/models where that is answered by 404, 405 or 501
+  std::string path;         // empty: /health, and `models_path` where that is answered by 404, 405 or 501
+  std::string models_path;  // "/v1/models", with what stands before it
   std::chrono::milliseconds deadline{600'000};
 };
 
@@ -24,6 +25,6 @@ struct ReadinessOptions {
 [[nodiscard]] Task<Status> wait_until_ready(asio::io_context& io, http::Client& client, const Clock& clock,
                                             ReadinessOptions options, std::shared_ptr<bool> abandoned);
 // What the server calls its model: the first of GET /v1/models. "" where it does not say.
-[[nodiscard]] Task<std::string> ask_model_name(http::Client& client, http::Address upstream);
+[[nodiscard]] Task<std::string> ask_model_name(http::Client& client, http::Address upstream, std::string models_path);
 
 }  // namespace dormouse::worker::adopt

@@ -55,7 +55,7 @@ http::ClientRequest outgoing(const Reply& reply, std::string body) {
   const http::Request& from = reply.exchange.request();
   http::ClientRequest out;
   out.method = from.method;
-  out.target = target_of(from);
+  out.target = reply.front.upstream_path + target_of(from);
   for (const std::string_view name : {"content-type", "accept"}) {
     if (const auto value = from.headers.find(name); value.has_value()) out.headers.set(name, *value);
   }
@@ -114,9 +114,18 @@ void book(Stream& stream) {
   stream.booked_tokens = std::max(stream.booked_tokens, usage.completion_tokens);
 }
 
+// Some servers leave out the empty line behind their last event; half an event is still none.
+api::ApiResult<std::string> absorb_end(Stream& stream) {
+  stream.parser.push("\n\n");
+  while (const std::optional<http::SseEvent> event = stream.parser.next()) {
+    if (event->data == "[DONE]") return stream.meter.on_event(event->data);
+  }
+  return stream.meter.on_end();
+}
+
 // A piece of the upstream's body into bytes for the caller; nullopt is the body's end.
 api::ApiResult<std::string> absorb(Stream& stream, const std::optional<std::string>& piece) {
-  if (!piece.has_value()) return stream.meter.on_end();
+  if (!piece.has_value()) return absorb_end(stream);
   stream.reply.front.steps += 1;
   stream.parser.push(*piece);
   std::string out;

@@ -171,6 +171,12 @@ TEST(Relay, MissingUsageIsCounted) {
   EXPECT_TRUE(answer.complete);
 }
 
+TEST(Relay, ALastEventWithoutItsEmptyLineIsTaken) {
+  const http::RawAnswer answer = ask(std::string(kEvents) + word("a") + "data: [DONE]", kStream);
+  EXPECT_EQ(sse_payloads(answer.body).back(), "[DONE]");
+  EXPECT_TRUE(answer.complete);
+}
+
 TEST(Relay, AStreamThatBreaksOffIsAnErrorEvent) {
   const http::RawAnswer answer = ask(std::string(kEvents) + word("a") + "data: {\"cho", kStream);
   EXPECT_EQ(answer.status, 200);
