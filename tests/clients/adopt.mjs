@@ -11,7 +11,8 @@ import {tmpdir} from "node:os";
 import path from "node:path";
 
 const PATIENCE_MS = 120_000;
-const [buildDir, demo] = process.argv.slice(2);
+const [buildDir, demo] = process.argv.slice(2).map((argument) => path.resolve(argument));
+const started = [];  // to be ended, whatever happens
 const directory = mkdtempSync(path.join(tmpdir(), "adopt-"));
 const socketPath = path.join(directory, "w.sock");
 
@@ -55,6 +56,7 @@ async function startWorker() {
     "--upstream-path", "/openai", "--listen", `unix:${socketPath}`, "--",
     process.execPath, path.join(import.meta.dirname, "third_party_server.mjs"), "{model}", "{host}", "{port}",
   ]);
+  started.push(worker);
   let output = "";
   for (const stream of [worker.stdout, worker.stderr]) stream.on("data", (piece) => { output += piece; });
   const exited = new Promise((resolve) => worker.on("exit", (code, signal) => resolve({code, signal})));
@@ -135,5 +137,6 @@ try {
   await eventually("their server's end", () => !isAlive(second.pid));
   console.log(`adopt: inference-server over node-llama-cpp served as ours (${counted})`);
 } finally {
+  for (const worker of started) worker.kill("SIGKILL");
   rmSync(directory, {recursive: true, force: true});
 }
