@@ -5,6 +5,7 @@
 
 #include <array>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
 #include <csignal>
@@ -70,8 +71,11 @@ struct Child::Impl : std::enable_shared_from_this<Impl> {
         output(io),
         grace(io) {}
 
+  enum class Reading { kSome, kNothing, kEnd };
+
   void watch_exit();
   void read_output();
+  Reading read_chunk();
   void take_output(std::size_t bytes);
   void drain_output();
   void exited();
@@ -95,15 +99,24 @@ void Child::Impl::watch_exit() {
   });
 }
 
-// By chunk, never by line: a program that writes a line without end must not fill the pipe and stop.
+// By chunk, never by line: a program that writes a line without end must not fill the pipe and stop. Waits first and
+// reads then: a read left pending could have taken bytes that exited() would overtake.
 void Child::Impl::read_output() {
   const std::weak_ptr<Impl> weak = weak_from_this();
-  output.async_read_some(asio::buffer(chunk), [weak](const boost::system::error_code& ec, std::size_t bytes) {
+  output.async_wait(asio::posix::stream_descriptor::wait_read, [weak](const boost::system::error_code& ec) {
     const std::shared_ptr<Impl> still = weak.lock();
     if (ec || still == nullptr) return;
-    still->take_output(bytes);
-    still->read_output();
+    if (still->read_chunk() != Reading::kEnd) still->read_output();
   });
+}
+
+Child::Impl::Reading Child::Impl::read_chunk() {
+  boost::system::error_code ec;
+  const std::size_t bytes = output.read_some(asio::buffer(chunk), ec);
+  if (ec == asio::error::would_block) return Reading::kNothing;
+  if (ec || bytes == 0) return Reading::kEnd;
+  take_output(bytes);
+  return Reading::kSome;
 }
 
 void Child::Impl::take_output(std::size_t bytes) {
@@ -117,10 +130,7 @@ void Child::Impl::take_output(std::size_t bytes) {
 void Child::Impl::drain_output() {
   constexpr int kMaxChunks = 64;  // a pipe holds 4 of these; a surviving writer must not keep us here
   for (int i = 0; i < kMaxChunks; ++i) {
-    boost::system::error_code ec;
-    const std::size_t bytes = output.read_some(asio::buffer(chunk), ec);
-    if (ec || bytes == 0) return;
-    take_output(bytes);
+    if (read_chunk() != Reading::kSome) return;
   }
 }
 
