@@ -12,14 +12,13 @@
 
 #include "http/asio.h"
 #include "http/server.h"
+#include "worker/build_version.h"
 #include "worker/control_link.h"
 #include "worker/engine_loop.h"
 #include "worker/options.h"
 #include "worker/service.h"
 
 namespace dormouse::worker {
-
-inline constexpr const char* kBuildVersion = "0.1.0";
 
 class Worker {
  public:
