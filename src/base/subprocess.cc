@@ -24,7 +24,8 @@ std::vector<char*> c_strings(const std::vector<std::string>& strings) {
 }
 
 // Runs in the child between fork and exec: async-signal-safe calls only.
-[[noreturn]] void run_child(char* const* argv, char* const* envp, int output_fd, int error_pipe, pid_t parent) {
+[[noreturn]] void run_child(char* const* argv, char* const* envp, int output_fd, int error_fd, int error_pipe,
+                            pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() == parent) {  // else: the parent died before the prctl, nobody would ever kill us
@@ -35,7 +36,7 @@ std::vector<char*> c_strings(const std::vector<std::string>& strings) {
     const int null_fd = ::open("/dev/null", O_RDWR);
     ::dup2(null_fd, 0);
     ::dup2(output_fd >= 0 ? output_fd : null_fd, 1);
-    ::dup2(output_fd >= 0 ? output_fd : null_fd, 2);
+    ::dup2(error_fd >= 0 ? error_fd : 1, 2);
     // Everything above stderr is closed on exec, also what a library opened without O_CLOEXEC.
     ::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
     ::execve(argv[0], argv, envp);
@@ -58,7 +59,7 @@ Result<Subprocess> Subprocess::spawn(const SubprocessOptions& options) {
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return errno_error("fork", errno);
-  if (pid == 0) run_child(argv.data(), envp.data(), options.output_fd, write_end.get(), parent);
+  if (pid == 0) run_child(argv.data(), envp.data(), options.output_fd, options.error_fd, write_end.get(), parent);
 
   Subprocess child;
   child.pid_ = pid;

@@ -17,6 +17,7 @@ struct StartSpec {
   std::string lease_token;  // secret; proves to the gateway that the worker is the one we started
   std::uint64_t epoch = 0;
   std::vector<std::string> worker_arguments;  // further switches, after ours
+  std::string instance_type;  // what to rent, in the provider's words; empty: what the driver's configuration says
 };
 
 // How an instance ended, as the driver saw it.
@@ -33,6 +34,11 @@ class DriverEvents {
   virtual void on_start_failed(const std::string& instance_id, const Error& error) = 0;
   // Confirmed: its memory is back. Comes once for each on_started, whoever ended it.
   virtual void on_exited(const std::string& instance_id, InstanceExit exit) = 0;
+  // Between start and on_started, for people: why it takes long ("PENDING: Resources"). Any number of times.
+  virtual void on_start_progress(const std::string& /*instance_id*/, const std::string& /*what*/) {}
+  // It was told to end and nobody confirms that it did: it may still cost money. The driver goes on trying and calls
+  // again with the latest reason; on_exited comes when it is confirmed at last.
+  virtual void on_stop_unconfirmed(const std::string& /*instance_id*/, const Error& /*why*/) {}
 };
 
 enum class StopMode {
@@ -48,6 +54,8 @@ class Driver {
   virtual void start(StartSpec spec) = 0;
   virtual void stop(const std::string& instance_id, StopMode mode) = 0;  // unknown: nothing happens
   [[nodiscard]] virtual std::vector<std::string> list() const = 0;      // instance ids that exist
+  // The worker has said hello: proof that it runs, sooner than asking the provider again. May come at any time.
+  virtual void worker_joined(const std::string& /*instance_id*/) {}
 };
 
 }  // namespace dormouse::fleet

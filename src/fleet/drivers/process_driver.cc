@@ -1,4 +1,4 @@
-#include "fleet/process_driver.h"
+#include "fleet/drivers/process_driver.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -21,6 +21,7 @@
 #include "base/unique_fd.h"
 #include "fleet/lease_file.h"
 #include "fleet/output_log.h"
+#include "fleet/worker_command.h"
 
 namespace dormouse::fleet {
 namespace {
@@ -125,20 +126,14 @@ Result<std::shared_ptr<Child>> ProcessDriver::Impl::spawn(const StartSpec& spec)
   UniqueFd read_end(ends[0]);
   const UniqueFd write_end(ends[1]);
   SubprocessOptions child_options;
-  child_options.argv = {options.worker_path, "serve",
-                        "--model",           spec.model_path,
-                        "--listen",          "unix:" + socket_path,
-                        "--control",         options.control_address,
-                        "--lease",           spec.lease_token,
-                        "--epoch",           std::to_string(spec.epoch),
-                        "--served-model-name", spec.deployment};
-  if (!options.packed_directory.empty()) {
-    child_options.argv.insert(child_options.argv.end(), {"--packed-dir", options.packed_directory});
-  }
-  if (!options.golden_directory.empty()) {
-    child_options.argv.insert(child_options.argv.end(), {"--golden-dir", options.golden_directory});
-  }
-  child_options.argv.insert(child_options.argv.end(), spec.worker_arguments.begin(), spec.worker_arguments.end());
+  WorkerPlace place;
+  place.worker_path = options.worker_path;
+  place.listen = "unix:" + socket_path;
+  place.control = options.control_address;
+  place.packed_directory = options.packed_directory;
+  place.golden_directory = options.golden_directory;
+  place.lease = LeasePlace::kArgument;
+  child_options.argv = worker_command(spec, place).argv;
   child_options.environment = options.environment;
   child_options.output_fd = write_end.get();
   TRY(Subprocess process, Subprocess::spawn(child_options));
