@@ -22,6 +22,8 @@ namespace {
 constexpr std::size_t kChunk = 16 * 1024;
 constexpr std::size_t kErrorsKept = 2048;
 constexpr std::size_t kLastWords = 200;
+// From the exit to the pipes' end. Longer only if a grandchild left the group and holds them: it is not waited for.
+constexpr std::chrono::seconds kLastRead{1};
 
 // One pipe of the command and what came through it.
 struct Stream {
@@ -33,7 +35,7 @@ struct Stream {
 
 struct Run {
   Run(asio::io_context& io, Subprocess spawned)
-      : process(std::move(spawned)), exit_watch(io), out(io), err(io), deadline(io) {}
+      : process(std::move(spawned)), exit_watch(io), out(io), err(io), deadline(io), streams_closed(io) {}
 
   // Keeps what came, within bounds; too much on stdout ends the command.
   void take_output(std::size_t bytes) {
@@ -43,6 +45,9 @@ struct Run {
   void take_errors(std::size_t bytes) {
     err.text.append(err.chunk.data(), bytes);
     if (err.text.size() > kErrorsKept) err.text.erase(0, err.text.size() - kErrorsKept);
+  }
+  void closed_one() {
+    if (--open_streams == 0) streams_closed.cancel();
   }
   void end_with(Code why) {
     if (!ended.has_value()) ended = why;
@@ -54,6 +59,8 @@ struct Run {
   Stream out;
   Stream err;
   asio::steady_timer deadline;
+  asio::steady_timer streams_closed;  // cancelled when both are
+  int open_streams = 2;
   std::size_t output_limit = 0;
   std::optional<Code> ended;  // by us, and why
 };
@@ -72,22 +79,12 @@ void read_on(const std::shared_ptr<Run>& run, Which which) {
   stream.end.async_read_some(asio::buffer(stream.chunk),
                              [weak, which](const boost::system::error_code& ec, std::size_t bytes) {
                                const std::shared_ptr<Run> still = weak.lock();
-                               if (ec || still == nullptr) return;
+                               if (still == nullptr) return;
+                               if (ec) return still->closed_one();
                                take(*still, which, bytes);
-                               if (!still->ended.has_value()) read_on(still, which);
+                               if (still->ended.has_value()) return still->closed_one();
+                               read_on(still, which);
                              });
-}
-
-// What is in the pipe after the exit. Bounded: a grandchild that left the group may write for ever.
-void drain(Run& run, Which which) {
-  Stream& stream = which == Which::kOut ? run.out : run.err;
-  boost::system::error_code ec;
-  stream.end.cancel(ec);
-  for (int i = 0; i < 64 && !run.ended.has_value(); ++i) {
-    const std::size_t bytes = stream.end.read_some(asio::buffer(stream.chunk), ec);
-    if (ec || bytes == 0) return;
-    take(run, which, bytes);
-  }
 }
 
 struct Pipe {
@@ -218,8 +215,10 @@ Task<Result<CommandOutput>> CommandRunner::run_command(std::shared_ptr<State> st
   run->deadline.cancel();
   state->groups.push_back(group);
   std::erase_if(state->groups, [](pid_t each) { return reap_group(each); });
-  drain(*run, Which::kOut);
-  drain(*run, Which::kErr);
+  if (run->open_streams > 0) {
+    run->streams_closed.expires_after(kLastRead);
+    co_await run->streams_closed.async_wait(kTuple);
+  }
   if (run->ended.has_value()) co_return ended_error(options, *run->ended);
   if (!exit.has_value()) co_return Error(exit.error());
   CommandOutput out;

@@ -53,7 +53,7 @@ class Driver {
   virtual void attach(DriverEvents& events) = 0;
   virtual void start(StartSpec spec) = 0;
   virtual void stop(const std::string& instance_id, StopMode mode) = 0;  // unknown: nothing happens
-  [[nodiscard]] virtual std::vector<std::string> list() const = 0;      // instance ids that exist
+  [[nodiscard]] virtual std::vector<std::string> list() const = 0;       // instance ids that exist
   // The worker has said hello: proof that it runs, sooner than asking the provider again. May come at any time.
   virtual void worker_joined(const std::string& /*instance_id*/) {}
 };

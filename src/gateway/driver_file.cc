@@ -193,7 +193,7 @@ Options begin(const std::string& name, const DriverContext& context) {
 }  // namespace
 
 Result<std::map<std::string, fleet::RemoteDriverOptions>> read_drivers(std::string_view text, std::string_view what,
-                                                                      const DriverContext& context) {
+                                                                       const DriverContext& context) {
   TRY(const TomlTable root, catalog::parse_toml(text, what));
   std::map<std::string, fleet::RemoteDriverOptions> out;
   const auto drivers = root.tables.find("driver");

@@ -27,7 +27,7 @@ struct DriverContext {
 // By the drivers' names, in the order of the alphabet. None: an empty map.
 // Errors: kInvalidArgument, naming source, table and key.
 [[nodiscard]] Result<std::map<std::string, fleet::RemoteDriverOptions>> read_drivers(std::string_view text,
-                                                                                    std::string_view what,
-                                                                                    const DriverContext& context);
+                                                                                     std::string_view what,
+                                                                                     const DriverContext& context);
 
 }  // namespace dormouse::gateway

@@ -74,8 +74,9 @@ TEST_F(DriverFileTest, TheDocumentationsExamplesAreWhatItSays) {
 }
 
 TEST_F(DriverFileTest, TheEnvironmentIsAnAllowListAndTheRestHasDefaults) {
-  const auto got = read("[driver.x]\nkind = \"command\"\nstart = [\"a\"]\nstart_timeout = \"90s\"\n"
-                        "environment = [\"AWS_PROFILE\"]\nvisible_after = \"2m\"\n[driver.x.states]\nok = \"running\"\n");
+  const auto got = read(
+      "[driver.x]\nkind = \"command\"\nstart = [\"a\"]\nstart_timeout = \"90s\"\n"
+      "environment = [\"AWS_PROFILE\"]\nvisible_after = \"2m\"\n[driver.x.states]\nok = \"running\"\n");
   ASSERT_TRUE(got.has_value()) << got.error().message;
   const fleet::RemoteDriverOptions& driver = got->at("x");
   const auto& options = std::get<fleet::CommandProviderOptions>(driver.provider);

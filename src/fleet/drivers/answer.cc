@@ -170,7 +170,8 @@ std::optional<std::string> Answer::value(const Reading& reading) const {
 
 Result<std::vector<Answer::Row>> Answer::rows(const Reading& rows, const std::vector<const Reading*>& fields) const {
   const std::vector<std::string> first(rows.path.begin(), rows.path.begin() + (rows.path.empty() ? 0 : 1));
-  const bool any = !first.empty() && first.front() == "*" ? parsed_->root.is_array() : !walk(parsed_->root, first).empty();
+  const bool any =
+      !first.empty() && first.front() == "*" ? parsed_->root.is_array() : !walk(parsed_->root, first).empty();
   if (!any || parsed_->root.is_null()) {
     return make_error(Code::kDataLoss, "the answer has no list at /" + (first.empty() ? "" : first.front()));
   }

@@ -33,9 +33,9 @@ TEST(Answer, ReadsIdsWhereProvidersPutThem) {
   EXPECT_EQ(value("pod \"r7x\" created for $0.240 / hr\n", "between:pod \"|\" created"), "r7x");
   EXPECT_EQ(value("7 cats\n", "column:2"), "cats");
   EXPECT_EQ(value(R"({"n":{"id":42}})", "json:/n/id"), "42");
-  EXPECT_EQ(value(R"({"Tags":[{"Key":"x","Value":"1"},{"Key":"dormouse","Value":"2"}]})",
-                  "json:/Tags/[Key=dormouse]/Value"),
-            "2");
+  EXPECT_EQ(
+      value(R"({"Tags":[{"Key":"x","Value":"1"},{"Key":"dormouse","Value":"2"}]})", "json:/Tags/[Key=dormouse]/Value"),
+      "2");
   EXPECT_EQ(value(R"({"name":"dormouse-gw-17"})", "json:/name between:dormouse-gw-|"), "17");
 }
 
@@ -51,7 +51,8 @@ TEST(Answer, NonsenseIsAnErrorOrNothing) {
 }
 
 TEST(Answer, ReadingsThatAreNoneSaySo) {
-  for (const char* text : {"", "x", "json:a", "json:/a//b", "column:0", "column:x", "column:1x", "between:a", "regex:a"}) {
+  for (const char* text :
+       {"", "x", "json:a", "json:/a//b", "column:0", "column:x", "column:1x", "between:a", "regex:a"}) {
     EXPECT_FALSE(Reading::parse(text).has_value()) << text;
   }
 }

@@ -32,7 +32,8 @@ class CommandDriverTest : public ::testing::Test {
   }
   void TearDown() override {
     driver_.reset();
-    run_until(io_, [] { return false; }, std::chrono::milliseconds(20));
+    run_until(
+        io_, [] { return false; }, std::chrono::milliseconds(20));
     std::filesystem::remove_all(directory_);
   }
 
@@ -84,7 +85,8 @@ class CommandDriverTest : public ::testing::Test {
     return spec.instance_id;
   }
   bool reaches(const std::string& what, const std::string& id) {
-    return run_until(io_, [&] { return events_.count(what, id) == 1; }, std::chrono::seconds(60));
+    return run_until(
+        io_, [&] { return events_.count(what, id) == 1; }, std::chrono::seconds(60));
   }
   void stop_and_expect_nothing_left(const std::string& id) {
     driver_->stop(id, StopMode::kGraceful);
@@ -115,8 +117,9 @@ class CommandDriverTest : public ::testing::Test {
     return count;
   }
   void put_machine(const std::string& id, const std::string& owner, const std::string& instance) {
-    set("machines/" + id + ".json", R"({"Id":")" + id + R"(","State":"Running","Late":0,"Tags":[{"Key":"owner","Value":")" +
-                                        owner + R"("},{"Key":"dormouse","Value":")" + instance + "\"}]}");
+    set("machines/" + id + ".json", R"({"Id":")" + id +
+                                        R"(","State":"Running","Late":0,"Tags":[{"Key":"owner","Value":")" + owner +
+                                        R"("},{"Key":"dormouse","Value":")" + instance + "\"}]}");
   }
 
   SystemClock clock_;
@@ -237,6 +240,7 @@ TEST_F(CommandDriverTest, ASecretInAnErrorIsMasked) {
 TEST_F(CommandDriverTest, AStopThatIsIgnoredIsToldAndRepeatedUntilItIsConfirmed) {
   for (const char* how : {"ignore", "fail"}) {
     SCOPED_TRACE(how);
+    life_.stop_patience = std::chrono::milliseconds(how == std::string("ignore") ? 100 : 3'600'000);
     make(options());
     const std::string id = start();
     ASSERT_TRUE(reaches("started", id));
@@ -275,6 +279,21 @@ TEST_F(CommandDriverTest, AMachineEndedBehindOurBackHasExited) {
   }
   EXPECT_TRUE(reaches("exited", id));
   EXPECT_TRUE(driver_->list().empty());
+}
+
+TEST_F(CommandDriverTest, AMachineThatFailsWhileItRunsIsEndedAndHasExited) {
+  CommandProviderOptions provider = options();
+  provider.states["Broken"] = MachineState::kFailed;
+  make(provider);
+  const std::string id = start();
+  ASSERT_TRUE(reaches("started", id));
+  const std::string name = std::filesystem::directory_iterator(directory_ + "/machines")->path().filename().string();
+  std::string machine = text("machines/" + name);
+  machine.replace(machine.find("Running"), 7, "Broken");
+  set("machine.new", machine);
+  std::filesystem::rename(directory_ + "/machine.new", directory_ + "/machines/" + name);
+  EXPECT_TRUE(reaches("exited", id));
+  EXPECT_EQ(alive(), 0);
 }
 
 TEST_F(CommandDriverTest, StrangersOfOursAreEndedOthersAreNot) {

@@ -21,8 +21,9 @@ using Values = std::map<std::string, std::string>;
 
 const std::set<std::string>& start_names() {
   static const std::set<std::string> names = {
-      "owner", "instance", "deployment",          "epoch",          "type",      "token",            "model",
-      "control", "control_fingerprint", "worker_command", "user_data", "user_data_base64", "user_data_file"};
+      "owner",         "instance", "deployment",          "epoch",          "type",      "token",
+      "model",         "control",  "control_fingerprint", "worker_command", "user_data", "user_data_base64",
+      "user_data_file"};
   return names;
 }
 
@@ -172,8 +173,8 @@ CreateOutcome CommandProvider::judge(const StartSpec& spec, const Result<Command
       return out;
     }
     const std::string why = parsed.has_value() ? "no id in the answer" : parsed.error().message;
-    out.error = make_error(Code::kDataLoss,
-                           fmt::format("{}: start: {}: {}", options_.name, why, last_words(answer->output)));
+    out.error =
+        make_error(Code::kDataLoss, fmt::format("{}: start: {}: {}", options_.name, why, last_words(answer->output)));
   }
   // Programs like to repeat their arguments when they fail.
   for (std::size_t at = 0; !spec.lease_token.empty();) {
@@ -321,8 +322,9 @@ Status check_commands(const CommandProviderOptions& options) {
   TRY(const std::set<std::string> name, placeholders_of(options.list_instance, {"owner"}));
   if (options.owner.empty() || (!list.contains("owner") && !name.contains("owner"))) {
     return make_error(Code::kInvalidArgument,
-                      where + "list: no {owner}, neither here nor in list_instance: machines of another gateway on the "
-                              "same account could not be told from ours");
+                      where +
+                          "list: no {owner}, neither here nor in list_instance: machines of another gateway on the "
+                          "same account could not be told from ours");
   }
   if (!start.contains("owner")) {
     return make_error(Code::kInvalidArgument, where + "start: no {owner}, by which list finds the machine");
@@ -369,7 +371,7 @@ Result<Readings> check_readings(const CommandProviderOptions& options) {
 
 std::vector<std::string> command_environment(const char* const* environment, const std::vector<std::string>& names) {
   constexpr std::array<std::string_view, 14> kNames = {
-      "PATH",       "HOME",        "LANG",     "LC_ALL",     "TZ",       "TMPDIR",        "HTTP_PROXY",
+      "PATH",        "HOME",     "LANG",       "LC_ALL",      "TZ",       "TMPDIR",        "HTTP_PROXY",
       "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"};
   std::vector<std::string> out;
   for (const char* const* entry = environment; entry != nullptr && *entry != nullptr; ++entry) {

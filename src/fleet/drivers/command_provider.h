@@ -45,7 +45,7 @@ struct CommandProviderOptions {
   // Of status's answer.
   std::string status_state;
   std::string status_address;
-  std::vector<std::string> status_gone;  // texts of a failed answer that mean: there is no such machine
+  std::vector<std::string> status_gone;        // texts of a failed answer that mean: there is no such machine
   std::map<std::string, MachineState> states;  // the provider's words; a word not here counts as starting
   std::string type;                            // where the deployment names none
   std::vector<std::string> fallback_types;     // tried in order when a type fails

@@ -59,8 +59,7 @@ class Provider {
   [[nodiscard]] virtual Task<Result<std::vector<Sighting>>> status(const std::string& instance,
                                                                    const std::string& id) = 0;
   // Asks for its end. Success says only that the provider took the request.
-  [[nodiscard]] virtual Task<Status> destroy(const std::string& instance,
-                                                                   const std::string& id) = 0;
+  [[nodiscard]] virtual Task<Status> destroy(const std::string& instance, const std::string& id) = 0;
   // Ends what runs; no further calls. Tasks in flight finish with errors.
   virtual void close() = 0;
 };

@@ -32,13 +32,13 @@ std::vector<ReconcileAction> Reconciler::observe(std::span<const Sighting> liste
   for (const Sighting& sighting : listed) {
     if (sighting.state == MachineState::kStopped) continue;  // costs nothing: neither there nor a stranger
     if (is_ours(sighting)) {
-      present.insert(sighting.instance);
+      if (sighting.state != MachineState::kFailed) present.insert(sighting.instance);
       continue;
     }
     const Machine machine(sighting.instance, sighting.id);
     if (!suspects.insert(machine).second || !suspects_.contains(machine)) continue;
-    const auto kind = known_.contains(sighting.instance) ? ReconcileAction::Kind::kEndDuplicate
-                                                         : ReconcileAction::Kind::kEndStranger;
+    const auto kind =
+        known_.contains(sighting.instance) ? ReconcileAction::Kind::kEndDuplicate : ReconcileAction::Kind::kEndStranger;
     actions.push_back({kind, sighting.instance, sighting.id});
   }
   suspects_ = std::move(suspects);

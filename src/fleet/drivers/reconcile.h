@@ -23,7 +23,7 @@ struct ReconcileAction {
   enum class Kind {
     kEndStranger,   // nobody knows its instance
     kEndDuplicate,  // its instance is known and has another machine
-    kVanished,      // a known instance's machine is gone or stopped
+    kVanished,      // a known instance's machine is gone, stopped or failed
   };
   Kind kind = Kind::kEndStranger;
   std::string instance;

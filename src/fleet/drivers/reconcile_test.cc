@@ -75,6 +75,17 @@ TEST_F(ReconcileTest, WhatWasSeenVanishesAfterTwoMissesAndOnce) {
   EXPECT_TRUE(observe({}, 6).empty());
 }
 
+TEST_F(ReconcileTest, OursThatFailedHasVanishedAndIsNoStranger) {
+  reconciler_.know("a", at(0));
+  reconciler_.set_id("a", "1");
+  EXPECT_TRUE(observe({machine("a", "1")}, 1).empty());
+  EXPECT_TRUE(observe({machine("a", "1", MachineState::kFailed)}, 2).empty());
+  const auto actions = observe({machine("a", "1", MachineState::kFailed)}, 3);
+  ASSERT_EQ(actions.size(), 1U);
+  EXPECT_TRUE(actions[0].kind == Kind::kVanished);
+  EXPECT_TRUE(observe({machine("a", "1", MachineState::kFailed)}, 4).empty());
+}
+
 TEST_F(ReconcileTest, WhatWasNeverShownMayBeLateUntilItMustBeVisible) {
   reconciler_.know("a", at(0));
   reconciler_.set_id("a", "1");

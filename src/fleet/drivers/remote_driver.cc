@@ -54,7 +54,8 @@ struct RemoteDriver::Impl {
   static Task<void> live(Self self, Instance machine);
   static Task<Status> bring_up(const Self& self, const Instance& machine);
   static Task<CreateVerdict> create_one(const Self& self, const Instance& machine, std::size_t kind, Error* error);
-  static Task<CreateVerdict> look_for_lost(const Self& self, const Instance& machine, std::chrono::milliseconds at_least);
+  static Task<CreateVerdict> look_for_lost(const Self& self, const Instance& machine,
+                                           std::chrono::milliseconds at_least);
   static Task<Status> wait_running(const Self& self, const Instance& machine);
   static Task<void> take_down(const Self& self, const Instance& machine);
   static Task<void> pause(const Instance& machine, std::chrono::milliseconds duration);
@@ -158,7 +159,7 @@ Task<void> RemoteDriver::Impl::live(Self self, Instance machine) {
     co_await wait_for_end(self, machine);
     if (self->closed) co_return;
   }
-  if (!machine->vanished) co_await take_down(self, machine);
+  co_await take_down(self, machine);
   if (!self->closed) self->finish(machine, up);
 }
 
@@ -179,7 +180,10 @@ Task<void> RemoteDriver::Impl::wait_for_end(const Self& self, const Instance& ma
 Task<Status> RemoteDriver::Impl::bring_up(const Self& self, const Instance& machine) {
   Error error = make_error(Code::kCancelled, "stopped before it ran");
   if (self->options.look_before_create == LookBeforeCreate::kYes) {
-    co_await look_for_lost(self, machine, std::chrono::milliseconds(0));
+    const CreateVerdict found = co_await look_for_lost(self, machine, std::chrono::milliseconds(0));
+    if (found == CreateVerdict::kUnknown && !self->over(*machine)) {
+      co_return make_error(Code::kUnavailable, "the provider does not say whether it is there already");
+    }
   }
   const std::size_t kinds = self->provider->kinds(machine->spec);
   for (std::size_t kind = 0; kind < kinds && !self->over(*machine); ++kind) {
@@ -202,7 +206,8 @@ Task<Status> RemoteDriver::Impl::bring_up(const Self& self, const Instance& mach
 }
 
 // kCreated with machine->id, or with *error: kRefused (nothing made) or kUnknown.
-Task<CreateVerdict> RemoteDriver::Impl::create_one(const Self& self, const Instance& machine, std::size_t kind, Error* error) {
+Task<CreateVerdict> RemoteDriver::Impl::create_one(const Self& self, const Instance& machine, std::size_t kind,
+                                                   Error* error) {
   for (int attempt = 0; attempt < self->options.create_attempts && !self->over(*machine); ++attempt) {
     if (attempt > 0) co_await pause(machine, self->backoff(attempt - 1));
     if (self->over(*machine)) break;
@@ -229,7 +234,8 @@ Task<CreateVerdict> RemoteDriver::Impl::create_one(const Self& self, const Insta
 
 // Asks by our id until something is shown (kCreated), or nothing has been shown for `at_least` and at least twice
 // (kTryAgain), or the start is over or its time is up with no answer to be had (kUnknown).
-Task<CreateVerdict> RemoteDriver::Impl::look_for_lost(const Self& self, const Instance& machine, std::chrono::milliseconds at_least) {
+Task<CreateVerdict> RemoteDriver::Impl::look_for_lost(const Self& self, const Instance& machine,
+                                                      std::chrono::milliseconds at_least) {
   const MonoTime begin = self->options.clock->now();
   const int wanted = at_least.count() > 0 ? 2 : 1;
   for (int answers = 0; !self->over(*machine);) {
@@ -270,8 +276,8 @@ Task<Status> RemoteDriver::Impl::wait_running(const Self& self, const Instance& 
     if (self->over(*machine)) break;
     if (machine->joined) co_return Status();
     if (shown.has_value()) {
-      const auto mine = std::find_if(shown->begin(), shown->end(),
-                                     [&machine](const Sighting& s) { return s.id == machine->id; });
+      const auto mine =
+          std::find_if(shown->begin(), shown->end(), [&machine](const Sighting& s) { return s.id == machine->id; });
       missed = mine == shown->end() ? missed + 1 : 0;
       if (mine != shown->end()) {
         machine->seen = true;
@@ -297,6 +303,7 @@ Task<Status> RemoteDriver::Impl::wait_running(const Self& self, const Instance& 
 // Returns when nothing of the instance is alive, however long that takes.
 Task<void> RemoteDriver::Impl::take_down(const Self& self, const Instance& machine) {
   int absent = 0;
+  const MonoTime begin = self->options.clock->now();
   for (int attempt = 0; machine->perhaps_made && !self->closed;) {
     const Nanoseconds age = self->options.clock->now() - machine->created_at;  // when asked
     Error why = make_error(Code::kUnavailable, "the provider still shows it as alive");
@@ -304,7 +311,8 @@ Task<void> RemoteDriver::Impl::take_down(const Self& self, const Instance& machi
     if (self->closed) co_return;
     int alive = 0;
     bool stopped = false;
-    if (!shown.has_value()) why = shown.error();
+    bool refused = !shown.has_value();
+    if (refused) why = shown.error();
     const std::vector<Sighting> sightings = shown.has_value() ? *shown : std::vector<Sighting>();
     for (const Sighting& sighting : sightings) {
       machine->seen = true;
@@ -313,7 +321,9 @@ Task<void> RemoteDriver::Impl::take_down(const Self& self, const Instance& machi
       ++alive;
       const Status told = co_await self->provider->destroy(sighting.instance, sighting.id);
       if (self->closed) co_return;
-      if (!told.has_value()) why = told.error();
+      if (told.has_value()) continue;
+      refused = true;
+      why = told.error();
     }
     absent = shown.has_value() && alive == 0 ? absent + 1 : 0;
     const bool late = !machine->seen && age < self->options.visible_after;
@@ -323,9 +333,11 @@ Task<void> RemoteDriver::Impl::take_down(const Self& self, const Instance& machi
       const Status told = co_await self->provider->destroy(machine->spec.instance_id, machine->id);
       if (self->closed) co_return;
       if (!told.has_value()) why = told.error();
+      refused = refused || !told.has_value();
     }
     const bool waiting = absent > 0;  // gone at the first look: only the second is missing
-    if (!waiting && ++attempt >= self->options.report_after) {
+    const bool too_long = self->options.clock->now() - begin >= self->options.stop_patience;
+    if (!waiting && ++attempt >= self->options.report_after && (refused || too_long)) {
       log_error("event=stop_unconfirmed driver={} instance={} id=\"{}\" attempts={} error=\"{}\"", self->options.name,
                 machine->spec.instance_id, machine->id, attempt, why.message);
       self->events->on_stop_unconfirmed(machine->spec.instance_id, why);

@@ -2,7 +2,8 @@
 // batch system). What makes it safe with money:
 //   1. A create whose reply was lost is looked up until the provider must show it before it is repeated.
 //   2. A stop is over when the provider no longer shows the machine as alive, not when it took the request; until then
-//      it is repeated with backoff, and after `report_after` attempts told through on_stop_unconfirmed.
+//      it is repeated with backoff. From `report_after` attempts on a provider that refuses, and after `stop_patience`
+//      one that only takes its time, is told through on_stop_unconfirmed.
 //   3. Every reconcile interval, and once at the start, all our machines are listed: strangers seen twice are ended,
 //      known ones missing twice have exited.
 //   4. A provider that does not answer is never taken for one that has nothing.
@@ -29,9 +30,10 @@ struct RemoteOptions {
   const Clock* clock = nullptr;
   std::string name;  // of the driver, for the log
   LookBeforeCreate look_before_create = LookBeforeCreate::kNo;
-  int create_attempts = 3;  // of each kind
-  int report_after = 3;     // stop attempts without confirmation
-  std::chrono::milliseconds poll_interval{3'000};  // while starting and stopping
+  int create_attempts = 3;                           // of each kind
+  int report_after = 3;                              // stop attempts without confirmation
+  std::chrono::milliseconds stop_patience{300'000};  // a machine may take minutes to end
+  std::chrono::milliseconds poll_interval{3'000};    // while starting and stopping
   std::chrono::milliseconds reconcile_interval{60'000};
   std::chrono::milliseconds visible_after{60'000};   // by then the provider shows what it made
   std::chrono::milliseconds start_timeout{900'000};  // from created to running; then the next kind is tried

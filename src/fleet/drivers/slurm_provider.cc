@@ -20,8 +20,8 @@ constexpr std::string_view kCommentPrefix = "dormouse:";
 constexpr const char* kFormat = "--format=%i|%T|%r|%N|%j|%k";
 
 // What sbatch says when nothing was queued and nothing will be: the job itself is wrong.
-constexpr std::array<std::string_view, 6> kRefusals = {"Invalid ", "invalid ", "violates", "not available",
-                                                       "Requested ", "unrecognized option"};
+constexpr std::array<std::string_view, 6> kRefusals = {"Invalid ",      "invalid ",   "violates",
+                                                       "not available", "Requested ", "unrecognized option"};
 
 bool is_job_id(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;

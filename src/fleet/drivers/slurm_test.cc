@@ -89,7 +89,8 @@ class Cluster {
   bool stop_controller(asio::io_context& io) {
     Subprocess& controller = daemons_.at("slurmctld");
     controller.signal_group(SIGTERM);
-    const bool ended = run_until(io, [&controller] { return controller.try_wait().has_value(); }, kPatience);
+    const bool ended = run_until(
+        io, [&controller] { return controller.try_wait().has_value(); }, kPatience);
     daemons_.erase("slurmctld");
     return ended;
   }
@@ -114,8 +115,9 @@ class Cluster {
                                             << "NodeName=" << host << " Name=gpu File=/dev/zero\n";
     std::ofstream(directory + "/slurm.conf")
         << "ClusterName=dormouse\nSlurmctldHost=" << host << "(127.0.0.1)\nSlurmctldPort=" << free_port()
-        << "\nSlurmdPort=" << free_port() << "\nSlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\nAuthInfo=socket="
-        << directory << "/munge.sock\nStateSaveLocation=" << directory << "/state\nSlurmdSpoolDir=" << directory
+        << "\nSlurmdPort=" << free_port()
+        << "\nSlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\nAuthInfo=socket=" << directory
+        << "/munge.sock\nStateSaveLocation=" << directory << "/state\nSlurmdSpoolDir=" << directory
         << "/spool\nSlurmctldPidFile=" << directory << "/slurmctld.pid\nSlurmdPidFile=" << directory
         << "/slurmd.pid\nSlurmctldLogFile=" << directory << "/slurmctld.log\nSlurmdLogFile=" << directory
         << "/slurmd.log\nSlurmdParameters=config_overrides\nProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\n"
@@ -153,8 +155,8 @@ class SlurmTest : public ::testing::Test {
   static void TearDownTestSuite() { cluster_.reset(); }
   void SetUp() override {
     if (!missing_.empty()) GTEST_SKIP() << "Slurm's tests need munge and slurm-wlm, and root: " << missing_;
-    ASSERT_TRUE(eventually({"sinfo", "--noheader", "--format=%T"}, "idle")) << read_file(cluster_->directory +
-                                                                                         "/slurmctld.log");
+    ASSERT_TRUE(eventually({"sinfo", "--noheader", "--format=%T"}, "idle"))
+        << read_file(cluster_->directory + "/slurmctld.log");
     make_driver();
   }
   void TearDown() override {
@@ -176,7 +178,8 @@ class SlurmTest : public ::testing::Test {
     const MonoTime end = clock.now() + kPatience;
     while (clock.now() < end) {
       if (command(argv).find(wanted) != std::string::npos) return true;
-      run_until(io_, [] { return false; }, std::chrono::milliseconds(100));
+      run_until(
+          io_, [] { return false; }, std::chrono::milliseconds(100));
     }
     return false;
   }
@@ -216,7 +219,8 @@ class SlurmTest : public ::testing::Test {
     return spec.instance_id;
   }
   bool reaches(const std::string& what, const std::string& id) {
-    return run_until(io_, [&] { return events_.count(what, id) == 1; }, kPatience);
+    return run_until(
+        io_, [&] { return events_.count(what, id) == 1; }, kPatience);
   }
   std::string job_of(const std::string& id) {
     const std::string out = command({"squeue", "--noheader", "--format=%i", "--name=dormouse-" + id});
@@ -224,7 +228,8 @@ class SlurmTest : public ::testing::Test {
   }
   std::string worker_line(const std::string& job) {
     const std::string path = cluster_->directory + "/workers/" + job;
-    run_until(io_, [&path] { return !read_file(path).empty(); }, kPatience);
+    run_until(
+        io_, [&path] { return !read_file(path).empty(); }, kPatience);
     return read_file(path);
   }
 
@@ -241,8 +246,9 @@ TEST_F(SlurmTest, AJobRunsTheWorkerWithItsLeaseAndItsEndIsConfirmed) {
   const std::string id = start();
   ASSERT_TRUE(reaches("started", id));
   const std::string job = job_of(id);
-  EXPECT_EQ(worker_line(job), "topsecret 0 serve --model /m.gguf --listen 127.0.0.1:0 --control 127.0.0.1:9 --epoch 7 "
-                              "--served-model-name m\n");
+  EXPECT_EQ(worker_line(job),
+            "topsecret 0 serve --model /m.gguf --listen 127.0.0.1:0 --control 127.0.0.1:9 --epoch 7 "
+            "--served-model-name m\n");
   EXPECT_EQ(command({"scontrol", "show", "job", job}).find("topsecret"), std::string::npos);
   EXPECT_TRUE(std::filesystem::is_empty(cluster_->directory + "/scripts")) << "the script holds the lease";
   driver_->stop(id, StopMode::kGraceful);
@@ -256,15 +262,20 @@ TEST_F(SlurmTest, TwoAtOnceAndAThirdWaitsAndSaysWhy) {
   ASSERT_TRUE(reaches("started", a));
   ASSERT_TRUE(reaches("started", b));
   const std::string c = start();
-  ASSERT_TRUE(run_until(io_, [this] {
-    const std::string& last = events_.progress.back();
-    return last == "PENDING: Resources" || last == "PENDING: Priority";
-  }, kPatience)) << events_.progress.back();
+  ASSERT_TRUE(run_until(
+      io_,
+      [this] {
+        const std::string& last = events_.progress.back();
+        return last == "PENDING: Resources" || last == "PENDING: Priority";
+      },
+      kPatience))
+      << events_.progress.back();
   driver_->stop(b, StopMode::kGraceful);
   ASSERT_TRUE(reaches("exited", b));
   ASSERT_TRUE(reaches("started", c)) << "takes the place of the one that went";
   const std::string d = start();
-  ASSERT_TRUE(run_until(io_, [this] { return events_.progress.back().starts_with("PENDING"); }, kPatience));
+  ASSERT_TRUE(run_until(
+      io_, [this] { return events_.progress.back().starts_with("PENDING"); }, kPatience));
   for (const std::string& id : {a, c, d}) driver_->stop(id, StopMode::kGraceful);
   ASSERT_TRUE(reaches("start_failed", d));
   ASSERT_TRUE(reaches("exited", a));
@@ -286,7 +297,8 @@ TEST_F(SlurmTest, AControllerThatRestartsLosesNothing) {
   const std::string job = job_of(id);
   ASSERT_TRUE(cluster_->stop_controller(io_));
   const std::string later = start();  // its start is retried until the controller is back
-  run_until(io_, [] { return false; }, std::chrono::seconds(4));
+  run_until(
+      io_, [] { return false; }, std::chrono::seconds(4));
   EXPECT_EQ(events_.count("exited", id), 0) << "not reachable is not gone";
   EXPECT_EQ(events_.count("start_failed", later), 0);
   ASSERT_TRUE(cluster_->start_controller());

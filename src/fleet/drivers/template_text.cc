@@ -30,9 +30,11 @@ bool scan(std::string_view text, const Literal& literal, const Name& name) {
 
 Result<std::set<std::string>> placeholders_of(std::string_view text, const std::set<std::string>& known) {
   std::set<std::string> out;
-  const bool closed = scan(text, [](std::string_view) {}, [&out](std::string_view name) { out.emplace(name); });
+  const bool closed = scan(
+      text, [](std::string_view) {}, [&out](std::string_view name) { out.emplace(name); });
   if (!closed) {
-    return make_error(Code::kInvalidArgument, fmt::format("'{}': a '{{' without its '}}'; write '{{{{' for a brace", text));
+    return make_error(Code::kInvalidArgument,
+                      fmt::format("'{}': a '{{' without its '}}'; write '{{{{' for a brace", text));
   }
   for (const std::string& name : out) {
     if (known.contains(name)) continue;
