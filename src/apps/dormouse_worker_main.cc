@@ -74,6 +74,7 @@ int adopt(std::span<char* const> arguments) {
     std::fputs(worker::adopt::adopt_usage(), stdout);
     return 0;
   }
+  if (std::string lease = take_lease(); options->lease.empty()) options->lease = std::move(lease);
   return worker::adopt::run_adopter(*std::move(options), environ);
 }
 

@@ -28,6 +28,7 @@ struct ChildPlan {
   char* const* argv = nullptr;
   char* const* envp = nullptr;
   int output_fd = -1;
+  int error_fd = -1;
   int error_pipe = -1;
   pid_t parent = -1;
   SubprocessOptions::Guard guard = SubprocessOptions::Guard::kNone;
@@ -93,7 +94,7 @@ void become_guarded(const ChildPlan& plan) {
     const int null_fd = ::open("/dev/null", O_RDWR);
     ::dup2(null_fd, 0);
     ::dup2(plan.output_fd >= 0 ? plan.output_fd : null_fd, 1);
-    ::dup2(plan.output_fd >= 0 ? plan.output_fd : null_fd, 2);
+    ::dup2(plan.error_fd >= 0 ? plan.error_fd : 1, 2);
     // Everything above stderr is closed on exec, also what a library opened without O_CLOEXEC.
     ::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
     ::execve(plan.argv[0], plan.argv, plan.envp);
@@ -113,7 +114,13 @@ Result<Subprocess> Subprocess::spawn(const SubprocessOptions& options) {
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error("pipe2", errno);
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
-  const ChildPlan plan{argv.data(), envp.data(), options.output_fd, write_end.get(), ::getpid(), options.guard};
+  const ChildPlan plan{.argv = argv.data(),
+                       .envp = envp.data(),
+                       .output_fd = options.output_fd,
+                       .error_fd = options.error_fd,
+                       .error_pipe = write_end.get(),
+                       .parent = ::getpid(),
+                       .guard = options.guard};
   const pid_t pid = ::fork();
   if (pid < 0) return errno_error("fork", errno);
   if (pid == 0) run_child(plan);

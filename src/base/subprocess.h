@@ -21,6 +21,7 @@ struct SubprocessOptions {
   std::vector<std::string> argv;         // argv[0] is the path; no PATH search
   std::vector<std::string> environment;  // "NAME=value", complete: nothing is inherited
   int output_fd = -1;                    // the child's stdout and stderr; -1: /dev/null
+  int error_fd = -1;                     // the child's stderr where it is to be apart; -1: where stdout goes
   Guard guard = Guard::kNone;
 };
 

@@ -75,6 +75,7 @@ std::optional<std::pair<std::string, policy::InstanceId>> Supervisor::Impl::admi
   record.link = link;
   record.address = *address;
   record.pid = hello->pid;
+  find_driver(record.driver)->worker_joined(record.instance_id);
   return std::pair(slot->spec.name, policy::InstanceId{hello->epoch});
 }
 

@@ -158,6 +158,7 @@ void Supervisor::Impl::start_now(Slot& slot, policy::InstanceId id) {
   spec.epoch = id;
   spec.lease_time_to_live = slot.spec.lease_time_to_live;
   spec.worker_arguments = slot.spec.worker_arguments;
+  spec.adopt_arguments = slot.spec.adopt_arguments;
   find_driver(record.driver)->start(std::move(spec));
   arm_progress();
 }

@@ -394,6 +394,24 @@ void Supervisor::on_exited(const std::string& instance_id, InstanceExit exit) {
   impl_->dispatch(name, policy::event::Exited{id, how});
 }
 
+void Supervisor::Impl::note(const std::string& instance_id, std::string text) {
+  const auto found = by_instance.find(instance_id);
+  if (found == by_instance.end()) return;
+  Slot* const slot = find(found->second.first);
+  if (slot == nullptr) return;
+  const auto record = slot->instances.find(found->second.second);
+  if (record != slot->instances.end()) record->second.note = std::move(text);
+}
+
+void Supervisor::on_start_progress(const std::string& instance_id, const std::string& what) {
+  impl_->note(instance_id, what);
+}
+
+void Supervisor::on_stop_unconfirmed(const std::string& instance_id, const Error& why) {
+  log_error("event=stop_unconfirmed instance={} error=\"{}\"", instance_id, why.message);
+  impl_->note(instance_id, "cannot stop: " + why.message);
+}
+
 DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
   const MonoTime now = options.clock->now();
   const policy::LifeStatus life = slot.life.status(now);
@@ -427,6 +445,7 @@ DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
     i.context_length = record.ready.context_length;
     i.generated_tokens = record.stats.generated_tokens;
     i.running = view.leases;
+    i.note = record.note;
     i.because = to_string(view.cause);
   }
   for (const WaitingStart& waiting : waiting_starts) {

@@ -48,6 +48,7 @@ struct DeploymentSpec {
   // A worker on another machine may be out of reach so long; then it ends itself and counts as lost.
   std::chrono::seconds lease_time_to_live{120};
   std::vector<std::string> worker_arguments;
+  std::vector<std::string> adopt_arguments;  // as StartSpec has them; empty: our own engine
 };
 
 enum class RefusalReason {
@@ -153,6 +154,7 @@ struct InstanceStatus {
   std::int64_t context_length = 0;
   std::uint64_t generated_tokens = 0;
   std::int64_t running = 0;  // leases out
+  std::string note;          // what its driver last said: why a start takes long, why an end is not confirmed
   std::string because;       // why it was started: "request" | "wake" | "min" | "load"
 };
 
@@ -225,6 +227,8 @@ class Supervisor final : public DriverEvents {
   void on_started(const std::string& instance_id) override;
   void on_start_failed(const std::string& instance_id, const Error& error) override;
   void on_exited(const std::string& instance_id, InstanceExit exit) override;
+  void on_start_progress(const std::string& instance_id, const std::string& what) override;
+  void on_stop_unconfirmed(const std::string& instance_id, const Error& why) override;
 
  private:
   friend class Lease;

@@ -40,6 +40,7 @@ struct InstanceRecord {
   bool is_stopping = false;  // the driver has been asked to end it: its hello comes too late
   std::int64_t pid = 0;
   bool is_started = false;  // the driver has been asked
+  std::string note;         // of its driver, for people
   control::Ready ready;
   control::Stats stats;
   double load_fraction = 0;
@@ -102,6 +103,7 @@ struct Supervisor::Impl {
   [[nodiscard]] bool is_local(const std::string& driver) const;
   void start_now(Slot& slot, policy::InstanceId id);
   void post_event(const std::string& name, policy::Event event);
+  void note(const std::string& instance_id, std::string text);
   // awake_windows.cc
   void apply_window(Slot& slot);
   void arm_schedule();

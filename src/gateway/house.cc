@@ -14,7 +14,7 @@
 
 #include "base/ids.h"
 #include "base/log.h"
-#include "fleet/process_driver.h"
+#include "fleet/drivers/process_driver.h"
 #include "gateway/data_dir.h"
 #include "gateway/gateway.h"
 #include "gateway/worker_door.h"

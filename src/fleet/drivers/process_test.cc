@@ -16,7 +16,7 @@
 #include "fleet/fleet_fixture.h"
 #include "fleet/lease_file.h"
 #include "fleet/output_log.h"
-#include "fleet/process_driver.h"
+#include "fleet/drivers/process_driver.h"
 
 namespace dormouse::fleet {
 namespace {
