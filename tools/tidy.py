@@ -36,7 +36,7 @@ LAYERS = {
 THIRD_PARTY = {
     r"boost/beast": ["http"],
     r"boost/asio": ["http", "fleet", "worker", "gateway", "cli"],
-    r"boost/json": ["api", "control", "worker", "gateway", "cli", "catalog", "text"],  # text: its tests' goldens only
+    r"boost/json": ["api", "control", "fleet", "worker", "gateway", "cli", "catalog", "text"],  # text: its tests' goldens only
     r"sqlite3\.h": ["ledger"],
     r"utf8proc": ["text"],
     r"CLI/": ["cli", "apps", "worker"],

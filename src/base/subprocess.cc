@@ -23,25 +23,84 @@ std::vector<char*> c_strings(const std::vector<std::string>& strings) {
   return out;
 }
 
-// Runs in the child between fork and exec: async-signal-safe calls only.
-[[noreturn]] void run_child(char* const* argv, char* const* envp, int output_fd, int error_pipe, pid_t parent) {
+// Everything a child needs between fork and exec, made before: there only async-signal-safe calls are allowed.
+struct ChildPlan {
+  char* const* argv = nullptr;
+  char* const* envp = nullptr;
+  int output_fd = -1;
+  int error_fd = -1;
+  int error_pipe = -1;
+  pid_t parent = -1;
+  SubprocessOptions::Guard guard = SubprocessOptions::Guard::kNone;
+};
+
+void unblock_signals() {
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// The guard's life: until the program ends, whose end it takes over, or until our parent ends. TERM and INT meant for
+// the group reach the program by themselves; the guard only passes over them.
+[[noreturn]] void stand_guard(pid_t program, pid_t parent) {
+  sigset_t watched;
+  ::sigemptyset(&watched);
+  for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT}) ::sigaddset(&watched, number);
+  while (true) {
+    int status = 0;
+    const pid_t got = ::waitpid(program, &status, WNOHANG);
+    if (got == program && WIFEXITED(status)) ::_exit(WEXITSTATUS(status));
+    if (got == program) {
+      const int number = WTERMSIG(status);
+      ::signal(number, SIG_DFL);
+      unblock_signals();
+      ::raise(number);
+      ::_exit(128 + number);
+    }
+    if (::getppid() != parent) ::kill(0, SIGKILL);  // the group, ourselves last of all
+    int number = 0;
+    ::sigwait(&watched, &number);
+  }
+}
+
+// Forks the program off and stays behind as its guard; returns in the program only. The signals it waits for are
+// blocked first, so that none is missed.
+void become_guarded(const ChildPlan& plan) {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  ::signal(SIGCHLD, SIG_DFL);
+  const pid_t guard = ::getpid();
+  const pid_t program = ::fork();
+  if (program < 0) return;  // unguarded is better than not at all
+  if (program == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // of a guard that is killed alone
+    if (::getppid() != guard) ::_exit(127);
+    return;
+  }
+  ::prctl(PR_SET_DUMPABLE, 0);         // a program that dumps core needs no second core of ours
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // not KILL: it wakes the guard, which then looks for its parent
+  ::syscall(SYS_close_range, 0U, ~0U, 0U);
+  stand_guard(program, plan.parent);
+}
+
+[[noreturn]] void run_child(const ChildPlan& plan) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() == parent) {  // else: the parent died before the prctl, nobody would ever kill us
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (::getppid() == plan.parent) {  // else: the parent died before the prctl, nobody would ever kill us
+    if (plan.guard == SubprocessOptions::Guard::kGroup) become_guarded(plan);
+    unblock_signals();
     ::signal(SIGPIPE, SIG_DFL);
     const int null_fd = ::open("/dev/null", O_RDWR);
     ::dup2(null_fd, 0);
-    ::dup2(output_fd >= 0 ? output_fd : null_fd, 1);
-    ::dup2(output_fd >= 0 ? output_fd : null_fd, 2);
+    ::dup2(plan.output_fd >= 0 ? plan.output_fd : null_fd, 1);
+    ::dup2(plan.error_fd >= 0 ? plan.error_fd : 1, 2);
     // Everything above stderr is closed on exec, also what a library opened without O_CLOEXEC.
     ::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
-    ::execve(argv[0], argv, envp);
+    ::execve(plan.argv[0], plan.argv, plan.envp);
   }
   const int failure = errno;
-  [[maybe_unused]] const ssize_t written = ::write(error_pipe, &failure, sizeof failure);
+  [[maybe_unused]] const ssize_t written = ::write(plan.error_pipe, &failure, sizeof failure);
   ::_exit(127);
 }
 
@@ -55,10 +114,16 @@ Result<Subprocess> Subprocess::spawn(const SubprocessOptions& options) {
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error("pipe2", errno);
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
-  const pid_t parent = ::getpid();
+  const ChildPlan plan{.argv = argv.data(),
+                       .envp = envp.data(),
+                       .output_fd = options.output_fd,
+                       .error_fd = options.error_fd,
+                       .error_pipe = write_end.get(),
+                       .parent = ::getpid(),
+                       .guard = options.guard};
   const pid_t pid = ::fork();
   if (pid < 0) return errno_error("fork", errno);
-  if (pid == 0) run_child(argv.data(), envp.data(), options.output_fd, write_end.get(), parent);
+  if (pid == 0) run_child(plan);
 
   Subprocess child;
   child.pid_ = pid;

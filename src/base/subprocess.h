@@ -15,9 +15,14 @@
 namespace dormouse {
 
 struct SubprocessOptions {
+  // kGroup: between us and the program stands a process without a program, the group's leader. PDEATHSIG reaches direct
+  // children only; when we are killed, the guard kills the whole group, grandchildren too. Its exit is the program's.
+  enum class Guard { kNone, kGroup };
   std::vector<std::string> argv;         // argv[0] is the path; no PATH search
   std::vector<std::string> environment;  // "NAME=value", complete: nothing is inherited
   int output_fd = -1;                    // the child's stdout and stderr; -1: /dev/null
+  int error_fd = -1;                     // the child's stderr where it is to be apart; -1: where stdout goes
+  Guard guard = Guard::kNone;
 };
 
 struct ExitStatus {

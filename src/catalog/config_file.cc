@@ -130,7 +130,9 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY_STATUS(check_keys(root.integers, {}, what));
   TRY_STATUS(check_keys(root.lists, {"listen"}, what));
   TRY_STATUS(check_keys(root.table_lists, {"deployment"}, what));
-  TRY_STATUS(check_no_others(root, what));
+  TRY_STATUS(check_keys(root.decimals, {}, what));
+  TRY_STATUS(check_keys(root.booleans, {}, what));
+  TRY_STATUS(check_keys(root.tables, {"driver"}, what));  // read by gateway/driver_file
   ConfigFile out;
   out.listen = root.list("listen");
   out.models_dir = root.string("models_dir");

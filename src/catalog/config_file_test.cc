@@ -95,7 +95,7 @@ TEST(ConfigFile, ATypoIsAnErrorThatNamesTheKey) {
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\n[[deployment]]\nname = \"a\"\nimage = \"y\"", "'a'"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nthreads = -1", "range"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nmin = 2", "more than max"},
-        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\ndriver = \"cloud\"", "slurm"},
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\ndriver = \"a cloud\"", "no name"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nidle_timeout = \"10ms\"", "second"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\naliases = 3", "aliases"}, Row{"[unknown]\nx = 1", "unknown"},
         Row{"listen = [1]", "listen"}, Row{"x = 1979-05-27", "x"}, Row{"listen = [", "line 1"}}) {

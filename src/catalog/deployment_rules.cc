@@ -73,9 +73,9 @@ Status check_arguments(const std::vector<std::string>& arguments) {
   return check_names("worker_arguments", arguments, kMaxArgumentBytes);
 }
 
-Status check_type(const std::string& type) {
-  if (is_deployment_name(type)) return {};
-  return wrong("instance_type", fmt::format("'{}' is no name: letters, digits and . _ - only, at most 63", type));
+Status check_name(std::string_view key, const std::string& name) {
+  if (is_deployment_name(name)) return {};
+  return wrong(key, fmt::format("'{}' is no name: letters, digits and . _ - only, at most 63", name));
 }
 
 struct Row {
@@ -116,14 +116,13 @@ constexpr std::array kRows{
                         check_choice("runtime", text_of(v), {"builtin", "llama-server", "vllm", "ollama"}));
         },
         [](const Rules& r) { return Value(r.runtime); }},
-    Row{{"driver", FieldKind::kText, "process, command, slurm or kubernetes"},
-        [](Rules& r, const Value& v) {
-          return assign(r.driver, text_of(v),
-                        check_choice("driver", text_of(v), {"process", "command", "slurm", "kubernetes"}));
-        },
+    Row{{"driver", FieldKind::kText, "process, or a [driver.NAME] of dormouse.toml"},
+        [](Rules& r, const Value& v) { return assign(r.driver, text_of(v), check_name("driver", text_of(v))); },
         [](const Rules& r) { return Value(r.driver); }},
     Row{{"instance_type", FieldKind::kText, "a name, local by default"},
-        [](Rules& r, const Value& v) { return assign(r.instance_type, text_of(v), check_type(text_of(v))); },
+        [](Rules& r, const Value& v) {
+          return assign(r.instance_type, text_of(v), check_name("instance_type", text_of(v)));
+        },
         [](const Rules& r) { return Value(r.instance_type); }},
     Row{{"billing", FieldKind::kText, "hourly, monthly or mixed"},
         [](Rules& r, const Value& v) {

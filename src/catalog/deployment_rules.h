@@ -19,7 +19,7 @@ namespace dormouse::catalog {
 struct DeploymentRules {
   std::vector<std::string> aliases;     // further names that requests may use
   std::string runtime = "builtin";      // builtin | llama-server | vllm | ollama
-  std::string driver = "process";       // process | command | slurm | kubernetes
+  std::string driver = "process";       // process, or a [driver.NAME] of dormouse.toml
   std::string instance_type = "local";  // what it runs on, in the provider's words
   std::string billing = "hourly";       // hourly | monthly | mixed
   std::string exposure = "private";     // private | public

@@ -55,7 +55,7 @@ TEST(DeploymentRules, WhatCannotBeIsRefusedByNameAndChangesNothing) {
                                {"idle_timeout", FieldValue(std::string("999ms")), "shorter than a second"},
                                {"idle_timeout", FieldValue(std::string("soon")), "or auto"},
                                {"runtime", FieldValue(std::string("tgi")), "llama-server"},
-                               {"driver", FieldValue(std::string("docker")), "kubernetes"},
+                               {"driver", FieldValue(std::string("a b")), "no name"},
                                {"billing", FieldValue(std::string("yearly")), "mixed"},
                                {"exposure", FieldValue(std::string("world")), "private"},
                                {"instance_type", FieldValue(std::string("a b")), "no name"},

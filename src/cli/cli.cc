@@ -8,7 +8,7 @@
 #include <string>
 
 #include "cli/verbs.h"
-#include "fleet/process_driver.h"
+#include "fleet/drivers/process_driver.h"
 #include "gateway/data_dir.h"
 #include "gateway/gateway.h"
 

@@ -110,7 +110,9 @@ void add_deploy(CLI::App& app, Context& context) {
   verb->add_option("IMAGE", flags->image, describe("an image or a .gguf file", "镜像名或 .gguf 文件"))->required();
   rule("--on", "instance_type", describe("instance type (default local)", "实例类型（默认 local）"));
   verb->add_option("--name", flags->name, describe("its name (default: from the image)", "部署名称（默认取自镜像）"));
-  rule("--driver", "driver", "process, command, slurm, kubernetes");
+  rule("--driver", "driver",
+       describe("process (default), or a [driver.NAME] of dormouse.toml",
+                "process（默认），或 dormouse.toml 中的 [driver.名称]"));
   rule("--runtime", "runtime", "builtin, llama-server, vllm, ollama");
   rule("--idle-timeout", "idle_timeout",
        describe("sleep after this long idle: 10m, or auto", "空闲多久后休眠：10m 或 auto"));

@@ -23,6 +23,7 @@ constexpr const char* kDemoImage = "qwen3-demo:q8_0";
 
 struct ServeFlags {
   std::vector<std::string> listen;
+  std::vector<std::string> worker_listen;
   std::string config;
   std::vector<std::string> models;
   std::vector<std::string> names;
@@ -92,6 +93,7 @@ Result<gateway::HouseOptions> plan_house(const Context& context, const ServeFlag
   out.listen = !flags.listen.empty() ? flags.listen : config.listen;
   if (out.listen.empty()) out.listen.emplace_back("127.0.0.1:8080");
   if (flags.socket_only) out.listen.clear();
+  out.worker_listen = flags.worker_listen;
   out.deployments = given_deployments(flags);
   return out;
 }
@@ -121,6 +123,9 @@ void print_banner(const Context& context, const gateway::House& house) {
              static_cast<double>(machine.ram_bytes) / 1e9);
   for (const std::string& address : house.addresses()) {
     fmt::print("  {:<8} http://{:<22} POST /generate · /v1 (OpenAI)\n", "API", address);
+  }
+  for (const std::string& address : house.worker_addresses()) {
+    fmt::print("  {:<8} {:<29} {}\n", "WORKERS", address, house.worker_fingerprint());
   }
   for (const auto& [name, d] : deployments) {
     const double idle_s = static_cast<double>(gateway::idle_after(d.rules).count()) / 1e3;
@@ -166,6 +171,9 @@ void add_serve(CLI::App& app, Context& context) {
   };
   verb->add_option("--listen", flags->listen,
                    describe("address, repeatable (default 127.0.0.1:8080)", "监听地址，可重复（默认 127.0.0.1:8080）"));
+  verb->add_option("--worker-listen", flags->worker_listen,
+                   describe("address for workers on other machines, TLS, repeatable",
+                            "供其他机器上的工作进程接入的地址（TLS），可重复"));
   verb->add_option("--config", flags->config,
                    describe("file, followed while it runs (default DATA-DIR/dormouse.toml)",
                             "配置文件，运行中改动即生效（默认 数据目录/dormouse.toml）"));

@@ -102,7 +102,7 @@ void visit_fields(Io& io, M& m) {
     io.field("code", m.code);
     io.field("message", m.message);
   } else {
-    static_assert(std::is_same_v<T, Drain> || std::is_same_v<T, Stop>);
+    static_assert(std::is_same_v<T, Drain> || std::is_same_v<T, Stop> || std::is_same_v<T, Welcome>);
   }
 }
 
@@ -122,8 +122,8 @@ class Writer {
 
 std::string_view type_name(const Message& message) {
   // In the order of the variant.
-  static constexpr std::array<std::string_view, 7> kNames = {"hello",  "progress", "ready", "stats",
-                                                             "failed", "drain",    "stop"};
+  static constexpr std::array<std::string_view, 8> kNames = {"hello",  "progress", "ready", "stats",
+                                                             "failed", "drain",    "stop",  "welcome"};
   static_assert(std::variant_size_v<Message> == kNames.size());
   return kNames[message.index()];
 }
@@ -180,6 +180,7 @@ Result<Message> decode(std::string_view text) {
   if (name == "failed") return decode_as<Failed>(*object);
   if (name == "drain") return decode_as<Drain>(*object);
   if (name == "stop") return decode_as<Stop>(*object);
+  if (name == "welcome") return decode_as<Welcome>(*object);
   return make_error(Code::kNotFound, "control: unknown message type");
 }
 

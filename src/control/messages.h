@@ -1,5 +1,6 @@
 // What worker and gateway say to each other over the control WebSocket: one JSON object a message, versioned. No I/O.
-// Worker -> gateway: hello first, then progress*, ready, stats*, failed. Gateway -> worker: drain, stop.
+// Worker -> gateway: hello first, then progress*, ready, stats*, failed. Gateway -> worker: drain, stop; to a
+// remote one welcome before.
 // Unknown message types and fields are skipped (a newer peer may send them); a wrong type of a known field is an error.
 #pragma once
 
@@ -55,10 +56,11 @@ struct Failed {
   std::string message;  // for the log
 };
 
+struct Welcome {};  // the hello was accepted; without it a remote worker's lease goes on running out
 struct Drain {};  // refuse new work, finish what runs, then exit 0
 struct Stop {};   // exit now
 
-using Message = std::variant<Hello, Progress, Ready, Stats, Failed, Drain, Stop>;
+using Message = std::variant<Hello, Progress, Ready, Stats, Failed, Drain, Stop, Welcome>;
 
 [[nodiscard]] std::string encode(const Message& message);
 // Errors: kInvalidArgument (not JSON, wrong type of a field, protocol version we do not speak), kTooLarge,

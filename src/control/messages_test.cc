@@ -27,6 +27,7 @@ std::vector<Message> samples() {
       Failed{"model_invalid", "line\nbreak"},
       Drain{},
       Stop{},
+      Welcome{},
   };
 }
 

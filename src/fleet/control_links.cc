@@ -4,8 +4,35 @@
 #include "base/log.h"
 #include "fleet/lease_token.h"
 #include "fleet/supervisor_impl.h"
+#include "http/tls.h"
 
 namespace dormouse::fleet {
+namespace {
+
+constexpr std::chrono::seconds kHelloDeadline{10};  // of a caller that is let in and says nothing
+constexpr std::size_t kMaxNameInLog = 64;
+
+// Where requests go. Only a remote worker's certificate counts: what is local needs none, what is not local must have
+// one. Errors: kInvalidArgument.
+Result<http::Address> data_address(const control::Hello& hello, WorkerDoor door, const std::string& peer) {
+  TRY(http::Address address, http::Address::parse(hello.address));
+  if (door == WorkerDoor::kLocal) {
+    if (!address.is_loopback()) return make_error(Code::kInvalidArgument, "a local worker with a foreign address");
+    return address;
+  }
+  if (address.kind != http::Address::Kind::kTcp) {
+    return make_error(Code::kInvalidArgument, "a remote worker without HOST:PORT");
+  }
+  TRY(std::string fingerprint, http::parse_fingerprint(hello.tls_fingerprint));
+  if (address.host == "0.0.0.0" || address.host == "::") {  // it does not know its own: it called from there
+    TRY(const http::Address from, http::Address::parse(peer));
+    address.host = from.host;
+  }
+  address.tls = http::TlsTrust{std::move(fingerprint), {}};
+  return address;
+}
+
+}  // namespace
 
 Slot* Supervisor::Impl::check_hello(const control::Hello& hello, std::string& why_not) {
   if (hello.protocol != control::kProtocolVersion) {
@@ -18,8 +45,8 @@ Slot* Supervisor::Impl::check_hello(const control::Hello& hello, std::string& wh
     if (found == slot->instances.end()) continue;
     // Epochs are a deployment's own: another's may have the same number, so only the token decides.
     if (!equal_in_constant_time(found->second.lease_token, hello.lease)) continue;
-    if (found->second.link != nullptr) {
-      why_not = "connected";
+    if (found->second.link != nullptr || found->second.is_stopping) {
+      why_not = found->second.is_stopping ? "ended" : "connected";
       return nullptr;
     }
     return slot.get();
@@ -39,36 +66,52 @@ std::optional<std::pair<std::string, policy::InstanceId>> Supervisor::Impl::admi
     log_warn("event=worker_refused reason={} peer={}", why_not, peer);
     return std::nullopt;
   }
-  const Result<http::Address> address = http::Address::parse(hello->address);
+  const Result<http::Address> address = data_address(*hello, link->door, peer);
   if (!address.has_value()) {
-    log_warn("event=worker_refused reason=address peer={}", peer);
+    log_warn("event=worker_refused reason=address peer={} error=\"{}\"", peer, address.error().message);
     return std::nullopt;
   }
   InstanceRecord& record = slot->instances.at(hello->epoch);
   record.link = link;
   record.address = *address;
   record.pid = hello->pid;
+  find_driver(record.driver)->worker_joined(record.instance_id);
   return std::pair(slot->spec.name, policy::InstanceId{hello->epoch});
 }
 
-Task<void> Supervisor::serve_control(http::Exchange& exchange) {
+Task<void> Supervisor::serve_control(http::Exchange& exchange, WorkerDoor door) {
   const std::weak_ptr<Lease::Anchor> weak = impl_->anchor;
   Result<std::unique_ptr<http::WebSocket>> upgraded = co_await exchange.upgrade();
   if (!upgraded.has_value()) co_return;
   auto link = std::make_shared<Link>();
   link->socket = std::move(*upgraded);
-  const Result<std::string> text = co_await link->socket->read();  // a silent peer is cut by the channel's own pings
+  link->door = door;
+  const auto executor = co_await asio::this_coro::executor;
+  asio::steady_timer deadline(executor, kHelloDeadline);  // pings keep a silent caller alive, so they do not do
+  deadline.async_wait([weak_link = std::weak_ptr<Link>(link)](const boost::system::error_code& ec) {
+    const std::shared_ptr<Link> waiting = weak_link.lock();
+    if (!ec && waiting != nullptr) waiting->socket->close();
+  });
+  const Result<std::string> text = co_await link->socket->read();
+  deadline.cancel();
   if (!text.has_value()) co_return;
   std::optional<std::pair<std::string, policy::InstanceId>> admitted;
   {
     const std::shared_ptr<Lease::Anchor> alive = weak.lock();
     if (alive != nullptr) admitted = alive->impl->admit(*text, link, exchange.request().peer);
+    if (admitted.has_value()) alive->impl->welcome(admitted->first, admitted->second, link);
   }
   if (!admitted.has_value()) {
     link->socket->close();
     co_return;
   }
   co_await Impl::run_link(weak, admitted->first, admitted->second, link);
+}
+
+void Supervisor::Impl::welcome(const std::string& name, policy::InstanceId id, const std::shared_ptr<Link>& link) {
+  if (link->door == WorkerDoor::kLocal) return;  // it cannot have been away
+  send(link, control::Welcome{});
+  dispatch(name, policy::event::LinkBack{id});
 }
 
 Task<void> Supervisor::Impl::run_link(std::weak_ptr<Lease::Anchor> weak, std::string name, policy::InstanceId id,
@@ -92,9 +135,12 @@ Task<void> Supervisor::Impl::run_link(std::weak_ptr<Lease::Anchor> weak, std::st
   Slot* const slot = alive->impl->find(name);
   if (slot == nullptr) co_return;
   const auto found = slot->instances.find(id);
-  if (found == slot->instances.end()) co_return;
+  if (found == slot->instances.end() || found->second.link != link) co_return;
   found->second.link.reset();
-  alive->impl->dispatch(name, policy::event::LinkLost{id});
+  const bool is_remote = link->door == WorkerDoor::kRemote;
+  log_info("event=link_lost deployment={} instance={} remote={}", name, found->second.instance_id, is_remote);
+  const auto where = is_remote ? policy::event::Whereabouts::kRemote : policy::event::Whereabouts::kLocal;
+  alive->impl->dispatch(name, policy::event::LinkLost{id, where});
 }
 
 void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, const control::Message& message) {
@@ -106,6 +152,12 @@ void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, cons
   if (const auto* progress = std::get_if<control::Progress>(&message)) {
     record.load_fraction = progress->fraction;
   } else if (const auto* ready = std::get_if<control::Ready>(&message)) {
+    if (ready->model != name) {
+      // It would answer every request as something it is not.
+      const std::string lie = "model_mismatch: the worker serves '" + ready->model.substr(0, kMaxNameInLog) + "'";
+      log_error("event=worker_lies deployment={} error=\"{}\"", name, lie);
+      return dispatch(name, policy::event::WorkerFailed{id, policy::event::Fault::kFailed, lie});
+    }
     record.ready = *ready;
     record.load_fraction = 1;
     dispatch(name, policy::event::Ready{id, ready->max_sequences, ready->kv_tokens});

@@ -58,7 +58,9 @@ ledger::SpanPhase phase_of(policy::Phase phase) {
 std::optional<LossReason> loss_of(const std::string& reason) {
   if (reason == "hung") return LossReason::kHung;
   if (reason == "golden_mismatch") return LossReason::kGoldenMismatch;
-  if (reason == "crashed" || reason == "worker_failed" || reason == "load_failed") return LossReason::kCrashed;
+  if (reason == "crashed" || reason == "worker_failed" || reason == "load_failed" || reason == "lease_expired") {
+    return LossReason::kCrashed;
+  }
   return std::nullopt;
 }
 
@@ -154,7 +156,9 @@ void Supervisor::Impl::start_now(Slot& slot, policy::InstanceId id) {
   spec.instance_type = slot.spec.instance_type;
   spec.lease_token = record.lease_token;
   spec.epoch = id;
+  spec.lease_time_to_live = slot.spec.lease_time_to_live;
   spec.worker_arguments = slot.spec.worker_arguments;
+  spec.adopt_arguments = slot.spec.adopt_arguments;
   find_driver(record.driver)->start(std::move(spec));
   arm_progress();
 }
@@ -170,6 +174,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Stop& e) {
   if (forget_waiting_start(slot.spec.name, e.instance)) {
     return post_event(slot.spec.name, policy::event::Exited{e.instance, "not started"});
   }
+  found->second.is_stopping = true;
   const StopMode mode = e.kill ? StopMode::kKill : StopMode::kGraceful;
   find_driver(found->second.driver)->stop(found->second.instance_id, mode);
 }
@@ -180,6 +185,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Grant& e) {
   lease.anchor_ = anchor;
   lease.ticket_ = e.ticket;
   lease.address_ = record.address.value_or(http::Address{});
+  if (lease.address_.kind == http::Address::Kind::kTcp) lease.token_ = record.lease_token;
   lease.instance_id_ = record.instance_id;
   lease.epoch_ = e.instance;
   lease.woke_ = e.woke;

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "fleet/process_driver.h"
+#include "fleet/drivers/process_driver.h"
 #include "fleet/supervisor.h"
 #include "http/server.h"
 

@@ -43,6 +43,7 @@ Lease::Lease(Lease&& other) noexcept
     : anchor_(std::exchange(other.anchor_, {})),
       ticket_(std::exchange(other.ticket_, 0)),
       address_(std::move(other.address_)),
+      token_(std::move(other.token_)),
       instance_id_(std::move(other.instance_id_)),
       epoch_(other.epoch_),
       woke_(other.woke_),
@@ -54,6 +55,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   anchor_ = std::exchange(other.anchor_, {});
   ticket_ = std::exchange(other.ticket_, 0);
   address_ = std::move(other.address_);
+  token_ = std::move(other.token_);
   instance_id_ = std::move(other.instance_id_);
   epoch_ = other.epoch_;
   woke_ = other.woke_;
@@ -392,6 +394,24 @@ void Supervisor::on_exited(const std::string& instance_id, InstanceExit exit) {
   impl_->dispatch(name, policy::event::Exited{id, how});
 }
 
+void Supervisor::Impl::note(const std::string& instance_id, std::string text) {
+  const auto found = by_instance.find(instance_id);
+  if (found == by_instance.end()) return;
+  Slot* const slot = find(found->second.first);
+  if (slot == nullptr) return;
+  const auto record = slot->instances.find(found->second.second);
+  if (record != slot->instances.end()) record->second.note = std::move(text);
+}
+
+void Supervisor::on_start_progress(const std::string& instance_id, const std::string& what) {
+  impl_->note(instance_id, what);
+}
+
+void Supervisor::on_stop_unconfirmed(const std::string& instance_id, const Error& why) {
+  log_error("event=stop_unconfirmed instance={} error=\"{}\"", instance_id, why.message);
+  impl_->note(instance_id, "cannot stop: " + why.message);
+}
+
 DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
   const MonoTime now = options.clock->now();
   const policy::LifeStatus life = slot.life.status(now);
@@ -414,7 +434,8 @@ DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
     out.load_fraction = std::max(out.load_fraction, view.state == policy::State::kLoading ? record.load_fraction : 0.0);
     InstanceStatus& i = out.instances.emplace_back();
     i.instance_id = record.instance_id;
-    i.state = view.is_reachable ? to_string(view.state) : "unreachable";
+    i.state = to_string(view.state);
+    i.reachable = view.is_reachable;
     i.epoch = view.id;
     if (record.address.has_value()) i.address = record.address->to_string();
     i.pid = record.pid;
@@ -424,6 +445,7 @@ DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
     i.context_length = record.ready.context_length;
     i.generated_tokens = record.stats.generated_tokens;
     i.running = view.leases;
+    i.note = record.note;
     i.because = to_string(view.cause);
   }
   for (const WaitingStart& waiting : waiting_starts) {

@@ -45,8 +45,10 @@ struct DeploymentSpec {
   Nanoseconds load_deadline = std::chrono::minutes(10);  // requested to ready; then it is killed and counts as failed
   Nanoseconds hang_after = std::chrono::seconds(10);     // silent with work pending: it is killed
   Nanoseconds exit_deadline = std::chrono::seconds(30);  // a stop not confirmed by then is repeated as a kill
-  Nanoseconds lease_time_to_live = std::chrono::seconds(120);  // how long a worker of another machine may be away
+  // A worker on another machine may be out of reach so long; then it ends itself and counts as lost.
+  std::chrono::seconds lease_time_to_live{120};
   std::vector<std::string> worker_arguments;
+  std::vector<std::string> adopt_arguments;  // as StartSpec has them; empty: our own engine
 };
 
 enum class RefusalReason {
@@ -97,6 +99,8 @@ class Lease {
   ~Lease();  // release(kCompleted) if still held
 
   [[nodiscard]] const http::Address& address() const { return address_; }
+  // What the worker wants to see as `Authorization: Bearer`; empty on a Unix socket, whose file mode says it all.
+  [[nodiscard]] const std::string& token() const { return token_; }
   [[nodiscard]] const std::string& instance_id() const { return instance_id_; }
   [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
   [[nodiscard]] bool woke() const { return woke_; }             // it had to wait for a start
@@ -113,6 +117,7 @@ class Lease {
   std::weak_ptr<Anchor> anchor_;
   std::uint64_t ticket_ = 0;
   http::Address address_;
+  std::string token_;
   std::string instance_id_;
   std::uint64_t epoch_ = 0;
   bool woke_ = false;
@@ -129,19 +134,27 @@ struct AcquireRequest {
   Cancellation* cancellation = nullptr;  // borrowed, may be null
 };
 
+// Which door a worker's call came in by.
+enum class WorkerDoor {
+  kLocal,   // run/admin.sock: its end of the channel is its end
+  kRemote,  // --worker-listen, TLS: it may lose the channel and call again
+};
+
 // For `ps`, /metrics and the console. A copy: it may inform, never gate.
 struct InstanceStatus {
   std::string instance_id;
-  std::string state;  // as DeploymentStatus::state; "unreachable": its channel broke, and it may return
+  std::string state;  // as DeploymentStatus::state
   std::uint64_t epoch = 0;
   std::string address;
-  std::int64_t pid = 0;  // 0: not ours to know
+  std::int64_t pid = 0;    // 0: not ours to know
+  bool reachable = false;  // its control link stands
   std::string isa;
   Nanoseconds alive{0};
   Nanoseconds busy{0};  // with at least one request
   std::int64_t context_length = 0;
   std::uint64_t generated_tokens = 0;
   std::int64_t running = 0;  // leases out
+  std::string note;          // what its driver last said: why a start takes long, why an end is not confirmed
   std::string because;       // why it was started: "request" | "wake" | "min" | "load"
 };
 
@@ -202,8 +215,8 @@ class Supervisor final : public DriverEvents {
   [[nodiscard]] std::vector<DeploymentStatus> status() const;
   [[nodiscard]] bool has(const std::string& name) const;
 
-  // GET /internal/worker on run/admin.sock: the control channel, for its whole life.
-  Task<void> serve_control(http::Exchange& exchange);
+  // GET /internal/worker: the control channel, for its whole life.
+  Task<void> serve_control(http::Exchange& exchange, WorkerDoor door = WorkerDoor::kLocal);
 
   // Acts on every deadline that has passed, as if its timer had fired: for a loop whose clock is moved by hand.
   void tick();
@@ -214,6 +227,8 @@ class Supervisor final : public DriverEvents {
   void on_started(const std::string& instance_id) override;
   void on_start_failed(const std::string& instance_id, const Error& error) override;
   void on_exited(const std::string& instance_id, InstanceExit exit) override;
+  void on_start_progress(const std::string& instance_id, const std::string& what) override;
+  void on_stop_unconfirmed(const std::string& instance_id, const Error& why) override;
 
  private:
   friend class Lease;

@@ -115,7 +115,7 @@ class SupervisorTest : public FleetFixture {
     const Socket socket = run_task(io_, dial(io_, control_, hello_of(spec))).value();
     EXPECT_NE(socket, nullptr);
     control::Ready ready;
-    ready.model = "m";
+    ready.model = spec.deployment;
     ready.isa = "fake";
     ready.max_sequences = max_sequences;
     EXPECT_TRUE(run_task(io_, say(socket, ready)).value_or(false));

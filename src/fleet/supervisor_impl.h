@@ -27,6 +27,7 @@ struct Observer {
 // The gateway's end of one worker's channel. Shared with the coroutines that write to it.
 struct Link {
   std::unique_ptr<http::WebSocket> socket;
+  WorkerDoor door = WorkerDoor::kLocal;
 };
 
 // What the policy does not need to know about an instance.
@@ -36,8 +37,10 @@ struct InstanceRecord {
   std::string driver;
   std::optional<http::Address> address;
   std::shared_ptr<Link> link;
+  bool is_stopping = false;  // the driver has been asked to end it: its hello comes too late
   std::int64_t pid = 0;
   bool is_started = false;  // the driver has been asked
+  std::string note;         // of its driver, for people
   control::Ready ready;
   control::Stats stats;
   double load_fraction = 0;
@@ -100,6 +103,7 @@ struct Supervisor::Impl {
   [[nodiscard]] bool is_local(const std::string& driver) const;
   void start_now(Slot& slot, policy::InstanceId id);
   void post_event(const std::string& name, policy::Event event);
+  void note(const std::string& instance_id, std::string text);
   // awake_windows.cc
   void apply_window(Slot& slot);
   void arm_schedule();
@@ -120,6 +124,8 @@ struct Supervisor::Impl {
   std::optional<std::pair<std::string, policy::InstanceId>> admit(const std::string& text,
                                                                   const std::shared_ptr<Link>& link,
                                                                   const std::string& peer);
+  // The first word to a remote one that was let in; it may have been missed.
+  void welcome(const std::string& name, policy::InstanceId id, const std::shared_ptr<Link>& link);
   void hear(const std::string& name, policy::InstanceId id, const control::Message& message);
   // Waits for a change of the slot, until `until`. False: the time is over, or the slot or the supervisor is gone.
   // The slot's life as it is; nullopt: slot or supervisor is gone.

@@ -24,6 +24,8 @@ class DataDir {
   [[nodiscard]] std::string golden_directory() const { return path_ + "/golden"; }
   // Where workers keep weights in the kernels' order.
   [[nodiscard]] std::string packed_directory() const { return path_ + "/packed"; }
+  // The certificate remote workers know us by, and its key.
+  [[nodiscard]] std::string tls_directory() const { return path_ + "/tls"; }
   [[nodiscard]] std::string log_directory() const { return path_ + "/logs"; }
 
  private:

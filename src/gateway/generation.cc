@@ -111,6 +111,7 @@ Task<Generation::Attempt> Generation::attempt() {
   request.request = plan_.request;
   request.request.model.clear();  // a worker has one model; the caller's name for it is ours to know
   request.request_id = call_.request_id;
+  request.token = lease->token();
   request.max_prompt_tokens = prompt_bound();
   sent_ = services_.clock.now();
   request.time_left = std::chrono::duration_cast<std::chrono::milliseconds>(call_.deadline - sent_);

@@ -16,11 +16,12 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/unique_fd.h"
-#include "fleet/process_driver.h"
+#include "fleet/drivers/process_driver.h"
 #include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
 #include "gateway/deployer.h"
 #include "gateway/gateway.h"
+#include "gateway/worker_door.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -56,7 +57,9 @@ Result<http::Address> loopback_address(const std::string& text) {
   return address;
 }
 
-bool has_terminal() { return UniqueFd(::open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)).is_open(); }
+bool has_terminal() {
+  return UniqueFd(::open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)).is_open();
+}
 
 bool is_ignored(int signal) {
   struct sigaction now {};
@@ -72,6 +75,7 @@ struct House::Impl {
   void make_gateway(DeployerOptions deployer_options);
   Status bind();
   Status open_door();
+  Status open_worker_door();
   Task<Status> start();
   Task<void> live(std::function<void()> on_ready);
   Task<void> watch_signals();
@@ -99,8 +103,11 @@ struct House::Impl {
   std::unique_ptr<Gateway> gateway;
   std::unique_ptr<http::Server> admin_server;
   std::unique_ptr<http::Server> api_server;
+  std::unique_ptr<http::Server> worker_server;  // null: no workers from other machines
 
   std::vector<std::string> addresses;
+  std::vector<std::string> worker_addresses;
+  std::string worker_fingerprint;
   asio::signal_set signals;
   OneShot<bool> stop_asked;
   asio::steady_timer lame_duck;
@@ -115,6 +122,7 @@ Status House::Impl::open_parts() {
   data.emplace(std::move(opened));
   TRY(catalog::Catalog images, catalog::Catalog::built_in());
   catalog.emplace(std::move(images));
+  TRY_STATUS(open_worker_door());
 
   ledger::Options ledger_options;
   ledger_options.path = data->ledger_path();
@@ -151,9 +159,8 @@ void House::Impl::make_gateway(DeployerOptions deployer_options) {
   const Services services{io, clock, *supervisor, *ledger, client, metrics, deployments};
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
-  deployer_options.loopback_only = std::all_of(options.listen.begin(), options.listen.end(), [](const auto& text) {
-    return loopback_address(text).has_value();
-  });
+  deployer_options.loopback_only = std::all_of(options.listen.begin(), options.listen.end(),
+                                               [](const auto& text) { return loopback_address(text).has_value(); });
   deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));
   ConfigReloadOptions config_options;
   config_options.path = options.config_path;
@@ -186,6 +193,25 @@ Status House::Impl::open_door() {
   }
   gateway->set_listening(addresses);
   gateway->begin_serving();
+  return {};
+}
+
+// Before the drivers, which tell their workers where it is. Nobody is answered until the loop runs, when all is there.
+Status House::Impl::open_worker_door() {
+  if (options.worker_listen.empty()) return {};
+  TRY(const http::TlsIdentity identity, http::keep_tls_identity(data->tls_directory(), "worker-door", {"localhost"}));
+  worker_fingerprint = identity.fingerprint;
+  http::Handler handler = [this](http::Exchange& exchange) { return serve_worker_door(*supervisor, exchange); };
+  worker_server = std::make_unique<http::Server>(io, worker_door_limits(), std::move(handler), server_error);
+  for (const std::string& text : options.worker_listen) {
+    TRY(const http::Address address, http::Address::parse(text));
+    if (address.kind != http::Address::Kind::kTcp) {
+      return make_error(Code::kInvalidArgument, fmt::format("--worker-listen {}: HOST:PORT is wanted", text));
+    }
+    TRY(const http::Address bound, worker_server->listen(address, "workers", &identity));
+    worker_addresses.push_back(bound.to_string());
+    log_info("event=worker_door address={} fingerprint={}", bound.to_string(), worker_fingerprint);
+  }
   return {};
 }
 
@@ -299,6 +325,7 @@ Task<void> House::Impl::shut_down() {
   log_info("event=drained idle={}", idle);
   co_await supervisor->shutdown(hurried() ? kHurriedWorkerGrace : kWorkerGrace);
   co_await api_server->drain(kConnectionGrace);
+  if (worker_server != nullptr) co_await worker_server->drain(kConnectionGrace);
   admin_server->close_listeners();
   co_await admin_server->drain(kConnectionGrace);
   ::unlink(data->admin_socket().c_str());
@@ -310,6 +337,7 @@ House::~House() {
   if (impl_ == nullptr) return;
   // The servers' connections hold frames that point into the gateway: they go first, then their queued handlers.
   impl_->api_server.reset();
+  impl_->worker_server.reset();
   impl_->admin_server.reset();
   // A frame that is still suspended would otherwise be destroyed with io, after gateway and ledger it points into.
   impl_->io.restart();
@@ -342,7 +370,17 @@ const std::vector<std::string>& House::addresses() const {
   return impl_->addresses;
 }
 
-const Deployments& House::deployments() const { return impl_->deployments; }
+const Deployments& House::deployments() const {
+  return impl_->deployments;
+}
+
+const std::vector<std::string>& House::worker_addresses() const {
+  return impl_->worker_addresses;
+}
+
+const std::string& House::worker_fingerprint() const {
+  return impl_->worker_fingerprint;
+}
 
 std::string House::notice() const {
   if (!impl_->data.has_value() || !impl_->data->run_directory_moved()) return {};

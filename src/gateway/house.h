@@ -29,8 +29,9 @@ struct StartDeployment {
 
 struct HouseOptions {
   std::string data_dir;
-  std::string worker_path;          // the dormouse-worker binary
-  std::vector<std::string> listen;  // "127.0.0.1:8080"; empty: the admin socket only
+  std::string worker_path;                 // the dormouse-worker binary
+  std::vector<std::string> listen;         // "127.0.0.1:8080"; empty: the admin socket only
+  std::vector<std::string> worker_listen;  // "0.0.0.0:8082": for workers on other machines, TLS; empty: none
   std::vector<StartDeployment> deployments;
   std::string config_path;     // dormouse.toml, absolute; need not exist
   catalog::ConfigFile config;  // as read from there
@@ -59,7 +60,10 @@ class House {
   // taken.
   Status run(const std::function<void()>& on_ready);
 
-  [[nodiscard]] const std::vector<std::string>& addresses() const;  // bound, ports filled in
+  [[nodiscard]] const std::vector<std::string>& addresses() const;         // bound, ports filled in
+  [[nodiscard]] const std::vector<std::string>& worker_addresses() const;  // of worker_listen, bound by open()
+  // What a remote worker gets as --control-fingerprint; empty without worker_listen.
+  [[nodiscard]] const std::string& worker_fingerprint() const;
   [[nodiscard]] const Deployments& deployments() const;
   [[nodiscard]] std::string notice() const;  // a sentence the operator should see at start; may be empty
 

@@ -28,6 +28,7 @@ http::ClientRequest make_request(const UpstreamRequest& from) {
   out.headers.set("x-dormouse-tenant", from.tenant);
   out.headers.set("x-dormouse-deadline-ms", fmt::format("{}", from.time_left.count()));
   out.headers.set("x-dormouse-max-prompt-tokens", fmt::format("{}", from.max_prompt_tokens));
+  if (!from.token.empty()) out.headers.set("authorization", "Bearer " + from.token);
   out.body = api::to_json(body);
   out.header_deadline = kReadDeadline;
   out.read_deadline = kReadDeadline;

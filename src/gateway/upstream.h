@@ -18,6 +18,7 @@ struct UpstreamRequest {
   api::GenerationRequest request;  // as the caller's; streaming and usage are switched on here
   std::string request_id;
   std::string tenant = "default";  // cache namespace
+  std::string token;               // the lease's; empty: the worker wants none
   std::int64_t max_prompt_tokens = 0;
   std::chrono::milliseconds time_left{600'000};
 };

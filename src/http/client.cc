@@ -191,6 +191,13 @@ class PooledResponse final : public ClientResponse {
   bool cancelled_ = false;
 };
 
+// A pinned peer's connection is never another's, should both have had the same address one after the other.
+std::string pool_key(const Address& address) {
+  std::string out = address.to_string();
+  if (address.tls.has_value()) out += " tls " + address.tls->fingerprint + address.tls->ca_file;
+  return out;
+}
+
 std::string format_request(const Address& address, const ClientRequest& request) {
   Headers headers = request.headers;
   if (!headers.find("host")) {
@@ -283,7 +290,7 @@ struct Client::Impl {
 
 Task<Result<std::unique_ptr<ClientResponse>>> Client::Impl::send(std::shared_ptr<Impl> self, Address address,
                                                                  ClientRequest request) {
-  const std::string key = address.to_string();
+  const std::string key = pool_key(address);
   const std::shared_ptr<Canceller> canceller = request.canceller ? request.canceller : std::make_shared<Canceller>();
   for (int attempt = 0;; ++attempt) {
     if (canceller->is_cancelled()) co_return make_error(Code::kCancelled, "request cancelled");
@@ -318,7 +325,7 @@ Task<Result<std::unique_ptr<ClientResponse>>> Client::send(Address address, Clie
 }
 
 void Client::forget(const Address& address) {
-  impl_->pool->forget(address.to_string());
+  impl_->pool->forget(pool_key(address));
 }
 
 }  // namespace dormouse::http

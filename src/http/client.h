@@ -63,8 +63,9 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Errors: kUnavailable (cannot connect, broke before the header), kDeadlineExceeded, kCancelled. A pooled connection
-  // that turns out to be dead before any byte of the answer is replaced by a fresh one, once.
+  // Errors: kUnavailable (cannot connect, broke before the header), kUnauthenticated (TLS: not the peer we trust),
+  // kDeadlineExceeded, kCancelled. A pooled connection that turns out to be dead before any byte of the answer is
+  // replaced by a fresh one, once.
   Task<Result<std::unique_ptr<ClientResponse>>> send(Address address, ClientRequest request);
   // Drops pooled connections to an address (the worker there has gone).
   void forget(const Address& address);

@@ -60,7 +60,10 @@ Connection::Connection(std::shared_ptr<ServerShared> shared, std::shared_ptr<Soc
     : shared_(std::move(shared)), stream_(std::move(stream)), listener_(std::move(listener)), peer_(std::move(peer)) {}
 
 Task<void> Connection::serve(std::shared_ptr<Connection> self) {
-  bool more = true;
+  self->stream_->arm(self->shared_->limits.header_deadline);
+  const Status shaken = co_await self->stream_->handshake();
+  if (!shaken) log_debug("event=handshake_failed peer={} error=\"{}\"", self->peer_, shaken.error().message);
+  bool more = shaken.has_value();
   while (more) {
     auto head = co_await self->read_head();
     ReadError error;

@@ -53,6 +53,7 @@ class Connection final : public Cuttable, public std::enable_shared_from_this<Co
   [[nodiscard]] const std::shared_ptr<ServerShared>& shared_ptr() { return shared_; }
   [[nodiscard]] const std::string& listener() const { return listener_; }
   [[nodiscard]] SocketStream& stream() { return *stream_; }
+  [[nodiscard]] const std::shared_ptr<SocketStream>& stream_ptr() { return stream_; }
   // Ends the watch on the socket and marks the connection as no longer HTTP.
   void hand_over();
 

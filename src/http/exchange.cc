@@ -107,8 +107,9 @@ Task<Result<std::unique_ptr<WebSocket>>> ConnectionExchange::upgrade() {
   state_ = State::kUpgraded;
   connection_->hand_over();
   std::shared_ptr<ServerShared> shared = connection_->shared_ptr();
-  SocketStream::Socket socket = connection_->stream().release();
-  auto result = co_await accept_websocket(std::move(shared), std::move(socket), request_);
+  std::shared_ptr<SocketStream> stream = connection_->stream_ptr();
+  stream->disarm();
+  auto result = co_await accept_websocket(std::move(shared), std::move(stream), request_);
   co_return result;
 }
 

@@ -42,6 +42,13 @@ struct Response {
   std::string body;
 };
 
+// How a server over TLS proves itself to us. One of the two is set.
+struct TlsTrust {
+  std::string fingerprint;  // "sha256:HEX" of its certificate, whoever signed it
+  std::string ca_file;      // PEM; its certificate must also be for the host
+  friend bool operator==(const TlsTrust&, const TlsTrust&) = default;
+};
+
 // unix:PATH or HOST:PORT or [V6]:PORT. Port 0 asks the system for one.
 struct Address {
   enum class Kind { kUnix, kTcp };
@@ -49,6 +56,7 @@ struct Address {
   std::string path;  // kUnix; at most 107 bytes
   std::string host;  // kTcp
   unsigned short port = 0;
+  std::optional<TlsTrust> tls = std::nullopt;  // of a client, kTcp: TLS to this peer; no part of the text
 
   // Errors: kInvalidArgument, saying what form is wanted.
   static Result<Address> parse(std::string_view text);

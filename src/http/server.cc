@@ -35,6 +35,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     Address address;
     std::string name;
     int family = 0;
+    std::shared_ptr<TlsContext> tls;  // null: plain
   };
 
   Impl(asio::io_context& io_context, ServerLimits limits, Handler handler, ErrorBody error_body)
@@ -102,8 +103,13 @@ void Server::Impl::start(int fd, const Listener& listener) {
     ::close(fd);
     return;
   }
-  const auto connection = std::make_shared<Connection>(shared, std::make_shared<SocketStream>(io, std::move(socket)),
-                                                       listener.name, peer_name(fd));
+  auto stream = std::make_shared<SocketStream>(io, std::move(socket));
+  if (listener.tls != nullptr) {
+    Result<std::unique_ptr<TlsSession>> tls = TlsSession::accept(*listener.tls, fd);
+    if (!tls.has_value()) return log_error("event=accept_failed what=\"{}\"", tls.error().message);
+    stream->secure(*std::move(tls));
+  }
+  const auto connection = std::make_shared<Connection>(shared, std::move(stream), listener.name, peer_name(fd));
   const std::uint64_t id = add(connection);
   asio::co_spawn(io, Connection::serve(connection), [self = shared_from_this(), id](std::exception_ptr failure) {
     if (failure) log_error("event=connection_failed");
@@ -185,10 +191,15 @@ Server::~Server() {
   impl_->cut_all();
 }
 
-Result<Address> Server::listen(const Address& address, std::string name) {
+Result<Address> Server::listen(const Address& address, std::string name, const TlsIdentity* identity) {
+  std::shared_ptr<TlsContext> tls;
+  if (identity != nullptr) {
+    TRY(tls, TlsContext::server(*identity));
+  }
   TRY(BoundSocket bound, bind_and_listen(address));
-  const auto listener = std::make_shared<Impl::Listener>(Impl::Listener{
-      asio::posix::stream_descriptor(impl_->io, bound.fd.release()), bound.address, std::move(name), bound.family});
+  const auto listener =
+      std::make_shared<Impl::Listener>(Impl::Listener{asio::posix::stream_descriptor(impl_->io, bound.fd.release()),
+                                                      bound.address, std::move(name), bound.family, std::move(tls)});
   impl_->listeners.push_back(listener);
   asio::co_spawn(impl_->io, Impl::accept_loop(impl_, listener), [](std::exception_ptr failure) {
     if (failure) log_error("event=accept_loop_failed");

@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "http/asio.h"
 #include "http/message.h"
+#include "http/tls.h"
 #include "http/websocket.h"
 
 namespace dormouse::http {
@@ -26,11 +27,12 @@ struct ServerLimits {
   std::size_t header_count = 100;             // 431
   std::size_t uri_bytes = 4 * 1024;           // 414
   std::size_t body_bytes = 8 * 1024 * 1024;   // 413, while streaming in, also chunked
-  std::chrono::seconds header_deadline{10};   // 408, absolute for the whole header
+  std::chrono::seconds header_deadline{10};   // 408, absolute for the whole header; so long again for a TLS handshake
   std::chrono::seconds body_deadline{60};     // 408
   std::chrono::seconds idle_keep_alive{120};  // closed silently
   std::chrono::seconds write_deadline{60};    // a reader that takes nothing for this long is dropped
   std::size_t connections = 10'000;           // accept pauses
+  std::chrono::milliseconds websocket_silence = kWebSocketSilence;  // a WebSocket's peer is gone
 };
 
 // One request and the way to answer it. Lives until the handler's coroutine returns.
@@ -84,7 +86,8 @@ class Server {
 
   // May be called several times. Returns the bound address (port filled in). A stale Unix socket file is replaced; one
   // that answers is kAlreadyExists. Unix sockets are made with mode 0600.
-  Result<Address> listen(const Address& address, std::string name);
+  // With an identity everything on it is TLS. Errors: also kInvalidArgument (certificate and key).
+  Result<Address> listen(const Address& address, std::string name, const TlsIdentity* identity = nullptr);
   // Stops accepting; idle connections are closed, busy ones answer with `Connection: close`.
   void close_listeners();
   // close_listeners(), then waits until every connection (WebSockets too) has ended or `deadline` passes, then cuts the

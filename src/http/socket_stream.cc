@@ -15,25 +15,63 @@
 namespace dormouse::http {
 namespace {
 
-constexpr std::size_t kReceiveBytes = 16 * 1024;
+constexpr std::size_t kReceiveBytes = TlsSession::kRecordBytes;
 
 }  // namespace
 
 SocketStream::SocketStream(asio::io_context& io, Socket socket) : socket_(std::move(socket)), timer_(io) {}
 
+SocketStream::Step SocketStream::try_read(char* data, std::size_t size, std::size_t& got) {
+  if (tls_ != nullptr) return tls_->read(data, size, got);
+  for (;;) {
+    const ssize_t n = ::recv(socket_.native_handle(), data, size, MSG_DONTWAIT);
+    got = n > 0 ? static_cast<std::size_t>(n) : 0;
+    if (n > 0) return Step::kDone;
+    if (n == 0) return Step::kEnd;
+    if (errno == EINTR) continue;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? Step::kWantRead : Step::kBroken;
+  }
+}
+
+SocketStream::Step SocketStream::try_write(std::string_view data, std::size_t& taken) {
+  if (tls_ != nullptr) return tls_->write(data, taken);
+  for (;;) {
+    const ssize_t n = ::send(socket_.native_handle(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    taken = n > 0 ? static_cast<std::size_t>(n) : 0;
+    if (n >= 0) return Step::kDone;
+    if (errno == EINTR) continue;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? Step::kWantWrite : Step::kBroken;
+  }
+}
+
 SocketStream::Arrival SocketStream::receive() {
   // On the stack, not in a coroutine's frame: an idle connection holds no buffer.
   std::array<char, kReceiveBytes> piece;
-  for (;;) {
-    const ssize_t n = ::recv(socket_.native_handle(), piece.data(), piece.size(), MSG_DONTWAIT);
-    if (n > 0) {
-      buffer_.append(piece.data(), static_cast<std::size_t>(n));
-      return Arrival::kData;
-    }
-    if (n == 0) return Arrival::kEnd;
-    if (errno == EINTR) continue;
-    return errno == EAGAIN || errno == EWOULDBLOCK ? Arrival::kNothing : Arrival::kBroken;
+  std::size_t got = 0;
+  switch (try_read(piece.data(), piece.size(), got)) {
+    case Step::kDone: buffer_.append(piece.data(), got); return Arrival::kData;
+    case Step::kWantRead: receive_waits_for_ = Socket::wait_read; return Arrival::kNothing;
+    case Step::kWantWrite: receive_waits_for_ = Socket::wait_write; return Arrival::kNothing;
+    case Step::kEnd: return Arrival::kEnd;
+    case Step::kBroken: return Arrival::kBroken;
   }
+  return Arrival::kBroken;
+}
+
+Task<Status> SocketStream::handshake() {
+  const std::shared_ptr<SocketStream> self = shared_from_this();
+  while (tls_ != nullptr) {
+    if (cancelled_ || timed_out_) co_return why({});
+    const Step step = tls_->handshake();
+    if (step == Step::kDone) co_return tls_->check_peer();
+    if (step != Step::kWantRead && step != Step::kWantWrite) {
+      co_return make_error(Code::kUnavailable, fmt::format("TLS handshake: {}", tls_->failure()));
+    }
+    const auto [ec] =
+        co_await socket_.async_wait(step == Step::kWantRead ? Socket::wait_read : Socket::wait_write, kTuple);
+    if (ec) co_return why(ec);
+  }
+  co_return Status();
 }
 
 Error SocketStream::why(const boost::system::error_code& ec) const {
@@ -58,7 +96,7 @@ Task<Result<std::size_t>> SocketStream::fill() {
       case Arrival::kBroken: co_return make_error(Code::kUnavailable, "connection broken by the peer");
       case Arrival::kNothing: break;
     }
-    const auto [ec] = co_await socket_.async_wait(Socket::wait_read, kTuple);
+    const auto [ec] = co_await socket_.async_wait(receive_waits_for_, kTuple);
     if (ec) co_return why(ec);
   }
 }
@@ -69,17 +107,18 @@ Task<Status> SocketStream::write_all(std::string data, std::chrono::nanoseconds 
   bool waited = false;
   while (!rest.empty()) {
     if (cancelled_ || timed_out_) co_return why({});
-    const ssize_t n = ::send(socket_.native_handle(), rest.data(), rest.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n >= 0) {
-      rest.remove_prefix(static_cast<std::size_t>(n));
+    std::size_t taken = 0;
+    const Step step = try_write(rest, taken);
+    if (step == Step::kDone) {
+      rest.remove_prefix(taken);
       continue;
     }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK)
+    if (step != Step::kWantRead && step != Step::kWantWrite)
       co_return make_error(Code::kUnavailable, "connection broken by the peer");
     arm(progress);
     waited = true;
-    const auto [ec] = co_await socket_.async_wait(Socket::wait_write, kTuple);
+    const auto [ec] =
+        co_await socket_.async_wait(step == Step::kWantRead ? Socket::wait_read : Socket::wait_write, kTuple);
     if (ec) co_return why(ec);
   }
   if (waited) disarm();
@@ -87,12 +126,8 @@ Task<Status> SocketStream::write_all(std::string data, std::chrono::nanoseconds 
 }
 
 void SocketStream::send_now(std::string_view data) {
-  while (!data.empty()) {
-    const ssize_t n = ::send(socket_.native_handle(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return;
-    data.remove_prefix(static_cast<std::size_t>(n));
-  }
+  std::size_t taken = 0;
+  while (!data.empty() && try_write(data, taken) == Step::kDone) data.remove_prefix(taken);
 }
 
 void SocketStream::arm(std::chrono::nanoseconds after) {
@@ -120,18 +155,15 @@ void SocketStream::cancel() {
 void SocketStream::close() {
   cancelled_ = true;
   disarm();
+  if (tls_ != nullptr && socket_.is_open()) tls_->shutdown();
   boost::system::error_code ignored;
   socket_.close(ignored);
 }
 
 void SocketStream::shutdown_send() {
+  if (tls_ != nullptr) tls_->shutdown();
   boost::system::error_code ignored;  // the peer may have gone first
   socket_.shutdown(Socket::shutdown_send, ignored);
-}
-
-SocketStream::Socket SocketStream::release() {
-  disarm();
-  return std::move(socket_);
 }
 
 namespace {
@@ -159,7 +191,7 @@ Task<Result<std::vector<Endpoint>>> resolve(asio::io_context& io, Address addres
   co_return endpoints;
 }
 
-Task<Status> connect_to(std::shared_ptr<SocketStream> stream, Endpoint endpoint) {
+Task<Status> connect_to(std::shared_ptr<SocketStream> stream, Endpoint endpoint, Address address) {
   boost::system::error_code ec;
   SocketStream::Socket& socket = stream->socket();
   socket.open(endpoint.protocol(), ec);
@@ -170,7 +202,11 @@ Task<Status> connect_to(std::shared_ptr<SocketStream> stream, Endpoint endpoint)
   if (endpoint.protocol().family() != AF_UNIX) {
     socket.set_option(asio::ip::tcp::no_delay(true), ec);  // a token's few bytes must not wait for more
   }
-  co_return Status();
+  if (!address.tls.has_value()) co_return Status();
+  CO_TRY(std::unique_ptr<TlsSession> tls, TlsSession::connect(*address.tls, address.host, socket.native_handle()));
+  stream->secure(std::move(tls));
+  const Status shaken = co_await stream->handshake();
+  co_return shaken;
 }
 
 }  // namespace
@@ -184,14 +220,14 @@ Task<Result<std::shared_ptr<SocketStream>>> connect_stream(asio::io_context& io,
     auto stream = std::make_shared<SocketStream>(io, SocketStream::Socket(io));
     if (on_open) on_open(stream);
     stream->arm(deadline);
-    const Status connected = co_await connect_to(stream, endpoint);
+    const Status connected = co_await connect_to(stream, endpoint, address);
     if (connected) {
       stream->disarm();
       co_return stream;
     }
     last = stream->end_reason(connected.error());
     stream->close();
-    if (last.code == Code::kCancelled) break;
+    if (last.code == Code::kCancelled || last.code == Code::kUnauthenticated) break;
   }
   last.message = fmt::format("{}: {}", address.to_string(), last.message);
   co_return last;

@@ -1,6 +1,6 @@
-// A connected stream socket (Unix or TCP alike), its receive buffer and one deadline. Internal to http: server, client
-// and the WebSocket handshake read and write through it. Held by shared_ptr: pending waits keep it alive.
-// Threads: the io_context's.
+// A connected stream socket (Unix or TCP alike, with TLS or without), its receive buffer and one deadline. Internal to
+// http: server, client and the WebSocket handshake read and write through it. Held by shared_ptr: pending waits keep it
+// alive. Threads: the io_context's.
 #pragma once
 
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -13,6 +13,7 @@
 #include "base/unique_fd.h"
 #include "http/asio.h"
 #include "http/message.h"
+#include "http/tls_session.h"
 
 namespace dormouse::http {
 
@@ -23,12 +24,23 @@ class SocketStream : public std::enable_shared_from_this<SocketStream> {
   SocketStream(asio::io_context& io, Socket socket);
 
   [[nodiscard]] Socket& socket() { return socket_; }
+  // Everything from here on goes through TLS. Before the first byte.
+  void secure(std::unique_ptr<TlsSession> tls) { tls_ = std::move(tls); }
+  // Without TLS: nothing. Errors: as fill; kUnauthenticated (not the peer that is trusted).
+  Task<Status> handshake();
   // Received and not used up yet.
   [[nodiscard]] std::string& buffer() { return buffer_; }
 
   // What has arrived, without waiting, is appended to the buffer.
   enum class Arrival { kData, kNothing, kEnd, kBroken };
   Arrival receive();
+
+  // One attempt, without waiting. kWant*: once the socket is ready for it, again.
+  using Step = TlsSession::Step;
+  Step try_read(char* data, std::size_t size, std::size_t& got);
+  Step try_write(std::string_view data, std::size_t& taken);
+  // Received, but not visible on the socket: waiting for it would wait too long.
+  [[nodiscard]] bool has_pending() const { return tls_ != nullptr && tls_->has_pending(); }
 
   // Waits for bytes and appends them; 0: the peer closed its side.
   // Errors: kDeadlineExceeded (arm), kCancelled, kUnavailable (broken).
@@ -49,7 +61,6 @@ class SocketStream : public std::enable_shared_from_this<SocketStream> {
   void send_now(std::string_view data);
   // Forgets that a deadline passed, so that arm() and fill() work again. Does not undo cancel().
   void revive() { timed_out_ = false; }
-  [[nodiscard]] Socket release();
   // `error`, unless it comes of the deadline or of cancel().
   [[nodiscard]] Error end_reason(Error error) const;
 
@@ -57,6 +68,8 @@ class SocketStream : public std::enable_shared_from_this<SocketStream> {
   [[nodiscard]] Error why(const boost::system::error_code& ec) const;
 
   Socket socket_;
+  std::unique_ptr<TlsSession> tls_;  // null: plain
+  Socket::wait_type receive_waits_for_ = Socket::wait_read;
   asio::steady_timer timer_;
   std::string buffer_;
   std::uint64_t armed_ = 0;  // counts arm and disarm, so that a timer that fires late knows
@@ -64,7 +77,8 @@ class SocketStream : public std::enable_shared_from_this<SocketStream> {
   bool cancelled_ = false;
 };
 
-// Errors: kUnavailable (refused, no such socket, name unknown), kDeadlineExceeded, kCancelled.
+// With TLS if the address says so. Errors: kUnavailable (refused, no such socket, name unknown, no TLS there),
+// kUnauthenticated (not the certificate that is trusted), kInvalidArgument (CA file), kDeadlineExceeded, kCancelled.
 // `on_open` hands out the stream before the connection stands, so that someone may cancel it.
 Task<Result<std::shared_ptr<SocketStream>>> connect_stream(asio::io_context& io, Address address,
                                                            std::chrono::nanoseconds deadline,

@@ -1,10 +1,13 @@
-// The only file that sees Beast: its WebSocket over our socket. Without compression, which halves the compile time and
-// which messages of a few hundred bytes do not need.
+// The only file that sees Beast: its WebSocket over our socket, TLS or not. Without compression, which halves the
+// compile time and which messages of a few hundred bytes do not need.
 #include "http/websocket.h"
 
 #include <fmt/format.h>
 
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/compose.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/beast/core/bind_handler.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
 #include <boost/beast/websocket/stream.hpp>
@@ -24,8 +27,6 @@ using boost::system::error_code;
 constexpr std::size_t kMaxMessageBytes = 1U << 20;
 constexpr std::size_t kMaxWaitingWriters = 1024;
 constexpr std::chrono::seconds kHandshakeDeadline{5};  // of the closing one too
-// A peer that is silent for half of this is pinged, one silent for all of it is gone.
-constexpr std::chrono::seconds kIdleDeadline{20};
 
 Error to_error(const error_code& ec, std::string_view doing) {
   if (ec == websocket::error::closed || ec == asio::error::operation_aborted) {
@@ -39,22 +40,111 @@ Error to_error(const error_code& ec, std::string_view doing) {
   return make_error(Code::kUnavailable, fmt::format("websocket {}: {}", doing, ec.message()));
 }
 
+// One read or write of Beast's: tries, waits for the socket, tries again. Never completes inside the call that began
+// it.
+template <typename Attempt>
+struct TransferOperation {
+  std::shared_ptr<SocketStream> stream;
+  Attempt attempt;  // (bytes moved) -> Step
+  bool has_begun = false;
+  std::size_t moved = 0;
+  error_code outcome{};
+  bool is_over = false;
+
+  template <typename Self>
+  void operator()(Self& self, error_code ec = {}) {
+    if (is_over) return self.complete(outcome, moved);
+    if (ec) return self.complete(ec, 0);
+    const SocketStream::Step step = attempt(*stream, moved);
+    if (step == SocketStream::Step::kWantRead || step == SocketStream::Step::kWantWrite) {
+      has_begun = true;
+      const auto direction =
+          step == SocketStream::Step::kWantRead ? SocketStream::Socket::wait_read : SocketStream::Socket::wait_write;
+      return stream->socket().async_wait(direction, std::move(self));
+    }
+    if (step == SocketStream::Step::kEnd) outcome = asio::error::eof;
+    if (step == SocketStream::Step::kBroken) outcome = asio::error::connection_reset;
+    if (has_begun) return self.complete(outcome, moved);
+    is_over = true;
+    const auto executor = stream->socket().get_executor();
+    asio::post(executor, std::move(self));
+  }
+};
+
+// What Beast takes for a socket.
+class SocketLayer {
+ public:
+  using executor_type = SocketStream::Socket::executor_type;
+
+  explicit SocketLayer(std::shared_ptr<SocketStream> stream) : stream_(std::move(stream)) {}
+  executor_type get_executor() { return stream_->socket().get_executor(); }
+
+  template <typename Buffers, typename Token>
+  auto async_read_some(const Buffers& buffers, Token&& token) {
+    const asio::mutable_buffer into = first_of<asio::mutable_buffer>(buffers);
+    auto attempt = [into](SocketStream& stream, std::size_t& got) {
+      if (into.size() == 0) return SocketStream::Step::kDone;
+      return stream.try_read(static_cast<char*>(into.data()), into.size(), got);
+    };
+    return begin(std::move(attempt), std::forward<Token>(token));
+  }
+  template <typename Buffers, typename Token>
+  auto async_write_some(const Buffers& buffers, Token&& token) {
+    const asio::const_buffer from = first_of<asio::const_buffer>(buffers);
+    auto attempt = [from](SocketStream& stream, std::size_t& taken) {
+      if (from.size() == 0) return SocketStream::Step::kDone;
+      return stream.try_write({static_cast<const char*>(from.data()), from.size()}, taken);
+    };
+    return begin(std::move(attempt), std::forward<Token>(token));
+  }
+  void close() { stream_->close(); }
+
+  friend void beast_close_socket(SocketLayer& layer) { layer.close(); }
+  friend void teardown(beast::role_type, SocketLayer& layer, error_code&) { layer.close(); }
+  template <typename Handler>
+  friend void async_teardown(beast::role_type, SocketLayer& layer, Handler&& handler) {
+    layer.close();
+    const auto executor = layer.get_executor();
+    asio::post(executor, beast::bind_handler(std::forward<Handler>(handler), error_code()));
+  }
+
+ private:
+  // One buffer at a time: what is short of the whole is an ordinary short transfer.
+  template <typename Buffer, typename Buffers>
+  static Buffer first_of(const Buffers& buffers) {
+    for (auto i = asio::buffer_sequence_begin(buffers); i != asio::buffer_sequence_end(buffers); ++i) {
+      const Buffer buffer(*i);
+      if (buffer.size() > 0) return buffer;
+    }
+    return Buffer();
+  }
+  template <typename Attempt, typename Token>
+  auto begin(Attempt attempt, Token&& token) {
+    return asio::async_compose<Token, void(error_code, std::size_t)>(
+        TransferOperation<Attempt>{stream_, std::move(attempt)}, token, stream_->socket());
+  }
+
+  std::shared_ptr<SocketStream> stream_;
+};
+
 // Shared by the handle the user holds and the operations under way; its end is the connection's end.
 class WebSocketCore final : public Cuttable, public std::enable_shared_from_this<WebSocketCore> {
  public:
-  using Stream = websocket::stream<SocketStream::Socket, false>;
+  using Stream = websocket::stream<SocketLayer, false>;
 
-  WebSocketCore(asio::io_context& io, SocketStream::Socket socket, beast::role_type role)
+  WebSocketCore(asio::io_context& io, std::shared_ptr<SocketStream> socket, beast::role_type role,
+                std::chrono::milliseconds silence)
       : io_(io), stream_(std::move(socket)) {
     websocket::stream_base::timeout timeout = websocket::stream_base::timeout::suggested(role);
     timeout.handshake_timeout = kHandshakeDeadline;
-    timeout.idle_timeout = kIdleDeadline;
+    timeout.idle_timeout = silence;
     timeout.keep_alive_pings = true;
     stream_.set_option(timeout);
     stream_.read_message_max(kMaxMessageBytes);
     stream_.text(true);
   }
   ~WebSocketCore() override {
+    stream_.next_layer().close();
     if (const auto shared = registered_with_.lock()) shared->remove(registration_);
   }
   WebSocketCore(const WebSocketCore&) = delete;
@@ -112,8 +202,7 @@ class WebSocketCore final : public Cuttable, public std::enable_shared_from_this
 
   void cut() override {
     closed_ = true;
-    error_code ignored;  // it may be closed already
-    stream_.next_layer().close(ignored);
+    stream_.next_layer().close();
   }
   void cut_if_idle() override {}  // never idle: both sides may speak at any time
 
@@ -172,8 +261,9 @@ bool is_websocket_request(const Request& request) {
 }
 
 Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(std::shared_ptr<ServerShared> shared,
-                                                          SocketStream::Socket socket, Request request) {
-  const auto core = std::make_shared<WebSocketCore>(shared->io, std::move(socket), beast::role_type::server);
+                                                          std::shared_ptr<SocketStream> stream, Request request) {
+  const auto core = std::make_shared<WebSocketCore>(shared->io, std::move(stream), beast::role_type::server,
+                                                    shared->limits.websocket_silence);
   core->register_with(shared);
   websocket::request_type upgrade;
   upgrade.method(beast::http::verb::get);
@@ -187,12 +277,12 @@ Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(std::shared_ptr<Server
 }
 
 Task<Result<std::unique_ptr<WebSocket>>> connect_websocket(asio::io_context& io, Address address, std::string path,
-                                                           Headers headers, std::chrono::milliseconds deadline) {
+                                                           Headers headers, std::chrono::milliseconds deadline,
+                                                           std::chrono::milliseconds silence) {
   const std::string host = address.kind == Address::Kind::kUnix ? "localhost" : address.to_string();
   std::function<void(std::shared_ptr<SocketStream>)> nobody;  // a request of this kind cannot be cancelled
-  CO_TRY(const std::shared_ptr<SocketStream> stream,
-         co_await connect_stream(io, address, deadline, std::move(nobody)));
-  const auto core = std::make_shared<WebSocketCore>(io, stream->release(), beast::role_type::client);
+  CO_TRY(const std::shared_ptr<SocketStream> stream, co_await connect_stream(io, address, deadline, std::move(nobody)));
+  const auto core = std::make_shared<WebSocketCore>(io, stream, beast::role_type::client, silence);
   core->stream().set_option(websocket::stream_base::decorator([headers](websocket::request_type& request) {
     for (const auto& [name, value] : headers.all()) {
       if (is_valid_field(name, value)) request.set(name, value);

@@ -200,7 +200,7 @@ Nanoseconds Life::idle_timeout() const {
 // When it may go to sleep. What is paid for whole is used up: until a tenth of the increment, at most a minute, is
 // left.
 std::optional<MonoTime> Life::idle_deadline(const Instance& i) const {
-  if (i.stage != Stage::kReady || i.leases > 0) return std::nullopt;
+  if (i.stage != Stage::kReady || i.leases > 0 || i.lost_since.has_value()) return std::nullopt;
   const MonoTime idle_at = i.idle_since + idle_timeout();
   const Nanoseconds increment = config_.billing_increment;
   if (increment <= Nanoseconds{0}) return idle_at;

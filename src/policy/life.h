@@ -110,11 +110,12 @@ struct WorkerFailed {  // the worker's own report; its exit follows, or is enfor
   Fault fault = Fault::kFailed;
   std::string message;
 };
-struct LinkLost {
+enum class Whereabouts { kLocal, kRemote };
+struct LinkLost {  // a worker of another machine may call again within lease_time_to_live
   InstanceId instance = 0;
-  bool may_return = false;  // a worker of another machine: it may dial again within lease_time_to_live
+  Whereabouts where = Whereabouts::kLocal;
 };
-struct LinkBack {
+struct LinkBack {  // it called again, with the same lease
   InstanceId instance = 0;
 };
 struct Exited {

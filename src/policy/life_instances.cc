@@ -98,7 +98,7 @@ void Life::on(const event::WorkerFailed& e, Now now) {
 void Life::on(const event::LinkLost& e, Now now) {
   Instance* const i = find(e.instance);
   if (i == nullptr || i->stage == Stage::kIntent || i->stage == Stage::kStopping) return;
-  if (e.may_return) {
+  if (e.where == event::Whereabouts::kRemote) {
     if (!i->lost_since.has_value()) i->lost_since = now.mono;
     return;
   }
@@ -110,8 +110,9 @@ void Life::on(const event::LinkBack& e, Now now) {
   Instance* const i = find(e.instance);
   if (i == nullptr || !i->lost_since.has_value() || i->stage == Stage::kStopping) return;
   i->lost_since.reset();
-  i->heard_at = now.mono;
+  i->heard_at = now.mono;  // the silence was the network's, not a hang
   i->steps_moved_at = now.mono;
+  if (i->leases == 0) i->idle_since = now.mono;
 }
 
 void Life::on(const event::Exited& e, Now now) {
@@ -122,6 +123,7 @@ void Life::on(const event::Exited& e, Now now) {
     const bool was_ready = i.stage >= Stage::kReady;
     i.ending = was_ready ? Ending::kCrashed : Ending::kLoadFailed;
     if (i.stage == Stage::kDraining && i.leases == 0) i.ending = Ending::kSleep;  // it obeyed TellDrain
+    if (i.lost_since.has_value()) i.reason = "lease_expired";  // it ended itself before we gave it up: the same end
     if (i.reason.empty()) i.reason = was_ready ? "crashed" : "load_failed";
   }
   if (i.fault.empty()) i.fault = i.reason + ": " + e.how;

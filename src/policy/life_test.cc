@@ -545,13 +545,13 @@ TEST_F(LifeTest, ALoweredMaxDrainsAtOnceAndTheSleepVerbDrainsAll) {
 
 TEST_F(LifeTest, AWorkerOfAnotherMachineMayReturnWithinItsLease) {
   bring_up(1);
-  EXPECT_EQ(send(event::LinkLost{1, true}), "");
+  EXPECT_EQ(send(event::LinkLost{1, event::Whereabouts::kRemote}), "");
   EXPECT_EQ(request(2), "") << "it cannot be reached: who comes waits";
   EXPECT_EQ(tick_after(seconds(20)), "") << "silence is no hang while the channel is broken";
   EXPECT_EQ(send(event::LinkBack{1}), "grant 2");
   send(event::Release{1, true});
   send(event::Release{2, true});
-  send(event::LinkLost{1, true});
+  send(event::LinkLost{1, event::Whereabouts::kRemote});
   EXPECT_EQ(life_.next_deadline().value(), clock_.now() + config_.lease_time_to_live);
   EXPECT_EQ(tick_after(config_.lease_time_to_live), "kill 1");
   EXPECT_EQ(send(event::LinkBack{1}), "") << "too late";

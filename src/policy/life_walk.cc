@@ -125,10 +125,10 @@ void LifeWalk::move_ready(InstanceId id, Thing& thing, std::uint8_t with) {
   } else if (with % 8 == 4) {
     send(event::WorkerFailed{id, event::Fault::kGoldenMismatch, "golden"});
   } else if (with % 8 == 5) {
-    send(event::LinkLost{id, false});
+    send(event::LinkLost{id, event::Whereabouts::kLocal});
   } else {
     thing.is_lost = true;
-    send(event::LinkLost{id, true});
+    send(event::LinkLost{id, event::Whereabouts::kRemote});
   }
 }
 

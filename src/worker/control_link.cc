@@ -1,10 +1,12 @@
 #include "worker/control_link.h"
 
+#include <algorithm>
 #include <deque>
 #include <string>
 #include <utility>
 #include <variant>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "http/websocket.h"
 
@@ -12,7 +14,11 @@ namespace dormouse::worker {
 namespace {
 
 // A remote gateway that restarts is back within seconds; once a second loads nobody.
-constexpr std::chrono::seconds kRedial{1};
+constexpr std::chrono::milliseconds kRedial{1'000};
+constexpr std::chrono::milliseconds kLocalRedial{100};
+constexpr std::chrono::milliseconds kShortestDial{100};
+// So many attempts fit at least into a lease's time to live.
+constexpr int kDialsPerLease = 8;
 // Ready and failed must not be lost; more than this waiting means nobody will ever read them.
 constexpr std::size_t kMaxOutbox = 64;
 
@@ -27,6 +33,7 @@ struct ControlLink::Impl : std::enable_shared_from_this<Impl> {
       : io(context), options(std::move(o)), events(std::move(e)), wake(context) {}
 
   Task<void> run(std::shared_ptr<Impl> self);
+  [[nodiscard]] std::chrono::milliseconds time_left() const;
   Task<bool> dial();
   Task<void> listen();
   Task<void> write_loop(std::shared_ptr<Impl> self);
@@ -46,33 +53,38 @@ struct ControlLink::Impl : std::enable_shared_from_this<Impl> {
   std::deque<Outgoing> outbox;
   std::string ready;        // once it has been sent
   asio::steady_timer wake;  // last_word() waits here for an empty outbox
+  const SystemClock clock;
+  MonoTime alone_since = clock.now();
+  bool welcomed = false;  // on this connection
   bool writing = false;
   bool closed = false;
 };
 
+// Until nobody may expect anything of us any more. A local gateway that answered once and is gone will not come back as
+// our parent; one that does not answer at all gets the moment between its fork and its listen.
+std::chrono::milliseconds ControlLink::Impl::time_left() const {
+  const std::chrono::milliseconds patience =
+      options.is_remote() ? options.lease_time_to_live : options.connect_deadline;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(alone_since + patience - clock.now());
+}
+
 // The owner's callbacks may destroy the link; `self` keeps this alive until the coroutine returns.
 Task<void> ControlLink::Impl::run([[maybe_unused]] std::shared_ptr<Impl> self) {
-  bool was_connected = false;
-  std::chrono::milliseconds away{0};
   while (!closed) {
     const bool connected = co_await dial();
     if (closed) co_return;
     if (connected) {
-      was_connected = true;
-      away = std::chrono::milliseconds{0};
       co_await listen();
       socket.reset();
       if (closed) co_return;
       log_warn("event=control_lost address={}", options.address.to_string());
+      if (std::exchange(welcomed, false)) alone_since = clock.now();
     }
-    const bool is_local = options.address.is_loopback();
-    // A local gateway that answered once and is gone will not come back as our parent; one that does not answer at all
-    // gets a single second chance, for the moment between its fork and its listen.
-    if (is_local && (was_connected || away >= options.connect_deadline)) break;
-    if (!is_local && away >= options.lease_time_to_live) break;
-    asio::steady_timer timer(io, is_local ? std::chrono::milliseconds{100} : kRedial);
+    if (time_left() <= std::chrono::milliseconds{0} || (connected && !options.is_remote())) break;
+    std::chrono::milliseconds pause = options.is_remote() ? kRedial : kLocalRedial;
+    pause = std::min({pause, options.lease_time_to_live / kDialsPerLease, time_left()});
+    asio::steady_timer timer(io, pause);
     co_await timer.async_wait(kTuple);
-    away += is_local ? std::chrono::milliseconds{100} : std::chrono::milliseconds{kRedial};
   }
   end_with(events.on_lost);
 }
@@ -82,8 +94,12 @@ Task<bool> ControlLink::Impl::dial() {
   http::Headers headers;
   http::Address address = options.address;
   std::string path(kControlPath);
-  Result<std::unique_ptr<http::WebSocket>> opened = co_await http::connect_websocket(
-      io, std::move(address), std::move(path), std::move(headers), options.connect_deadline);
+  const std::chrono::milliseconds deadline =
+      std::clamp(time_left(), std::min(kShortestDial, options.connect_deadline), options.connect_deadline);
+  // A dead link must be known in time to be made anew within the lease.
+  const std::chrono::milliseconds silence = std::min(http::kWebSocketSilence, options.lease_time_to_live / 2);
+  Result<std::unique_ptr<http::WebSocket>> opened =
+      co_await http::connect_websocket(io, std::move(address), std::move(path), std::move(headers), deadline, silence);
   if (!opened.has_value()) {
     log_debug("event=control_dial_failed error=\"{}\"", opened.error().message);
     co_return false;
@@ -105,11 +121,7 @@ Task<bool> ControlLink::Impl::dial() {
 Task<void> ControlLink::Impl::listen() {
   while (!closed) {
     Result<std::string> text = co_await socket->read();
-    if (!text.has_value()) {
-      // A quiet gateway is not a gone one: silence is normal on this channel.
-      if (text.error().code == Code::kDeadlineExceeded) continue;
-      co_return;
-    }
+    if (!text.has_value()) co_return;  // a silent gateway too: it would have answered the pings
     handle(*text);
   }
 }
@@ -126,6 +138,8 @@ void ControlLink::Impl::handle(const std::string& text) {
     if (const std::function<void()> call = events.on_drain; call) call();
   } else if (std::holds_alternative<control::Stop>(*message)) {
     end_with(events.on_stop);
+  } else if (std::holds_alternative<control::Welcome>(*message)) {
+    welcomed = true;
   }
 }
 

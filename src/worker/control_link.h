@@ -1,6 +1,8 @@
 // The worker's end of the control channel: one WebSocket it opens to whoever started it. Says hello, then what the
 // owner sends; hears drain and stop. A local gateway's end is the worker's end (nobody else would ever stop it); a
-// remote one may be away for the lease's time to live and is dialled again with the same lease and epoch.
+// remote one (over TLS) may be away for the lease's time to live and is dialled again with the same lease and epoch.
+// The lease runs from the moment the link was lost until a gateway says welcome: one that takes the call and refuses
+// the hello does not prolong it, so that a worker nobody knows any more ends itself (the dead-man switch).
 // Threads: the io_context's. Callbacks run there, at most one of `on_stop` and `on_lost`, once.
 #pragma once
 
@@ -20,7 +22,9 @@ struct ControlLinkOptions {
   http::Address address;
   control::Hello hello;
   std::chrono::milliseconds connect_deadline{5'000};
-  std::chrono::seconds lease_time_to_live{120};  // how long a remote gateway may be away
+  std::chrono::milliseconds lease_time_to_live{120'000};  // how long a remote gateway may be away
+
+  [[nodiscard]] bool is_remote() const { return address.tls.has_value(); }
 };
 
 struct ControlEvents {

@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "base/log.h"
+#include "http/tls.h"
 
 namespace dormouse::worker {
 namespace {
@@ -176,7 +177,9 @@ Task<void> handle(Service& service, http::Exchange& exchange) {
                     .handler = row != nullptr ? row->path : "none"};
   std::string failure;
   try {
-    if (row != nullptr && row->method != request.method && !(row->method == "GET" && request.method == "HEAD")) {
+    if (!service.lease.empty() && !http::has_bearer(request.headers, service.lease)) {
+      co_await send_error(reply, api::ErrorCode::kInvalidApiKey);
+    } else if (row != nullptr && row->method != request.method && !(row->method == "GET" && request.method == "HEAD")) {
       co_await send_error(reply, api::ErrorCode::kMethodNotAllowed);
     } else {
       co_await dispatch(reply, row != nullptr ? row->route : Route::kUnknown);

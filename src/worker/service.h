@@ -24,6 +24,7 @@ struct Service {
   asio::io_context& io;
   EngineLoop* engine = nullptr;  // outlives the handlers
   std::string model_name;        // --served-model-name, or the file's
+  std::string lease;             // every request must carry it; empty: none need to
   ModelView model;               // valid unless kLoading
   ServiceState state = ServiceState::kLoading;
   std::int64_t created_s = 0;

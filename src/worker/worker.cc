@@ -9,11 +9,14 @@
 #include <utility>
 
 #include "base/log.h"
+#include "http/tls.h"
 
 namespace dormouse::worker {
 namespace {
 
 constexpr std::chrono::seconds kStatsInterval{1};
+// Nothing of an orphan is billed for ever: what still runs when the lease is over has this long.
+constexpr std::chrono::seconds kOrphanGrace{10};
 // A worker that failed says so before it goes; a gateway that does not listen must not keep it.
 constexpr std::chrono::milliseconds kLastWord{1'000};
 
@@ -59,7 +62,8 @@ Worker::Worker(asio::io_context& io, ServeOptions options, ModelLoader loader, s
       server_(
           io, http::ServerLimits{}, [this](http::Exchange& exchange) { return handle(service_, exchange); },
           server_error_body),
-      stats_timer_(io) {
+      stats_timer_(io),
+      orphan_timer_(io) {
   started_ = service_.clock.now();
   service_.engine = &engine_;
   service_.model_name = name_of(options_);
@@ -86,7 +90,7 @@ EngineLoopEvents Worker::engine_events() {
 }
 
 Status Worker::start() {
-  TRY(address_, server_.listen(options_.listen, "data"));
+  TRY_STATUS(listen());
   TRY_STATUS(dial_gateway());
   log_info("event=worker_started address={} model={} pid={} build={}", address_.to_string(), service_.model_name,
            ::getpid(), kBuildVersion);
@@ -95,28 +99,65 @@ Status Worker::start() {
   return {};
 }
 
+// A server of its own listens as it is told. A gateway's worker that others could reach speaks TLS only, and only to
+// who has the lease.
+Status Worker::listen() {
+  const bool is_tcp = options_.listen.kind == http::Address::Kind::kTcp;
+  const bool is_remote = !options_.control_fingerprint.empty();
+  if (is_remote && !is_tcp) {
+    return make_error(Code::kInvalidArgument, "--listen: HOST:PORT is wanted when the gateway is on another machine");
+  }
+  const bool is_exposed = !options_.control.empty() && (is_remote || !options_.listen.is_loopback());
+  if (!options_.control.empty() && is_tcp) service_.lease = options_.lease;
+  if (!is_exposed) {
+    TRY(address_, server_.listen(options_.listen, "data"));
+    return {};
+  }
+  if (options_.lease.empty()) return make_error(Code::kInvalidArgument, "DORMOUSE_LEASE: the lease is missing");
+  TRY(const http::TlsIdentity identity, http::make_tls_identity({"localhost"}));
+  TRY(address_, server_.listen(options_.listen, "data", &identity));
+  fingerprint_ = identity.fingerprint;
+  return {};
+}
+
+// The data address as the gateway hears it; one like 0.0.0.0 lets it take where our call came from.
+Result<std::string> Worker::advertised() const {
+  if (options_.advertise.empty()) return address_.to_string();
+  Result<http::Address> whole = http::Address::parse(options_.advertise);
+  if (!whole.has_value()) {
+    whole = http::Address::parse(options_.advertise + ":" + std::to_string(address_.port));
+  }
+  if (!whole.has_value() || whole->kind != http::Address::Kind::kTcp) {
+    return make_error(Code::kInvalidArgument, "--advertise: HOST or HOST:PORT is wanted");
+  }
+  return whole->to_string();
+}
+
 Status Worker::dial_gateway() {
   if (options_.control.empty()) return {};
   ControlLinkOptions link;
   TRY(link.address, http::Address::parse(options_.control));
+  if (!options_.control_fingerprint.empty()) {
+    TRY(std::string fingerprint, http::parse_fingerprint(options_.control_fingerprint));
+    link.address.tls = http::TlsTrust{std::move(fingerprint), {}};
+  } else if (!link.address.is_loopback()) {
+    return make_error(Code::kInvalidArgument,
+                      "--control: the lease goes to another machine only with --control-fingerprint");
+  }
+  link.lease_time_to_live = options_.lease_time_to_live;
   link.hello.build = kBuildVersion;
   link.hello.lease = options_.lease;
   link.hello.epoch = options_.epoch;
-  link.hello.address = address_.to_string();
+  TRY(link.hello.address, advertised());
+  link.hello.tls_fingerprint = fingerprint_;
   link.hello.pid = ::getpid();
   ControlEvents events;
   events.on_drain = [this] {
     if (service_.state != ServiceState::kDraining) drain();
   };
   events.on_stop = [this] { stop(); };
-  // A remote gateway has been away for a whole lease: what still runs may finish, nothing new comes.
-  const bool is_local = link.address.is_loopback();
-  events.on_lost = [this, is_local] {
-    if (is_local)
-      stop();
-    else
-      drain();
-  };
+  const bool is_remote = link.is_remote();
+  events.on_lost = [this, is_remote] { is_remote ? end_orphaned() : stop(); };
   link_.emplace(io_, std::move(link), std::move(events));
   link_->start();
   return {};
@@ -159,6 +200,16 @@ void Worker::drain() {
   exit_if_quiet();
 }
 
+// A remote gateway has been away for a whole lease: what still runs may finish soon, nothing new comes.
+void Worker::end_orphaned() {
+  log_warn("event=orphaned running={}", service_.active);
+  orphan_timer_.expires_after(kOrphanGrace);
+  orphan_timer_.async_wait([this](const boost::system::error_code& ec) {
+    if (!ec) stop();
+  });
+  drain();
+}
+
 void Worker::stop() {
   exit_with(0);
 }
@@ -172,6 +223,7 @@ void Worker::exit_with(int code) {
   if (exiting_) return;
   exiting_ = true;
   stats_timer_.cancel();
+  orphan_timer_.cancel();
   server_.close_listeners();
   if (address_.kind == http::Address::Kind::kUnix) ::unlink(address_.path.c_str());
   if (link_.has_value()) link_->close();

@@ -1,9 +1,8 @@
 // One worker process: loads a model, serves it, reports to the gateway that started it, and ends. Its exit is the
 // model's sleep.
 // Life: loading -> ready -> (draining) -> exit. It listens from the start and answers 503 model_loading until ready.
-// Ends: 0 after a drain, a stop or the loss of its local gateway; 1 it could not listen; 2 the model could not be
-// loaded; 3 the golden rows were wrong.
-// Threads: the io_context's; the engine has its own thread (EngineLoop).
+// Ends: 0 after a drain, a stop or the loss of its gateway (control_link.h); 1 it could not listen; 2 the model could
+// not be loaded; 3 the golden rows were wrong. Threads: the io_context's; the engine has its own thread (EngineLoop).
 #pragma once
 
 #include <csignal>
@@ -13,14 +12,13 @@
 
 #include "http/asio.h"
 #include "http/server.h"
+#include "worker/build_version.h"
 #include "worker/control_link.h"
 #include "worker/engine_loop.h"
 #include "worker/options.h"
 #include "worker/service.h"
 
 namespace dormouse::worker {
-
-inline constexpr const char* kBuildVersion = "0.1.0";
 
 class Worker {
  public:
@@ -44,7 +42,10 @@ class Worker {
 
  private:
   [[nodiscard]] EngineLoopEvents engine_events();
+  Status listen();
+  [[nodiscard]] Result<std::string> advertised() const;
   Status dial_gateway();
+  void end_orphaned();
   void become_ready(const LoadedModel& model);
   void fail(const char* code, const Error& error, int exit_code);
   void exit_if_quiet();
@@ -61,6 +62,8 @@ class Worker {
   http::Address address_;
   std::optional<ControlLink> link_;
   asio::steady_timer stats_timer_;
+  asio::steady_timer orphan_timer_;
+  std::string fingerprint_;  // of our own certificate; empty: no TLS
   bool exiting_ = false;
   bool quiet_reported_ = true;  // the gateway knows that nothing runs
 };

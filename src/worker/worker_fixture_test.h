@@ -1,10 +1,9 @@
-// Test equipment: a worker with a fake engine (or any model) on a Unix socket, its loop on a thread of its own, and a
-// gateway's end of the control channel. Tests speak to both through sockets.
+// Test equipment: a worker with a fake engine (or any model) on a Unix socket, its loop on a thread of its own. Tests
+// speak to it through sockets.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,37 +11,12 @@
 #include <thread>
 #include <vector>
 
-#include "control/messages.h"
 #include "http/server_fixture_test.h"
 #include "worker/fake_engine_test.h"
+#include "worker/fake_gateway_test.h"
 #include "worker/worker.h"
 
 namespace dormouse::worker {
-
-// Listens on a Unix socket and keeps what workers say.
-class FakeGateway {
- public:
-  FakeGateway();
-  ~FakeGateway();
-  [[nodiscard]] std::string address() const { return address_.to_string(); }
-  // The next message, at most 10 s.
-  [[nodiscard]] std::optional<control::Message> next();
-  void send(control::Message message);
-  // As if the process had died.
-  void vanish();
-
- private:
-  Task<void> serve(http::Exchange& exchange);
-  asio::io_context io_;
-  std::string directory_;
-  std::unique_ptr<http::Server> server_;
-  http::Address address_;
-  std::unique_ptr<http::WebSocket> socket_;  // the loop's
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::deque<control::Message> messages_;
-  std::thread thread_;
-};
 
 class WorkerHarness {
  public:

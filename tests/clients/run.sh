@@ -7,16 +7,17 @@ demo=../../models/qwen3-demo-q8_0.gguf
 
 major=$(node -p 'process.versions.node.split(".")[0]')
 if [ "$major" -lt 20 ]; then
-  echo "skipped: llama.cpp comparison needs Node >= 20 (node-llama-cpp), here is $major"
+  echo "skipped: the llama.cpp peers need Node >= 20 (node-llama-cpp), here is $major"
   exit 77
 fi
 if [ "$(uname -m)" != x86_64 ]; then
-  echo "skipped: llama.cpp comparison uses node-llama-cpp's x86-64 binaries"
+  echo "skipped: the llama.cpp peers use node-llama-cpp's x86-64 binaries"
   exit 77
 fi
-if [ ! -d node_modules/node-llama-cpp ]; then
+if [ ! -d node_modules/node-llama-cpp ] || [ ! -d node_modules/inference-server ]; then
   # Not `npm ci`: it wants an entry for every platform's optional package, and npm writes those of this platform only.
   npm install --no-save --omit=optional --no-audit --no-fund --loglevel=error --ignore-scripts >npm.log 2>&1 ||
     { tail -20 npm.log; exit 1; }
 fi
 node llama_compare.mjs "$(realpath "$build")" "$(realpath "$demo")"
+node adopt.mjs "$(realpath "$build")" "$(realpath "$demo")"

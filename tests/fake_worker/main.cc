@@ -346,6 +346,7 @@ Task<void> start(Worker& worker, http::Address bound) {
 
 Options parse_arguments(int argc, char** argv) {
   Options out;
+  if (const char* lease = std::getenv("DORMOUSE_LEASE"); lease != nullptr) out.lease = lease;
   for (int i = 1; i + 1 < argc; ++i) {
     const std::string_view flag = argv[i];
     const char* const value = argv[i + 1];

@@ -26,7 +26,8 @@ struct ProcessDriverOptions {
   std::size_t log_bytes = 4U << 20;             // a log file is renamed to .1 beyond this
 };
 
-// Of the process's own environment, what a worker may see: PATH, HOME, LANG, TZ, LC_*, OMP_*, DORMOUSE_*, CUDA_*.
+// Of the process's own environment, what a worker may see: PATH, HOME, LANG, TZ, LC_*, OMP_*, CUDA_*, DORMOUSE_* (but
+// no lease, which is one worker's).
 [[nodiscard]] std::vector<std::string> allowed_environment(const char* const* environment);
 
 class ProcessDriver final : public Driver {

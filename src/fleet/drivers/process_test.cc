@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <sstream>
@@ -15,7 +16,7 @@
 #include "fleet/fleet_fixture.h"
 #include "fleet/lease_file.h"
 #include "fleet/output_log.h"
-#include "fleet/process_driver.h"
+#include "fleet/drivers/process_driver.h"
 
 namespace dormouse::fleet {
 namespace {
@@ -110,6 +111,22 @@ TEST_F(ProcessTest, TwoHundredTimesAwakeAndAsleepLeaveNothingBehind) {
     EXPECT_EQ(span.reason, "sleep_verb");
   }
   std::printf("slowest wake of 200: %.1f ms\n", static_cast<double>(slowest.count()) / 1e6);
+}
+
+TEST_F(ProcessTest, TheLeaseIsNotInTheArgumentsThatEverybodyMayRead) {
+  deploy("");
+  AcquireResult lease = acquire();
+  ASSERT_TRUE(lease.has_value());
+  std::string arguments = read_file("/proc/" + std::to_string(pid()) + "/cmdline");
+  std::replace(arguments.begin(), arguments.end(), '\0', ' ');
+  EXPECT_NE(arguments.find("--epoch 1"), std::string::npos) << arguments;
+  EXPECT_EQ(arguments.find("--lease"), std::string::npos) << arguments;
+  const std::string environment = read_file("/proc/" + std::to_string(pid()) + "/environ");
+  const std::size_t at = environment.find("DORMOUSE_LEASE=");
+  ASSERT_NE(at, std::string::npos) << "the fake worker leaves it there";
+  const std::string token = environment.substr(at + 15, 64);
+  EXPECT_EQ(arguments.find(token), std::string::npos);
+  EXPECT_TRUE(lease->token().empty()) << "a Unix socket needs none";
 }
 
 TEST_F(ProcessTest, ManyWaitersOneProcess) {
@@ -286,7 +303,7 @@ TEST_F(ProcessTest, AnEndlessLineOfOutputNeitherStopsTheWorkerNorFillsTheDisk) {
 
 TEST(Environment, OnlyWhatAWorkerNeedsIsPassedOn) {
   const char* const environment[] = {"PATH=/bin", "SECRET_KEY=x", "DORMOUSE_ISA=avx2", "LC_ALL=C", "AWS_TOKEN=y",
-                                     nullptr};
+                                     "DORMOUSE_LEASE=z", nullptr};
   const std::vector<std::string> want = {"PATH=/bin", "DORMOUSE_ISA=avx2", "LC_ALL=C"};
   EXPECT_EQ(allowed_environment(environment), want);
 }

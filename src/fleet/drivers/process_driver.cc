@@ -1,4 +1,4 @@
-#include "fleet/process_driver.h"
+#include "fleet/drivers/process_driver.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -21,12 +21,15 @@
 #include "base/unique_fd.h"
 #include "fleet/lease_file.h"
 #include "fleet/output_log.h"
+#include "fleet/worker_command.h"
 
 namespace dormouse::fleet {
 namespace {
 
 constexpr std::size_t kOutputChunk = 16 * 1024;
 constexpr std::size_t kMaxSocketPath = 107;  // sun_path, less its terminating zero
+
+constexpr std::string_view kLeaseVariable = "DORMOUSE_LEASE=";
 
 // One worker from spawn to its confirmed end.
 struct Child {
@@ -54,6 +57,8 @@ struct ProcessDriver::Impl {
   void watch_exit(const std::shared_ptr<Child>& child);
   void read_output(const std::shared_ptr<Child>& child);
   void exited(const std::shared_ptr<Child>& child);
+  enum class Reading { kSome, kNothing, kEnd };
+  Reading read_chunk(Child& child);
   void drain_output(Child& child);
   void reap_groups();
 
@@ -74,6 +79,7 @@ std::vector<std::string> allowed_environment(const char* const* environment) {
   for (const char* const* entry = environment; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     bool allowed = false;
+    if (text.starts_with(kLeaseVariable)) continue;
     for (const std::string_view name : kNames) allowed = allowed || text.starts_with(name);
     for (const std::string_view prefix : kPrefixes) allowed = allowed || text.starts_with(prefix);
     if (allowed) out.emplace_back(text);
@@ -106,9 +112,13 @@ ProcessDriver::~ProcessDriver() {
   }
 }
 
-void ProcessDriver::attach(DriverEvents& events) { impl_->events = &events; }
+void ProcessDriver::attach(DriverEvents& events) {
+  impl_->events = &events;
+}
 
-int ProcessDriver::swept() const { return impl_->swept; }
+int ProcessDriver::swept() const {
+  return impl_->swept;
+}
 
 std::vector<std::string> ProcessDriver::list() const {
   std::vector<std::string> out;
@@ -125,21 +135,16 @@ Result<std::shared_ptr<Child>> ProcessDriver::Impl::spawn(const StartSpec& spec)
   UniqueFd read_end(ends[0]);
   const UniqueFd write_end(ends[1]);
   SubprocessOptions child_options;
-  child_options.argv = {options.worker_path, "serve",
-                        "--model",           spec.model_path,
-                        "--listen",          "unix:" + socket_path,
-                        "--control",         options.control_address,
-                        "--lease",           spec.lease_token,
-                        "--epoch",           std::to_string(spec.epoch),
-                        "--served-model-name", spec.deployment};
-  if (!options.packed_directory.empty()) {
-    child_options.argv.insert(child_options.argv.end(), {"--packed-dir", options.packed_directory});
-  }
-  if (!options.golden_directory.empty()) {
-    child_options.argv.insert(child_options.argv.end(), {"--golden-dir", options.golden_directory});
-  }
-  child_options.argv.insert(child_options.argv.end(), spec.worker_arguments.begin(), spec.worker_arguments.end());
+  WorkerPlace place;
+  place.worker_path = options.worker_path;
+  place.listen = "unix:" + socket_path;
+  place.control = options.control_address;
+  place.packed_directory = options.packed_directory;
+  place.golden_directory = options.golden_directory;
+  WorkerCommand command = worker_command(spec, place);
+  child_options.argv = std::move(command.argv);
   child_options.environment = options.environment;
+  for (std::string& entry : command.environment) child_options.environment.push_back(std::move(entry));
   child_options.output_fd = write_end.get();
   TRY(Subprocess process, Subprocess::spawn(child_options));
   UniqueFd pidfd(::fcntl(process.pidfd(), F_DUPFD_CLOEXEC, 0));
@@ -189,26 +194,32 @@ void ProcessDriver::Impl::watch_exit(const std::shared_ptr<Child>& child) {
                                });
 }
 
-// By chunk, never by line: a worker that writes a line without end must not fill the pipe and stop.
+// By chunk, never by line: a worker that writes a line without end must not fill the pipe and stop. Waited for and then
+// read, not read in the background: a chunk that a pending read has already taken would be lost at the worker's end.
 void ProcessDriver::Impl::read_output(const std::shared_ptr<Child>& child) {
   const std::weak_ptr<Child> weak = child;
-  child->output.async_read_some(asio::buffer(child->chunk),
-                                [this, weak](const boost::system::error_code& ec, std::size_t bytes) {
-                                  const std::shared_ptr<Child> still = weak.lock();
-                                  if (ec || still == nullptr) return;
-                                  still->log.append({still->chunk.data(), bytes});
-                                  read_output(still);
-                                });
+  child->output.async_wait(asio::posix::stream_descriptor::wait_read,
+                           [this, weak](const boost::system::error_code& ec) {
+                             const std::shared_ptr<Child> still = weak.lock();
+                             if (ec || still == nullptr) return;
+                             if (read_chunk(*still) != Reading::kEnd) read_output(still);
+                           });
+}
+
+ProcessDriver::Impl::Reading ProcessDriver::Impl::read_chunk(Child& child) {
+  boost::system::error_code ec;
+  const std::size_t bytes = child.output.read_some(asio::buffer(child.chunk), ec);
+  if (ec == asio::error::would_block) return Reading::kNothing;
+  if (ec || bytes == 0) return Reading::kEnd;
+  child.log.append({child.chunk.data(), bytes});
+  return Reading::kSome;
 }
 
 // What is in the pipe at the end: the last words are the ones that matter.
 void ProcessDriver::Impl::drain_output(Child& child) {
   constexpr int kMaxChunks = 64;  // a pipe holds 4 of these; a surviving writer must not keep us here
   for (int i = 0; i < kMaxChunks; ++i) {
-    boost::system::error_code ec;
-    const std::size_t bytes = child.output.read_some(asio::buffer(child.chunk), ec);
-    if (ec || bytes == 0) return;
-    child.log.append({child.chunk.data(), bytes});
+    if (read_chunk(child) != Reading::kSome) return;
   }
 }
 

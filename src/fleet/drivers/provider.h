@@ -1,0 +1,67 @@
+// Somebody who rents out or schedules machines, as RemoteDriver sees him: slow, forgetful, reached over a network.
+// A provider keeps no state of an instance's life; every method asks or tells once, within its own deadline.
+// Arguments outlive the task they are given to: await it at once.
+// Threads: the loop's.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "fleet/driver.h"
+#include "http/asio.h"
+
+namespace dormouse::fleet {
+
+enum class MachineState {
+  kStarting,  // asked for, paid for or not
+  kRunning,
+  kStopped,  // costs nothing, or is on its way there for certain; nothing of ours runs on it
+  kFailed,   // the provider gave up on it; it may still have to be removed
+};
+[[nodiscard]] std::string_view to_string(MachineState state);
+
+// One machine as the provider shows it.
+struct Sighting {
+  std::string instance;  // our id, from its tag or name
+  std::string id;        // the provider's
+  MachineState state = MachineState::kStarting;
+  std::string detail;   // the provider's own words: its state, the reason why it waits
+  std::string address;  // empty: unknown
+};
+
+// What is known after a create. The doubt is what costs money: a reply lost is not a machine not made.
+enum class CreateVerdict {
+  kCreated,
+  kRefused,   // nothing was made, and asking again for the same kind is useless: no stock, a bad argument, no program
+  kTryAgain,  // nothing was made, later may work
+  kUnknown,   // perhaps made: look before asking again
+};
+
+struct CreateOutcome {
+  CreateVerdict verdict = CreateVerdict::kUnknown;
+  std::string id;  // kCreated
+  Error error;     // else
+};
+
+class Provider {
+ public:
+  virtual ~Provider() = default;
+  // How many kinds of machine may be tried for this instance, the wanted one first; at least 1.
+  [[nodiscard]] virtual std::size_t kinds(const StartSpec& spec) const = 0;
+  [[nodiscard]] virtual Task<CreateOutcome> create(const StartSpec& spec, std::size_t kind) = 0;
+  // All machines that carry our mark, and nobody else's. An error is never "none".
+  [[nodiscard]] virtual Task<Result<std::vector<Sighting>>> list() = 0;
+  // All machines of one instance; `id` may be empty. Providers without a cheaper way answer from list().
+  [[nodiscard]] virtual Task<Result<std::vector<Sighting>>> status(const std::string& instance,
+                                                                   const std::string& id) = 0;
+  // Asks for its end. Success says only that the provider took the request.
+  [[nodiscard]] virtual Task<Status> destroy(const std::string& instance, const std::string& id) = 0;
+  // Ends what runs; no further calls. Tasks in flight finish with errors.
+  virtual void close() = 0;
+};
+
+}  // namespace dormouse::fleet

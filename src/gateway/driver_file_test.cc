@@ -1,0 +1,108 @@
+// Goal: the tables of docs/drivers.md are read, and what is wrong in one is named. Method: the documentation's own
+// examples, then tables with one mistake each.
+#include "gateway/driver_file.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <fstream>
+#include <sstream>
+#include <variant>
+
+namespace dormouse::gateway {
+namespace {
+
+class DriverFileTest : public ::testing::Test {
+ protected:
+  DriverFileTest() {
+    context_.io = &io_;
+    context_.clock = &clock_;
+    context_.environment = environment_.data();
+    context_.owner = "gw1";
+  }
+  Result<std::map<std::string, fleet::RemoteDriverOptions>> read(const std::string& text) {
+    return read_drivers(text, "dormouse.toml", context_);
+  }
+  void refused(const std::string& line, const std::string& part) {
+    const auto got = read("[driver.x]\n" + line);
+    ASSERT_FALSE(got.has_value()) << line;
+    EXPECT_NE(got.error().message.find(part), std::string::npos) << got.error().message;
+  }
+
+  asio::io_context io_{1};
+  SystemClock clock_;
+  std::array<const char*, 5> environment_{"PATH=/bin", "SECRET=1", "AWS_PROFILE=p", "SLURM_CONF=/c", nullptr};
+  DriverContext context_;
+};
+
+// Every ```toml block of the page, as one file each.
+std::vector<std::string> documented() {
+  std::ifstream in(DORMOUSE_SOURCE_DIR "/docs/drivers.md");
+  std::vector<std::string> out;
+  bool inside = false;
+  for (std::string line; std::getline(in, line);) {
+    if (line == "```toml") {
+      inside = true;
+      out.emplace_back();
+    } else if (line == "```") {
+      inside = false;
+    } else if (inside) {
+      out.back() += line + "\n";
+    }
+  }
+  return out;
+}
+
+TEST_F(DriverFileTest, TheDocumentationsExamplesAreWhatItSays) {
+  const std::vector<std::string> examples = documented();
+  ASSERT_GE(examples.size(), 4U);
+  for (const std::string& example : examples) {
+    auto got = read(example);
+    ASSERT_TRUE(got.has_value()) << got.error().message << "\n" << example;
+    ASSERT_EQ(got->size(), 1U);
+    fleet::RemoteDriverOptions options = std::move(got->begin()->second);
+    if (auto* command = std::get_if<fleet::CommandProviderOptions>(&options.provider)) {
+      for (auto* each : {&command->start, &command->stop, &command->list, &command->status}) {
+        if (!each->argv.empty()) each->argv[0] = "/bin/true";  // the providers' programs are not here
+      }
+    } else {
+      auto& slurm = std::get<fleet::SlurmProviderOptions>(options.provider);
+      slurm.sbatch = slurm.squeue = slurm.scancel = "/bin/true";
+    }
+    const auto made = fleet::make_driver(std::move(options));
+    EXPECT_TRUE(made.has_value()) << made.error().message << "\n" << example;
+  }
+}
+
+TEST_F(DriverFileTest, TheEnvironmentIsAnAllowListAndTheRestHasDefaults) {
+  const auto got = read(
+      "[driver.x]\nkind = \"command\"\nstart = [\"a\"]\nstart_timeout = \"90s\"\n"
+      "environment = [\"AWS_PROFILE\"]\nvisible_after = \"2m\"\n[driver.x.states]\nok = \"running\"\n");
+  ASSERT_TRUE(got.has_value()) << got.error().message;
+  const fleet::RemoteDriverOptions& driver = got->at("x");
+  const auto& options = std::get<fleet::CommandProviderOptions>(driver.provider);
+  EXPECT_EQ(options.environment, (std::vector<std::string>{"PATH=/bin", "AWS_PROFILE=p"}));
+  EXPECT_EQ(options.start.timeout, std::chrono::seconds(90));
+  EXPECT_EQ(options.owner, "gw1");
+  EXPECT_EQ(driver.life.visible_after, std::chrono::minutes(2));
+  EXPECT_TRUE(options.states.at("ok") == fleet::MachineState::kRunning);
+  EXPECT_TRUE(read("listen = [\"a\"]").value().empty());
+}
+
+TEST_F(DriverFileTest, MistakesAreNamed) {
+  refused("", "driver.x.kind");
+  refused("kind = \"cloud\"", "driver.x.kind: 'cloud'");
+  refused("kind = \"command\"\nstrat = [\"a\"]", "driver.x.strat: is unknown");
+  refused("kind = \"command\"\nstart = \"rm -rf\"", "driver.x.start: is unknown here or has the wrong type");
+  refused("kind = \"command\"\nstart_timeout = \"soon\"", "driver.x.start_timeout");
+  refused("kind = \"command\"\npoll_interval = \"0s\"", "driver.x.poll_interval");
+  refused("kind = \"command\"\nstart_retries = -1", "driver.x.start_retries");
+  refused("kind = \"command\"\nstates = { up = \"fine\" }", "driver.x.states: 'fine'");
+  refused("kind = \"slurm\"\nstart = [\"a\"]", "driver.x.start");
+  refused("kind = \"slurm\"\ntypes = { a = 1 }", "driver.x.types");
+  refused("kind = \"slurm\"\nexclusive = true", "driver.x.exclusive");
+  EXPECT_FALSE(read("[driver.process]\nkind = \"slurm\"").has_value());
+}
+
+}  // namespace
+}  // namespace dormouse::gateway

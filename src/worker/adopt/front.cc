@@ -1,0 +1,163 @@
+#include "worker/adopt/front.h"
+
+#include <algorithm>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "api/generation.h"
+#include "base/ids.h"
+#include "base/log.h"
+
+namespace dormouse::worker::adopt {
+namespace {
+
+constexpr std::size_t kMaxRequestIdBytes = 128;
+constexpr std::string_view kModelPrefix = "/v1/models/";
+
+// A client's id is echoed if it is short and printable; otherwise it gets one of ours.
+std::string request_id_of(const http::Request& request, WallTime now) {
+  const std::optional<std::string_view> given = request.headers.find("x-request-id");
+  const bool fine = given.has_value() && !given->empty() && given->size() <= kMaxRequestIdBytes &&
+                    std::all_of(given->begin(), given->end(), [](char c) { return c > ' ' && c < 127; });
+  return fine ? std::string(*given) : make_uuid_v7(now);
+}
+
+api::ModelCard card_of(const Front& front) {
+  return {.id = front.names.served, .created = front.created_s, .max_model_len = front.context_length};
+}
+
+api::ApiError error_of(api::ErrorCode code) {
+  api::ApiError error;
+  error.code = code;
+  return error;
+}
+
+Task<void> answer_health(const Reply& reply) {
+  if (reply.front.state == FrontState::kReady) {
+    std::string body = R"({"status":"ok"})";
+    co_await send_json(reply, 200, std::move(body));
+    co_return;
+  }
+  const bool starting = reply.front.state == FrontState::kStarting;
+  api::ApiError error = error_of(starting ? api::ErrorCode::kModelLoading : api::ErrorCode::kDraining);
+  co_await send_error(reply, std::move(error));
+}
+
+Task<void> answer_models(const Reply& reply) {
+  const std::string& path = reply.exchange.request().path;
+  std::string body;
+  if (path == "/v1/models") {
+    body = api::models_response({card_of(reply.front)});
+  } else if (path.substr(kModelPrefix.size()) == reply.front.names.served) {
+    body = api::model_response(card_of(reply.front));
+  }
+  if (!body.empty()) {
+    co_await send_json(reply, 200, std::move(body));
+    co_return;
+  }
+  api::ApiError error{.code = api::ErrorCode::kModelNotFound, .message = {}, .param = "model"};
+  co_await send_error(reply, std::move(error));
+}
+
+// Counted from before the first await that could see a drain to after the last byte: a drain waits for it.
+Task<void> relay(const Reply& reply) {
+  Front& front = reply.front;
+  if (front.state != FrontState::kReady) {
+    const bool starting = front.state == FrontState::kStarting;
+    api::ApiError error = error_of(starting ? api::ErrorCode::kModelLoading : api::ErrorCode::kDraining);
+    co_await send_error(reply, std::move(error));
+    co_return;
+  }
+  const std::string& path = reply.exchange.request().path;
+  const bool generates = path == "/v1/chat/completions" || path == "/v1/completions";
+  if (generates && reply.exchange.request().method != "POST") {
+    api::ApiError error = error_of(api::ErrorCode::kMethodNotAllowed);
+    co_await send_error(reply, std::move(error));
+    co_return;
+  }
+  front.active += 1;
+  std::exception_ptr failure;
+  try {
+    if (generates) {
+      co_await relay_generation(reply);
+    } else {
+      co_await relay_plain(reply);
+    }
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  front.active -= 1;
+  if (failure) std::rethrow_exception(failure);  // after the count: handle() answers it
+  if (front.active == 0 && front.on_quiet) front.on_quiet();
+}
+
+Task<void> dispatch(const Reply& reply) {
+  const http::Request& request = reply.exchange.request();
+  const bool is_health = request.path == "/health" || request.path == "/v1/health";
+  const bool is_models = request.path == "/v1/models" || request.path.starts_with(kModelPrefix);
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  if ((is_health || is_models) && !reads) {
+    api::ApiError error = error_of(api::ErrorCode::kMethodNotAllowed);
+    co_await send_error(reply, std::move(error));
+  } else if (is_health) {
+    co_await answer_health(reply);
+  } else if (is_models) {
+    co_await answer_models(reply);
+  } else if (request.path.starts_with("/v1/")) {
+    co_await relay(reply);
+  } else {
+    api::ApiError error = error_of(api::ErrorCode::kNotFound);
+    co_await send_error(reply, std::move(error));
+  }
+}
+
+}  // namespace
+
+http::Headers base_headers(const Reply& reply, std::string_view content_type) {
+  http::Headers headers;
+  headers.set("content-type", content_type);
+  headers.set("x-request-id", reply.request_id);
+  return headers;
+}
+
+Task<void> send_json(const Reply& reply, int status, std::string body) {
+  http::Response response;
+  response.status = status;
+  response.headers = base_headers(reply, "application/json");
+  response.body = std::move(body);
+  const Status sent = co_await reply.exchange.send(std::move(response));
+  if (!sent.has_value()) log_debug("event=send_failed request_id={}", reply.request_id);
+}
+
+Task<void> send_error(const Reply& reply, api::ApiError error) {
+  const api::ErrorRow& row = api::row(error.code);
+  http::Response response;
+  response.status = row.status;
+  response.headers = base_headers(reply, "application/json");
+  if (row.retry_after_s > 0) response.headers.set("retry-after", std::to_string(row.retry_after_s));
+  response.body = api::error_body(error);
+  const Status sent = co_await reply.exchange.send(std::move(response));
+  if (!sent.has_value()) log_debug("event=send_failed request_id={}", reply.request_id);
+}
+
+Task<void> handle(Front& front, http::Exchange& exchange) {
+  const Reply reply{
+      .front = front, .exchange = exchange, .request_id = request_id_of(exchange.request(), front.clock.wall())};
+  std::string failure;
+  try {
+    co_await dispatch(reply);
+  } catch (const std::exception& e) {
+    failure = e.what();
+  }
+  if (failure.empty()) co_return;
+  log_error("event=handler_failed request_id={} error=\"{}\"", reply.request_id, failure);
+  if (exchange.started()) {
+    exchange.abort();
+    co_return;
+  }
+  api::ApiError error;
+  co_await send_error(reply, std::move(error));
+}
+
+}  // namespace dormouse::worker::adopt

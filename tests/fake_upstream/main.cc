@@ -1,0 +1,170 @@
+// An OpenAI-compatible server that is not ours, as small as they come: one model named "their-name", usage on the last
+// chunk only and only when asked, and what goes wrong goes wrong on demand.
+//   --port N          listens on 127.0.0.1:N
+//   --load-until FILE /health says 503 until FILE exists
+//   --no-health       /health is 404
+//   --die             says why on stderr and exits with 3 before it listens
+//   --ignore-term     SIGTERM changes nothing
+// A prompt (or last message) of "say" is answered with five deltas, "die" kills the server after two, "hold FILE" waits
+// after two until FILE exists.
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "api/generation.h"
+#include "http/server.h"
+#include "http/sse.h"
+
+namespace dormouse::fake_upstream {
+namespace {
+
+constexpr std::string_view kModel = "their-name";
+constexpr std::int64_t kPromptTokens = 7;
+constexpr int kDeltas = 5;
+
+struct Options {
+  unsigned short port = 0;
+  std::string load_until;
+  bool has_health = true;
+  bool dies = false;
+  bool ignores_term = false;
+};
+
+struct Upstream {
+  asio::io_context& io;
+  Options options;
+};
+
+Task<void> wait_for_file(asio::io_context& io, std::string path) {
+  while (!std::filesystem::exists(path)) {
+    asio::steady_timer timer(io, std::chrono::milliseconds(5));
+    co_await timer.async_wait(kTuple);
+  }
+}
+
+Task<void> answer(http::Exchange& exchange, int status, std::string body) {
+  http::Response response;
+  response.status = status;
+  response.headers.set("content-type", "application/json");
+  response.body = std::move(body);
+  co_await exchange.send(std::move(response));
+}
+
+Task<void> generate(Upstream& upstream, http::Exchange& exchange, api::GenerationRequest request) {
+  const std::string prompt = request.messages.empty() ? request.prompt : request.messages.back().content;
+  const api::ResponseHead head{.id = "theirs", .created = 1, .model = std::string(kModel)};
+  api::Usage usage{.prompt_tokens = kPromptTokens, .completion_tokens = kDeltas};
+  if (!request.stream) {
+    api::Delta whole;
+    whole.content = "t0 t1 t2 t3 t4 ";
+    whole.finish_reason = "stop";
+    std::string body = api::chat_response(head, {whole}, usage);
+    co_await answer(exchange, 200, std::move(body));
+    co_return;
+  }
+  http::Headers headers;
+  headers.set("content-type", "text/event-stream");
+  co_await exchange.start_stream(200, std::move(headers));
+  for (int i = 0; i < kDeltas; ++i) {
+    if (i == 2 && prompt == "die") ::_exit(9);
+    if (i == 2 && prompt.starts_with("hold ")) {
+      std::string path = prompt.substr(5);
+      co_await wait_for_file(upstream.io, std::move(path));
+    }
+    api::Delta delta;
+    delta.content = "t" + std::to_string(i) + " ";
+    if (i + 1 == kDeltas) delta.finish_reason = "stop";
+    std::string frame = http::sse_data(api::chat_chunk(head, delta, i == 0, std::nullopt, false));
+    const Status written = co_await exchange.write(std::move(frame));
+    if (!written.has_value()) co_return;
+  }
+  std::string last;
+  if (request.stream_options.include_usage) last = http::sse_data(api::usage_chunk(head, request.kind, usage));
+  last += http::kSseDone;
+  co_await exchange.write(std::move(last));
+  co_await exchange.finish();
+}
+
+Task<void> handle(Upstream& upstream, http::Exchange& exchange) {
+  const http::Request& request = exchange.request();
+  std::string body = "{}";
+  if (request.path == "/health" && upstream.options.has_health) {
+    const bool loading = !upstream.options.load_until.empty() && !std::filesystem::exists(upstream.options.load_until);
+    co_await answer(exchange, loading ? 503 : 200, std::move(body));
+  } else if (request.path == "/v1/models") {
+    body = api::models_response({{.id = std::string(kModel), .created = 1, .max_model_len = 0}});
+    co_await answer(exchange, 200, std::move(body));
+  } else if (request.path == "/v1/embeddings") {
+    body = request.body;  // what arrived, to be looked at
+    co_await answer(exchange, 200, std::move(body));
+  } else if (request.path == "/v1/chat/completions" || request.path == "/v1/completions") {
+    const bool is_chat = request.path == "/v1/chat/completions";
+    api::ApiResult<api::GenerationRequest> parsed =
+        is_chat ? api::parse_chat_request(request.body) : api::parse_completion_request(request.body);
+    if (parsed.has_value() && parsed->model == kModel) {
+      api::GenerationRequest wanted = *std::move(parsed);
+      co_await generate(upstream, exchange, std::move(wanted));
+    } else {
+      body = R"({"error":{"message":"no such model in /secret/path","type":"invalid_request_error","code":404}})";
+      co_await answer(exchange, 404, std::move(body));
+    }
+  } else {
+    co_await answer(exchange, 404, std::move(body));
+  }
+}
+
+Options parse(int argc, char** argv) {
+  Options out;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view flag = argv[i];
+    const std::string_view value = i + 1 < argc ? argv[i + 1] : "";
+    if (flag == "--port") std::from_chars(value.data(), value.data() + value.size(), out.port);
+    if (flag == "--load-until") out.load_until = std::string(value);
+    if (flag == "--no-health") out.has_health = false;
+    if (flag == "--die") out.dies = true;
+    if (flag == "--ignore-term") out.ignores_term = true;
+  }
+  return out;
+}
+
+int run(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  std::printf("theirs: loading\n");
+  std::fflush(stdout);
+  if (options.dies) {
+    std::fprintf(stderr, "theirs: CUDA error: out of memory\n");
+    return 3;
+  }
+  if (options.ignores_term) std::signal(SIGTERM, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
+  asio::io_context io;
+  Upstream upstream{io, options};
+  http::Server server(
+      io, http::ServerLimits{}, [&upstream](http::Exchange& exchange) { return handle(upstream, exchange); },
+      [](int, std::string_view) { return std::string("{}"); });
+  const http::Address address{.kind = http::Address::Kind::kTcp, .path = {}, .host = "127.0.0.1", .port = options.port};
+  const Result<http::Address> bound = server.listen(address, "data");
+  if (!bound.has_value()) {
+    std::fprintf(stderr, "theirs: %s\n", bound.error().message.c_str());
+    return 4;
+  }
+  std::printf("theirs: listening\n");
+  std::fflush(stdout);
+  io.run();
+  return 0;
+}
+
+}  // namespace
+}  // namespace dormouse::fake_upstream
+
+int main(int argc, char** argv) {
+  return dormouse::fake_upstream::run(argc, argv);
+}
