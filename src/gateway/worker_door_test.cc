@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "fleet/fleet_fixture.h"
-#include "fleet/process_driver.h"
+#include "fleet/drivers/process_driver.h"
 #include "http/client.h"
 #include "http/tls.h"
 #include "http/websocket.h"
