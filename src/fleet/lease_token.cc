@@ -1,4 +1,4 @@
-// The low-level hash functions, which OpenSSL 3 calls deprecated: its one-call SHA256() looks the algorithm up, and that
+// The low-level hash functions, which OpenSSL 3 calls deprecated: its one-call SHA256() looks the algorithm up, which
 // makes megabytes of the library resident for a gateway that otherwise needs none of them.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "fleet/lease_token.h"
