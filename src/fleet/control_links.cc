@@ -75,6 +75,7 @@ std::optional<std::pair<std::string, policy::InstanceId>> Supervisor::Impl::admi
   record.link = link;
   record.address = *address;
   record.pid = hello->pid;
+  if (!record.hello_at.has_value()) record.hello_at = options.clock->now();
   find_driver(record.driver)->worker_joined(record.instance_id);
   return std::pair(slot->spec.name, policy::InstanceId{hello->epoch});
 }
@@ -143,6 +144,21 @@ Task<void> Supervisor::Impl::run_link(std::weak_ptr<Lease::Anchor> weak, std::st
   alive->impl->dispatch(name, policy::event::LinkLost{id, where});
 }
 
+// The two ways news comes by, driver and channel, have no order between them: a stage is never less than nothing.
+void Supervisor::Impl::note_ready(InstanceRecord& record, const std::string& deployment) const {
+  constexpr Nanoseconds kPromised = std::chrono::seconds(30);
+  const MonoTime now = options.clock->now();
+  const MonoTime hello = record.hello_at.value_or(now);
+  const MonoTime up = std::min(record.up_at.value_or(hello), hello);
+  record.wake = {.provider = up - record.asked_at, .boot = hello - up, .load = now - hello};
+  const auto ms = [](Nanoseconds d) { return d.count() / 1'000'000; };
+  log_info("event=wake deployment={} instance={} provider_ms={} boot_ms={} load_ms={}", deployment, record.instance_id,
+           ms(record.wake.provider), ms(record.wake.boot), ms(record.wake.load));
+  if (record.wake.whole() <= kPromised) return;
+  log_warn("event=slow_wake deployment={} driver={} seconds={}", deployment, record.driver,
+           ms(record.wake.whole()) / 1000);
+}
+
 void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, const control::Message& message) {
   Slot* const slot = find(name);
   if (slot == nullptr) return;
@@ -158,6 +174,7 @@ void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, cons
       log_error("event=worker_lies deployment={} error=\"{}\"", name, lie);
       return dispatch(name, policy::event::WorkerFailed{id, policy::event::Fault::kFailed, lie});
     }
+    if (record.load_fraction < 1) note_ready(record, name);
     record.ready = *ready;
     record.load_fraction = 1;
     dispatch(name, policy::event::Ready{id, ready->max_sequences, ready->kv_tokens});

@@ -149,6 +149,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Start& e) {
 void Supervisor::Impl::start_now(Slot& slot, policy::InstanceId id) {
   InstanceRecord& record = slot.instances.at(id);
   record.is_started = true;
+  record.asked_at = options.clock->now();
   StartSpec spec;
   spec.instance_id = record.instance_id;
   spec.deployment = slot.spec.name;
@@ -220,9 +221,6 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Span& e) {
   const auto done = [](const Status& status) { log_failed_write("span", status); };
   const std::int64_t since_us = microseconds(e.since_request);
   options.ledger->record_span({instance_id, phase_of(e.phase), since_us, e.reason}, done);
-  if (e.phase == policy::Phase::kReady) {
-    log_info("event=wake deployment={} instance={} load_ms={}", slot.spec.name, instance_id, since_us / 1000);
-  }
   if (e.phase != policy::Phase::kDown) return;
   // The driver has confirmed it: for a process its end and the return of its memory are one.
   options.ledger->record_span({instance_id, ledger::SpanPhase::kConfirmed, since_us, ""}, done);

@@ -375,6 +375,10 @@ void Supervisor::on_started(const std::string& instance_id) {
   const auto found = impl_->by_instance.find(instance_id);
   if (found == impl_->by_instance.end()) return;
   const auto [name, id] = found->second;
+  if (Slot* const slot = impl_->find(name)) {
+    const auto record = slot->instances.find(id);
+    if (record != slot->instances.end()) record->second.up_at = impl_->options.clock->now();
+  }
   impl_->dispatch(name, policy::event::Started{id});
 }
 
@@ -445,6 +449,7 @@ DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
     i.context_length = record.ready.context_length;
     i.generated_tokens = record.stats.generated_tokens;
     i.running = view.leases;
+    i.wake = record.wake;
     i.note = record.note;
     i.because = to_string(view.cause);
   }

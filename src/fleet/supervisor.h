@@ -140,6 +140,14 @@ enum class WorkerDoor {
   kRemote,  // --worker-listen, TLS: it may lose the channel and call again
 };
 
+// Where the time of a wake went, up to ready; the first token's is the request's.
+struct WakeStages {
+  Nanoseconds provider{0};  // asked, until the thing exists: a process, a machine, a job
+  Nanoseconds boot{0};      // until its worker said hello
+  Nanoseconds load{0};      // until it was ready
+  [[nodiscard]] Nanoseconds whole() const { return provider + boot + load; }
+};
+
 // For `ps`, /metrics and the console. A copy: it may inform, never gate.
 struct InstanceStatus {
   std::string instance_id;
@@ -154,6 +162,7 @@ struct InstanceStatus {
   std::int64_t context_length = 0;
   std::uint64_t generated_tokens = 0;
   std::int64_t running = 0;  // leases out
+  WakeStages wake;           // once ready
   std::string note;          // what its driver last said: why a start takes long, why an end is not confirmed
   std::string because;       // why it was started: "request" | "wake" | "min" | "load"
 };

@@ -41,6 +41,10 @@ struct InstanceRecord {
   std::int64_t pid = 0;
   bool is_started = false;  // the driver has been asked
   std::string note;         // of its driver, for people
+  MonoTime asked_at;        // the driver
+  std::optional<MonoTime> up_at;
+  std::optional<MonoTime> hello_at;
+  WakeStages wake;
   control::Ready ready;
   control::Stats stats;
   double load_fraction = 0;
@@ -104,6 +108,7 @@ struct Supervisor::Impl {
   void start_now(Slot& slot, policy::InstanceId id);
   void post_event(const std::string& name, policy::Event event);
   void note(const std::string& instance_id, std::string text);
+  void note_ready(InstanceRecord& record, const std::string& deployment) const;
   // awake_windows.cc
   void apply_window(Slot& slot);
   void arm_schedule();

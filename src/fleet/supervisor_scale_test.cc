@@ -129,6 +129,28 @@ TEST_F(ScaleTest, TheSleepVerbEndsAStartThatWaitsForMemory) {
   EXPECT_EQ(driver_.starts.size(), 1U);
 }
 
+TEST_F(ScaleTest, AWakeIsToldInItsStages) {
+  const auto caller = call();
+  ASSERT_TRUE(started(1));
+  const StartSpec spec = driver_.starts[0];
+  clock_.advance(seconds(20));
+  driver_.events().on_started(spec.instance_id);
+  driver_.events().on_start_progress(spec.instance_id, "PENDING: Resources");
+  EXPECT_EQ(status().instances.at(0).note, "PENDING: Resources");
+  clock_.advance(seconds(8));
+  const Socket socket = run_task(io_, dial(io_, control_, hello_of(spec))).value();
+  ASSERT_TRUE(run_until(io_, [&] { return status().instances.at(0).pid == 42; }));
+  clock_.advance(seconds(3));
+  control::Ready ready;
+  ready.model = "m";
+  EXPECT_TRUE(run_task(io_, say(socket, ready)).value_or(false));
+  ASSERT_TRUE(answered(caller));
+  const WakeStages wake = status().instances.at(0).wake;
+  EXPECT_EQ(wake.provider, seconds(20));
+  EXPECT_EQ(wake.boot, seconds(8));
+  EXPECT_EQ(wake.load, seconds(3));
+}
+
 TEST_F(ScaleTest, AWindowKeepsAwakeAndItsEndLetsGo) {
   DeploymentSpec spec = spec_of("m");
   const std::int64_t minute = clock_.wall().us / 60'000'000 % 1440;  // of the day, UTC

@@ -248,7 +248,7 @@ TEST_F(SlurmTest, AJobRunsTheWorkerWithItsLeaseAndItsEndIsConfirmed) {
   const std::string job = job_of(id);
   EXPECT_EQ(worker_line(job),
             "topsecret 0 serve --model /m.gguf --listen 127.0.0.1:0 --control 127.0.0.1:9 --epoch 7 "
-            "--served-model-name m\n");
+            "--served-model-name m --lease-ttl 120\n");
   EXPECT_EQ(command({"scontrol", "show", "job", job}).find("topsecret"), std::string::npos);
   EXPECT_TRUE(std::filesystem::is_empty(cluster_->directory + "/scripts")) << "the script holds the lease";
   driver_->stop(id, StopMode::kGraceful);
