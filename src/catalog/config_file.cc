@@ -128,13 +128,15 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY(TomlTable root, parse_toml(text, what));
   TRY_STATUS(check_keys(root.strings, {"models_dir", "idle_timeout"}, what));
   TRY_STATUS(check_keys(root.integers, {}, what));
-  TRY_STATUS(check_keys(root.lists, {"listen"}, what));
+  TRY_STATUS(check_keys(root.lists, {"listen", "worker_listen"}, what));
   TRY_STATUS(check_keys(root.table_lists, {"deployment"}, what));
   TRY_STATUS(check_keys(root.decimals, {}, what));
   TRY_STATUS(check_keys(root.booleans, {}, what));
   TRY_STATUS(check_keys(root.tables, {"driver"}, what));  // read by gateway/driver_file
   ConfigFile out;
   out.listen = root.list("listen");
+  out.worker_listen = root.list("worker_listen");
+  if (!root.tables.empty()) out.driver_text = text;
   out.models_dir = root.string("models_dir");
   TRY(out.idle_timeout, read_duration(root, "idle_timeout", what));
   std::set<std::string> names;

@@ -2,6 +2,7 @@
 // command line win over it.
 //
 //   listen = ["127.0.0.1:8080"]
+//   worker_listen = ["0.0.0.0:8082"]
 //   idle_timeout = "10m"           # of deployments that do not say
 //   [[deployment]]
 //   name = "chat"
@@ -9,6 +10,7 @@
 //   idle_timeout = "5m"            # or "auto"
 //   aliases = ["gpt-4o-mini"]
 //   max = 2                        # and the other keys of catalog/deployment_rules.h
+//   [driver.hpc]                   # docs/drivers.md
 //
 // Unknown keys are errors: a typo in a limit must not pass in silence.
 #pragma once
@@ -32,9 +34,11 @@ struct DeploymentEntry {
 
 struct ConfigFile {
   std::vector<std::string> listen;
+  std::vector<std::string> worker_listen;  // for workers on other machines
   std::string models_dir;
   std::optional<std::chrono::milliseconds> idle_timeout;
   std::vector<DeploymentEntry> deployments;
+  std::string driver_text;  // all of the file where it has [driver.NAME] tables, which gateway/driver_file reads
 };
 
 // Errors: kInvalidArgument, naming the file and the key.

@@ -92,6 +92,15 @@ void ps(Context& context, bool as_json) {
                grouped(row == used.end() ? 0 : row->second.output_tokens), grouped(d.wakes)});
   }
   fmt::print("{}", table.text());
+  for (const gateway::DeploymentView& d : status->deployments) {
+    for (const gateway::InstanceView& i : d.instances) {
+      if (!i.note.empty()) fmt::print("! {} {}: {}\n", d.name, i.instance_id, i.note);
+      if (!i.reachable && i.state == "ready") {
+        fmt::print("! {} {}: {}\n", d.name, i.instance_id,
+                   context.say("out of reach; it may return until its lease is over", "失去联系；租约到期前可能恢复"));
+      }
+    }
+  }
   for (const std::string& notice : status->notices) fmt::print("! {}\n", notice);
 }
 

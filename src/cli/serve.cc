@@ -93,7 +93,8 @@ Result<gateway::HouseOptions> plan_house(const Context& context, const ServeFlag
   out.listen = !flags.listen.empty() ? flags.listen : config.listen;
   if (out.listen.empty()) out.listen.emplace_back("127.0.0.1:8080");
   if (flags.socket_only) out.listen.clear();
-  out.worker_listen = flags.worker_listen;
+  out.worker_listen = !flags.worker_listen.empty() ? flags.worker_listen : config.worker_listen;
+  out.environment = environ;
   out.deployments = given_deployments(flags);
   return out;
 }

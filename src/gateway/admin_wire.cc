@@ -25,12 +25,20 @@ json::object object_of(const DeploymentView& d) {
                                      {"isa", i.isa},
                                      {"alive_s", i.alive_s},
                                      {"context_length", i.context_length},
-                                     {"generated_tokens", i.generated_tokens}});
+                                     {"generated_tokens", i.generated_tokens},
+                                     {"running", i.running},
+                                     {"because", i.because},
+                                     {"note", i.note},
+                                     {"reachable", i.reachable},
+                                     {"wake_provider_s", i.wake_provider_s},
+                                     {"wake_boot_s", i.wake_boot_s},
+                                     {"wake_load_s", i.wake_load_s}});
   }
   json::object out{{"name", d.name},           {"image", d.image},
                    {"state", d.state},         {"awake_because", d.awake_because},
                    {"in_state_s", d.in_state_s}, {"load_fraction", d.load_fraction},
                    {"running", d.running},     {"waiting", d.waiting},
+                   {"load", d.load},
                    {"idle_timeout_s", d.idle_timeout_s}, {"failure", d.failure},
                    {"wakes", d.wakes},         {"instances", std::move(instances)}};
   out["model_path"] = d.model_path;
@@ -123,6 +131,7 @@ DeploymentView read_deployment(const json::object& object) {
   d.load_fraction = r.number("load_fraction");
   d.running = r.whole("running");
   d.waiting = r.whole("waiting");
+  d.load = r.number("load");
   d.idle_timeout_s = r.number("idle_timeout_s");
   d.idle_left_s = r.maybe_number("idle_left_s");
   d.backoff_left_s = r.maybe_number("backoff_left_s");
@@ -145,7 +154,14 @@ DeploymentView read_deployment(const json::object& object) {
                            .isa = i.text("isa"),
                            .alive_s = i.number("alive_s"),
                            .context_length = i.whole("context_length"),
-                           .generated_tokens = i.whole("generated_tokens")});
+                           .generated_tokens = i.whole("generated_tokens"),
+                           .running = i.whole("running"),
+                           .because = i.text("because"),
+                           .note = i.text("note"),
+                           .reachable = i.truth("reachable"),
+                           .wake_provider_s = i.number("wake_provider_s"),
+                           .wake_boot_s = i.number("wake_boot_s"),
+                           .wake_load_s = i.number("wake_load_s")});
   }
   return d;
 }
@@ -168,6 +184,7 @@ DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStat
   d.load_fraction = status->load_fraction;
   d.running = status->running;
   d.waiting = status->waiting;
+  d.load = status->load;
   if (status->idle_left.has_value()) d.idle_left_s = seconds(*status->idle_left);
   if (status->backoff_left.has_value()) d.backoff_left_s = seconds(*status->backoff_left);
   d.failure = status->failure;
@@ -179,7 +196,14 @@ DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStat
                            .isa = i.isa,
                            .alive_s = seconds(i.alive),
                            .context_length = i.context_length,
-                           .generated_tokens = static_cast<std::int64_t>(i.generated_tokens)});
+                           .generated_tokens = static_cast<std::int64_t>(i.generated_tokens),
+                           .running = i.running,
+                           .because = i.because,
+                           .note = i.note,
+                           .reachable = i.reachable,
+                           .wake_provider_s = seconds(i.wake.provider),
+                           .wake_boot_s = seconds(i.wake.boot),
+                           .wake_load_s = seconds(i.wake.load)});
   }
   return d;
 }

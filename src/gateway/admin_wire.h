@@ -24,6 +24,13 @@ struct InstanceView {
   double alive_s = 0;
   std::int64_t context_length = 0;
   std::int64_t generated_tokens = 0;
+  std::int64_t running = 0;
+  std::string because;  // why it was started
+  std::string note;     // its driver's last word: why a start takes long, why an end is not confirmed
+  bool reachable = true;
+  double wake_provider_s = 0;  // where its wake's time went
+  double wake_boot_s = 0;
+  double wake_load_s = 0;
 };
 
 struct DeploymentView {
@@ -39,6 +46,7 @@ struct DeploymentView {
   double load_fraction = 0;
   std::int64_t running = 0;
   std::int64_t waiting = 0;
+  double load = 0;  // in instances' worth of work
   double idle_timeout_s = 0;
   std::optional<double> idle_left_s;
   std::optional<double> backoff_left_s;

@@ -43,9 +43,7 @@ Deployer::Deployer(Services services, Deployments& book, const catalog::Catalog&
 Status Deployer::check(const Deployment& deployment) const {
   const catalog::DeploymentRules& rules = deployment.rules;
   TRY_STATUS(catalog::check_rules(rules));
-  if (!runtime_available(rules.runtime)) {
-    return invalid(fmt::format("runtime: this version cannot run {} yet; builtin can", rules.runtime));
-  }
+  TRY([[maybe_unused]] const std::vector<std::string> arguments, adopt_arguments_of(deployment));
   if (std::find(options_.drivers.begin(), options_.drivers.end(), rules.driver) == options_.drivers.end()) {
     return invalid(
         fmt::format("driver: '{}' is not set up here; there is: {}", rules.driver, fmt::join(options_.drivers, ", ")));

@@ -9,6 +9,7 @@
 
 #include "catalog/config_file.h"
 #include "catalog/image_name.h"
+#include "catalog/runtimes.h"
 #include "gateway/rules_json.h"
 #include "policy/schedule.h"
 
@@ -84,8 +85,23 @@ Status Deployments::check_words(const Deployment& deployment) const {
   return {};
 }
 
-bool runtime_available(std::string_view name) {
-  return name == "builtin";
+// Without a word from the deployment: what a chat needs of llama.cpp and Ollama, which set memory aside for all of it
+// at the start, and what vLLM is run with, which does not.
+Result<std::vector<std::string>> adopt_arguments_of(const Deployment& deployment) {
+  const catalog::DeploymentRules& rules = deployment.rules;
+  if (rules.runtime == "builtin") return std::vector<std::string>{};
+  TRY(const catalog::Runtimes runtimes, catalog::Runtimes::built_in());
+  const Result<catalog::Runtime> runtime = runtimes.find(rules.runtime);
+  if (!runtime.has_value()) return make_error(Code::kInvalidArgument, "runtime: " + runtime.error().message);
+  const bool is_paged = runtime->name == "vllm";
+  catalog::RuntimeParameters parameters;
+  parameters.model = deployment.model_path;
+  parameters.context_length = rules.context_length > 0 ? rules.context_length : is_paged ? 32'768 : 8'192;
+  parameters.max_sequences = rules.max_sequences > 0 ? rules.max_sequences : is_paged ? 256 : 4;
+  parameters.arguments = rules.worker_arguments;
+  Result<std::vector<std::string>> arguments = catalog::adopt_arguments(*runtime, parameters);
+  if (!arguments.has_value()) return make_error(Code::kInvalidArgument, "runtime: " + arguments.error().message);
+  return arguments;
 }
 
 std::chrono::milliseconds idle_after(const catalog::DeploymentRules& rules) {
@@ -120,6 +136,7 @@ fleet::DeploymentSpec fleet_spec(const Deployment& deployment) {
   spec.min_instances = static_cast<int>(rules.min_instances);
   spec.max_instances = static_cast<int>(rules.max_instances);
   spec.worker_arguments = worker_arguments(rules);
+  spec.adopt_arguments = adopt_arguments_of(deployment).value_or(std::vector<std::string>{});  // checked before, too
   spec.memory_bytes = memory_of(deployment.model_path);
   return spec;
 }

@@ -47,8 +47,9 @@ class Deployments {
   std::map<std::string, Deployment> by_name_;
 };
 
-// Whether this program can run models by it yet; the others are known words without a way to start them.
-[[nodiscard]] bool runtime_available(std::string_view name);
+// What `dormouse-worker adopt` is told for a deployment whose runtime is somebody else's engine; empty for our own.
+// Errors: kInvalidArgument, "runtime: what is wrong".
+[[nodiscard]] Result<std::vector<std::string>> adopt_arguments_of(const Deployment& deployment);
 // How long it stays awake after its last request, as far as it is known before it runs.
 [[nodiscard]] std::chrono::milliseconds idle_after(const catalog::DeploymentRules& rules);
 

@@ -269,7 +269,12 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
                          .isa = "avx2",
                          .alive_s = 1.5,
                          .context_length = 4096,
-                         .generated_tokens = 3});
+                         .generated_tokens = 3,
+                         .running = 2,
+                         .because = "load",
+                         .note = "PENDING: Resources",
+                         .reachable = false,
+                         .wake_load_s = 0.25});
   status.deployments.push_back(d);
   const Result<StatusView> back = parse_status(to_json(status));
   ASSERT_TRUE(back.has_value());
@@ -279,6 +284,9 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   EXPECT_FALSE(back->deployments[0].backoff_left_s.has_value());
   ASSERT_EQ(back->deployments[0].instances.size(), 1U);
   EXPECT_EQ(back->deployments[0].instances[0].pid, 9);
+  EXPECT_EQ(back->deployments[0].instances[0].note, "PENDING: Resources");
+  EXPECT_FALSE(back->deployments[0].instances[0].reachable);
+  EXPECT_EQ(back->deployments[0].instances[0].wake_load_s, 0.25);
   EXPECT_FALSE(parse_status("[]").has_value());
   EXPECT_FALSE(parse_new_deployment(R"({"name":"a b","image":"x"})").has_value());
   EXPECT_FALSE(parse_new_deployment(R"({"name":"a"})").has_value());

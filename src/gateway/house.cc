@@ -21,6 +21,7 @@
 #include "gateway/data_dir.h"
 #include "gateway/deployer.h"
 #include "gateway/gateway.h"
+#include "gateway/remote_drivers.h"
 #include "gateway/worker_door.h"
 
 namespace dormouse::gateway {
@@ -94,6 +95,7 @@ struct House::Impl {
   std::optional<catalog::Catalog> catalog;
   std::unique_ptr<ledger::Ledger> ledger;
   std::unique_ptr<fleet::ProcessDriver> driver;
+  std::vector<NamedDriver> remote_drivers;
   std::unique_ptr<fleet::Supervisor> supervisor;
   http::Client client;
   Metrics metrics;
@@ -141,6 +143,14 @@ Status House::Impl::open_parts() {
   driver_options.environment = options.worker_environment;
   TRY(driver, fleet::ProcessDriver::create(std::move(driver_options)));
   if (driver->swept() > 0) log_warn("event=swept workers={}", driver->swept());
+  RemoteDriversOptions remote;
+  remote.io = &io;
+  remote.clock = &clock;
+  remote.environment = options.environment;
+  remote.script_directory = data->run_directory() + "/scripts";
+  remote.worker_addresses = worker_addresses;
+  remote.worker_fingerprint = worker_fingerprint;
+  TRY(remote_drivers, make_remote_drivers(options.config, options.config_path, remote));
 
   fleet::SupervisorOptions fleet_options;
   fleet_options.io = &io;
@@ -148,6 +158,7 @@ Status House::Impl::open_parts() {
   fleet_options.ledger = ledger.get();
   fleet_options.memory_budget = options.memory_budget;
   fleet_options.drivers = {{"process", driver.get()}};
+  for (const NamedDriver& d : remote_drivers) fleet_options.drivers.emplace_back(d.name, d.driver.get());
   DeployerOptions deployer_options;
   for (const auto& [name, known] : fleet_options.drivers) deployer_options.drivers.push_back(name);
   supervisor = std::make_unique<fleet::Supervisor>(std::move(fleet_options));

@@ -37,6 +37,7 @@ struct HouseOptions {
   catalog::ConfigFile config;  // as read from there
   std::vector<std::string> model_directories;
   std::vector<std::string> worker_environment;
+  const char* const* environment = nullptr;  // the process's own, of which a driver's commands may see what it names
   std::int64_t memory_budget = 0;  // what models may take of this machine together; 0: no bound
   std::chrono::milliseconds default_idle_timeout{600'000};
   bool idle_timeout_is_given = false;        // by a flag, which wins over the file

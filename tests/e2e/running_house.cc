@@ -87,6 +87,10 @@ RunningHouse::RunningHouse(HouseSetup setup) : setup_(std::move(setup)) {
   directory_ = setup_.data_dir.empty() ? (fs::temp_directory_path() / ("dormouse-e2e-" + random_hex(4))).string()
                                        : setup_.data_dir;
   fs::create_directories(directory_);
+  if (!setup_.config.empty()) {
+    fs::create_directories(directory_ + "/data");
+    std::ofstream(directory_ + "/data/dormouse.toml") << setup_.config;
+  }
   start();
 }
 
@@ -103,7 +107,8 @@ void RunningHouse::start() {
     options.argv.insert(options.argv.end(), {"--model", file, "--name", name});
   }
   options.argv.insert(options.argv.end(), setup_.extra.begin(), setup_.extra.end());
-  options.environment = worker_environment();
+  options.environment = setup_.environment;  // of two entries with one name the first counts
+  for (std::string& entry : worker_environment()) options.environment.push_back(std::move(entry));
   const UniqueFd log(::open((directory_ + "/serve.log").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
   options.output_fd = log.get();
   Result<Subprocess> process = Subprocess::spawn(options);

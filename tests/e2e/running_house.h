@@ -40,6 +40,8 @@ struct HouseSetup {
   std::string idle_timeout = "10m";
   std::string worker;              // default: the fake one
   std::vector<std::string> extra;  // further switches
+  std::string config;              // dormouse.toml, written before it starts
+  std::vector<std::string> environment;  // "NAME=value", in front of what it has anyway
   std::string data_dir;            // default: a new one, removed at the end
 };
 
