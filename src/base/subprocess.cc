@@ -10,6 +10,8 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <mutex>
+#include <set>
 #include <utility>
 
 namespace dormouse {
@@ -104,7 +106,33 @@ void become_guarded(const ChildPlan& plan) {
   ::_exit(127);
 }
 
+// Who is held by a Subprocess: reap_strangers() passes them over.
+struct HeldChildren {
+  std::mutex mutex;
+  std::set<pid_t> pids;
+};
+HeldChildren& held_children() {
+  static HeldChildren children;
+  return children;
+}
+void let_go(pid_t pid) {
+  HeldChildren& held = held_children();
+  const std::lock_guard<std::mutex> lock(held.mutex);
+  held.pids.erase(pid);
+}
+
 }  // namespace
+
+void reap_strangers() {
+  HeldChildren& held = held_children();
+  const std::lock_guard<std::mutex> lock(held.mutex);
+  while (true) {
+    siginfo_t info{};
+    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
+    if (held.pids.contains(info.si_pid)) return;  // its holder is about to; strangers behind it wait until next time
+    ::waitid(P_PID, static_cast<id_t>(info.si_pid), &info, WEXITED | WNOHANG);
+  }
+}
 
 Result<Subprocess> Subprocess::spawn(const SubprocessOptions& options) {
   if (options.argv.empty()) return make_error(Code::kInvalidArgument, "spawn: empty argv");
@@ -121,9 +149,15 @@ Result<Subprocess> Subprocess::spawn(const SubprocessOptions& options) {
                        .error_pipe = write_end.get(),
                        .parent = ::getpid(),
                        .guard = options.guard};
-  const pid_t pid = ::fork();
+  pid_t pid = -1;
+  {
+    HeldChildren& held = held_children();
+    const std::lock_guard<std::mutex> lock(held.mutex);  // until it is known: a child may end before that
+    pid = ::fork();
+    if (pid == 0) run_child(plan);
+    if (pid > 0) held.pids.insert(pid);
+  }
   if (pid < 0) return errno_error("fork", errno);
-  if (pid == 0) run_child(plan);
 
   Subprocess child;
   child.pid_ = pid;
@@ -161,6 +195,7 @@ void Subprocess::kill_and_reap() noexcept {
   ::kill(pid_, SIGKILL);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
+  let_go(pid_);
   pid_ = -1;
 }
 
@@ -175,6 +210,7 @@ Result<ExitStatus> Subprocess::try_wait() {
   if (got == 0) return make_error(Code::kUnavailable, "child is running");
   if (got < 0) return errno_error("waitpid", errno);
   ::kill(-pid_, SIGKILL);  // grandchildren behind a wrapper go with it
+  let_go(pid_);
   pid_ = -1;
   ExitStatus out;
   if (WIFEXITED(status)) out.exit_code = WEXITSTATUS(status);

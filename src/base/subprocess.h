@@ -56,4 +56,8 @@ class Subprocess {
   UniqueFd pidfd_;
 };
 
+// Reaps what has come to us as subreaper and has ended: processes that a child of ours left behind, in whatever group
+// or session they made their own. Children that a Subprocess holds are left to it. Threads: any.
+void reap_strangers();
+
 }  // namespace dormouse

@@ -2,6 +2,7 @@
 // Method: real processes; waits are on the pidfd.
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -132,6 +133,30 @@ TEST(Subprocess, AGuardedGroupDiesWithItsOwnerGrandchildrenToo) {
   EXPECT_EQ(::poll(&p, 1, 10'000), 1) << "the grandchild lives on";
   EXPECT_EQ(::waitpid(owner, nullptr, 0), owner);
   for (const int fd : {watch, ends[0], ends[1]}) ::close(fd);
+}
+
+// A daemon that a child leaves behind comes to its subreaper, in a group and a session of its own.
+TEST(Subprocess, StrangersAreReapedAndHeldChildrenAreNot) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  Result<Subprocess> held = Subprocess::spawn({.argv = {"/bin/sh", "-c", "exit 7"}, .environment = {}});
+  Result<Subprocess> leaver =
+      Subprocess::spawn({.argv = {"/bin/sh", "-c", "/usr/bin/setsid /bin/sleep 0.1 & exit 0"}, .environment = {}});
+  ASSERT_TRUE(held.has_value() && leaver.has_value());
+  ASSERT_TRUE(wait_exit(*held) && wait_exit(*leaver));
+  ASSERT_TRUE(leaver->try_wait().has_value());
+  reap_strangers();
+  const Result<ExitStatus> status = held->try_wait();
+  ASSERT_TRUE(status.has_value()) << "its holder still learns how it ended";
+  EXPECT_EQ(status->exit_code, 7);
+  const auto has_children = [] {
+    siginfo_t info{};
+    return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+  };
+  for (int i = 0; i < 1'000 && has_children(); ++i) {
+    reap_strangers();
+    ::poll(nullptr, 0, 10);
+  }
+  EXPECT_FALSE(has_children()) << "the one that was left has been taken";
 }
 
 }  // namespace

@@ -146,7 +146,6 @@ struct CommandRunner::State {
   explicit State(asio::io_context& i) : io(i) {}
   asio::io_context& io;
   std::vector<std::weak_ptr<Run>> runs;
-  std::vector<pid_t> groups;  // of ended commands, perhaps with grandchildren not yet reaped
   bool closed = false;
 };
 
@@ -202,7 +201,6 @@ Task<Result<CommandOutput>> CommandRunner::run_command(std::shared_ptr<State> st
   CO_TRY(const std::shared_ptr<Run> run, spawn(state->io, options));
   std::erase_if(state->runs, [](const std::weak_ptr<Run>& weak) { return weak.expired(); });
   state->runs.push_back(run);
-  const pid_t group = run->process.pid();
   watch_deadline(run, options.timeout);
   read_on(run, Which::kOut);
   read_on(run, Which::kErr);
@@ -213,8 +211,7 @@ Task<Result<CommandOutput>> CommandRunner::run_command(std::shared_ptr<State> st
     exit = run->process.try_wait();  // also kills what is left of its group
   }
   run->deadline.cancel();
-  state->groups.push_back(group);
-  std::erase_if(state->groups, [](pid_t each) { return reap_group(each); });
+  reap_strangers();
   if (run->open_streams > 0) {
     run->streams_closed.expires_after(kLastRead);
     co_await run->streams_closed.async_wait(kTuple);

@@ -150,6 +150,7 @@ void Supervisor::Impl::note_ready(InstanceRecord& record, const std::string& dep
   const MonoTime now = options.clock->now();
   const MonoTime hello = record.hello_at.value_or(now);
   const MonoTime up = std::min(record.up_at.value_or(hello), hello);
+  record.note.clear();
   record.wake = {.provider = up - record.asked_at, .boot = hello - up, .load = now - hello};
   const auto ms = [](Nanoseconds d) { return d.count() / 1'000'000; };
   log_info("event=wake deployment={} instance={} provider_ms={} boot_ms={} load_ms={}", deployment, record.instance_id,

@@ -102,12 +102,4 @@ Result<int> sweep_left_over_workers(const std::string& directory) {
   return ended;
 }
 
-bool reap_group(pid_t group) {
-  while (true) {
-    siginfo_t info{};
-    if (::waitid(P_PGID, static_cast<id_t>(group), &info, WEXITED | WNOHANG) != 0) return errno == ECHILD;
-    if (info.si_pid == 0) return false;
-  }
-}
-
 }  // namespace dormouse::fleet

@@ -19,8 +19,4 @@ Status write_lease_file(const std::string& path, pid_t pid, const std::string& i
 // end; removes the files and the workers' sockets. Returns how many were alive. Errors: kNotFound (no directory).
 Result<int> sweep_left_over_workers(const std::string& directory);
 
-// Grandchildren of a worker that has exited come to us (we are their subreaper): takes those that have ended.
-// True: none is left in the group.
-bool reap_group(pid_t group);
-
 }  // namespace dormouse::fleet

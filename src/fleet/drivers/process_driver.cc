@@ -60,13 +60,11 @@ struct ProcessDriver::Impl {
   enum class Reading { kSome, kNothing, kEnd };
   Reading read_chunk(Child& child);
   void drain_output(Child& child);
-  void reap_groups();
 
   const ProcessDriverOptions options;
   DriverEvents* events = nullptr;
   // Shared with the handlers that wait on them, which hold weak pointers: a child gone is a handler that does nothing.
   std::map<std::string, std::shared_ptr<Child>> children;
-  std::vector<pid_t> groups;  // of exited workers, perhaps with grandchildren not yet reaped
   std::uint64_t next_number = 1;
   int swept = 0;
   std::shared_ptr<int> alive = std::make_shared<int>(0);  // of posted closures
@@ -164,7 +162,7 @@ Result<std::shared_ptr<Child>> ProcessDriver::Impl::spawn(const StartSpec& spec)
 void ProcessDriver::start(StartSpec spec) {
   Impl& impl = *impl_;
   if (impl.children.contains(spec.instance_id)) return;  // the idempotency key: it runs already
-  impl.reap_groups();
+  reap_strangers();
   Result<std::shared_ptr<Child>> child = impl.spawn(spec);
   const std::weak_ptr<int> alive = impl.alive;
   std::function<void()> tell;  // never from inside start()
@@ -231,18 +229,13 @@ void ProcessDriver::Impl::exited(const std::shared_ptr<Child>& child) {
   drain_output(*child);
   ::unlink(child->lease_path.c_str());
   ::unlink(child->socket_path.c_str());
-  groups.push_back(pid);
-  reap_groups();
+  reap_strangers();
   const std::string id = child->instance_id;
   children.erase(id);
   InstanceExit how;
   if (status.has_value()) how = {status->exit_code, status->signal};
   log_info("event=worker_exited instance={} pid={} exit={} signal={}", id, pid, how.exit_code, how.signal);
   events->on_exited(id, how);
-}
-
-void ProcessDriver::Impl::reap_groups() {
-  std::erase_if(groups, [](pid_t group) { return reap_group(group); });
 }
 
 void ProcessDriver::stop(const std::string& instance_id, StopMode mode) {
