@@ -37,9 +37,10 @@ class Pool {
     return nullptr;
   }
   void give(const std::string& address, const StreamPtr& stream) {
-    std::vector<StreamPtr>& streams = idle_[address];
-    if (streams.size() >= kMaxPooled) return stream->close();
-    streams.push_back(stream);
+    const auto [entry, is_new] = idle_.try_emplace(address);
+    if (entry->second.size() >= kMaxPooled) return stream->close();
+    entry->second.push_back(stream);
+    if (is_new) sweep();
   }
   void forget(const std::string& address) {
     const auto entry = idle_.find(address);
@@ -55,6 +56,18 @@ class Pool {
   }
 
  private:
+  // Workers come and go, each with an address of its own: connections to one that has gone must not pile up. Looked
+  // for when a new one comes.
+  void sweep() {
+    for (auto& [address, streams] : idle_) {
+      std::erase_if(streams, [](const StreamPtr& stream) {
+        const bool is_over = !is_still_open(*stream);
+        if (is_over) stream->close();
+        return is_over;
+      });
+    }
+    std::erase_if(idle_, [](const auto& entry) { return entry.second.empty(); });
+  }
   std::map<std::string, std::vector<StreamPtr>> idle_;
 };
 

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/post.hpp>
+#include <filesystem>
+#include <iterator>
 #include <thread>
 #include <vector>
 
@@ -119,6 +121,27 @@ TEST(Client, ADeadPooledConnectionIsReplacedOnceAndQuietly) {
   ASSERT_TRUE(TestServer::eventually([&] { return server.connections() == 0; }));
   run(io, fetch(client, server.address(), get("/hello"), body));
   EXPECT_TRUE(body);
+}
+
+// A gateway's workers come and go, each on a socket of its own.
+TEST(Client, ConnectionsToServersThatHaveGoneDoNotPileUp) {
+  const auto open_files = [] {
+    const std::filesystem::directory_iterator files("/proc/self/fd");
+    return std::distance(begin(files), end(files));
+  };
+  asio::io_context io;
+  Client client(io);
+  std::ptrdiff_t after_two = 0;
+  for (int i = 0; i < 12; ++i) {
+    {
+      TestServer server;
+      Result<std::string> body;
+      run(io, fetch(client, server.address(), get("/hello"), body));
+      ASSERT_TRUE(body) << body.error().message;
+    }
+    if (i == 1) after_two = open_files();
+  }
+  EXPECT_LE(open_files(), after_two);
 }
 
 TEST(Client, NobodyListeningIsUnavailableAndSoIsAStreamThatBreaks) {
