@@ -180,12 +180,78 @@ Status read_slurm(const TomlTable& table, const std::string& where, fleet::Remot
   return {};
 }
 
+// What one table says of cpu, memory and so on; what it does not name stays.
+void read_resources(TableReader& reader, fleet::KubernetesResources& out) {
+  constexpr int kMostGpus = 1'000;
+  reader.text("cpu", out.cpu);
+  reader.text("memory", out.memory);
+  reader.number("gpus", out.gpus, kMostGpus);
+  reader.text("gpu_resource", out.gpu_resource);
+  reader.list("node_selector", out.node_selector);
+  reader.list("tolerations", out.tolerations);
+}
+
+Status read_pods(TableReader& reader, const std::string& where, fleet::KubernetesPods& pods) {
+  constexpr int kMostUser = 2'000'000'000;
+  reader.text("image", pods.image);
+  reader.text("image_pull_policy", pods.image_pull_policy);
+  reader.text("image_pull_secret", pods.image_pull_secret);
+  reader.text("service_account", pods.service_account);
+  reader.text("priority_class", pods.priority_class);
+  reader.text("runtime_class", pods.runtime_class);
+  reader.text("model_claim", pods.model_claim);
+  reader.text("model_mount", pods.model_mount);
+  reader.number("run_as_user", pods.run_as_user, kMostUser);
+  milliseconds grace = std::chrono::seconds(pods.grace_seconds);
+  reader.duration("grace", grace);
+  pods.grace_seconds = static_cast<int>(std::chrono::ceil<std::chrono::seconds>(grace).count());
+  read_resources(reader, pods.resources);
+  const TomlTable* const types = reader.table("types");
+  if (types == nullptr) return {};
+  for (const auto& [type, table] : types->tables) {
+    TableReader each(table, fmt::format("{}.types.{}", where, type));
+    fleet::KubernetesResources resources = pods.resources;
+    read_resources(each, resources);
+    TRY_STATUS(each.finish());
+    pods.types[type] = std::move(resources);
+  }
+  if (types->tables.empty()) reader.fail("types", "a table of TYPE = { gpus = 1 } and the like");
+  return {};
+}
+
+Status read_kubernetes(const TomlTable& table, const std::string& where, fleet::RemoteDriverOptions& out,
+                       fleet::KubernetesProviderOptions options, const DriverContext& context) {
+  TableReader reader(table, where);
+  std::string kind;
+  reader.text("kind", kind);
+  reader.text("owner", options.owner);
+  reader.text("worker", options.place.worker_path);
+  options.place.listen = "0.0.0.0:8000";  // one Pod, one worker: a port that a NetworkPolicy can name
+  reader.text("worker_listen", options.place.listen);
+  reader.text("server", options.access.server);
+  reader.text("ca_file", options.access.ca_file);
+  reader.text("token_file", options.access.token_file);
+  reader.duration("timeout", options.access.timeout);
+  reader.text("namespace", options.name_space);
+  reader.text("owned_by", options.owned_by);
+  reader.text("type", options.type);
+  reader.list("fallback_types", options.fallback_types);
+  TRY_STATUS(read_pods(reader, where, options.pods));
+  out.life.visible_after = std::chrono::seconds(10);       // one API server: only a call still in flight is late
+  out.life.reconcile_interval = std::chrono::seconds(20);  // cheap to ask; a Pod that went is seen in two of them
+  read_life(reader, out.life);
+  TRY_STATUS(reader.finish());
+  fleet::fill_in_cluster(options, context.environment);
+  out.provider = std::move(options);
+  return {};
+}
+
 template <typename Options>
 Options begin(const std::string& name, const DriverContext& context) {
   Options out;
   out.name = name;
   out.owner = context.owner;
-  out.script_directory = context.script_directory;
+  if constexpr (requires { out.script_directory; }) out.script_directory = context.script_directory;
   out.place = context.place;
   return out;
 }
@@ -213,9 +279,12 @@ Result<std::map<std::string, fleet::RemoteDriverOptions>> read_drivers(std::stri
     } else if (kind == "slurm") {
       auto options = begin<fleet::SlurmProviderOptions>(name, context);
       TRY_STATUS(read_slurm(table, where, driver, std::move(options), context));
+    } else if (kind == "kubernetes") {
+      auto options = begin<fleet::KubernetesProviderOptions>(name, context);
+      TRY_STATUS(read_kubernetes(table, where, driver, std::move(options), context));
     } else {
       return make_error(Code::kInvalidArgument,
-                        fmt::format("{}.kind: '{}' is neither \"command\" nor \"slurm\"", where, kind));
+                        fmt::format("{}.kind: '{}' is none of \"command\", \"slurm\", \"kubernetes\"", where, kind));
     }
   }
   return out;

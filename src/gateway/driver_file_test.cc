@@ -65,9 +65,8 @@ TEST_F(DriverFileTest, TheDocumentationsExamplesAreWhatItSays) {
       for (auto* each : {&command->start, &command->stop, &command->list, &command->status}) {
         if (!each->argv.empty()) each->argv[0] = "/bin/true";  // the providers' programs are not here
       }
-    } else {
-      auto& slurm = std::get<fleet::SlurmProviderOptions>(options.provider);
-      slurm.sbatch = slurm.squeue = slurm.scancel = "/bin/true";
+    } else if (auto* slurm = std::get_if<fleet::SlurmProviderOptions>(&options.provider)) {
+      slurm->sbatch = slurm->squeue = slurm->scancel = "/bin/true";
     }
     const auto made = fleet::make_driver(std::move(options));
     EXPECT_TRUE(made.has_value()) << made.error().message << "\n" << example;
@@ -89,6 +88,24 @@ TEST_F(DriverFileTest, TheEnvironmentIsAnAllowListAndTheRestHasDefaults) {
   EXPECT_TRUE(read("listen = [\"a\"]").value().empty());
 }
 
+TEST_F(DriverFileTest, AKubernetesTypeIsTheTablesOwnResourcesButForWhatItNames) {
+  const auto got = read(
+      "[driver.k]\nkind = \"kubernetes\"\nserver = \"https://k:6443\"\nca_file = \"/ca\"\nnamespace = \"n\"\n"
+      "image = \"i:1\"\ncpu = \"4\"\nmemory = \"8Gi\"\ntolerations = [\"gpu\"]\ngrace = \"1500ms\"\ntype = \"t4\"\n"
+      "[driver.k.types.t4]\ngpus = 1\nmemory = \"16Gi\"\n");
+  ASSERT_TRUE(got.has_value()) << got.error().message;
+  const auto& options = std::get<fleet::KubernetesProviderOptions>(got->at("k").provider);
+  const fleet::KubernetesResources& t4 = options.pods.types.at("t4");
+  EXPECT_EQ(t4.cpu, "4");
+  EXPECT_EQ(t4.memory, "16Gi");
+  EXPECT_EQ(t4.gpus, 1);
+  EXPECT_EQ(t4.tolerations, (std::vector<std::string>{"gpu"}));
+  EXPECT_EQ(options.pods.resources.gpus, 0);
+  EXPECT_EQ(options.pods.grace_seconds, 2);
+  EXPECT_EQ(options.access.token_file, "") << "only inside a cluster is there one to be found";
+  EXPECT_EQ(got->at("k").life.reconcile_interval, std::chrono::seconds(20));
+}
+
 TEST_F(DriverFileTest, MistakesAreNamed) {
   refused("", "driver.x.kind");
   refused("kind = \"cloud\"", "driver.x.kind: 'cloud'");
@@ -101,6 +118,10 @@ TEST_F(DriverFileTest, MistakesAreNamed) {
   refused("kind = \"slurm\"\nstart = [\"a\"]", "driver.x.start");
   refused("kind = \"slurm\"\ntypes = { a = 1 }", "driver.x.types");
   refused("kind = \"slurm\"\nexclusive = true", "driver.x.exclusive");
+  refused("kind = \"kubernetes\"\npartition = \"gpu\"", "driver.x.partition");
+  refused("kind = \"kubernetes\"\ngpus = -1", "driver.x.gpus");
+  refused("kind = \"kubernetes\"\ntypes = { a = 1 }", "driver.x.types");
+  refused("kind = \"kubernetes\"\n[driver.x.types.a]\ngpu = 1", "driver.x.types.a.gpu: is unknown");
   EXPECT_FALSE(read("[driver.process]\nkind = \"slurm\"").has_value());
 }
 

@@ -19,6 +19,9 @@ Result<std::unique_ptr<Driver>> make_remote(RemoteDriverOptions options) {
     life.name = slurm->name;
     life.look_before_create = LookBeforeCreate::kYes;
     TRY(provider, make_slurm_provider(*life.io, std::move(*slurm)));
+  } else if (auto* kubernetes = std::get_if<KubernetesProviderOptions>(&options.provider)) {
+    life.name = kubernetes->name;
+    TRY(provider, make_kubernetes_provider(*life.io, std::move(*kubernetes)));
   }
   return std::unique_ptr<Driver>(std::make_unique<RemoteDriver>(std::move(life), std::move(provider)));
 }

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "fleet/driver.h"
 #include "fleet/drivers/command_provider.h"
+#include "fleet/drivers/kubernetes_provider.h"
 #include "fleet/drivers/process_driver.h"
 #include "fleet/drivers/remote_driver.h"
 #include "fleet/drivers/slurm_provider.h"
@@ -15,7 +16,7 @@ namespace dormouse::fleet {
 
 struct RemoteDriverOptions {
   RemoteOptions life;  // io and clock filled in by the caller, the name taken from the provider's options
-  std::variant<CommandProviderOptions, SlurmProviderOptions> provider;
+  std::variant<CommandProviderOptions, SlurmProviderOptions, KubernetesProviderOptions> provider;
 };
 using DriverOptions = std::variant<ProcessDriverOptions, RemoteDriverOptions>;
 

@@ -29,8 +29,9 @@ struct Sighting {
   std::string instance;  // our id, from its tag or name
   std::string id;        // the provider's
   MachineState state = MachineState::kStarting;
-  std::string detail;   // the provider's own words: its state, the reason why it waits
-  std::string address;  // empty: unknown
+  std::string detail;                               // the provider's own words: its state, the reason why it waits
+  std::string address;                              // empty: unknown
+  std::optional<InstanceExit> exit = std::nullopt;  // how its program ended, where the provider tells
 };
 
 // What is known after a create. The doubt is what costs money: a reply lost is not a machine not made.

@@ -29,12 +29,14 @@ struct Machine {
   asio::steady_timer wake;  // cancelled when something happened
   std::string id;           // the provider's; empty: not known
   MonoTime created_at;      // when the last create had answered
+  InstanceExit exit;        // as the provider told it
   bool perhaps_made = false;
   bool stop_requested = false;
   bool joined = false;
   bool vanished = false;
   bool seen = false;     // by status, since the last create
   bool running = false;  // on_started was called
+  bool end_noted = false;
 };
 
 const std::string kAnyId;
@@ -66,6 +68,7 @@ struct RemoteDriver::Impl {
   void adopt(Machine& machine, const std::string& id);
   void now_running(Machine& machine);
   void progress(Machine& machine, const Sighting& sighting, std::string* last);
+  void note_end(Machine& machine, const Sighting& sighting);
   void finish(const Instance& machine, const Status& up);
   [[nodiscard]] bool over(const Machine& machine) const { return closed || machine.stop_requested; }
   [[nodiscard]] std::chrono::milliseconds backoff(int attempt) const {
@@ -163,12 +166,21 @@ Task<void> RemoteDriver::Impl::live(Self self, Instance machine) {
   if (!self->closed) self->finish(machine, up);
 }
 
+// Once: why a machine that nobody told to end has ended is known only while the provider still shows it.
+void RemoteDriver::Impl::note_end(Machine& machine, const Sighting& sighting) {
+  if (!sighting.exit.has_value() || machine.end_noted) return;
+  machine.end_noted = true;
+  machine.exit = *sighting.exit;
+  log_info("event=machine_ended driver={} instance={} exit_code={} signal={} state=\"{}\"", options.name,
+           machine.spec.instance_id, machine.exit.exit_code, machine.exit.signal, sighting.detail);
+}
+
 void RemoteDriver::Impl::finish(const Instance& machine, const Status& up) {
   const std::string id = machine->spec.instance_id;
   reconciler.forget(id);
   machines.erase(id);
   log_info("event=machine_gone driver={} instance={} id=\"{}\"", options.name, id, machine->id);
-  if (up.has_value()) return events->on_exited(id, InstanceExit{});
+  if (up.has_value()) return events->on_exited(id, machine->exit);
   events->on_start_failed(id, up.error());
 }
 
@@ -316,6 +328,7 @@ Task<void> RemoteDriver::Impl::take_down(const Self& self, const Instance& machi
     const std::vector<Sighting> sightings = shown.has_value() ? *shown : std::vector<Sighting>();
     for (const Sighting& sighting : sightings) {
       machine->seen = true;
+      self->note_end(*machine, sighting);
       stopped = stopped || sighting.state == MachineState::kStopped;
       if (!is_alive(sighting)) continue;
       ++alive;
