@@ -228,6 +228,7 @@ Status read_kubernetes(const TomlTable& table, const std::string& where, fleet::
   reader.text("worker", options.place.worker_path);
   options.place.listen = "0.0.0.0:8000";  // one Pod, one worker: a port that a NetworkPolicy can name
   reader.text("worker_listen", options.place.listen);
+  reader.text("control", options.place.control);
   reader.text("server", options.access.server);
   reader.text("ca_file", options.access.ca_file);
   reader.text("token_file", options.access.token_file);

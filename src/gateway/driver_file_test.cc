@@ -88,10 +88,26 @@ TEST_F(DriverFileTest, TheEnvironmentIsAnAllowListAndTheRestHasDefaults) {
   EXPECT_TRUE(read("listen = [\"a\"]").value().empty());
 }
 
+TEST_F(DriverFileTest, TheManifestsFileIsReadInsideACluster) {
+  const std::array<const char*, 3> inside{"KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443", nullptr};
+  context_.environment = inside.data();
+  std::ifstream in(DORMOUSE_SOURCE_DIR "/deploy/kubernetes/dormouse.toml");
+  std::stringstream text;
+  text << in.rdbuf();
+  auto got = read(text.str());
+  ASSERT_TRUE(got.has_value()) << got.error().message;
+  auto& options = std::get<fleet::KubernetesProviderOptions>(got->at("cluster").provider);
+  EXPECT_EQ(options.access.server, "https://10.96.0.1:443");
+  if (options.name_space.empty()) options.name_space = "dormouse";  // of a file that only a Pod has
+  const auto made = fleet::make_driver(std::move(got->at("cluster")));
+  EXPECT_TRUE(made.has_value()) << made.error().message;
+}
+
 TEST_F(DriverFileTest, AKubernetesTypeIsTheTablesOwnResourcesButForWhatItNames) {
   const auto got = read(
       "[driver.k]\nkind = \"kubernetes\"\nserver = \"https://k:6443\"\nca_file = \"/ca\"\nnamespace = \"n\"\n"
-      "image = \"i:1\"\ncpu = \"4\"\nmemory = \"8Gi\"\ntolerations = [\"gpu\"]\ngrace = \"1500ms\"\ntype = \"t4\"\n"
+      "control = \"gw.n.svc:8082\"\nimage = \"i:1\"\ncpu = \"4\"\nmemory = \"8Gi\"\ntolerations = [\"gpu\"]\ngrace = "
+      "\"1500ms\"\ntype = \"t4\"\n"
       "[driver.k.types.t4]\ngpus = 1\nmemory = \"16Gi\"\n");
   ASSERT_TRUE(got.has_value()) << got.error().message;
   const auto& options = std::get<fleet::KubernetesProviderOptions>(got->at("k").provider);
@@ -102,6 +118,7 @@ TEST_F(DriverFileTest, AKubernetesTypeIsTheTablesOwnResourcesButForWhatItNames) 
   EXPECT_EQ(t4.tolerations, (std::vector<std::string>{"gpu"}));
   EXPECT_EQ(options.pods.resources.gpus, 0);
   EXPECT_EQ(options.pods.grace_seconds, 2);
+  EXPECT_EQ(options.place.control, "gw.n.svc:8082");
   EXPECT_EQ(options.access.token_file, "") << "only inside a cluster is there one to be found";
   EXPECT_EQ(got->at("k").life.reconcile_interval, std::chrono::seconds(20));
 }

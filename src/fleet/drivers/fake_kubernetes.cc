@@ -135,12 +135,14 @@ FakeKubernetes::FakeKubernetes(asio::io_context& io, std::string directory)
   owners["gateway"] = {{"metadata", json::object{{"name", "gateway"}, {"uid", "owner-uid"}}}};
 }
 
-// For the test that holds the manifests' Role against what was really called.
+// For tests/kubernetes: what was called and made, against the manifests' Role and the API's schemas.
 FakeKubernetes::~FakeKubernetes() {
-  const char* const path = std::getenv("DORMOUSE_KUBERNETES_VERBS");
-  if (path == nullptr) return;
-  std::ofstream out(path, std::ios::app);
-  for (const std::string& verb : verbs) out << verb << "\n";
+  const char* const directory = std::getenv("DORMOUSE_KUBERNETES_RECORD");
+  if (directory == nullptr) return;
+  std::ofstream called(std::string(directory) + "/verbs", std::ios::app);
+  for (const std::string& verb : verbs) called << verb << "\n";
+  std::ofstream made(std::string(directory) + "/objects", std::ios::app);
+  for (const std::string& object : made_) made << object << "\n";
 }
 
 void FakeKubernetes::set_token(const std::string& token, bool tell_file) {
@@ -272,6 +274,7 @@ FakeKubernetes::Answer FakeKubernetes::apply(const http::Request& request, const
   const auto found = objects.find(target.name);
   if (found == objects.end()) {  // 2
     verbs.insert("create " + target.resource);
+    made_.push_back(json::serialize(wanted));
     member(wanted, "metadata")["uid"] = fmt::format("uid-{}", ++uids_);
     member(wanted, "metadata")["creationTimestamp"] = "2026-11-01T00:00:00Z";
     touch(wanted);

@@ -97,6 +97,7 @@ class FakeKubernetes {
   std::string token_;
   std::map<std::string, int> looks_;                                // at a Pod, by name
   std::map<std::string, std::map<std::string, std::string>> held_;  // labels that a person has set, by Pod
+  std::vector<std::string> made_;                                   // as JSON, as they were applied
   std::uint64_t version_ = 100;
   int uids_ = 0;
 };
