@@ -238,8 +238,7 @@ Status read_kubernetes(const TomlTable& table, const std::string& where, fleet::
   reader.text("type", options.type);
   reader.list("fallback_types", options.fallback_types);
   TRY_STATUS(read_pods(reader, where, options.pods));
-  out.life.visible_after = std::chrono::seconds(10);       // one API server: only a call still in flight is late
-  out.life.reconcile_interval = std::chrono::seconds(20);  // cheap to ask; a Pod that went is seen in two of them
+  out.life.visible_after = std::chrono::seconds(10);  // one API server: only a call still in flight is late
   read_life(reader, out.life);
   TRY_STATUS(reader.finish());
   fleet::fill_in_cluster(options, context.environment);

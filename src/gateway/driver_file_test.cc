@@ -120,7 +120,7 @@ TEST_F(DriverFileTest, AKubernetesTypeIsTheTablesOwnResourcesButForWhatItNames) 
   EXPECT_EQ(options.pods.grace_seconds, 2);
   EXPECT_EQ(options.place.control, "gw.n.svc:8082");
   EXPECT_EQ(options.access.token_file, "") << "only inside a cluster is there one to be found";
-  EXPECT_EQ(got->at("k").life.reconcile_interval, std::chrono::seconds(20));
+  EXPECT_EQ(got->at("k").life.visible_after, std::chrono::seconds(10));
 }
 
 TEST_F(DriverFileTest, MistakesAreNamed) {

@@ -54,7 +54,7 @@ std::string parameter(const std::string& query, const std::string& name) {
   return out;
 }
 
-bool is_selected(json::object& pod, const std::string& selector) {
+bool is_selected(json::object pod, const std::string& selector) {
   const json::object& labels = member(member(pod, "metadata"), "labels");
   for (std::size_t begin = 0; begin < selector.size();) {
     const std::size_t end = std::min(selector.find(',', begin), selector.size());
@@ -194,6 +194,7 @@ bool FakeKubernetes::parse(const http::Request& request, Target& out, std::strin
   const auto word = words.find(request.method);
   if (word == words.end()) return false;
   verb = request.method == "GET" && out.name.empty() ? "list" : word->second;
+  if (parameter(request.query, "watch") == "true") verb = "watch";
   return out.resource == "pods" || out.resource == "secrets" || out.resource == "statefulsets";
 }
 
@@ -220,6 +221,11 @@ Task<void> FakeKubernetes::handle(http::Exchange& exchange) {
         std::find_if(faults.begin(), faults.end(), [&call](const Fault& each) { return each.call == call; });
     const Fault how = fault == faults.end() ? Fault() : *fault;
     if (fault != faults.end()) faults.erase(fault);
+    if (verb == "watch" && offers_watch && how.status == 0) {
+      Task<void> watching = watch(exchange);
+      co_await std::move(watching);
+      co_return;
+    }
     const bool refuse = how.kind == Fault::Kind::kAnswer && how.status != 0;
     answer = refuse ? failure(how.status, how.reason, "as the test wants", target) : act(request, target, verb);
     lose = how.kind == Fault::Kind::kLoseReply;
@@ -234,6 +240,62 @@ Task<void> FakeKubernetes::handle(http::Exchange& exchange) {
   response.body = nonsense.empty() ? json::serialize(answer.body) : nonsense;
   Task<Status> sending = exchange.send(std::move(response));
   static_cast<void>(co_await std::move(sending));
+}
+
+void FakeKubernetes::tell(const std::string& type, const json::object& pod) {
+  const std::string version = text_of(pod.at("metadata").at("resourceVersion"));
+  events_.push_back({number_in(version), type, pod});
+  for (asio::steady_timer* const watcher : watchers_) watcher->cancel();
+}
+
+// 1. From a version that is forgotten: an ERROR event.
+// 2. What has been since, then what comes, until timeoutSeconds are over.
+Task<void> FakeKubernetes::watch(http::Exchange& exchange) {
+  const std::string query = exchange.request().query;
+  const std::uint64_t from = number_in(parameter(query, "resourceVersion"));
+  Task<Status> starting = exchange.start_stream(200, {});
+  static_cast<void>(co_await std::move(starting));
+  if (from < oldest_version_) {  // 1
+    json::object expired{{"type", "ERROR"}, {"object", failure(410, "Expired", "too old resource version", {}).body}};
+    Task<Status> writing = exchange.write(json::serialize(expired) + "\n");
+    static_cast<void>(co_await std::move(writing));
+    Task<Status> ending = exchange.finish();
+    static_cast<void>(co_await std::move(ending));
+    co_return;
+  }
+  asio::steady_timer timer(io_);
+  watchers_.insert(&timer);
+  bool gone = false;
+  std::function<void()> leave = [&gone, &timer] {
+    gone = true;
+    timer.cancel();
+  };
+  exchange.on_client_gone(std::move(leave));
+  timer.expires_after(std::chrono::seconds(number_in(parameter(query, "timeoutSeconds"))));
+  const asio::steady_timer::time_point end = timer.expiry();
+  int told = 0;
+  bool broken = false;
+  for (std::size_t next = 0; !gone && !broken;) {  // 2
+    for (; next < events_.size() && !broken && !gone; ++next) {
+      if (events_[next].version <= from || !is_selected(events_[next].pod, parameter(query, "labelSelector"))) continue;
+      json::object event{{"type", events_[next].type}, {"object", events_[next].pod}};
+      Task<Status> writing = exchange.write(json::serialize(event) + "\n");
+      static_cast<void>(co_await std::move(writing));
+      broken = ++told == break_watch_after;
+    }
+    if (gone || broken) break;
+    timer.expires_at(end);
+    const auto [ec] = co_await timer.async_wait(kTuple);
+    if (!ec) break;
+  }
+  exchange.on_client_gone({});
+  watchers_.erase(&timer);
+  if (broken) {
+    exchange.abort();
+    co_return;
+  }
+  Task<Status> ending = exchange.finish();
+  static_cast<void>(co_await std::move(ending));
 }
 
 FakeKubernetes::Answer FakeKubernetes::act(const http::Request& request, const Target& target,
@@ -280,6 +342,7 @@ FakeKubernetes::Answer FakeKubernetes::apply(const http::Request& request, const
     touch(wanted);
     if (kind == "Pod") wanted["status"] = json::object{{"phase", "Pending"}};
     objects[target.name] = wanted;
+    if (kind == "Pod") tell("ADDED", wanted);
     return {201, std::move(wanted)};
   }
   json::object& labels = member(member(wanted, "metadata"), "labels");
@@ -340,6 +403,7 @@ FakeKubernetes::Answer FakeKubernetes::remove(const http::Request& request, cons
   if (metadata.contains("deletionTimestamp")) return {200, found->second};  // once more changes nothing
   metadata["deletionTimestamp"] = "2026-11-01T00:00:30Z";
   touch(found->second);
+  tell("MODIFIED", found->second);
   looks_[target.name] = 0;
   return {200, found->second};
 }
@@ -355,9 +419,10 @@ void FakeKubernetes::remove_pod(const std::string& name) {
   const auto found = pods.find(name);
   if (found == pods.end()) return;
   const std::string uid = text_of(member(found->second, "metadata")["uid"]);
+  touch(found->second);
+  tell("DELETED", found->second);
   pods.erase(found);
   looks_.erase(name);
-  ++version_;
   collect(uid);
 }
 
@@ -373,6 +438,7 @@ void FakeKubernetes::step(const std::string& name) {
   if (text_of(member(found->second, "status")["phase"]) != "Pending") return;
   touch(found->second);
   if (look > slow_looks) run_or_wait(name, found->second);
+  tell("MODIFIED", found->second);
 }
 
 void FakeKubernetes::run_or_wait(const std::string& name, json::object& pod) {
@@ -403,6 +469,7 @@ void FakeKubernetes::end_pod(const std::string& name, const std::string& phase, 
   json::object state{{"terminated", std::move(terminated)}};
   set_container(pod, phase, {{"name", "worker"}, {"state", std::move(state)}});
   touch(pod);
+  tell("MODIFIED", pod);
 }
 
 void FakeKubernetes::put_pod(const std::string& name, json::object labels) {

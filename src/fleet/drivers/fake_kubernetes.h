@@ -51,7 +51,8 @@ class FakeKubernetes {
   void remove_pod(const std::string& name);                           // at once, and what it owned
   void put_pod(const std::string& name, boost::json::object labels);  // somebody else's, running
   void set_label(const std::string& name, const std::string& key, const std::string& value);  // as a person would
-  [[nodiscard]] int count(const std::string& call) const;                                     // "delete pods"
+  void forget_versions() { oldest_version_ = version_; }   // a watch from before is told 410
+  [[nodiscard]] int count(const std::string& call) const;  // "delete pods"
   [[nodiscard]] std::string server() const { return "https://" + address_; }
   [[nodiscard]] Task<void> drain() { return server_->drain(std::chrono::milliseconds(100)); }
 
@@ -59,6 +60,8 @@ class FakeKubernetes {
   std::function<void()> on_unauthorized;  // called before the 401 is sent
   Node node = Node::kRuns;
   int slow_looks = 0;
+  bool offers_watch = false;
+  int break_watch_after = 0;                        // events; 0: never
   bool expire_pages = false;                        // every continue token is too old
   std::map<std::string, boost::json::object> pods;  // by name
   std::map<std::string, boost::json::object> secrets;
@@ -76,7 +79,14 @@ class FakeKubernetes {
     std::string resource;  // pods
     std::string name;      // empty: all
   };
+  struct Event {
+    std::uint64_t version = 0;
+    std::string type;
+    boost::json::object pod;
+  };
   Task<void> handle(http::Exchange& exchange);
+  Task<void> watch(http::Exchange& exchange);
+  void tell(const std::string& type, const boost::json::object& pod);
   [[nodiscard]] bool parse(const http::Request& request, Target& out, std::string& verb) const;
   Answer act(const http::Request& request, const Target& target, const std::string& verb);
   Answer apply(const http::Request& request, const Target& target);
@@ -98,6 +108,9 @@ class FakeKubernetes {
   std::map<std::string, int> looks_;                                // at a Pod, by name
   std::map<std::string, std::map<std::string, std::string>> held_;  // labels that a person has set, by Pod
   std::vector<std::string> made_;                                   // as JSON, as they were applied
+  std::vector<Event> events_;
+  std::set<asio::steady_timer*> watchers_;
+  std::uint64_t oldest_version_ = 0;
   std::uint64_t version_ = 100;
   int uids_ = 0;
 };

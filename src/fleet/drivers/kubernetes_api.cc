@@ -18,6 +18,7 @@ namespace json = boost::json;
 
 constexpr std::size_t kMostTokenBytes = 64 * 1024;
 constexpr std::size_t kMostAnswerBytes = 32U << 20;  // a page of 500 Pods is some 5 MB
+constexpr std::size_t kMostLineBytes = 4U << 20;     // etcd keeps no object over 1.5 MB
 constexpr std::chrono::milliseconds kNotTold{-1};
 constexpr std::chrono::milliseconds kDefaultWait{1'000};  // a 429 whose Retry-After cannot be read
 
@@ -139,8 +140,7 @@ Result<std::string> KubernetesApi::read_token() const {
   return token;
 }
 
-Task<Result<KubernetesApi::Raw>> KubernetesApi::send_once(const KubernetesCall& call, const std::string& token) {
-  const Sending sending(*this);
+http::ClientRequest KubernetesApi::request_of(const KubernetesCall& call, const std::string& token) const {
   http::ClientRequest request;
   request.method = call.method;
   request.target = call.target;
@@ -151,6 +151,12 @@ Task<Result<KubernetesApi::Raw>> KubernetesApi::send_once(const KubernetesCall& 
   request.connect_deadline = std::min<std::chrono::milliseconds>(access_.timeout, std::chrono::seconds(5));
   request.header_deadline = request.read_deadline = access_.timeout;
   request.max_body_bytes = kMostAnswerBytes;
+  return request;
+}
+
+Task<Result<KubernetesApi::Raw>> KubernetesApi::send_once(const KubernetesCall& call, const std::string& token) {
+  const Sending sending(*this);
+  http::ClientRequest request = request_of(call, token);
   request.canceller = sending.canceller;
   Task<Result<std::unique_ptr<http::ClientResponse>>> task = client_.send(address_, std::move(request));
   const Result<std::unique_ptr<http::ClientResponse>> response = co_await std::move(task);
@@ -213,6 +219,39 @@ Task<Result<KubernetesAnswer>> KubernetesApi::call(KubernetesCall call) {
       out.body = json::object{{"message", one_line(raw->body)}};
     }
     co_return out;
+  }
+}
+
+Task<Result<int>> KubernetesApi::stream(std::string target, std::chrono::milliseconds at_most,
+                                        std::function<bool(std::string_view)> on_line) {
+  if (closed_) co_return closed_error();
+  const Result<std::string> token = read_token();
+  if (!token.has_value()) co_return token.error();
+  const Sending sending(*this);
+  const KubernetesCall call{.method = "GET", .target = std::move(target), .content_type = {}, .body = {}};
+  http::ClientRequest request = request_of(call, *token);
+  request.canceller = sending.canceller;
+  request.read_deadline = at_most + access_.timeout;
+  Task<Result<std::unique_ptr<http::ClientResponse>>> task = client_.send(address_, std::move(request));
+  const Result<std::unique_ptr<http::ClientResponse>> response = co_await std::move(task);
+  if (!response.has_value()) co_return response.error();
+  const int status = (*response)->status();
+  if (status != 200) co_return status;
+  std::string buffer;
+  for (;;) {
+    Task<Result<std::optional<std::string>>> reading = (*response)->read_some();
+    const Result<std::optional<std::string>> piece = co_await std::move(reading);
+    if (closed_) co_return closed_error();
+    if (!piece.has_value()) co_return piece.error();
+    if (!piece->has_value()) co_return status;
+    buffer += **piece;
+    std::size_t begin = 0;
+    for (std::size_t end = buffer.find('\n'); end != std::string::npos; end = buffer.find('\n', begin)) {
+      if (!on_line(std::string_view(buffer).substr(begin, end - begin))) co_return status;
+      begin = end + 1;
+    }
+    buffer.erase(0, begin);
+    if (buffer.size() > kMostLineBytes) co_return make_error(Code::kTooLarge, "kubernetes: a line without an end");
   }
 }
 

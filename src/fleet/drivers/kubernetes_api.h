@@ -7,6 +7,7 @@
 
 #include <boost/json/value.hpp>
 #include <chrono>
+#include <functional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -56,6 +57,10 @@ class KubernetesApi {
   // call may have been carried out. kNotFound and kDataLoss (token file), kCancelled (closed), kDataLoss (an answer
   // that is not a JSON object).
   [[nodiscard]] Task<Result<KubernetesAnswer>> call(KubernetesCall call);
+  // A GET whose answer goes on for as long as `at_most`: each line of it, without its end, until `on_line` says false.
+  // Never repeated. Returns the HTTP status; lines come with 200 only. Errors: as call(), and kTooLarge (a line).
+  [[nodiscard]] Task<Result<int>> stream(std::string target, std::chrono::milliseconds at_most,
+                                         std::function<bool(std::string_view)> on_line);
   // Ends what is under way, and every later call, with kCancelled.
   void close();
 
@@ -67,6 +72,7 @@ class KubernetesApi {
   };
   class Waiting;
   class Sending;
+  [[nodiscard]] http::ClientRequest request_of(const KubernetesCall& call, const std::string& token) const;
   [[nodiscard]] Task<Result<Raw>> send_once(const KubernetesCall& call, const std::string& token);
   [[nodiscard]] Result<std::string> read_token() const;
   [[nodiscard]] std::chrono::milliseconds wait_before_next(const Result<Raw>& raw, IfLost if_lost, int tried) const;

@@ -295,6 +295,61 @@ TEST_F(KubernetesDriverTest, APodDeletedBehindOurBackIsAnExitAndAFailingListIsNo
   expect_nothing_left();
 }
 
+// The interval is longer than the test waits: only the watch can have told.
+TEST_F(KubernetesDriverTest, AWatchTellsAtOnceOfAPodThatWentOrEnded) {
+  cluster_->offers_watch = true;
+  life_.reconcile_interval = std::chrono::minutes(10);
+  make(options());
+  const std::string id = start();
+  ASSERT_TRUE(reaches("started", id));
+  ASSERT_TRUE(run_until(io_, [this] { return cluster_->count("watch pods") == 1; }));
+  run_until(
+      io_, [] { return false; }, life_.visible_after);
+  cluster_->remove_pod("dormouse-" + id);
+  ASSERT_TRUE(run_until(io_, [&] { return events_.seen.count("exited", id) == 1; }));
+  const std::string killed = start();
+  ASSERT_TRUE(reaches("started", killed));
+  run_until(
+      io_, [] { return false; }, life_.visible_after);
+  cluster_->end_pod("dormouse-" + killed, "Failed", 137, "OOMKilled");
+  ASSERT_TRUE(run_until(io_, [&] { return events_.seen.count("exited", killed) == 1; }));
+  EXPECT_EQ(events_.last_exit.signal, SIGKILL);
+  expect_nothing_left();
+}
+
+TEST_F(KubernetesDriverTest, AWatchThatBreaksIsTakenUpAndOneThatHasExpiredListsAnew) {
+  cluster_->offers_watch = true;
+  cluster_->break_watch_after = 1;
+  life_.reconcile_interval = std::chrono::minutes(10);
+  make(options());
+  const std::string id = start();
+  ASSERT_TRUE(reaches("started", id));
+  ASSERT_TRUE(run_until(io_, [this] { return cluster_->count("watch pods") >= 2; })) << "made, then run: two events";
+  EXPECT_EQ(cluster_->count("list pods"), 1);
+  cluster_->break_watch_after = 0;
+  cluster_->faults = {{.call = "watch pods", .status = 410, .reason = "Expired"}};
+  run_until(
+      io_, [] { return false; }, life_.visible_after);
+  cluster_->remove_pod("dormouse-" + id);
+  ASSERT_TRUE(run_until(io_, [&] { return events_.seen.count("exited", id) == 1; }));
+  expect_nothing_left();
+  driver_.reset();
+
+  const auto made = make_kubernetes_provider(io_, options());
+  ASSERT_TRUE(made.has_value()) << made.error().message;
+  cluster_->faults.clear();
+  EXPECT_TRUE(run_task(io_, (*made)->wait_for_news(std::chrono::seconds(1))) == News::kNotTold) << "no list yet";
+  ASSERT_TRUE(run_task(io_, (*made)->list())->has_value());
+  EXPECT_TRUE(run_task(io_, (*made)->wait_for_news(std::chrono::seconds(1))) == News::kNone);
+  cluster_->put_pod("nginx", {{"app", "web"}});
+  cluster_->remove_pod("nginx");
+  EXPECT_TRUE(run_task(io_, (*made)->wait_for_news(std::chrono::seconds(1))) == News::kNone) << "nobody of ours";
+  cluster_->forget_versions();
+  EXPECT_TRUE(run_task(io_, (*made)->wait_for_news(std::chrono::seconds(1))) == News::kChanged) << "410 in the stream";
+  cluster_->offers_watch = false;
+  EXPECT_TRUE(run_task(io_, (*made)->wait_for_news(std::chrono::seconds(1))) == News::kNotTold) << "refused";
+}
+
 TEST_F(KubernetesDriverTest, StrangersOfOursGoAndNobodyElsesPodIsTouched) {
   const std::string stray = make_uuid_v7(clock_.wall());
   const std::string other = make_uuid_v7(clock_.wall());

@@ -7,6 +7,7 @@
 #include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <utility>
 
@@ -421,13 +422,33 @@ Result<PodPage> read_pod_list(const json::value& list, std::string_view owner_ma
     return make_error(Code::kDataLoss, "kubernetes: the answer is no list of Pods");
   }
   PodPage out;
-  if (const json::object* const metadata = object_at(*object, "metadata")) out.next = text_at(*metadata, "continue");
+  if (const json::object* const metadata = object_at(*object, "metadata")) {
+    out.next = text_at(*metadata, "continue");
+    out.version = text_at(*metadata, "resourceVersion");
+  }
   for (const json::value& item : *items) {
     if (!has_our_labels(item, owner_mark)) continue;
     TRY(Sighting sighting, read_pod(item));
     out.pods.push_back(std::move(sighting));
   }
   return out;
+}
+
+WatchEvent read_watch_event(std::string_view line, std::string* version) {
+  json::error_code failure;
+  const json::value parsed = json::parse(json::string_view(line.data(), line.size()), failure);
+  const json::object* const event = failure ? nullptr : parsed.if_object();
+  const json::object* const object = event == nullptr ? nullptr : object_at(*event, "object");
+  if (object == nullptr) return WatchEvent::kNothing;
+  const std::string type = text_at(*event, "type");
+  if (type == "ERROR") return WatchEvent::kExpired;  // whatever it is, a list tells
+  const json::object* const metadata = object_at(*object, "metadata");
+  const std::string now = metadata == nullptr ? std::string() : text_at(*metadata, "resourceVersion");
+  if (!now.empty()) *version = now;
+  if (type == "DELETED") return WatchEvent::kEnded;
+  if (type != "MODIFIED") return WatchEvent::kNothing;
+  const Result<Sighting> pod = read_pod(event->at("object"));
+  return pod.has_value() && pod->state == MachineState::kFailed ? WatchEvent::kEnded : WatchEvent::kNothing;
 }
 
 }  // namespace dormouse::fleet

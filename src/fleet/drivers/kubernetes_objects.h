@@ -79,10 +79,19 @@ struct PodPlan {
 
 struct PodPage {
   std::vector<Sighting> pods;
-  std::string next;  // token of the next page; empty: this was the last
+  std::string next;     // token of the next page; empty: this was the last
+  std::string version;  // of the list: a watch goes on from there
 };
 // Of a PodList those with our labels and names. Errors: kDataLoss (no list, or a Pod of ours that cannot be read: never
 // taken for fewer Pods).
 [[nodiscard]] Result<PodPage> read_pod_list(const boost::json::value& list, std::string_view owner_mark);
+
+enum class WatchEvent {
+  kNothing,  // one of ours comes or changes on its way up, a bookmark, or not readable
+  kEnded,    // one of ours is gone, going, or has failed
+  kExpired,  // the version is forgotten (410): a list is wanted
+};
+// One line of a watch over the Pods of `kubernetes_selector`. `version` moves on to the event's.
+[[nodiscard]] WatchEvent read_watch_event(std::string_view line, std::string* version);
 
 }  // namespace dormouse::fleet

@@ -6,6 +6,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -63,6 +64,7 @@ class KubernetesProvider final : public Provider {
   Task<Result<std::vector<Sighting>>> list() override;
   Task<Result<std::vector<Sighting>>> status(const std::string& instance, const std::string& id) override;
   Task<Status> destroy(const std::string& instance, const std::string& id) override;
+  Task<News> wait_for_news(std::chrono::milliseconds at_most) override;
   void close() override { api_.close(); }
 
  private:
@@ -82,6 +84,7 @@ class KubernetesProvider final : public Provider {
   const KubernetesProviderOptions options_;
   KubernetesApi api_;
   std::optional<KubernetesOwner> owner_;  // found out at the first start
+  std::string version_;                   // of the last whole list; empty: none to watch from
 };
 
 Result<const KubernetesResources*> KubernetesProvider::resources_of(const StartSpec& spec, std::size_t kind) const {
@@ -240,6 +243,7 @@ Task<Result<std::vector<Sighting>>> KubernetesProvider::list() {
   std::vector<Sighting> out;
   std::string next;
   int restarts = 0;
+  version_.clear();
   for (int page_number = 0; page_number < kMostPages; ++page_number) {
     Task<Answer> task = list_page(next);
     const Answer answer = co_await std::move(task);
@@ -254,9 +258,37 @@ Task<Result<std::vector<Sighting>>> KubernetesProvider::list() {
     if (!page.has_value()) co_return page.error();
     std::move(page->pods.begin(), page->pods.end(), std::back_inserter(out));
     next = std::move(page->next);
-    if (next.empty()) co_return out;
+    if (!next.empty()) continue;
+    version_ = std::move(page->version);
+    co_return out;
   }
   co_return make_error(Code::kDataLoss, "kubernetes: the list of Pods does not end");
+}
+
+// A watch from where the list was, so that nothing falls between the two. One that breaks after it has brought
+// something is taken up where it was; one that brings nothing is not tried again before the next list.
+Task<News> KubernetesProvider::wait_for_news(std::chrono::milliseconds at_most) {
+  const auto seconds = std::max(std::chrono::ceil<std::chrono::seconds>(at_most), std::chrono::seconds(1));
+  for (int resumed = 0; resumed <= kMostRestarts && !version_.empty(); ++resumed) {
+    const std::string from = version_;
+    std::string target = fmt::format(
+        "{}?labelSelector={}&watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}", pods_path(""),
+        percent_encoded(kubernetes_selector(options_.owner)), percent_encoded(from), seconds.count());
+    WatchEvent last = WatchEvent::kNothing;
+    std::function<bool(std::string_view)> on_line = [this, &last](std::string_view line) {
+      last = read_watch_event(line, &version_);
+      return last == WatchEvent::kNothing;
+    };
+    Task<Result<int>> task = api_.stream(std::move(target), seconds, std::move(on_line));
+    const Result<int> ended = co_await std::move(task);
+    if (last != WatchEvent::kNothing) co_return News::kChanged;
+    if (ended.has_value()) {
+      if (*ended == 200) co_return News::kNone;
+      co_return *ended == 410 ? News::kChanged : News::kNotTold;
+    }
+    if (version_ == from) co_return News::kNotTold;
+  }
+  co_return News::kNotTold;
 }
 
 Task<Result<std::vector<Sighting>>> KubernetesProvider::status(const std::string& instance, const std::string& id) {

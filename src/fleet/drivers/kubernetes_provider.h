@@ -5,7 +5,8 @@
 //      runs nothing and is taken down when it does not run in time.)
 //   3. A Pod is gone when the server says 404 about that very Pod, not when it took the delete. Never by force: what is
 //      forced out of the API may still run on its node.
-//   4. A list is whole or an error: one whose pages have expired (410) is begun anew.
+//   4. A list is whole or an error: one whose pages have expired (410) is begun anew. A watch only says that a list is
+//      worth its while; nothing is decided on an event.
 // Threads: the loop's.
 #pragma once
 

@@ -4,6 +4,7 @@
 // Threads: the loop's.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -48,6 +49,12 @@ struct CreateOutcome {
   Error error;     // else
 };
 
+enum class News {
+  kNotTold,  // this provider does not tell, or cannot now: ask again after a while
+  kNone,     // nothing worth a look in the time given
+  kChanged,  // a machine has ended or may have
+};
+
 class Provider {
  public:
   virtual ~Provider() = default;
@@ -61,6 +68,8 @@ class Provider {
                                                                    const std::string& id) = 0;
   // Asks for its end. Success says only that the provider took the request.
   [[nodiscard]] virtual Task<Status> destroy(const std::string& instance, const std::string& id) = 0;
+  // Waits, since the last list(), until a machine of ours ends, or for about `at_most`.
+  [[nodiscard]] virtual Task<News> wait_for_news(std::chrono::milliseconds /*at_most*/) { co_return News::kNotTold; }
   // Ends what runs; no further calls. Tasks in flight finish with errors.
   virtual void close() = 0;
 };

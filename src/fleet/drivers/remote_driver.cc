@@ -364,7 +364,14 @@ Task<void> RemoteDriver::Impl::reconcile_loop(Self self) {
   while (!self->closed) {
     co_await reconcile_once(self);
     if (self->closed) co_return;
-    self->next_look.expires_after(self->options.reconcile_interval);
+    const MonoTime asked = self->options.clock->now();
+    const News news = co_await self->provider->wait_for_news(self->options.reconcile_interval);
+    if (self->closed) co_return;
+    if (news == News::kChanged) co_await reconcile_once(self);  // and soon again: what is gone is gone twice
+    if (self->closed) co_return;
+    const Nanoseconds left = asked + self->options.reconcile_interval - self->options.clock->now();
+    const auto rest = std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
+    self->next_look.expires_after(news == News::kChanged ? self->options.poll_interval : rest);
     co_await self->next_look.async_wait(kTuple);
   }
 }
