@@ -37,7 +37,7 @@ run_ctest build/release -j 2
 if [ "$mode" != --fast ]; then
   tools/build.sh dev pure_tests
   run_ctest build/dev -L pure -j 2
-  for suite in tests/clients/run.sh tests/kubernetes/run.sh; do
+  for suite in tests/clients/run.sh; do
     [ -x "$suite" ] || continue
     status=0
     "$suite" || status=$?

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The long forms: Arm under emulation, every fuzz target for FUZZ_SECONDS (default 300) each, and the slow tests ten
-# times over.
+# The long forms: Arm under emulation, the Kubernetes manifests against the API's schemas, every fuzz target for
+# FUZZ_SECONDS (default 300) each, and the slow tests ten times over.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-300}
 tests/aarch64.sh
+tests/kubernetes/run.sh
 command -v clang++ >/dev/null || { echo "fuzzing needs clang++ and libclang-rt (apt-get install clang libclang-rt-14-dev)"; exit 1; }
 mkdir -p build
 cmake --preset fuzz >build/fuzz.log 2>&1
