@@ -115,7 +115,7 @@ TEST_F(Deploying, WhatCannotBeIsRefusedByNameAndChangesNothing) {
   for (const Row& row :
        {Row{R"({"min":3})", "min"}, Row{R"({"max":65})", "max"}, Row{R"({"max":-1})", "max"},
         Row{R"({"max":"2"})", "max"}, Row{R"({"idle_timeout":"500ms"})", "idle_timeout"},
-        Row{R"({"idle_timeout":30})", "idle_timeout"}, Row{R"({"runtime":"vllm"})", "runtime"},
+        Row{R"({"idle_timeout":30})", "idle_timeout"}, Row{R"({"runtime":"exllama"})", "runtime"},
         Row{R"({"driver":"slurm"})", "driver"}, Row{R"({"awake":["tomorrow"]})", "awake"},
         Row{R"({"billing":"free"})", "billing"}, Row{R"({"image":"nothing-like-it"})", "image"},
         Row{R"({"worker_arguments":["--lease","x"]})", "worker_arguments"}, Row{R"({"aliases":[1]})", "aliases"}}) {
@@ -312,7 +312,7 @@ TEST_F(Deploying, ABrokenFileChangesNothingAndSaysSo) {
   for (const Row& row :
        {Row{entry("a", "five.gguf") + "[[deployment", "line"}, Row{entry("a", "five.gguf", "maxx = 2"), "maxx"},
         Row{entry("a", "five.gguf") + entry("b", "missing.gguf"), "missing.gguf"},
-        Row{entry("a", "five.gguf", "runtime = \"vllm\""), "vllm"},
+        Row{entry("a", "five.gguf", "runtime = \"exllama\""), "exllama"},
         Row{entry("a", "five.gguf") + entry("b", "two.gguf", "aliases = [\"a\"]"), "already means"}}) {
     replace_config(row.text);
     ASSERT_TRUE(soon([this, &row] {
