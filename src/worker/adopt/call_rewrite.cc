@@ -86,9 +86,9 @@ api::ApiResult<OutgoingCall> rewrite_call(std::string_view body, const ModelName
                              !read_flag(options->get_object(), "continuous_usage_stats", out.continuous_usage))) {
     return invalid("true or false is wanted.", "stream_options");
   }
+  json::object wanted = options == nullptr ? json::object() : options->get_object();  // before a new member moves it
   (*request)["model"] = names.upstream;
   if (out.stream) {
-    json::object wanted = options == nullptr ? json::object() : options->get_object();
     wanted["include_usage"] = true;
     wanted["continuous_usage_stats"] = true;
     (*request)["stream_options"] = std::move(wanted);
