@@ -6,8 +6,6 @@
 
 namespace dormouse::fleet {
 
-policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window);  // effects.cc
-
 namespace {
 
 std::chrono::seconds local_offset(WallTime now) {
@@ -19,14 +17,23 @@ std::chrono::seconds local_offset(WallTime now) {
 
 }  // namespace
 
-void Supervisor::Impl::apply_window(Slot& slot) {
+bool Supervisor::Impl::window_is_open(const Slot& slot) const {
   const WallTime now = options.clock->wall();
-  const bool is_in_window = policy::is_awake(slot.spec.awake_windows, now, local_offset(now));
+  return policy::is_awake(slot.spec.awake_windows, now, local_offset(now));
+}
+
+// One event: between a spec without its window and the same within it an idle instance would be put to sleep.
+void Supervisor::Impl::configure(Slot& slot) {
+  slot.is_in_window = window_is_open(slot);
   if (!slot.spec.awake_windows.empty()) arm_schedule();
-  if (is_in_window == slot.is_in_window) return;
-  slot.is_in_window = is_in_window;
-  log_info("event=awake_window deployment={} open={}", slot.spec.name, is_in_window);
-  dispatch(slot.spec.name, policy::event::Configure{life_config(slot.spec, is_in_window)});
+  dispatch(slot.spec.name, policy::event::Configure{life_config(slot.spec, slot.is_in_window)});
+}
+
+void Supervisor::Impl::apply_window(Slot& slot) {
+  if (!slot.spec.awake_windows.empty()) arm_schedule();
+  if (window_is_open(slot) == slot.is_in_window) return;
+  log_info("event=awake_window deployment={} open={}", slot.spec.name, !slot.is_in_window);
+  configure(slot);
 }
 
 // At the beginning of the next minute of wall time; a clock that was set is noticed within a minute.

@@ -178,6 +178,13 @@ std::string last_words(std::string_view text) {
   return out;
 }
 
+Error exit_error(const std::string& what, const CommandOutput& answer) {
+  const std::string how = answer.exit.signal != 0 ? fmt::format("signal {}", answer.exit.signal)
+                                                  : fmt::format("exit code {}", answer.exit.exit_code);
+  const std::string words = last_words(answer.errors.empty() ? answer.output : answer.errors);
+  return make_error(Code::kUnavailable, fmt::format("{}: {}: {}", what, how, words));
+}
+
 CommandRunner::CommandRunner(asio::io_context& io) : state_(std::make_shared<State>(io)) {}
 
 CommandRunner::~CommandRunner() {

@@ -36,6 +36,9 @@ struct CommandOutput {
 // One line of what a failed command said, for messages: control characters out, at most 200 bytes.
 [[nodiscard]] std::string last_words(std::string_view text);
 
+// That `what` was run and did not exit with 0: how, and its last words.
+[[nodiscard]] Error exit_error(const std::string& what, const CommandOutput& answer);
+
 class CommandRunner {
  public:
   explicit CommandRunner(asio::io_context& io);

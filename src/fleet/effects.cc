@@ -15,23 +15,6 @@ namespace {
 constexpr int kLeaseTokenBytes = 32;
 constexpr std::size_t kMaxEnds = 64;
 
-policy::LifeConfig config_of(const DeploymentSpec& spec, bool is_in_window) {
-  policy::LifeConfig out;
-  out.idle_timeout = spec.idle_timeout;
-  out.idle_auto = spec.idle_auto;
-  out.min_instances = std::max(spec.min_instances, is_in_window ? std::min(1, spec.max_instances) : 0);
-  out.max_instances = spec.max_instances;
-  out.billing_increment = spec.billing_increment;
-  out.max_waiters = spec.max_waiters;
-  out.max_waiting_tokens = spec.max_waiting_tokens;
-  out.max_wait = spec.max_wait;
-  out.load_deadline = spec.load_deadline;
-  out.hang_silent = spec.hang_after;
-  out.exit_deadline = spec.exit_deadline;
-  out.lease_time_to_live = spec.lease_time_to_live;
-  return out;
-}
-
 RefusalReason reason_of(policy::Refused refused) {
   switch (refused) {
     case policy::Refused::kQueueFull: return RefusalReason::kQueueFull;
@@ -81,7 +64,20 @@ Task<void> write_to(std::shared_ptr<Link> link, std::string text) {
 }  // namespace
 
 policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window) {
-  return config_of(spec, is_in_window);
+  policy::LifeConfig out;
+  out.idle_timeout = spec.idle_timeout;
+  out.idle_auto = spec.idle_auto;
+  out.min_instances = std::max(spec.min_instances, is_in_window ? std::min(1, spec.max_instances) : 0);
+  out.max_instances = spec.max_instances;
+  out.billing_increment = spec.billing_increment;
+  out.max_waiters = spec.max_waiters;
+  out.max_waiting_tokens = spec.max_waiting_tokens;
+  out.max_wait = spec.max_wait;
+  out.load_deadline = spec.load_deadline;
+  out.hang_silent = spec.hang_after;
+  out.exit_deadline = spec.exit_deadline;
+  out.lease_time_to_live = spec.lease_time_to_live;
+  return out;
 }
 
 void Supervisor::Impl::dispatch(const std::string& name, const policy::Event& event) {
@@ -102,12 +98,8 @@ void Supervisor::Impl::dispatch(const std::string& name, const policy::Event& ev
   arm(*slot);
   wake_observers(*slot);
   // An intent the sleep verb overtook leaves a record without an instance.
-  const policy::LifeStatus status = slot->life.status(options.clock->now());
-  std::erase_if(slot->instances, [&status](const auto& entry) {
-    return std::none_of(status.instances.begin(), status.instances.end(),
-                        [&entry](const policy::InstanceView& view) { return view.id == entry.first; });
-  });
-  if (slot->removed && status.instances.empty() && slot->pending.empty()) slots.erase(name);
+  std::erase_if(slot->instances, [slot](const auto& entry) { return !slot->life.has(entry.first); });
+  if (slot->removed && !slot->life.has_any() && slot->pending.empty()) slots.erase(name);
   admit_waiting_starts();
 }
 

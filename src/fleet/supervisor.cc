@@ -9,8 +9,6 @@
 
 namespace dormouse::fleet {
 
-policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window);  // effects.cc
-
 namespace {
 
 constexpr std::chrono::seconds kProgressPeriod{10};  // what a crash of the gateway may cost a span
@@ -226,16 +224,13 @@ Status Supervisor::put(DeploymentSpec spec) {
     policy::Life life(life_config(spec, false), last, impl_->options.clock->now());
     auto slot = std::make_unique<Slot>(*impl_->options.io, std::move(spec), std::move(life));
     Slot& made = *impl_->slots.emplace(name, std::move(slot)).first->second;
-    impl_->apply_window(made);
-    impl_->dispatch(name, policy::event::Tick{});  // min > 0 starts it now
+    impl_->configure(made);  // min > 0, or an open window, starts it now
     return {};
   }
   if (known->removed) return make_error(Code::kUnavailable, "deployment " + name + ": its last instance still drains");
   const bool other_model = known->spec.model_path != spec.model_path;
   known->spec = std::move(spec);
-  known->is_in_window = false;
-  impl_->dispatch(name, policy::event::Configure{life_config(known->spec, false)});
-  impl_->apply_window(*known);
+  impl_->configure(*known);
   if (other_model) impl_->dispatch(name, policy::event::ModelChanged{});
   return {};
 }

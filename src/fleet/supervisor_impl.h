@@ -84,6 +84,9 @@ struct Lease::Anchor {
   Supervisor::Impl* impl;
 };
 
+// What the policy is told of a deployment, inside or outside its awake windows. effects.cc
+[[nodiscard]] policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window);
+
 struct Supervisor::Impl {
   Impl(Supervisor& owner, SupervisorOptions o);
 
@@ -110,7 +113,9 @@ struct Supervisor::Impl {
   void note(const std::string& instance_id, std::string text);
   void note_ready(InstanceRecord& record, const std::string& deployment) const;
   // awake_windows.cc
-  void apply_window(Slot& slot);
+  void configure(Slot& slot);      // the policy hears of the spec, as it is now
+  void apply_window(Slot& slot);  // and of a window that has opened or closed
+  [[nodiscard]] bool window_is_open(const Slot& slot) const;
   void arm_schedule();
   void arm(Slot& slot);
   void wake_observers(Slot& slot);

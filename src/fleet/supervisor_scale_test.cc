@@ -170,6 +170,9 @@ TEST_F(ScaleTest, AWindowKeepsAwakeAndItsEndLetsGo) {
   clock_.advance(minutes(29));
   supervisor_->tick();
   EXPECT_EQ(status().state, "ready") << "longer than its idle timeout";
+  spec.max_waiters = 7;
+  ASSERT_TRUE(supervisor_->put(spec).has_value());
+  EXPECT_EQ(status().state, "ready") << "nor does a change of something else put it to sleep inside its window";
   clock_.advance(minutes(2));
   supervisor_->tick();
   EXPECT_EQ(status().state, "stopping");

@@ -4,6 +4,10 @@
 
 namespace dormouse::fleet {
 
+std::string lease_entry(const std::string& lease_token) {
+  return std::string(kLeaseVariable) + "=" + lease_token;
+}
+
 WorkerCommand worker_command(const StartSpec& spec, const WorkerPlace& place) {
   WorkerCommand out;
   const bool is_ours = spec.adopt_arguments.empty();
@@ -25,7 +29,7 @@ WorkerCommand worker_command(const StartSpec& spec, const WorkerPlace& place) {
   }
   const std::vector<std::string>& more = is_ours ? spec.worker_arguments : spec.adopt_arguments;
   argv.insert(argv.end(), more.begin(), more.end());
-  out.environment.push_back("DORMOUSE_LEASE=" + spec.lease_token);
+  out.environment.push_back(lease_entry(spec.lease_token));
   return out;
 }
 

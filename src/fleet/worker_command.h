@@ -20,6 +20,10 @@ struct WorkerPlace {
   std::string golden_directory;                 // empty: no --golden-dir
 };
 
+// Where a worker finds its lease token.
+inline constexpr std::string_view kLeaseVariable = "DORMOUSE_LEASE";
+[[nodiscard]] std::string lease_entry(const std::string& lease_token);  // "NAME=token"
+
 struct WorkerCommand {
   std::vector<std::string> argv;
   // "NAME=value", beside what else the worker may see: the lease token, never in an argument list.

@@ -80,6 +80,17 @@ class TableReader {
   Status status_;
 };
 
+// What every kind has. `kind` itself has been read: here it only counts as known.
+void read_common(TableReader& reader, fleet::ProviderOptions& options) {
+  std::string kind;
+  reader.text("kind", kind);
+  reader.text("owner", options.owner);
+  reader.text("worker", options.place.worker_path);
+  reader.text("worker_listen", options.place.listen);
+  reader.text("type", options.type);
+  reader.list("fallback_types", options.fallback_types);
+}
+
 void read_life(TableReader& reader, fleet::RemoteOptions& life) {
   reader.duration("poll_interval", life.poll_interval);
   reader.duration("reconcile_interval", life.reconcile_interval);
@@ -114,12 +125,8 @@ void read_states(TableReader& reader, std::map<std::string, fleet::MachineState>
 Status read_command(const TomlTable& table, const std::string& where, fleet::RemoteDriverOptions& out,
                     fleet::CommandProviderOptions options, const DriverContext& context) {
   TableReader reader(table, where);
-  std::string kind;
   std::vector<std::string> names;
-  reader.text("kind", kind);
-  reader.text("owner", options.owner);
-  reader.text("worker", options.place.worker_path);
-  reader.text("worker_listen", options.place.listen);
+  read_common(reader, options);
   read_template(reader, "start", options.start);
   read_template(reader, "stop", options.stop);
   read_template(reader, "list", options.list);
@@ -136,8 +143,6 @@ Status read_command(const TomlTable& table, const std::string& where, fleet::Rem
   reader.text("status_address", options.status_address);
   reader.list("status_gone", options.status_gone);
   read_states(reader, options.states);
-  reader.text("type", options.type);
-  reader.list("fallback_types", options.fallback_types);
   reader.list("environment", names);
   read_life(reader, out.life);
   TRY_STATUS(reader.finish());
@@ -149,12 +154,8 @@ Status read_command(const TomlTable& table, const std::string& where, fleet::Rem
 Status read_slurm(const TomlTable& table, const std::string& where, fleet::RemoteDriverOptions& out,
                   fleet::SlurmProviderOptions options, const DriverContext& context) {
   TableReader reader(table, where);
-  std::string kind;
   std::vector<std::string> names;
-  reader.text("kind", kind);
-  reader.text("owner", options.owner);
-  reader.text("worker", options.place.worker_path);
-  reader.text("worker_listen", options.place.listen);
+  read_common(reader, options);
   reader.text("sbatch", options.sbatch);
   reader.text("squeue", options.squeue);
   reader.text("scancel", options.scancel);
@@ -163,8 +164,6 @@ Status read_slurm(const TomlTable& table, const std::string& where, fleet::Remot
   reader.text("time_limit", options.time_limit);
   reader.text("output", options.output);
   reader.list("arguments", options.arguments);
-  reader.text("type", options.type);
-  reader.list("fallback_types", options.fallback_types);
   reader.list("environment", names);
   reader.duration("timeout", options.timeout);
   if (const TomlTable* types = reader.table("types")) {
@@ -222,12 +221,8 @@ Status read_pods(TableReader& reader, const std::string& where, fleet::Kubernete
 Status read_kubernetes(const TomlTable& table, const std::string& where, fleet::RemoteDriverOptions& out,
                        fleet::KubernetesProviderOptions options, const DriverContext& context) {
   TableReader reader(table, where);
-  std::string kind;
-  reader.text("kind", kind);
-  reader.text("owner", options.owner);
-  reader.text("worker", options.place.worker_path);
   options.place.listen = "0.0.0.0:8000";  // one Pod, one worker: a port that a NetworkPolicy can name
-  reader.text("worker_listen", options.place.listen);
+  read_common(reader, options);
   reader.text("control", options.place.control);
   reader.text("server", options.access.server);
   reader.text("ca_file", options.access.ca_file);
@@ -235,8 +230,6 @@ Status read_kubernetes(const TomlTable& table, const std::string& where, fleet::
   reader.duration("timeout", options.access.timeout);
   reader.text("namespace", options.name_space);
   reader.text("owned_by", options.owned_by);
-  reader.text("type", options.type);
-  reader.list("fallback_types", options.fallback_types);
   TRY_STATUS(read_pods(reader, where, options.pods));
   out.life.visible_after = std::chrono::seconds(10);  // one API server: only a call still in flight is late
   read_life(reader, out.life);

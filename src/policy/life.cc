@@ -84,6 +84,10 @@ int Life::count(Stage first, Stage last) const {
   }));
 }
 
+bool Life::has(InstanceId id) const {
+  return std::any_of(instances_.begin(), instances_.end(), [id](const Instance& i) { return i.id == id; });
+}
+
 Life::Instance* Life::find(InstanceId id) {
   const auto found = std::find_if(instances_.begin(), instances_.end(), [id](const Instance& i) { return i.id == id; });
   return found == instances_.end() ? nullptr : &*found;

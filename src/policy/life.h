@@ -226,6 +226,8 @@ class Life {
   [[nodiscard]] std::optional<MonoTime> next_deadline() const;
   [[nodiscard]] LifeStatus status(MonoTime now) const;
   [[nodiscard]] State state() const;
+  [[nodiscard]] bool has(InstanceId id) const;
+  [[nodiscard]] bool has_any() const { return !instances_.empty(); }
   [[nodiscard]] const LifeConfig& config() const { return config_; }
 
  private:

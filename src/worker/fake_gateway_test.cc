@@ -16,6 +16,12 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{10};
 
+std::string no_body(int, std::string_view) {
+  return "{}";
+}
+
+}  // namespace
+
 std::string make_directory() {
   std::string pattern = (std::filesystem::temp_directory_path() / "dormouse-XXXXXX").string();
   CHECK(::mkdtemp(pattern.data()) != nullptr);
@@ -25,12 +31,6 @@ std::string make_directory() {
 http::Address unix_address(const std::string& path) {
   return {.kind = http::Address::Kind::kUnix, .path = path, .host = {}, .port = 0};
 }
-
-std::string no_body(int, std::string_view) {
-  return "{}";
-}
-
-}  // namespace
 
 FakeGateway::FakeGateway() : directory_(make_directory()) {
   http::Handler handler = [this](http::Exchange& exchange) { return serve(exchange); };

@@ -14,6 +14,10 @@
 
 namespace dormouse::worker {
 
+// A new folder for sockets: its path is short.
+[[nodiscard]] std::string make_directory();
+[[nodiscard]] http::Address unix_address(const std::string& path);
+
 // Listens on a Unix socket and keeps what workers say.
 class FakeGateway {
  public:

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
 #include <limits>
 #include <string_view>
 
 #include "engine/kv_cache.h"
+#include "worker/number_switch.h"
 
 namespace dormouse::worker {
 namespace {
@@ -16,16 +16,6 @@ constexpr std::int64_t kMaxSequences = 256;  // architecture: batches to 256
 // A first batch holds the golden rows and a request.
 constexpr std::int64_t kMinBatchTokens = 64;
 constexpr std::int64_t kMaxBatchTokens = 8192;
-
-Result<std::int64_t> to_number(std::string_view flag, std::string_view text, std::int64_t min, std::int64_t max) {
-  std::int64_t value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc{} || end != text.data() + text.size() || value < min || value > max) {
-    return make_error(Code::kInvalidArgument,
-                      fmt::format("{}: a whole number from {} to {} is wanted, got '{}'", flag, min, max, text));
-  }
-  return value;
-}
 
 struct NumberSwitch {
   std::string_view flag;
@@ -80,7 +70,7 @@ Result<sched::Speculation> to_speculation(std::string_view text) {
 Status apply_switch(ServeOptions& options, std::string_view flag, std::string_view value) {
   for (const NumberSwitch& number : kNumbers) {
     if (number.flag != flag) continue;
-    TRY(const std::int64_t parsed, to_number(flag, value, number.min, number.max));
+    TRY(const std::int64_t parsed, number_switch(flag, value, number.min, number.max));
     number.set(options, parsed);
     return {};
   }

@@ -6,14 +6,13 @@
 #include <exception>
 #include <utility>
 
-#include "base/ids.h"
 #include "base/log.h"
 #include "http/tls.h"
+#include "worker/replies.h"
 
 namespace dormouse::worker {
 namespace {
 
-constexpr std::size_t kMaxRequestIdBytes = 128;
 // Below this a tokenizer is done within a millisecond or two.
 constexpr std::size_t kEncodeOnLoopBytes = 16 * 1024;
 
@@ -38,14 +37,6 @@ const RouteRow* find_route(std::string_view path) {
   const auto is_it = [path](const RouteRow& row) { return row.path == path; };
   const auto found = std::find_if(kRoutes.begin(), kRoutes.end(), is_it);
   return found == kRoutes.end() ? nullptr : &*found;
-}
-
-// A client's id is echoed if it is short and printable; otherwise it gets one of ours.
-std::string request_id_of(const http::Request& request, WallTime now) {
-  const std::optional<std::string_view> given = request.headers.find("x-request-id");
-  const bool fine = given.has_value() && !given->empty() && given->size() <= kMaxRequestIdBytes &&
-                    std::all_of(given->begin(), given->end(), [](char c) { return c > ' ' && c < 127; });
-  return fine ? std::string(*given) : make_uuid_v7(now);
 }
 
 api::ModelCard card_of(const Service& service) {
@@ -112,33 +103,20 @@ struct PendingPreparation {
 }  // namespace
 
 http::Headers base_headers(const Reply& reply, std::string_view content_type) {
-  http::Headers headers;
-  headers.set("content-type", content_type);
-  headers.set("x-request-id", reply.request_id);
-  return headers;
+  return reply_headers(reply.request_id, content_type);
 }
 
 Task<void> send_json(const Reply& reply, int status, std::string body) {
-  http::Response response;
-  response.status = status;
-  response.headers = base_headers(reply, "application/json");
-  response.body = std::move(body);
+  http::Response response = json_reply(reply.request_id, status, std::move(body));
   reply.service.metrics.count_http(reply.handler, reply.exchange.request().method, status);
-  const Status sent = co_await reply.exchange.send(std::move(response));
-  if (!sent.has_value()) log_debug("event=send_failed request_id={}", reply.request_id);
+  co_await send_reply(reply.exchange, reply.request_id, std::move(response));
 }
 
 Task<void> send_error(const Reply& reply, api::ApiError error) {
-  const api::ErrorRow& row = api::row(error.code);
-  http::Response response;
-  response.status = row.status;
-  response.headers = base_headers(reply, "application/json");
-  if (row.retry_after_s > 0) response.headers.set("retry-after", std::to_string(row.retry_after_s));
-  response.body = api::error_body(error);
-  reply.service.metrics.count_http(reply.handler, reply.exchange.request().method, row.status);
-  reply.service.metrics.count_error(row.code);
-  const Status sent = co_await reply.exchange.send(std::move(response));
-  if (!sent.has_value()) log_debug("event=send_failed request_id={}", reply.request_id);
+  http::Response response = error_reply(reply.request_id, error);
+  reply.service.metrics.count_http(reply.handler, reply.exchange.request().method, response.status);
+  reply.service.metrics.count_error(api::row(error.code).code);
+  co_await send_reply(reply.exchange, reply.request_id, std::move(response));
 }
 
 Task<void> send_error(const Reply& reply, api::ErrorCode code) {

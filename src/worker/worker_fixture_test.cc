@@ -18,16 +18,6 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{10};
 
-std::string make_directory() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "dormouse-XXXXXX").string();
-  CHECK(::mkdtemp(pattern.data()) != nullptr);
-  return pattern;
-}
-
-http::Address unix_address(const std::string& path) {
-  return {.kind = http::Address::Kind::kUnix, .path = path, .host = {}, .port = 0};
-}
-
 }  // namespace
 
 WorkerHarness::WorkerHarness(Options options) : directory_(make_directory()), may_load_(!options.hold_load) {

@@ -46,22 +46,9 @@ class OnSlurm : public ::testing::Test {
     cluster_.reset();
   }
 
-  std::string command(std::vector<std::string> argv) {
-    fleet::CommandOptions options;
-    options.argv = std::move(argv);
-    options.environment = cluster_->environment();
-    const auto answer = fleet::run_task(io_, runner_.run(options));
-    return answer.has_value() && answer->has_value() ? (*answer)->output : std::string();
-  }
+  std::string command(std::vector<std::string> argv) { return cluster_->command(io_, std::move(argv)); }
   bool command_shows(const std::vector<std::string>& argv, const std::string& wanted) {
-    const SystemClock clock;
-    const MonoTime end = clock.now() + kPatience;
-    while (clock.now() < end) {
-      if (command(argv).find(wanted) != std::string::npos) return true;
-      fleet::run_until(
-          io_, [] { return false; }, milliseconds(100));
-    }
-    return false;
+    return cluster_->shows(io_, argv, wanted);
   }
   std::int64_t jobs() {
     const std::string out = command({"squeue", "--noheader", "--states=RUNNING", "--format=%i"});
@@ -79,7 +66,6 @@ class OnSlurm : public ::testing::Test {
   }
 
   asio::io_context io_{1};
-  fleet::CommandRunner runner_{io_};
   std::unique_ptr<fleet::Cluster> cluster_;
   std::unique_ptr<RunningHouse> house_;
 };

@@ -70,10 +70,8 @@ class CommandDriverTest : public ::testing::Test {
     RemoteDriverOptions remote;
     remote.life = life_;
     remote.provider = std::move(provider);
-    Result<std::unique_ptr<Driver>> made = make_driver(std::move(remote));
-    ASSERT_TRUE(made.has_value()) << made.error().message;
-    driver_ = std::move(*made);
-    driver_->attach(events_);
+    driver_ = make_attached(std::move(remote), events_);
+    ASSERT_NE(driver_, nullptr);
   }
   std::string start() {
     StartSpec spec;

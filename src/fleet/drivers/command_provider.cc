@@ -60,19 +60,12 @@ bool contains_any(const CommandOutput& answer, const std::vector<std::string>& t
   });
 }
 
-Error exit_error(const std::string& what, const CommandOutput& answer) {
-  const std::string how = answer.exit.signal != 0 ? fmt::format("signal {}", answer.exit.signal)
-                                                  : fmt::format("exit code {}", answer.exit.exit_code);
-  const std::string words = last_words(answer.errors.empty() ? answer.output : answer.errors);
-  return make_error(Code::kUnavailable, fmt::format("{}: {}: {}", what, how, words));
-}
-
 class CommandProvider final : public Provider {
  public:
   CommandProvider(asio::io_context& io, CommandProviderOptions options, Readings readings)
       : io_(io), options_(std::move(options)), readings_(std::move(readings)), runner_(io) {}
 
-  std::size_t kinds(const StartSpec& /*spec*/) const override { return 1 + options_.fallback_types.size(); }
+  std::size_t kinds(const StartSpec& /*spec*/) const override { return options_.kinds(); }
   Task<CreateOutcome> create(const StartSpec& spec, std::size_t kind) override;
   Task<Result<std::vector<Sighting>>> list() override;
   Task<Result<std::vector<Sighting>>> status(const std::string& instance, const std::string& id) override;
@@ -99,7 +92,7 @@ Task<Result<CommandOutput>> CommandProvider::run(const CommandTemplate& command,
   for (const std::string& word : command.argv) run_options.argv.push_back(filled(word, values));
   run_options.environment = options_.environment;
   const auto lease = values.find("lease");
-  if (lease != values.end()) run_options.environment.push_back("DORMOUSE_LEASE=" + lease->second);
+  if (lease != values.end()) run_options.environment.push_back(lease_entry(lease->second));
   run_options.timeout = command.timeout;
   run_options.output_limit = options_.output_limit;
   asio::steady_timer pause(io_);
@@ -115,13 +108,12 @@ Task<Result<CommandOutput>> CommandProvider::run(const CommandTemplate& command,
 }
 
 Values CommandProvider::start_values(const StartSpec& spec, std::size_t kind, const std::string& script) const {
-  const std::string wanted = spec.instance_type.empty() ? options_.type : spec.instance_type;
   const WorkerCommand worker = worker_command(spec, options_.place);
   return {{"owner", options_.owner},
           {"instance", spec.instance_id},
           {"deployment", spec.deployment},
           {"epoch", std::to_string(spec.epoch)},
-          {"type", kind == 0 ? wanted : options_.fallback_types[kind - 1]},
+          {"type", options_.type_of(spec, kind)},
           {"token", kind == 0 ? spec.instance_id : spec.instance_id + "-" + std::to_string(kind)},
           {"model", spec.model_path},
           {"control", options_.place.control},
@@ -152,14 +144,8 @@ Task<CreateOutcome> CommandProvider::create(const StartSpec& spec, std::size_t k
 }
 
 CreateOutcome CommandProvider::judge(const StartSpec& spec, const Result<CommandOutput>& answer) const {
+  if (!answer.has_value()) return not_run(answer.error());
   CreateOutcome out;
-  if (!answer.has_value()) {
-    out.error = answer.error();
-    const Code code = answer.error().code;
-    if (code == Code::kNotFound || code == Code::kPermissionDenied) out.verdict = CreateVerdict::kRefused;
-    if (code == Code::kOverloaded) out.verdict = CreateVerdict::kTryAgain;
-    return out;
-  }
   if (answer->exit.exit_code != 0) {
     out.error = exit_error(options_.name + ": start", *answer);
     if (contains_any(*answer, options_.start_refused)) out.verdict = CreateVerdict::kRefused;

@@ -25,9 +25,8 @@ struct CommandTemplate {
   int retries = 2;  // beyond the first try, with backoff
 };
 
-struct CommandProviderOptions {
-  std::string name;   // of the driver: [driver.NAME]
-  std::string owner;  // this gateway's own mark: two gateways on one account must not end each other's machines
+// Two gateways on one account must have two owners, or they end each other's machines.
+struct CommandProviderOptions : ProviderOptions {
   CommandTemplate start;
   CommandTemplate stop;
   CommandTemplate list;
@@ -47,13 +46,10 @@ struct CommandProviderOptions {
   std::string status_address;
   std::vector<std::string> status_gone;        // texts of a failed answer that mean: there is no such machine
   std::map<std::string, MachineState> states;  // the provider's words; a word not here counts as starting
-  std::string type;                            // where the deployment names none
-  std::vector<std::string> fallback_types;     // tried in order when a type fails
   std::vector<std::string> environment;        // "NAME=value", complete: what the commands may see
   std::string script_directory;                // for {user_data_file}; files are 0600 and live as long as the command
   std::size_t output_limit = 1U << 20;
   std::chrono::milliseconds backoff{1'000};
-  WorkerPlace place;  // what the started machine is to run
 };
 
 // Of `environment`, PATH, HOME, LANG, LC_ALL, TZ, TMPDIR, proxies, TLS roots, and the further `names`.

@@ -1,11 +1,16 @@
 // Remembers what a driver says. Tests only.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fleet/driver.h"
+#include "fleet/drivers/make_driver.h"
 
 namespace dormouse::fleet {
 
@@ -34,5 +39,14 @@ class Recorder final : public DriverEvents {
  private:
   void add(const std::string& what, const std::string& id) { events.push_back(what + " " + id); }
 };
+
+// Null, and the test fails: the options are not sound.
+inline std::unique_ptr<Driver> make_attached(RemoteDriverOptions options, DriverEvents& events) {
+  Result<std::unique_ptr<Driver>> made = make_driver(std::move(options));
+  EXPECT_TRUE(made.has_value()) << made.error().message;
+  if (!made.has_value()) return nullptr;
+  (*made)->attach(events);
+  return std::move(*made);
+}
 
 }  // namespace dormouse::fleet

@@ -165,7 +165,7 @@ json::object container_json(const PodPlan& plan) {
   if (!plan.pods.image_pull_policy.empty()) out["imagePullPolicy"] = plan.pods.image_pull_policy;
   out["command"] = arguments_of(worker_command(plan.spec, plan.place).argv);
   json::object key{{"name", kubernetes_name(plan.spec.instance_id)}, {"key", kLeaseKey}};
-  json::object lease{{"name", "DORMOUSE_LEASE"}, {"valueFrom", json::object{{"secretKeyRef", std::move(key)}}}};
+  json::object lease{{"name", kLeaseVariable}, {"valueFrom", json::object{{"secretKeyRef", std::move(key)}}}};
   out["env"] = json::array{std::move(lease)};
   json::object limits;
   if (!plan.resources.cpu.empty()) limits["cpu"] = plan.resources.cpu;

@@ -59,7 +59,7 @@ class KubernetesProvider final : public Provider {
   KubernetesProvider(asio::io_context& io, KubernetesProviderOptions options)
       : options_(std::move(options)), api_(io, options_.access) {}
 
-  std::size_t kinds(const StartSpec& /*spec*/) const override { return 1 + options_.fallback_types.size(); }
+  std::size_t kinds(const StartSpec& /*spec*/) const override { return options_.kinds(); }
   Task<CreateOutcome> create(const StartSpec& spec, std::size_t kind) override;
   Task<Result<std::vector<Sighting>>> list() override;
   Task<Result<std::vector<Sighting>>> status(const std::string& instance, const std::string& id) override;
@@ -88,8 +88,7 @@ class KubernetesProvider final : public Provider {
 };
 
 Result<const KubernetesResources*> KubernetesProvider::resources_of(const StartSpec& spec, std::size_t kind) const {
-  const std::string& wanted = spec.instance_type.empty() ? options_.type : spec.instance_type;
-  const std::string& type = kind == 0 ? wanted : options_.fallback_types[kind - 1];
+  const std::string& type = options_.type_of(spec, kind);
   if (type.empty()) return &options_.pods.resources;
   const auto found = options_.pods.types.find(type);
   if (found != options_.pods.types.end()) return &found->second;

@@ -21,19 +21,15 @@
 
 namespace dormouse::fleet {
 
-struct KubernetesProviderOptions {
-  std::string name;   // of the driver: [driver.NAME]
-  std::string owner;  // this gateway's own mark; a label's value
+// The owner is a label's value.
+struct KubernetesProviderOptions : ProviderOptions {
   KubernetesAccess access;
   std::string name_space;
   // "statefulset/NAME" or "deployment/NAME" of the gateway: removed with it, Pods too. Empty: they outlive it until the
   // next gateway or the end of their lease.
   std::string owned_by;
   KubernetesPods pods;
-  std::string type;                         // where the deployment names none
-  std::vector<std::string> fallback_types;  // tried in order when a type fails
-  int page_size = 500;                      // Pods of one answer
-  WorkerPlace place;
+  int page_size = 500;  // Pods of one answer
 };
 
 // What a Pod of the cluster finds: server, CA, token and namespace. Whatever is set already stays.

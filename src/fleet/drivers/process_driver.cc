@@ -29,8 +29,6 @@ namespace {
 constexpr std::size_t kOutputChunk = 16 * 1024;
 constexpr std::size_t kMaxSocketPath = 107;  // sun_path, less its terminating zero
 
-constexpr std::string_view kLeaseVariable = "DORMOUSE_LEASE=";
-
 // One worker from spawn to its confirmed end.
 struct Child {
   Child(asio::io_context& io, Subprocess spawned, OutputLog output_log)
@@ -77,7 +75,7 @@ std::vector<std::string> allowed_environment(const char* const* environment) {
   for (const char* const* entry = environment; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     bool allowed = false;
-    if (text.starts_with(kLeaseVariable)) continue;
+    if (text.starts_with(lease_entry(""))) continue;
     for (const std::string_view name : kNames) allowed = allowed || text.starts_with(name);
     for (const std::string_view prefix : kPrefixes) allowed = allowed || text.starts_with(prefix);
     if (allowed) out.emplace_back(text);

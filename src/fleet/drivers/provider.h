@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "fleet/driver.h"
+#include "fleet/worker_command.h"
 #include "http/asio.h"
 
 namespace dormouse::fleet {
@@ -53,6 +54,21 @@ enum class News {
   kNotTold,  // this provider does not tell, or cannot now: ask again after a while
   kNone,     // nothing worth a look in the time given
   kChanged,  // a machine has ended or may have
+};
+
+// Of a create whose command did not run to its end.
+[[nodiscard]] CreateOutcome not_run(const Error& error);
+
+// What every kind of provider is told.
+struct ProviderOptions {
+  std::string name;                         // of the driver: [driver.NAME]
+  std::string owner;                        // this gateway's own mark on what it starts
+  std::string type;                         // where the deployment names none
+  std::vector<std::string> fallback_types;  // tried in order when a type fails
+  WorkerPlace place;                        // what the started machine is to run
+
+  [[nodiscard]] std::size_t kinds() const { return 1 + fallback_types.size(); }
+  [[nodiscard]] const std::string& type_of(const StartSpec& spec, std::size_t kind) const;
 };
 
 class Provider {

@@ -10,16 +10,6 @@
 
 namespace dormouse::fleet {
 
-std::string_view to_string(MachineState state) {
-  switch (state) {
-    case MachineState::kStarting: return "starting";
-    case MachineState::kRunning: return "running";
-    case MachineState::kStopped: return "stopped";
-    case MachineState::kFailed: return "failed";
-  }
-  return "unknown";
-}
-
 namespace {
 
 // One instance from start() to its confirmed end. Shared by the map and the coroutine that lives it.

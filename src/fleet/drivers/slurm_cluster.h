@@ -115,6 +115,27 @@ class Cluster {
     return {kPath, "SLURM_CONF=" + directory + "/slurm.conf"};
   }
 
+  // What one of the cluster's programs prints; empty when it failed.
+  std::string command(asio::io_context& io, std::vector<std::string> argv) const {
+    CommandRunner runner(io);
+    CommandOptions options;
+    options.argv = std::move(argv);
+    options.environment = environment();
+    const auto answer = run_task(io, runner.run(options));
+    return answer.has_value() && answer->has_value() ? (*answer)->output : std::string();
+  }
+  // Asks until it prints what is wanted.
+  bool shows(asio::io_context& io, const std::vector<std::string>& argv, const std::string& wanted) const {
+    const SystemClock clock;
+    const MonoTime end = clock.now() + kPatience;
+    while (clock.now() < end) {
+      if (command(io, argv).find(wanted) != std::string::npos) return true;
+      run_until(
+          io, [] { return false; }, std::chrono::milliseconds(100));
+    }
+    return false;
+  }
+
   std::string directory;
 
  private:

@@ -27,17 +27,11 @@ bool is_job_id(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-Error exit_error(const SlurmProviderOptions& options, std::string_view what, const CommandOutput& answer) {
-  const std::string words = last_words(answer.errors.empty() ? answer.output : answer.errors);
-  return make_error(Code::kUnavailable,
-                    fmt::format("{}: {}: exit code {}: {}", options.name, what, answer.exit.exit_code, words));
-}
-
 class SlurmProvider final : public Provider {
  public:
   SlurmProvider(asio::io_context& io, SlurmProviderOptions options) : options_(std::move(options)), runner_(io) {}
 
-  std::size_t kinds(const StartSpec& /*spec*/) const override { return 1 + options_.fallback_types.size(); }
+  std::size_t kinds(const StartSpec& /*spec*/) const override { return options_.kinds(); }
   Task<CreateOutcome> create(const StartSpec& spec, std::size_t kind) override;
   Task<Result<std::vector<Sighting>>> list() override;
   Task<Result<std::vector<Sighting>>> status(const std::string& instance, const std::string& id) override;
@@ -77,8 +71,7 @@ Result<std::vector<std::string>> SlurmProvider::submit_argv(const StartSpec& spe
   if (!options_.gres.empty()) argv.push_back("--gres=" + options_.gres);
   if (!options_.output.empty()) argv.push_back("--output=" + options_.output);
   argv.insert(argv.end(), options_.arguments.begin(), options_.arguments.end());
-  const std::string wanted = spec.instance_type.empty() ? options_.type : spec.instance_type;
-  const std::string& type = kind == 0 ? wanted : options_.fallback_types[kind - 1];
+  const std::string& type = options_.type_of(spec, kind);
   if (!type.empty()) {
     const auto found = options_.types.find(type);
     if (found == options_.types.end()) {
@@ -113,16 +106,10 @@ Task<CreateOutcome> SlurmProvider::create(const StartSpec& spec, std::size_t kin
 }
 
 CreateOutcome SlurmProvider::judge(const Result<CommandOutput>& answer) const {
+  if (!answer.has_value()) return not_run(answer.error());
   CreateOutcome out;
-  if (!answer.has_value()) {
-    out.error = answer.error();
-    const Code code = answer.error().code;
-    if (code == Code::kNotFound || code == Code::kPermissionDenied) out.verdict = CreateVerdict::kRefused;
-    if (code == Code::kOverloaded) out.verdict = CreateVerdict::kTryAgain;
-    return out;
-  }
   if (answer->exit.exit_code != 0) {
-    out.error = exit_error(options_, "sbatch", *answer);
+    out.error = exit_error(options_.name + ": sbatch", *answer);
     const bool refused = std::any_of(kRefusals.begin(), kRefusals.end(), [&answer](std::string_view text) {
       return answer->errors.find(text) != std::string::npos;
     });
@@ -145,7 +132,7 @@ Task<Result<std::vector<Sighting>>> SlurmProvider::list() {
   Task<Result<CommandOutput>> asking = runner_.run(command(std::move(argv)));
   const Result<CommandOutput> answer = co_await std::move(asking);
   if (!answer.has_value()) co_return answer.error();
-  if (answer->exit.exit_code != 0) co_return exit_error(options_, "squeue", *answer);
+  if (answer->exit.exit_code != 0) co_return exit_error(options_.name + ": squeue", *answer);
   co_return read_squeue(answer->output, options_.owner);
 }
 
@@ -155,7 +142,7 @@ Task<Result<std::vector<Sighting>>> SlurmProvider::status(const std::string& ins
   Task<Result<CommandOutput>> asking = runner_.run(command(std::move(argv)));
   const Result<CommandOutput> answer = co_await std::move(asking);
   if (!answer.has_value()) co_return answer.error();
-  if (answer->exit.exit_code != 0) co_return exit_error(options_, "squeue", *answer);
+  if (answer->exit.exit_code != 0) co_return exit_error(options_.name + ": squeue", *answer);
   std::vector<Sighting> out = read_squeue(answer->output, options_.owner);
   std::erase_if(out, [&instance](const Sighting& sighting) { return sighting.instance != instance; });
   co_return out;
@@ -166,7 +153,7 @@ Task<Status> SlurmProvider::destroy(const std::string& /*instance*/, const std::
   Task<Result<CommandOutput>> telling = runner_.run(command(std::move(argv)));
   const Result<CommandOutput> answer = co_await std::move(telling);
   if (!answer.has_value()) co_return answer.error();
-  if (answer->exit.exit_code != 0) co_return exit_error(options_, "scancel", *answer);
+  if (answer->exit.exit_code != 0) co_return exit_error(options_.name + ": scancel", *answer);
   co_return Status();
 }
 

@@ -17,9 +17,8 @@
 
 namespace dormouse::fleet {
 
-struct SlurmProviderOptions {
-  std::string name;   // of the driver: [driver.NAME]
-  std::string owner;  // this gateway's own mark; no '|' and no white space
+// The owner has no '|' and no white space.
+struct SlurmProviderOptions : ProviderOptions {
   std::string sbatch = "sbatch";
   std::string squeue = "squeue";
   std::string scancel = "scancel";
@@ -30,12 +29,9 @@ struct SlurmProviderOptions {
   std::vector<std::string> arguments;   // further ones for sbatch, after ours
   // instance type -> arguments for sbatch; a type not here is refused. Empty: types are not used.
   std::map<std::string, std::vector<std::string>> types;
-  std::string type;                         // where the deployment names none
-  std::vector<std::string> fallback_types;  // tried in order when a type fails
   std::vector<std::string> environment;     // "NAME=value", complete: PATH, SLURM_CONF
   std::string script_directory;             // job scripts, 0600, as long as sbatch reads them
   std::chrono::milliseconds timeout{30'000};
-  WorkerPlace place;
 };
 
 // Errors: kInvalidArgument or kNotFound, naming the key.

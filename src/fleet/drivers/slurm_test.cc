@@ -40,22 +40,9 @@ class SlurmTest : public ::testing::Test {
     EXPECT_TRUE(eventually({"sinfo", "--noheader", "--format=%T"}, "idle"));
   }
 
-  std::string command(std::vector<std::string> argv) {
-    CommandOptions options;
-    options.argv = std::move(argv);
-    options.environment = cluster_->environment();
-    const auto answer = run_task(io_, runner_.run(options));
-    return answer.has_value() && answer->has_value() ? (*answer)->output : std::string();
-  }
+  std::string command(std::vector<std::string> argv) { return cluster_->command(io_, std::move(argv)); }
   bool eventually(const std::vector<std::string>& argv, const std::string& wanted) {
-    const SystemClock clock;
-    const MonoTime end = clock.now() + kPatience;
-    while (clock.now() < end) {
-      if (command(argv).find(wanted) != std::string::npos) return true;
-      run_until(
-          io_, [] { return false; }, std::chrono::milliseconds(100));
-    }
-    return false;
+    return cluster_->shows(io_, argv, wanted);
   }
   void make_driver(const std::string& gres = "gpu:1") {
     RemoteDriverOptions remote;
@@ -77,10 +64,8 @@ class SlurmTest : public ::testing::Test {
     slurm.place.listen = "127.0.0.1:0";
     slurm.place.control = "127.0.0.1:9";
     remote.provider = std::move(slurm);
-    auto made = fleet::make_driver(std::move(remote));
-    ASSERT_TRUE(made.has_value()) << made.error().message;
-    driver_ = std::move(*made);
-    driver_->attach(events_);
+    driver_ = make_attached(std::move(remote), events_);
+    ASSERT_NE(driver_, nullptr);
   }
   std::string start(const std::string& instance = "") {
     StartSpec spec;
@@ -111,7 +96,6 @@ class SlurmTest : public ::testing::Test {
   static inline std::string missing_;
   SystemClock clock_;
   asio::io_context io_{1};
-  CommandRunner runner_{io_};
   Recorder events_;
   std::unique_ptr<Driver> driver_;
 };

@@ -19,12 +19,6 @@ constexpr const char* kEnvironment[] = {"PATH=/usr/bin:/bin", nullptr};
 
 }  // namespace
 
-std::string make_directory() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "adopt-XXXXXX").string();
-  CHECK(::mkdtemp(pattern.data()) != nullptr);
-  return pattern;
-}
-
 AdopterHarness::AdopterHarness(Options options) : directory_(make_directory()) {
   AdoptOptions adopt;
   adopt.listen = {.kind = http::Address::Kind::kUnix, .path = path("data.sock"), .host = {}, .port = 0};

@@ -13,6 +13,7 @@
 
 #include "http/server_fixture_test.h"
 #include "worker/adopt/adopter.h"
+#include "worker/fake_gateway_test.h"
 
 namespace dormouse::worker::adopt {
 
@@ -60,6 +61,5 @@ class AdopterHarness {
 [[nodiscard]] std::string post_bytes(const std::string& path, const std::string& body);
 // The data: payloads of an SSE body, [DONE] included.
 [[nodiscard]] std::vector<std::string> sse_payloads(const std::string& body);
-[[nodiscard]] std::string make_directory();
 
 }  // namespace dormouse::worker::adopt

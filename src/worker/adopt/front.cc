@@ -1,27 +1,16 @@
 #include "worker/adopt/front.h"
 
-#include <algorithm>
 #include <exception>
-#include <optional>
 #include <utility>
 
 #include "api/generation.h"
-#include "base/ids.h"
 #include "base/log.h"
+#include "worker/replies.h"
 
 namespace dormouse::worker::adopt {
 namespace {
 
-constexpr std::size_t kMaxRequestIdBytes = 128;
 constexpr std::string_view kModelPrefix = "/v1/models/";
-
-// A client's id is echoed if it is short and printable; otherwise it gets one of ours.
-std::string request_id_of(const http::Request& request, WallTime now) {
-  const std::optional<std::string_view> given = request.headers.find("x-request-id");
-  const bool fine = given.has_value() && !given->empty() && given->size() <= kMaxRequestIdBytes &&
-                    std::all_of(given->begin(), given->end(), [](char c) { return c > ' ' && c < 127; });
-  return fine ? std::string(*given) : make_uuid_v7(now);
-}
 
 api::ModelCard card_of(const Front& front) {
   return {.id = front.names.served, .created = front.created_s, .max_model_len = front.context_length};
@@ -115,30 +104,17 @@ Task<void> dispatch(const Reply& reply) {
 }  // namespace
 
 http::Headers base_headers(const Reply& reply, std::string_view content_type) {
-  http::Headers headers;
-  headers.set("content-type", content_type);
-  headers.set("x-request-id", reply.request_id);
-  return headers;
+  return reply_headers(reply.request_id, content_type);
 }
 
 Task<void> send_json(const Reply& reply, int status, std::string body) {
-  http::Response response;
-  response.status = status;
-  response.headers = base_headers(reply, "application/json");
-  response.body = std::move(body);
-  const Status sent = co_await reply.exchange.send(std::move(response));
-  if (!sent.has_value()) log_debug("event=send_failed request_id={}", reply.request_id);
+  http::Response response = json_reply(reply.request_id, status, std::move(body));
+  co_await send_reply(reply.exchange, reply.request_id, std::move(response));
 }
 
 Task<void> send_error(const Reply& reply, api::ApiError error) {
-  const api::ErrorRow& row = api::row(error.code);
-  http::Response response;
-  response.status = row.status;
-  response.headers = base_headers(reply, "application/json");
-  if (row.retry_after_s > 0) response.headers.set("retry-after", std::to_string(row.retry_after_s));
-  response.body = api::error_body(error);
-  const Status sent = co_await reply.exchange.send(std::move(response));
-  if (!sent.has_value()) log_debug("event=send_failed request_id={}", reply.request_id);
+  http::Response response = error_reply(reply.request_id, error);
+  co_await send_reply(reply.exchange, reply.request_id, std::move(response));
 }
 
 Task<void> handle(Front& front, http::Exchange& exchange) {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "http/asio.h"
+#include "worker/number_switch.h"
 
 namespace dormouse::worker::adopt {
 namespace {
@@ -22,15 +23,6 @@ constexpr std::int64_t kMaxSequences = 1024;
 
 Error usage_error(std::string message) {
   return make_error(Code::kInvalidArgument, std::move(message));
-}
-
-Result<std::int64_t> to_number(std::string_view flag, std::string_view text, std::int64_t min, std::int64_t max) {
-  std::int64_t value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc{} || end != text.data() + text.size() || value < min || value > max) {
-    return usage_error(fmt::format("{}: a whole number from {} to {} is wanted, got '{}'", flag, min, max, text));
-  }
-  return value;
 }
 
 // 500ms, 90s, 10m, 2h.
@@ -104,15 +96,15 @@ Status apply_switch(AdoptOptions& options, std::string_view flag, std::string_vi
     return {};
   }
   if (flag == "--max-model-len") {
-    TRY(options.context_length, to_number(flag, value, 2, kMaxContext));
+    TRY(options.context_length, number_switch(flag, value, 2, kMaxContext));
     return {};
   }
   if (flag == "--max-num-seqs") {
-    TRY(options.max_sequences, to_number(flag, value, 1, kMaxSequences));
+    TRY(options.max_sequences, number_switch(flag, value, 1, kMaxSequences));
     return {};
   }
   if (flag == "--epoch") {
-    TRY(const std::int64_t epoch, to_number(flag, value, 0, std::numeric_limits<std::int64_t>::max()));
+    TRY(const std::int64_t epoch, number_switch(flag, value, 0, std::numeric_limits<std::int64_t>::max()));
     options.epoch = static_cast<std::uint64_t>(epoch);
     return {};
   }
