@@ -1,24 +1,15 @@
-// What SMMLA reaches from registers (KernelTable::int8_peak). Included once, by table.cc.
+// SMMLA for neon/peak.h. Included once, by table.cc.
 #pragma once
 
-#include <arm_neon.h>
-
-#include <cstdint>
+#include "kernels/cpu/neon/peak.h"
 
 namespace dormouse::kernels {
 namespace {
 
-std::int64_t int8_peak(std::int64_t rounds) {
-  constexpr int kChains = 16;
-  const int8x16_t a = vdupq_n_s8(1);
-  const int8x16_t b = vdupq_n_s8(1);
-  int32x4_t sum[kChains] = {};
-  for (std::int64_t i = 0; i < rounds; ++i) {
-    for (auto& chain : sum) chain = vmmlaq_s32(chain, a, b);
-  }
-  for (auto& chain : sum) asm volatile("" : "+w"(chain));
-  return rounds * kChains * 32 * 2;
-}
+struct Smmla {
+  static constexpr int kMultiplies = 32;
+  static int32x4_t add(int32x4_t sum, int8x16_t a, int8x16_t b) { return vmmlaq_s32(sum, a, b); }
+};
 
 }  // namespace
 }  // namespace dormouse::kernels

@@ -41,7 +41,7 @@ const KernelTable kNeonKernels = {
     .rope = rope,
     .silu_mul = silu_mul,
     .add = add,
-    .int8_peak = int8_peak,
+    .int8_peak = int8_peak<Sdot>,
     .kv_f16 = {store_kv_f16, attention<KvType::kF16>, nullptr},
     .kv_q8 = {store_kv_q8, attention<KvType::kQ8>, nullptr},
 };
