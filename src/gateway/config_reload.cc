@@ -136,11 +136,12 @@ Task<Status> ConfigReload::apply(catalog::ConfigFile config) {
   }
   for (const std::string& name : dropped) CO_TRY_STATUS(co_await deployer_.forget(name));
   waits_for_restart_.clear();
-  if (config.listen != options_.started_with.listen) {
-    waits_for_restart_.push_back(fmt::format("{}: listen changed: that takes a restart", options_.path));
-  }
-  if (config.models_dir != options_.started_with.models_dir) {
-    waits_for_restart_.push_back(fmt::format("{}: models_dir changed: that takes a restart", options_.path));
+  const catalog::ConfigFile& started = options_.started_with;
+  for (const auto& [key, is_changed] : {std::pair("listen", config.listen != started.listen),
+                                        std::pair("worker_listen", config.worker_listen != started.worker_listen),
+                                        std::pair("models_dir", config.models_dir != started.models_dir)}) {
+    if (!is_changed) continue;
+    waits_for_restart_.push_back(fmt::format("{}: {} changed: that takes a restart", options_.path, key));
   }
   co_return Status();
 }

@@ -332,6 +332,8 @@ TEST_F(Deploying, ABrokenFileChangesNothingAndSaysSo) {
   replace_config("listen = [\"127.0.0.1:9\"]\n" + entry("a", "five.gguf"));
   ASSERT_TRUE(soon([this] { return notices().size() == 1 && notices()[0].find("restart") != std::string::npos; }));
   EXPECT_TRUE(soon([this] { return tokens("a") == 5; }));
+  replace_config("worker_listen = [\"127.0.0.1:9\"]\n" + entry("a", "five.gguf"));
+  EXPECT_TRUE(soon([this] { return notices().size() == 1 && notices()[0].find("worker_listen") != std::string::npos; }));
 }
 
 TEST_F(Deploying, SighupReadsTheFileAndEndsNothing) {
