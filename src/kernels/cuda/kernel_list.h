@@ -1,0 +1,39 @@
+// Every kernel by name: KERNEL(name, args struct, most threads a block). The order is that of a layer. A kernel is a
+// function `name(const Args&)` in namespace dormouse::cuda; kernels_*.cu export it under its name, emulated_device.cc
+// calls it. Plain structs, no STL: nvcc reads this.
+#pragma once
+
+#include "kernels/cuda/attention_args.h"
+#include "kernels/cuda/matmul_args.h"
+
+#define DORMOUSE_CUDA_KERNELS(KERNEL)     \
+  DORMOUSE_CUDA_ROW_KERNELS(KERNEL)       \
+  DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL) \
+  DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)
+
+#define DORMOUSE_CUDA_ROW_KERNELS(KERNEL)  \
+  KERNEL(embed_rows, EmbedArgs, 256)       \
+  KERNEL(quantise_rows, QuantiseArgs, 256) \
+  KERNEL(best_tokens, BestTokensArgs, 1024)
+
+#define DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL)  \
+  KERNEL(rope_table, RopeTableArgs, 128)         \
+  KERNEL(rotate_store, RotateStoreArgs, 128)     \
+  KERNEL(attend_rows, AttendRowsArgs, 128)       \
+  KERNEL(combine_splits, CombineSplitsArgs, 128) \
+  KERNEL(attend_prompt, AttendPromptArgs, 128)
+
+#define DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL) \
+  KERNEL(matmul_few, MatmulArgs, 608)        \
+  KERNEL(matmul_many, MatmulArgs, 256)
+
+namespace dormouse::cuda {
+
+enum class Kernel : int {
+#define DORMOUSE_CUDA_ENUM(name, args, threads) k_##name,
+  DORMOUSE_CUDA_KERNELS(DORMOUSE_CUDA_ENUM)
+#undef DORMOUSE_CUDA_ENUM
+      kCount
+};
+
+}  // namespace dormouse::cuda
