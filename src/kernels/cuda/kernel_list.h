@@ -20,6 +20,7 @@
   KERNEL(rope_table, RopeTableArgs, 128)         \
   KERNEL(rotate_store, RotateStoreArgs, 128)     \
   KERNEL(attend_rows, AttendRowsArgs, 128)       \
+  KERNEL(attend_splits, AttendRowsArgs, 32)      \
   KERNEL(combine_splits, CombineSplitsArgs, 128) \
   KERNEL(attend_prompt, AttendPromptArgs, 128)
 
