@@ -16,8 +16,8 @@ struct SplitResult {
 // Computes one split. kAhead units are under way while one is multiplied; on entry the first kAhead of this split are,
 // on return those of `next`.
 template <class Shape, int kAhead>
-DEVICE void compute_split(SplitResult<Shape>& result, Unit (&ring)[kAhead + 1], const Queries<Shape>& queries,
-                          const SplitPlace& place, const SplitPlace& next, std::int64_t value_bytes,
+DEVICE void compute_split(SplitResult<Shape>& result, Unit (&ring)[kAhead + 1], const Words4* queries,
+                          const LaneBytes<Shape>& bytes, const SplitPlace& place, const SplitPlace& next,
                           unsigned char* exchange) {
   static_assert(Shape::kUnits % (kAhead + 1) == 0);
   constexpr std::uint32_t kOnes = 0x3C003C00U;
@@ -26,17 +26,13 @@ DEVICE void compute_split(SplitResult<Shape>& result, Unit (&ring)[kAhead + 1], 
   float maxima[2];
   float weights[4] = {0, 0, 0, 0};  // of the rounded probabilities, as the sums are
 #pragma unroll
-  for (int j = 0; j < Shape::kSteps; ++j) {
-    for (float& sum : result.sums[j]) sum = 0.0F;
-  }
-#pragma unroll
   for (int u = 0; u < Shape::kUnits; ++u) {
     const int ahead = u + kAhead;
     Unit& free_unit = ring[ahead % (kAhead + 1)];
     if (ahead < Shape::kUnits) {
-      load_unit<Shape>(free_unit, place, value_bytes, ahead);
+      load_unit<Shape>(free_unit, bytes, place, ahead);
     } else {
-      load_unit<Shape>(free_unit, next, value_bytes, ahead - Shape::kUnits);
+      load_unit<Shape>(free_unit, bytes, next, ahead - Shape::kUnits);
     }
     const Unit& unit = ring[u % (kAhead + 1)];
     const int tile = u / Shape::kParts % Shape::kTiles;
@@ -44,7 +40,13 @@ DEVICE void compute_split(SplitResult<Shape>& result, Unit (&ring)[kAhead + 1], 
       multiply_keys<Shape>(scores[tile], unit, queries, u % Shape::kParts);
       continue;
     }
-    if (u == Shape::kUnits / 2) probabilities<Shape>(p, maxima, scores, place.left, exchange);
+    if (u == Shape::kUnits / 2) {
+      probabilities<Shape>(p, maxima, scores, place.left, exchange);
+#pragma unroll
+      for (int j = 0; j < Shape::kSteps; ++j) {
+        for (float& sum : result.sums[j]) sum = 0.0F;
+      }
+    }
     if (u % Shape::kParts == 0) mma_f16(weights, {kOnes, kOnes, kOnes, kOnes}, p[tile][0], p[tile][1]);
     multiply_values<Shape>(result.sums, unit, p[tile], u % Shape::kParts);
   }
@@ -123,8 +125,10 @@ DEVICE void write_row(const AttendRowsArgs& args, const RowPlace& place, const S
 template <class Shape>
 DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
   constexpr int kAhead = 1;
-  unsigned char* exchange = shared_memory() + warp_index() * kProbabilityBytes;
-  auto* slots = reinterpret_cast<Floats4*>(shared_memory() + kSplitChains * kProbabilityBytes);
+  auto* queries = reinterpret_cast<Words4*>(shared_memory());
+  unsigned char* exchanges = shared_memory() + Shape::kQueryBytes;
+  unsigned char* exchange = exchanges + warp_index() * kProbabilityBytes;
+  auto* slots = reinterpret_cast<Floats4*>(exchanges + kSplitChains * kProbabilityBytes);
   auto* chains = reinterpret_cast<SoftmaxState*>(slots + kSplitChains * Shape::kSlots * kWarp);
   Floats4* my_slots = slots + warp_index() * Shape::kSlots * kWarp + lane_index();
 #pragma unroll
@@ -132,15 +136,17 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
   const int splits = splits_of(place.position + 1);
   SoftmaxState states[2] = {no_tokens(), no_tokens()};
   SplitPlace here = SplitPlace::of(place.pages, warp_index(), place.position);
-  Unit ring[kAhead + 1];
+  const auto bytes = LaneBytes<Shape>::of(place.pages);
+  Unit ring[kAhead + 1] = {};
 #pragma unroll
-  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], here, place.pages.value_bytes, u);
-  const Queries<Shape> queries = load_queries<Shape>(place.q, place.queries, args.scale);
+  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, here, u);
+  share_queries<Shape>(queries, place.q, place.queries, args.scale);
+  sync_block();
 #pragma unroll 1
   for (int split = warp_index(); split < splits; split += kSplitChains) {
     const SplitPlace next = SplitPlace::of(place.pages, split + kSplitChains, place.position);
     SplitResult<Shape> result;
-    compute_split<Shape, kAhead>(result, ring, queries, here, next, place.pages.value_bytes, exchange);
+    compute_split<Shape, kAhead>(result, ring, queries, bytes, here, next, exchange);
     const MergeFactors factors[2] = {merge(states[0], result.state[0]), merge(states[1], result.state[1])};
 #pragma unroll
     for (int s = 0; s < Shape::kSlots; ++s) merge_sums(my_slots[s * kWarp], slot_sums(result, s), factors[s % 2]);
@@ -157,13 +163,16 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
 template <class Shape>
 DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place, int split) {
   constexpr int kAhead = 3;
+  auto* queries = reinterpret_cast<Words4*>(shared_memory());
   const SplitPlace here = SplitPlace::of(place.pages, split, place.position);
-  Unit ring[kAhead + 1];
+  const auto bytes = LaneBytes<Shape>::of(place.pages);
+  Unit ring[kAhead + 1] = {};
 #pragma unroll
-  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], here, place.pages.value_bytes, u);
-  const Queries<Shape> queries = load_queries<Shape>(place.q, place.queries, args.scale);
+  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, here, u);
+  share_queries<Shape>(queries, place.q, place.queries, args.scale);
+  sync_block();
   SplitResult<Shape> result;
-  compute_split<Shape, kAhead>(result, ring, queries, here, SplitPlace{}, place.pages.value_bytes, shared_memory());
+  compute_split<Shape, kAhead>(result, ring, queries, bytes, here, SplitPlace{}, shared_memory() + Shape::kQueryBytes);
   const std::int64_t first =
       ((std::int64_t{block_x()} * args.kv_heads + place.kv_head) * args.max_splits + split) * place.queries;
   float* partials = args.partials + first * partial_floats(Shape::kDim);

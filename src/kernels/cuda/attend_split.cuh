@@ -31,7 +31,9 @@ struct SplitShape {
   static constexpr int kParts = kRowBytes == 256 ? 2 : 1;
   static constexpr int kUnits = 2 * kTiles * kParts;  // keys, then values
   static constexpr int kKeyWords = kRowBytes / 64 / kParts;
-  static constexpr int kSlots = kDim / 32 * (kWide ? 2 : 1);
+  static constexpr int kValueBytes = kRowBytes == 64 ? 8 : 16;  // a lane's of a token at a time
+  static constexpr int kSlots = attend_rows_slots(kDim, kWide ? kMostQueries : 1);
+  static constexpr int kQueryBytes = query_bytes(kDim, kWide ? kMostQueries : 1);
 };
 
 struct Lane {
@@ -42,54 +44,8 @@ struct Lane {
 // What one lane loads at a time.
 struct Unit {
   Words4 data[4];
-  std::uint32_t scales[4];  // keys: halves of token g, then of g + 8; values: of tokens 4 p + 0..3, two by two
+  std::uint32_t scales[4];  // keys: halves of token g, then of g + 8; values: of tokens 4 p + 0..3
 };
-
-// A split's place: 64 tokens are two pages. Pages beyond the last token are not looked up.
-struct SplitPlace {
-  const std::uint8_t* keys[2] = {nullptr, nullptr};
-  int left = 0;  // tokens from the split's first to the sequence's last; may be negative
-
-  DEVICE static SplitPlace of(const HeadPages& pages, int split, int position) {
-    SplitPlace place;
-    place.left = position + 1 - split * kSplitTokens;
-    const int page = split * (kSplitTokens / kPageTokens);
-    if (place.left > 0) place.keys[0] = pages.keys(page);
-    if (place.left > kPageTokens) place.keys[1] = pages.keys(page + 1);
-    return place;
-  }
-};
-
-template <class Shape>
-DEVICE void load_keys(Unit& unit, const SplitPlace& place, int tile, int part) {
-  const Lane lane;
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int token = 16 * (tile % 2) + lane.group + 8 * r;
-    const bool there = 16 * (tile - tile % 2) + token < place.left;
-    const std::uint8_t* page = place.keys[tile / 2];
-    const std::uint8_t* row = page + token * Shape::kRowBytes + 16 * lane.pair;
-#pragma unroll
-    for (int c = 0; c < Shape::kKeyWords; ++c) {
-      unit.data[2 * r + c] = {0, 0, 0, 0};
-      if (there) unit.data[2 * r + c] = *reinterpret_cast<const Words4*>(row + 64 * (2 * part + c));
-    }
-    if constexpr (Shape::kQ8) {
-      const std::uint8_t* scales = page + kPageTokens * Shape::kRowBytes + token * kTokenScaleBytes<Shape::kDim>;
-      unit.scales[2 * r] = 0;
-      unit.scales[2 * r + 1] = 0;
-      if constexpr (Shape::kDim == 128) {
-        if (there) {
-          const Words2 both = *reinterpret_cast<const Words2*>(scales);
-          unit.scales[2 * r] = both.x;
-          unit.scales[2 * r + 1] = both.y;
-        }
-      } else {
-        if (there) unit.scales[2 * r] = *reinterpret_cast<const std::uint32_t*>(scales);
-      }
-    }
-  }
-}
 
 // The dimension of a lane's i-th value.
 template <class Shape>
@@ -98,129 +54,193 @@ DEVICE int value_dim(int group, int i) {
   return 64 * (i / 8) + 8 * group + i % 8;
 }
 
+// Where a lane's own bytes of page 0 begin: keys, values and the scales of both.
 template <class Shape>
-DEVICE void load_values(Unit& unit, const SplitPlace& place, std::int64_t value_bytes, int tile, int part) {
+struct LaneBytes {
+  const std::uint8_t* keys;
+  const std::uint8_t* key_scales;
+  const std::uint8_t* values;
+  const std::uint8_t* value_scales;
+  std::int32_t page_bytes;
+
+  DEVICE static LaneBytes of(const HeadPages& pages) {
+    const Lane lane;
+    constexpr int kScalesAt = kPageTokens * Shape::kRowBytes;
+    constexpr int kScaleBytes = kTokenScaleBytes<Shape::kDim>;
+    const std::uint8_t* values = pages.memory + pages.value_bytes;
+    return {pages.memory + lane.group * Shape::kRowBytes + 16 * lane.pair,
+            pages.memory + kScalesAt + lane.group * kScaleBytes,
+            values + 4 * lane.pair * Shape::kRowBytes + Shape::kValueBytes * lane.group,
+            values + kScalesAt + 4 * lane.pair * kScaleBytes + value_dim<Shape>(lane.group, 0) / 32 * 2,
+            static_cast<std::int32_t>(pages.page_bytes)};
+  }
+};
+
+// A split is two pages. Those beyond the last token are not looked up.
+struct SplitPlace {
+  std::int32_t page[2];
+  int left;  // tokens from the split's first to the sequence's last; may be negative
+
+  DEVICE static SplitPlace of(const HeadPages& pages, int split, int position) {
+    SplitPlace place = {{0, 0}, position + 1 - split * kSplitTokens};
+    const int page = split * (kSplitTokens / kPageTokens);
+    if (place.left > 0) place.page[0] = pages.pages[page];
+    if (place.left > kPageTokens) place.page[1] = pages.pages[page + 1];
+    return place;
+  }
+};
+
+// Tokens after the last are not loaded: their words stay what they were, words of this sequence's own earlier tokens or
+// zeros. That is harmless, since their probabilities are 0; what lies in their place may be a NaN, and would not be.
+template <class Shape>
+DEVICE void load_keys(Unit& unit, const LaneBytes<Shape>& bytes, const SplitPlace& place, int tile, int part) {
   const Lane lane;
-  const std::uint8_t* page = place.keys[tile / 2] + value_bytes;
-  std::uint32_t scales[4] = {0, 0, 0, 0};
+  const std::int64_t page = std::int64_t{place.page[tile / 2]} * bytes.page_bytes;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int token = 16 * (tile % 2) + 4 * lane.pair + i;
-    // Tokens that are not there are zeros: what lies in their place may be a NaN, which no probability of 0 removes.
-    const bool there = 16 * (tile - tile % 2) + token < place.left;
-    const std::uint8_t* row = page + token * Shape::kRowBytes;
-    unit.data[i] = {0, 0, 0, 0};
-    if constexpr (Shape::kRowBytes == 64) {
-      if (there) {
-        const Words2 both = *reinterpret_cast<const Words2*>(row + 8 * lane.group);
-        unit.data[i].x = both.x;
-        unit.data[i].y = both.y;
-      }
-    } else {
-      if (there) unit.data[i] = *reinterpret_cast<const Words4*>(row + 128 * part + 16 * lane.group);
+  for (int r = 0; r < 2; ++r) {
+    const int token = 16 * (tile % 2) + 8 * r;
+    if (16 * tile + 8 * r >= place.left - lane.group) continue;
+    const std::uint8_t* row = bytes.keys + page + token * Shape::kRowBytes;
+#pragma unroll
+    for (int c = 0; c < Shape::kKeyWords; ++c) {
+      unit.data[2 * r + c] = *reinterpret_cast<const Words4*>(row + 64 * (2 * part + c));
     }
     if constexpr (Shape::kQ8) {
-      const std::uint8_t* at = page + kPageTokens * Shape::kRowBytes + token * kTokenScaleBytes<Shape::kDim>;
-      if (there) scales[i] = reinterpret_cast<const std::uint16_t*>(at)[value_dim<Shape>(lane.group, 0) / 32];
+      const std::uint8_t* scales = bytes.key_scales + page + token * kTokenScaleBytes<Shape::kDim>;
+      if constexpr (Shape::kDim == 128) {
+        const Words2 both = *reinterpret_cast<const Words2*>(scales);
+        unit.scales[2 * r] = both.x;
+        unit.scales[2 * r + 1] = both.y;
+      } else {
+        unit.scales[2 * r] = *reinterpret_cast<const std::uint32_t*>(scales);
+      }
     }
   }
-  if constexpr (Shape::kQ8) {
-    unit.scales[0] = scales[0] | scales[1] << 16;
-    unit.scales[1] = scales[2] | scales[3] << 16;
+}
+
+template <class Shape>
+DEVICE void load_values(Unit& unit, const LaneBytes<Shape>& bytes, const SplitPlace& place, int tile, int part) {
+  const Lane lane;
+  const std::int64_t page = std::int64_t{place.page[tile / 2]} * bytes.page_bytes;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    // Words of keys make no scale.
+    if constexpr (Shape::kQ8) unit.scales[i] = 0;
+    const int token = 16 * (tile % 2) + i;
+    if (16 * tile + i >= place.left - 4 * lane.pair) continue;
+    const std::uint8_t* row = bytes.values + page + token * Shape::kRowBytes + 128 * part;
+    if constexpr (Shape::kValueBytes == 8) {
+      const Words2 both = *reinterpret_cast<const Words2*>(row);
+      unit.data[i].x = both.x;
+      unit.data[i].y = both.y;
+    } else {
+      unit.data[i] = *reinterpret_cast<const Words4*>(row);
+    }
+    if constexpr (Shape::kQ8) {
+      const std::uint8_t* scale = bytes.value_scales + page + token * kTokenScaleBytes<Shape::kDim>;
+      unit.scales[i] = *reinterpret_cast<const std::uint16_t*>(scale);
+    }
   }
 }
 
 template <class Shape>
-DEVICE void load_unit(Unit& unit, const SplitPlace& place, std::int64_t value_bytes, int index) {
+DEVICE void load_unit(Unit& unit, const LaneBytes<Shape>& bytes, const SplitPlace& place, int index) {
   const int tile = index / Shape::kParts;
   if (tile < Shape::kTiles) {
-    load_keys<Shape>(unit, place, tile, index % Shape::kParts);
+    load_keys<Shape>(unit, bytes, place, tile, index % Shape::kParts);
   } else {
-    load_values<Shape>(unit, place, value_bytes, tile - Shape::kTiles, index % Shape::kParts);
+    load_values<Shape>(unit, bytes, place, tile - Shape::kTiles, index % Shape::kParts);
   }
 }
 
-// The queries as the 8-column operand, times scale * log2(e).
+// The queries as the 8-column operand, times scale * log2(e), in shared memory: two steps of a lane are 16 bytes.
+// [kSteps / 2][32 lanes]; wide: again for the low parts, which otherwise are columns 4..7.
 template <class Shape>
-struct Queries {
-  std::uint32_t high[Shape::kSteps][2];  // not wide: columns 4..7 are the low parts of 0..3
-  std::uint32_t low[Shape::kWide ? Shape::kSteps : 1][2];
-};
-template <class Shape>
-DEVICE Queries<Shape> load_queries(const float* q, int queries, float scale) {
+DEVICE void share_queries(Words4* to, const float* q, int queries, float scale) {
   const Lane lane;
   const int query = Shape::kWide ? lane.group : lane.group % 4;
   const bool low = !Shape::kWide && lane.group >= 4;
-  Queries<Shape> result;
+  const float factor = scale * kLog2OfE;
+  for (int pair = warp_index(); pair < Shape::kSteps / 2; pair += thread_count() / kWarp) {
+    std::uint32_t high[4];
+    std::uint32_t rest[4];
 #pragma unroll
-  for (int s = 0; s < Shape::kSteps; ++s) {
-    Floats4 x = {0, 0, 0, 0};
-    if (query < queries) {
-      x = *reinterpret_cast<const Floats4*>(q + query * Shape::kDim + 32 * (s / 2) + 8 * lane.pair + 4 * (s % 2));
+    for (int s = 0; s < 2; ++s) {
+      Floats4 x = {0, 0, 0, 0};
+      if (query < queries) {
+        x = *reinterpret_cast<const Floats4*>(q + query * Shape::kDim + 32 * pair + 8 * lane.pair + 4 * s);
+      }
+      x = {x.x * factor, x.y * factor, x.z * factor, x.w * factor};
+      high[2 * s] = pack_halves(x.x, x.y);
+      high[2 * s + 1] = pack_halves(x.z, x.w);
+      rest[2 * s] = pack_halves(x.x - low_half(high[2 * s]), x.y - high_half(high[2 * s]));
+      rest[2 * s + 1] = pack_halves(x.z - low_half(high[2 * s + 1]), x.w - high_half(high[2 * s + 1]));
     }
-    const float factor = scale * kLog2OfE;
-    x = {x.x * factor, x.y * factor, x.z * factor, x.w * factor};
-    const std::uint32_t high[2] = {pack_halves(x.x, x.y), pack_halves(x.z, x.w)};
-    const std::uint32_t rest[2] = {pack_halves(x.x - low_half(high[0]), x.y - high_half(high[0])),
-                                   pack_halves(x.z - low_half(high[1]), x.w - high_half(high[1]))};
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      result.high[s][i] = low ? rest[i] : high[i];
-      if constexpr (Shape::kWide) result.low[s][i] = rest[i];
-    }
+    Words4* mine = to + pair * kWarp + lane_index();
+    *mine = low ? Words4{rest[0], rest[1], rest[2], rest[3]} : Words4{high[0], high[1], high[2], high[3]};
+    if constexpr (Shape::kWide) mine[Shape::kSteps / 2 * kWarp] = {rest[0], rest[1], rest[2], rest[3]};
   }
-  return result;
 }
 
+// Two steps: 32 dimensions, which in q8 have one scale.
 template <class Shape>
-DEVICE void key_step(float (&scores)[4], const std::uint32_t (&keys)[4], const Queries<Shape>& queries, int step) {
-  mma_f16(scores, keys, queries.high[step][0], queries.high[step][1]);
-  if constexpr (Shape::kWide) mma_f16(scores, keys, queries.low[step][0], queries.low[step][1]);
+DEVICE void key_steps(float (&scores)[4], const std::uint32_t (&first)[4], const std::uint32_t (&second)[4],
+                      const Words4* queries, int pair) {
+  const Words4 q = queries[pair * kWarp + lane_index()];
+  mma_f16(scores, first, q.x, q.y);
+  mma_f16(scores, second, q.z, q.w);
+  if constexpr (Shape::kWide) {
+    const Words4 low = queries[(Shape::kSteps / 2 + pair) * kWarp + lane_index()];
+    mma_f16(scores, first, low.x, low.y);
+    mma_f16(scores, second, low.z, low.w);
+  }
+}
+
+// Two steps of q8 keys: words of token g and of token g + 8.
+template <class Shape>
+DEVICE void q8_key_steps(float (&scores)[4], const Words2& a, const Words2& b, float scale_a, float scale_b,
+                         const Words4* queries, int pair) {
+  const std::uint32_t w[4] = {a.x ^ kFlipSigns, b.x ^ kFlipSigns, a.y ^ kFlipSigns, b.y ^ kFlipSigns};
+  float sums[4] = {0, 0, 0, 0};
+  key_steps<Shape>(sums,
+                   {int8_to_halves<kBytes01>(w[0]), int8_to_halves<kBytes01>(w[1]), int8_to_halves<kBytes23>(w[0]),
+                    int8_to_halves<kBytes23>(w[1])},
+                   {int8_to_halves<kBytes01>(w[2]), int8_to_halves<kBytes01>(w[3]), int8_to_halves<kBytes23>(w[2]),
+                    int8_to_halves<kBytes23>(w[3])},
+                   queries, pair);
+  scores[0] = fmaf(sums[0], scale_a, scores[0]);
+  scores[1] = fmaf(sums[1], scale_a, scores[1]);
+  scores[2] = fmaf(sums[2], scale_b, scores[2]);
+  scores[3] = fmaf(sums[3], scale_b, scores[3]);
 }
 
 // Adds what one unit of keys has to the scores of its 16 tokens.
 template <class Shape>
-DEVICE void multiply_keys(float (&scores)[4], const Unit& unit, const Queries<Shape>& queries, int part) {
+DEVICE void multiply_keys(float (&scores)[4], const Unit& unit, const Words4* queries, int part) {
 #pragma unroll
   for (int c = 0; c < Shape::kKeyWords; ++c) {
     const int chunk = 2 * part + c;
     const Words4& a = unit.data[c];
     const Words4& b = unit.data[2 + c];
     if constexpr (!Shape::kQ8) {
-      key_step<Shape>(scores, {a.x, b.x, a.y, b.y}, queries, 2 * chunk);
-      key_step<Shape>(scores, {a.z, b.z, a.w, b.w}, queries, 2 * chunk + 1);
+      key_steps<Shape>(scores, {a.x, b.x, a.y, b.y}, {a.z, b.z, a.w, b.w}, queries, chunk);
     } else {
-      const std::uint32_t first[4] = {a.x ^ kFlipSigns, a.y ^ kFlipSigns, a.z ^ kFlipSigns, a.w ^ kFlipSigns};
-      const std::uint32_t second[4] = {b.x ^ kFlipSigns, b.y ^ kFlipSigns, b.z ^ kFlipSigns, b.w ^ kFlipSigns};
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {  // 32 dimensions under one scale
-        float sums[4] = {0, 0, 0, 0};
-#pragma unroll
-        for (int s = 2 * half; s < 2 * half + 2; ++s) {
-          key_step<Shape>(sums,
-                          {int8_to_halves<kBytes01>(first[s]), int8_to_halves<kBytes01>(second[s]),
-                           int8_to_halves<kBytes23>(first[s]), int8_to_halves<kBytes23>(second[s])},
-                          queries, 4 * chunk + s);
-        }
-        const float scale_a = half == 0 ? low_half(unit.scales[chunk]) : high_half(unit.scales[chunk]);
-        const float scale_b = half == 0 ? low_half(unit.scales[2 + chunk]) : high_half(unit.scales[2 + chunk]);
-        scores[0] = fmaf(sums[0], scale_a, scores[0]);
-        scores[1] = fmaf(sums[1], scale_a, scores[1]);
-        scores[2] = fmaf(sums[2], scale_b, scores[2]);
-        scores[3] = fmaf(sums[3], scale_b, scores[3]);
-      }
+      const std::uint32_t scales_a = unit.scales[chunk];
+      const std::uint32_t scales_b = unit.scales[2 + chunk];
+      q8_key_steps<Shape>(scores, {a.x, a.y}, {b.x, b.y}, low_half(scales_a), low_half(scales_b), queries, 2 * chunk);
+      q8_key_steps<Shape>(scores, {a.z, a.w}, {b.z, b.w}, high_half(scales_a), high_half(scales_b), queries,
+                          2 * chunk + 1);
     }
   }
 }
 
 // Two dimensions (two int8 of each of four tokens, `low` and `high` are tokens 0, 1 and 2, 3 byte by byte) as a step.
 template <std::uint32_t kFirst, std::uint32_t kSecond>
-DEVICE void q8_value_step(float (&sums)[4], std::uint32_t low, std::uint32_t high, const Unit& unit,
+DEVICE void q8_value_step(float (&sums)[4], std::uint32_t low, std::uint32_t high, const std::uint32_t (&scales)[2],
                           const std::uint32_t (&p)[2]) {
-  const std::uint32_t values[4] = {half2_mul(int8_to_halves<kFirst>(low), unit.scales[0]),
-                                   half2_mul(int8_to_halves<kSecond>(low), unit.scales[0]),
-                                   half2_mul(int8_to_halves<kFirst>(high), unit.scales[1]),
-                                   half2_mul(int8_to_halves<kSecond>(high), unit.scales[1])};
+  const std::uint32_t values[4] = {
+      half2_mul(int8_to_halves<kFirst>(low), scales[0]), half2_mul(int8_to_halves<kSecond>(low), scales[0]),
+      half2_mul(int8_to_halves<kFirst>(high), scales[1]), half2_mul(int8_to_halves<kSecond>(high), scales[1])};
   mma_f16(sums, values, p[0], p[1]);
 }
 
@@ -231,8 +251,9 @@ DEVICE std::uint32_t word_of(const Words4& words, int i) {
 // Adds 16 tokens' values, weighted with p, to the sums: sums[j] are the lane's values 2 j and 2 j + 1.
 template <class Shape>
 DEVICE void multiply_values(float (&sums)[Shape::kSteps][4], const Unit& unit, const std::uint32_t (&p)[2], int part) {
+  const std::uint32_t scales[2] = {unit.scales[0] | unit.scales[1] << 16, unit.scales[2] | unit.scales[3] << 16};
 #pragma unroll
-  for (int w = 0; w < (Shape::kRowBytes == 64 ? 2 : 4); ++w) {
+  for (int w = 0; w < Shape::kValueBytes / 4; ++w) {
     const std::uint32_t t[4] = {word_of(unit.data[0], w), word_of(unit.data[1], w), word_of(unit.data[2], w),
                                 word_of(unit.data[3], w)};
     if constexpr (!Shape::kQ8) {
@@ -244,9 +265,9 @@ DEVICE void multiply_values(float (&sums)[Shape::kSteps][4], const Unit& unit, c
       constexpr std::uint32_t kLowBytes = 0x5140;  // byte 0 of both, byte 1 of both
       constexpr std::uint32_t kHighBytes = 0x7362;
       q8_value_step<kBytes01, kBytes23>(sums[2 * w], permute_bytes(t[0], t[1], kLowBytes) ^ kFlipSigns,
-                                        permute_bytes(t[2], t[3], kLowBytes) ^ kFlipSigns, unit, p);
+                                        permute_bytes(t[2], t[3], kLowBytes) ^ kFlipSigns, scales, p);
       q8_value_step<kBytes01, kBytes23>(sums[2 * w + 1], permute_bytes(t[0], t[1], kHighBytes) ^ kFlipSigns,
-                                        permute_bytes(t[2], t[3], kHighBytes) ^ kFlipSigns, unit, p);
+                                        permute_bytes(t[2], t[3], kHighBytes) ^ kFlipSigns, scales, p);
     }
   }
 }

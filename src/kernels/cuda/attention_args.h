@@ -25,7 +25,7 @@ inline constexpr int kSplitTokens = 64;
 //         order, keys as key_place() says.
 struct KvPages {
   std::uint8_t* memory;      // layer 0, head 0, keys of page 0
-  std::int64_t page_bytes;   // from one page to the next
+  std::int64_t page_bytes;   // from one page to the next; less than 2 GiB
   std::int64_t layer_bytes;  // from one layer to the next
   std::int64_t head_bytes;   // from one KV head to the next
   std::int64_t value_bytes;  // from a head's keys to its values
@@ -115,13 +115,19 @@ inline constexpr int kSplitChains = kAttendRowsThreads / 32;
 [[nodiscard]] ON_BOTH constexpr int attend_rows_slots(int head_dim, int queries) {  // of 16 bytes a lane
   return head_dim / 32 * (queries > 4 ? 2 : 1);
 }
-inline constexpr int kProbabilityBytes = kSplitTokens * 16;  // a warp's
+inline constexpr int kProbabilityBytes = kSplitTokens * 16;                   // a warp's
+[[nodiscard]] ON_BOTH constexpr int query_bytes(int head_dim, int queries) {  // halves of 8 columns, 16 when wide
+  return 16 * head_dim * (queries > 4 ? 2 : 1);
+}
 [[nodiscard]] ON_BOTH constexpr int attend_rows_shared_bytes(int head_dim, int queries) {
-  return kSplitChains * (kProbabilityBytes + 512 * attend_rows_slots(head_dim, queries) + 64);
+  return query_bytes(head_dim, queries) +
+         kSplitChains * (kProbabilityBytes + 512 * attend_rows_slots(head_dim, queries) + 64);
 }
 // attend_splits: grid (items, kv_heads, max_splits).
 inline constexpr int kAttendSplitsThreads = 32;
-inline constexpr int kAttendSplitsSharedBytes = kProbabilityBytes;
+[[nodiscard]] ON_BOTH constexpr int attend_splits_shared_bytes(int head_dim, int queries) {
+  return query_bytes(head_dim, queries) + kProbabilityBytes;
+}
 
 // grid (items, kv_heads, heads / kv_heads).
 struct CombineSplitsArgs {

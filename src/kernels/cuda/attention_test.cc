@@ -121,10 +121,11 @@ void split_and_combine(TestRows& rows, const std::vector<std::int32_t>& items, i
       Floats4{NAN, NAN, NAN, NAN});
   args.partials = &partials[0].x;
   args.max_splits = max_splits;
-  ASSERT_TRUE(emulator::run({.grid = {count, args.kv_heads, max_splits},
-                             .threads = kAttendSplitsThreads,
-                             .shared_bytes = kAttendSplitsSharedBytes},
-                            [&] { attend_splits(args); }));
+  ASSERT_TRUE(
+      emulator::run({.grid = {count, args.kv_heads, max_splits},
+                     .threads = kAttendSplitsThreads,
+                     .shared_bytes = static_cast<std::size_t>(attend_splits_shared_bytes(args.head_dim, queries))},
+                    [&] { attend_splits(args); }));
   const CombineSplitsArgs combine = {.partials = args.partials,
                                      .out = args.out,
                                      .items = args.items,
