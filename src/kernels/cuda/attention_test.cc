@@ -19,19 +19,11 @@ namespace {
 
 using kernels::test_seed;
 
-constexpr float kUntouched = -77.0F;
 // Generated rows have probabilities and q8 values rounded to halves (2^-11 each). Prompt rows also have queries and q8
 // keys so, and the errors of large scores are errors of probabilities: measured here at most 2.3e-3.
 constexpr double kMostError = 1e-3;
 constexpr double kMostPromptError = 3e-3;
 constexpr float kScale = 0.088F;
-
-std::vector<float> random_floats(std::size_t count, std::mt19937& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> out(count);
-  for (float& x : out) x = normal(random);
-  return out;
-}
 
 struct Case {
   int head_dim;
@@ -142,12 +134,6 @@ void split_and_combine(TestRows& rows, const std::vector<std::int32_t>& items, i
                              .shared_bytes = static_cast<std::size_t>(combine_splits_shared_bytes(args.head_dim))},
                             [&] { combine_splits(combine); }));
 }
-
-class InBothOrders : public testing::TestWithParam<emulator::Order> {
- protected:
-  void SetUp() override { emulator::set_order(GetParam()); }
-  void TearDown() override { emulator::set_order(emulator::Order::kForwards); }
-};
 
 using AttendRows = InBothOrders;
 
