@@ -85,28 +85,24 @@ DEVICE Floats4 slot_sums(const SplitResult<Shape>& result, int slot) {
 
 struct RowPlace {
   int row;
-  int kv_head;
   int queries;
-  int position;
+  int tokens;  // that it sees
   HeadPages pages;
-  const float* q;  // the first of the queries
 };
 DEVICE RowPlace row_place(const AttendRowsArgs& args, int row) {
-  const int kv_head = block_y();
-  const int queries = args.heads / args.kv_heads;
-  return {row,
-          kv_head,
-          queries,
-          args.rows.positions[row],
-          head_pages(args.kv, args.rows, row, kv_head),
-          args.q + std::int64_t{row} * args.qkv_stride + kv_head * queries * args.head_dim};
+  return {row, args.heads / args.kv_heads, args.rows.positions[row] + 1,
+          head_pages(args.kv, args.rows, row, block_y())};
+}
+DEVICE const float* queries_of(const AttendRowsArgs& args, const RowPlace& place) {
+  return args.q + std::int64_t{place.row} * args.qkv_stride + block_y() * place.queries * args.head_dim;
 }
 
 // The four chains of a block, one a warp, into the row's output. chains: [4][8 columns]; slots: [4][kSlots][32 lanes].
 template <class Shape>
-DEVICE void write_row(const AttendRowsArgs& args, const RowPlace& place, const SoftmaxState* chains,
-                      const Floats4* slots) {
-  float* out = args.out + (std::int64_t{place.row} * args.heads + place.kv_head * place.queries) * Shape::kDim;
+DEVICE void write_row(const AttendRowsArgs& args, int queries, const SoftmaxState* chains, const Floats4* slots) {
+  // Read again: the walk has no register for it.
+  const std::int64_t row = args.items[block_x()];
+  float* out = args.out + (row * args.heads + block_y() * queries) * Shape::kDim;
   for (int slot = warp_index(); slot < Shape::kSlots; slot += kSplitChains) {
     const SlotPlace at = slot_place<Shape>(lane_index(), slot);
     SoftmaxState states[kSplitChains];
@@ -118,7 +114,7 @@ DEVICE void write_row(const AttendRowsArgs& args, const RowPlace& place, const S
     for (int c = 0; c < kSplitChains; ++c) {
       add_chain(sums, slots[(c * Shape::kSlots + slot) * kWarp + lane_index()], factors.of[c]);
     }
-    if (at.query < place.queries) *reinterpret_cast<Floats4*>(out + at.query * Shape::kDim + at.dim) = sums;
+    if (at.query < queries) *reinterpret_cast<Floats4*>(out + at.query * Shape::kDim + at.dim) = sums;
   }
 }
 
@@ -133,18 +129,17 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
   Floats4* my_slots = slots + warp_index() * Shape::kSlots * kWarp + lane_index();
 #pragma unroll
   for (int s = 0; s < Shape::kSlots; ++s) my_slots[s * kWarp] = {0, 0, 0, 0};
-  const int splits = splits_of(place.position + 1);
   SoftmaxState states[2] = {no_tokens(), no_tokens()};
-  SplitPlace here = SplitPlace::of(place.pages, warp_index(), place.position);
+  SplitPlace here = SplitPlace::of(place.pages, warp_index(), place.tokens - warp_index() * kSplitTokens);
   const auto bytes = LaneBytes<Shape>::of(place.pages);
   Unit ring[kAhead + 1] = {};
 #pragma unroll
   for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, here, u);
-  share_queries<Shape>(queries, place.q, place.queries, args.scale);
+  share_queries<Shape>(queries, queries_of(args, place), place.queries, args.scale);
   sync_block();
 #pragma unroll 1
-  for (int split = warp_index(); split < splits; split += kSplitChains) {
-    const SplitPlace next = SplitPlace::of(place.pages, split + kSplitChains, place.position);
+  for (int split = warp_index(); here.left > 0; split += kSplitChains) {
+    const SplitPlace next = SplitPlace::of(place.pages, split + kSplitChains, here.left - kSplitChains * kSplitTokens);
     SplitResult<Shape> result;
     compute_split<Shape, kAhead>(result, ring, queries, bytes, here, next, exchange);
     const MergeFactors factors[2] = {merge(states[0], result.state[0]), merge(states[1], result.state[1])};
@@ -157,24 +152,24 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
     chains[8 * warp_index() + 2 * lane_index() + 1] = states[1];
   }
   sync_block();
-  write_row<Shape>(args, place, chains, slots);
+  write_row<Shape>(args, place.queries, chains, slots);
 }
 
 template <class Shape>
 DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place, int split) {
   constexpr int kAhead = 3;
   auto* queries = reinterpret_cast<Words4*>(shared_memory());
-  const SplitPlace here = SplitPlace::of(place.pages, split, place.position);
+  const SplitPlace here = SplitPlace::of(place.pages, split, place.tokens - split * kSplitTokens);
   const auto bytes = LaneBytes<Shape>::of(place.pages);
   Unit ring[kAhead + 1] = {};
 #pragma unroll
   for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, here, u);
-  share_queries<Shape>(queries, place.q, place.queries, args.scale);
+  share_queries<Shape>(queries, queries_of(args, place), place.queries, args.scale);
   sync_block();
   SplitResult<Shape> result;
   compute_split<Shape, kAhead>(result, ring, queries, bytes, here, SplitPlace{}, shared_memory() + Shape::kQueryBytes);
   const std::int64_t first =
-      ((std::int64_t{block_x()} * args.kv_heads + place.kv_head) * args.max_splits + split) * place.queries;
+      ((std::int64_t{block_x()} * args.kv_heads + block_y()) * args.max_splits + split) * place.queries;
   float* partials = args.partials + first * partial_floats(Shape::kDim);
 #pragma unroll
   for (int s = 0; s < Shape::kSlots; ++s) {
@@ -192,7 +187,7 @@ DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place, int s
 template <int kDim, bool kQ8, bool kSplitOnly>
 DEVICE void attend_row(const AttendRowsArgs& args, const RowPlace& place) {
   if constexpr (kSplitOnly) {
-    if (block_z() >= splits_of(place.position + 1)) return;
+    if (block_z() >= splits_of(place.tokens)) return;
     if (place.queries > 4) {
       store_split<SplitShape<kDim, kQ8, true>>(args, place, block_z());
     } else {

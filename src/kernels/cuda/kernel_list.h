@@ -37,4 +37,12 @@ enum class Kernel : int {
       kCount
 };
 
+// Blocks of a kernel that must fit on a multiprocessor at once (__launch_bounds__'s second number): it bounds registers
+// where the compiler would take more and leave memory idle.
+[[nodiscard]] ON_BOTH constexpr int least_blocks(Kernel kernel) {
+  if (kernel == Kernel::k_attend_rows) return 4;    // 128 registers
+  if (kernel == Kernel::k_attend_prompt) return 3;  // 168
+  return 1;
+}
+
 }  // namespace dormouse::cuda
