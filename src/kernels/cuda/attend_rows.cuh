@@ -86,12 +86,14 @@ DEVICE Floats4 slot_sums(const SplitResult<Shape>& result, int slot) {
 struct RowPlace {
   int row;
   int queries;
-  int tokens;  // that it sees
   HeadPages pages;
+  int split;  // the warp's first
+  SplitPlace first;
 };
-DEVICE RowPlace row_place(const AttendRowsArgs& args, int row) {
-  return {row, args.heads / args.kv_heads, args.rows.positions[row] + 1,
-          head_pages(args.kv, args.rows, row, block_y())};
+DEVICE RowPlace row_place(const AttendRowsArgs& args, int row, int split) {
+  const HeadPages pages = head_pages(args.kv, args.rows, row, block_y());
+  const int left = args.rows.positions[row] + 1 - split * kSplitTokens;
+  return {row, args.heads / args.kv_heads, pages, split, SplitPlace::of(pages, split, left)};
 }
 DEVICE const float* queries_of(const AttendRowsArgs& args, const RowPlace& place) {
   return args.q + std::int64_t{place.row} * args.qkv_stride + block_y() * place.queries * args.head_dim;
@@ -130,7 +132,7 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
 #pragma unroll
   for (int s = 0; s < Shape::kSlots; ++s) my_slots[s * kWarp] = {0, 0, 0, 0};
   SoftmaxState states[2] = {no_tokens(), no_tokens()};
-  SplitPlace here = SplitPlace::of(place.pages, warp_index(), place.tokens - warp_index() * kSplitTokens);
+  SplitPlace here = place.first;
   const auto bytes = LaneBytes<Shape>::of(place.pages);
   Unit ring[kAhead + 1] = {};
 #pragma unroll
@@ -138,7 +140,7 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
   share_queries<Shape>(queries, queries_of(args, place), place.queries, args.scale);
   sync_block();
 #pragma unroll 1
-  for (int split = warp_index(); here.left > 0; split += kSplitChains) {
+  for (int split = place.split; here.left > 0; split += kSplitChains) {
     const SplitPlace next = SplitPlace::of(place.pages, split + kSplitChains, here.left - kSplitChains * kSplitTokens);
     SplitResult<Shape> result;
     compute_split<Shape, kAhead>(result, ring, queries, bytes, here, next, exchange);
@@ -156,20 +158,20 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
 }
 
 template <class Shape>
-DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place, int split) {
+DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place) {
   constexpr int kAhead = 3;
   auto* queries = reinterpret_cast<Words4*>(shared_memory());
-  const SplitPlace here = SplitPlace::of(place.pages, split, place.tokens - split * kSplitTokens);
   const auto bytes = LaneBytes<Shape>::of(place.pages);
   Unit ring[kAhead + 1] = {};
 #pragma unroll
-  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, here, u);
+  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, place.first, u);
   share_queries<Shape>(queries, queries_of(args, place), place.queries, args.scale);
   sync_block();
   SplitResult<Shape> result;
-  compute_split<Shape, kAhead>(result, ring, queries, bytes, here, SplitPlace{}, shared_memory() + Shape::kQueryBytes);
+  compute_split<Shape, kAhead>(result, ring, queries, bytes, place.first, SplitPlace{},
+                               shared_memory() + Shape::kQueryBytes);
   const std::int64_t first =
-      ((std::int64_t{block_x()} * args.kv_heads + block_y()) * args.max_splits + split) * place.queries;
+      ((std::int64_t{block_x()} * args.kv_heads + block_y()) * args.max_splits + place.split) * place.queries;
   float* partials = args.partials + first * partial_floats(Shape::kDim);
 #pragma unroll
   for (int s = 0; s < Shape::kSlots; ++s) {
@@ -187,11 +189,11 @@ DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place, int s
 template <int kDim, bool kQ8, bool kSplitOnly>
 DEVICE void attend_row(const AttendRowsArgs& args, const RowPlace& place) {
   if constexpr (kSplitOnly) {
-    if (block_z() >= splits_of(place.tokens)) return;
+    if (place.first.left <= 0) return;
     if (place.queries > 4) {
-      store_split<SplitShape<kDim, kQ8, true>>(args, place, block_z());
+      store_split<SplitShape<kDim, kQ8, true>>(args, place);
     } else {
-      store_split<SplitShape<kDim, kQ8, false>>(args, place, block_z());
+      store_split<SplitShape<kDim, kQ8, false>>(args, place);
     }
   } else {
     if (place.queries > 4) {
@@ -204,11 +206,12 @@ DEVICE void attend_row(const AttendRowsArgs& args, const RowPlace& place) {
 
 template <bool kSplitOnly>
 DEVICE void attend_any_row(const AttendRowsArgs& args) {
+  // What StepRows promises may be read before the previous kernel ends.
+  const int row = args.items[block_x()];
+  const RowPlace place = row_place(args, row < 0 ? 0 : row, kSplitOnly ? block_z() : warp_index());
   wait_for_previous();
   let_next_begin();
-  const int row = args.items[block_x()];
   if (row < 0) return;
-  const RowPlace place = row_place(args, row);
   if (args.head_dim == 128) {
     if (args.kv.is_q8 != 0) {
       attend_row<128, true, kSplitOnly>(args, place);
@@ -233,13 +236,13 @@ DEVICE void attend_splits(const AttendRowsArgs& args) {
 
 // A warp per chain; a lane has four dimensions (of head_dim 64: half of the lanes).
 DEVICE void combine_splits(const CombineSplitsArgs& args) {
-  wait_for_previous();
-  let_next_begin();
   const int row = args.items[block_x()];
-  if (row < 0) return;
   const int queries = args.heads / args.kv_heads;
   const int query = block_z();
-  const int splits = splits_of(args.rows.positions[row] + 1);
+  const int splits = splits_of(args.rows.positions[row < 0 ? 0 : row] + 1);
+  wait_for_previous();
+  let_next_begin();
+  if (row < 0) return;
   const std::int64_t first = (std::int64_t{block_x()} * args.kv_heads + block_y()) * args.max_splits * queries + query;
   const float* partials = args.partials + first * partial_floats(args.head_dim);
   const std::int64_t stride = std::int64_t{queries} * partial_floats(args.head_dim);

@@ -111,8 +111,11 @@ DEVICE std::uint32_t half2_sub(std::uint32_t a, std::uint32_t b) {
 DEVICE std::uint32_t permute_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t selector) {
   return __byte_perm(a, b, selector);
 }
+// 2 ulp, denormals are 0: exp2f takes four instructions where this is one.
 DEVICE float fast_exp2(float x) {
-  return exp2f(x);
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 }
 DEVICE float bits_to_float(std::uint32_t bits) {
   return __uint_as_float(bits);
