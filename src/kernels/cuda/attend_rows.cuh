@@ -159,7 +159,7 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
 
 template <class Shape>
 DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place) {
-  constexpr int kAhead = 3;
+  constexpr int kAhead = 7;  // a warp alone has only its own loads to hide their time
   auto* queries = reinterpret_cast<Words4*>(shared_memory());
   const auto bytes = LaneBytes<Shape>::of(place.pages);
   Unit ring[kAhead + 1] = {};
