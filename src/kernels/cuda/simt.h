@@ -28,13 +28,13 @@ struct alignas(8) Words2 {
   std::uint32_t x, y;
 };
 
-DEVICE inline float warp_max(float value) {
+DEVICE float warp_max(float value) {
 #pragma unroll
   for (int mask = kWarp / 2; mask > 0; mask /= 2) value = fmaxf(value, shuffle_xor(value, mask));
   return value;
 }
 // Every lane gets the same bits: the sums are symmetric.
-DEVICE inline float warp_sum(float value) {
+DEVICE float warp_sum(float value) {
 #pragma unroll
   for (int mask = kWarp / 2; mask > 0; mask /= 2) value = value + shuffle_xor(value, mask);
   return value;
