@@ -1,0 +1,9 @@
+// One image of kernels for cards (kernel_images.h).
+#include "kernels/cuda/export.cuh"
+#include "kernels/cuda/stand_ins.cuh"
+
+namespace dormouse::cuda {
+DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_STAND_IN)
+}  // namespace dormouse::cuda
+
+DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_EXPORT)
