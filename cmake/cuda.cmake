@@ -22,7 +22,7 @@ function(dormouse_cuda_fatbins out)
     cmake_path(GET source STEM name)
     set(fatbin "${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin")
     add_custom_command(OUTPUT "${fatbin}"
-      COMMAND "${DORMOUSE_NVCC}" -std=c++20 -O3 -fmad=false --fatbin --compress-mode=none ${gencode} -Werror all-warnings
+      COMMAND "${DORMOUSE_NVCC}" -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr --fatbin --compress-mode=none ${gencode} -Werror all-warnings
               "-I${CMAKE_SOURCE_DIR}/src" -MD -MF "${fatbin}.d" -o "${fatbin}" "${CMAKE_CURRENT_SOURCE_DIR}/${source}"
       DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${source}"
       DEPFILE "${fatbin}.d"

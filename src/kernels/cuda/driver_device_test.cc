@@ -214,14 +214,14 @@ TEST_F(DriverDevice, EveryKernelIsFoundInTheImageOfItsFile) {
 }
 
 TEST_F(DriverDevice, SharedMemoryBeyond48KiBIsAskedForOnceAKernel) {
-  ASSERT_TRUE(launch(Kernel::k_matmul_few, false, 48 << 10).has_value());
+  ASSERT_TRUE(launch(Kernel::k_matmul_few_k, false, 48 << 10).has_value());
   EXPECT_TRUE(fake.shared_wishes.empty());
-  for (int i = 0; i < 2; ++i) ASSERT_TRUE(launch(Kernel::k_matmul_few, false, 60 << 10).has_value());
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(launch(Kernel::k_matmul_few_k, false, 60 << 10).has_value());
   ASSERT_EQ(fake.shared_wishes.size(), 1U);
-  EXPECT_EQ(fake.shared_wishes[0], (std::pair{"matmul_few"s, 60 << 10}));
-  const Status too_much = launch(Kernel::k_matmul_few, false, (100 << 10) + 1);
+  EXPECT_EQ(fake.shared_wishes[0], (std::pair{"matmul_few_k"s, 60 << 10}));
+  const Status too_much = launch(Kernel::k_matmul_few_k, false, (100 << 10) + 1);
   ASSERT_FALSE(too_much.has_value());
-  EXPECT_NE(too_much.error().message.find("matmul_few: shared memory is 102401, limit 102400"), std::string::npos);
+  EXPECT_NE(too_much.error().message.find("matmul_few_k: shared memory is 102401, limit 102400"), std::string::npos);
 }
 
 TEST_F(DriverDevice, AKernelOverlapsOnlyAKernelRightBeforeIt) {
@@ -256,16 +256,16 @@ TEST_F(DriverDevice, OlderCardsNeverOverlap) {
 TEST_F(DriverDevice, AFailureInARecordingEndsIt) {
   ASSERT_TRUE(device_->begin_recording().has_value());
   fake.fail_launches_with = 700;
-  const Status failed = launch(Kernel::k_matmul_many);
+  const Status failed = launch(Kernel::k_matmul_many_k);
   ASSERT_FALSE(failed.has_value());
   EXPECT_EQ(failed.error().code, Code::kInternal);
-  EXPECT_EQ(failed.error().message, "cuda: launching matmul_many: BROKEN (700, text)");
+  EXPECT_EQ(failed.error().message, "cuda: launching matmul_many_k: BROKEN (700, text)");
   EXPECT_FALSE(fake.is_capturing);
   EXPECT_FALSE(device_->end_recording().has_value());
   fake.fail_launches_with = 0;
   ASSERT_TRUE(device_->begin_recording().has_value());
   // A launch that no card would run fails before the driver hears of it.
-  EXPECT_FALSE(device_->launch({.kernel = Kernel::k_matmul_many, .threads = 33, .args = args_.data()}).has_value());
+  EXPECT_FALSE(device_->launch({.kernel = Kernel::k_matmul_many_k, .threads = 33, .args = args_.data()}).has_value());
   EXPECT_FALSE(fake.is_capturing);
   ASSERT_TRUE(device_->begin_recording().has_value());
   EXPECT_FALSE(device_->synchronize().has_value());

@@ -1,16 +1,18 @@
 // Our kernels, compiled for the emulation.
+#include "kernels/cuda/coding.cuh"
 #include "kernels/cuda/emulated_device.h"
+#include "kernels/cuda/matmul_few.cuh"
+#include "kernels/cuda/matmul_many.cuh"
+#include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/stand_ins.cuh"
 
 namespace dormouse::cuda {
 
-DORMOUSE_CUDA_ROW_KERNELS(DORMOUSE_CUDA_STAND_IN)
 DORMOUSE_CUDA_ATTENTION_KERNELS(DORMOUSE_CUDA_STAND_IN)
-DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_STAND_IN)
 
 namespace {
 
-#define DORMOUSE_CUDA_EMULATED(name, args, threads) [](const void* a) { name(*static_cast<const args*>(a)); },
+#define DORMOUSE_CUDA_EMULATED(name, args, threads, blocks) [](const void* a) { name(*static_cast<const args*>(a)); },
 constexpr EmulatedKernels kKernels = {DORMOUSE_CUDA_KERNELS(DORMOUSE_CUDA_EMULATED)};
 #undef DORMOUSE_CUDA_EMULATED
 

@@ -4,8 +4,8 @@
 
 #include "kernels/cuda/kernel_list.h"
 
-#define DORMOUSE_CUDA_EXPORT(name, args, threads)                                                              \
-  static_assert(sizeof(dormouse::cuda::args) <= 4096);                                                         \
-  extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ dormouse::cuda::args a) { \
-    dormouse::cuda::name(a);                                                                                   \
+#define DORMOUSE_CUDA_EXPORT(name, args, threads, blocks)                                                              \
+  static_assert(sizeof(dormouse::cuda::args) <= 4096);                                                                 \
+  extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ dormouse::cuda::args a) { \
+    dormouse::cuda::name(a);                                                                                           \
   }

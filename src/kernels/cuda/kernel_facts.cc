@@ -8,10 +8,12 @@
 namespace dormouse::cuda {
 namespace {
 
-#define DORMOUSE_CUDA_ROW_FACTS(name, args, threads) KernelFacts{#name, sizeof(args), threads, KernelFile::kRows},
-#define DORMOUSE_CUDA_ATTENTION_FACTS(name, args, threads) \
+#define DORMOUSE_CUDA_ROW_FACTS(name, args, threads, blocks) \
+  KernelFacts{#name, sizeof(args), threads, KernelFile::kRows},
+#define DORMOUSE_CUDA_ATTENTION_FACTS(name, args, threads, blocks) \
   KernelFacts{#name, sizeof(args), threads, KernelFile::kAttention},
-#define DORMOUSE_CUDA_MATMUL_FACTS(name, args, threads) KernelFacts{#name, sizeof(args), threads, KernelFile::kMatmul},
+#define DORMOUSE_CUDA_MATMUL_FACTS(name, args, threads, blocks) \
+  KernelFacts{#name, sizeof(args), threads, KernelFile::kMatmul},
 // In the order of the enum: DORMOUSE_CUDA_KERNELS is these three lists.
 constexpr std::array kFacts = {DORMOUSE_CUDA_ROW_KERNELS(DORMOUSE_CUDA_ROW_FACTS) DORMOUSE_CUDA_ATTENTION_KERNELS(
     DORMOUSE_CUDA_ATTENTION_FACTS) DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_MATMUL_FACTS)};

@@ -31,17 +31,17 @@ struct CodedRows {
 
 // Rows of the embedding, dequantised.
 struct EmbedArgs {
-  float* out;                    // [rows, columns]
-  const std::int32_t* tokens;    // [rows]
-  const std::uint8_t* weights;   // packed
+  float* out;                   // [rows, columns]
+  const std::int32_t* tokens;   // [rows]
+  const std::uint8_t* weights;  // packed
   std::int64_t strip_bytes;
-  std::int32_t type;             // TensorType
+  std::int32_t type;  // TensorType
   std::int32_t columns;
 };
 
 // Grid: one block a row. x, or its norm, coded.
 struct QuantiseArgs {
-  const float* x;  // [.., k], `x_stride` floats from row to row
+  const float* x;                 // [.., k], `x_stride` floats from row to row
   const float* norm;              // [k]; null: x as it is
   const std::int32_t* row_index;  // row i takes x row row_index[i]; null: row i
   CodedRows out;
@@ -62,7 +62,7 @@ struct MatrixPart {
   const std::uint8_t* weights;  // packed
   float* out;                   // [tokens, out_stride]
   std::int64_t strip_bytes;
-  std::int32_t type;            // TensorType
+  std::int32_t type;  // TensorType
   std::int32_t strips;
   std::int32_t rows;
   std::int32_t out_stride;
@@ -94,8 +94,8 @@ struct MatmulArgs {
   float epsilon;
 };
 
-// matmul_few: up to this many rows, a block per strip of 16 weight rows. A unit is a tile of a strip (kSwiglu: of gate's,
-// then of up's); a warp takes one or a few of them.
+// matmul_few: up to this many rows, a block per strip of 16 weight rows. A unit is a tile of a strip (kSwiglu: of
+// gate's, then of up's); a warp takes one or a few of them.
 inline constexpr int kFewRows = 8;
 constexpr int few_warps(int units) {
   if (units <= 16) return units;

@@ -80,7 +80,7 @@ template <TensorType type>
 DEVICE void few_tile(float (&t)[4], LoadedTile<type>& tile, const CodedRows& coded, int k, int index, int tokens,
                      LanePlace at) {
   const bool there = at.g < tokens;
-  const auto scales_of = [&](std::int64_t block, float (&da)[2]) {
+  const auto scales_of = [&](std::int64_t block, float(&da)[2]) {
     const float* scales = coded.scales + block * coded.rows + 2 * at.t;
     da[0] = 2 * at.t < tokens ? scales[0] : 0.0F;
     da[1] = 2 * at.t + 1 < tokens ? scales[1] : 0.0F;

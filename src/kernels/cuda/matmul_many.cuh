@@ -1,8 +1,8 @@
-// Products with many activation rows: prompts, and decode steps of many streams. A block takes a rectangle of strips and
-// rows; codes come to shared memory 64 columns at a time, three stages deep; weights go from global memory to registers
-// and are unpacked there, by each warp for its two strips, once for all of the warp's rows.
-// Limit: the tensor cores' rate for products of halves by mma.sync. Per 64 columns a warp of the large shape issues 64
-// products (128 with two planes) and about 100 instructions to unpack.
+// Products with many activation rows: prompts, and decode steps of many streams. A block takes a rectangle of strips
+// and rows; codes come to shared memory 64 columns at a time, three stages deep; weights go from global memory to
+// registers and are unpacked there, by each warp for its two strips, once for all of the warp's rows. Limit: the tensor
+// cores' rate for products of halves by mma.sync. Per 64 columns a warp of the large shape issues 64 products (128 with
+// two planes) and about 100 instructions to unpack.
 #pragma once
 
 #include "kernels/cuda/coding.cuh"
@@ -44,8 +44,8 @@ DEVICE void copy_stage(unsigned char* stage, const MatmulArgs& args, int token_b
     const int plane = i / (8 * tokens);
     const bool there = token_begin + row < args.tokens;
     const std::int64_t from = std::int64_t{plane} * args.coded.rows + (there ? token_begin + row : 0);
-    copy_async16(stage + plane * 128 * tokens + chunk_offset(row, i % 8), args.coded.codes + from * args.k + column + 8 * (i % 8),
-                 there);
+    copy_async16(stage + plane * 128 * tokens + chunk_offset(row, i % 8),
+                 args.coded.codes + from * args.k + column + 8 * (i % 8), there);
   }
   copy_async_commit();
 }
@@ -107,9 +107,9 @@ DEVICE void many_fold(ManyWarp<type, kTokenTiles>& warp, int s, const MatmulArgs
 
 // Q8_0 has a scale per 32 columns: t grows group by group, in the place of c, and c lives only here.
 template <TensorType type, int kTokenTiles>
-DEVICE void many_q8_group(ManyWarp<type, kTokenTiles>& warp, const std::uint32_t (&a)[2][2][1][4], const RowPair (&d)[2],
-                          const MatmulArgs& args, const unsigned char* stage, int row, int half, int group, int token,
-                          LanePlace at) {
+DEVICE void many_q8_group(ManyWarp<type, kTokenTiles>& warp, const std::uint32_t (&a)[2][2][1][4],
+                          const RowPair (&d)[2], const MatmulArgs& args, const unsigned char* stage, int row, int half,
+                          int group, int token, LanePlace at) {
   const float* scales = args.coded.scales + std::int64_t{group} * args.coded.rows + token + 2 * at.t;
 #pragma unroll
   for (int n = 0; n < kTokenTiles; ++n) {
@@ -189,8 +189,10 @@ DEVICE void many_of(const MatmulArgs& args, ManyPlace place) {
   const std::uint8_t* weights[2] = {
       first.weights + (strip[0] < first.strips ? strip[0] : first.strips - 1) * first.strip_bytes,
       second.weights + (strip[1] < second.strips ? strip[1] : second.strips - 1) * second.strip_bytes};
-  typename Tile<type>::Part next[2] = {Tile<type>::load_part(weights[0], 0, at), Tile<type>::load_part(weights[1], 0, at)};
-  typename Tile<type>::Whole whole[2] = {Tile<type>::load_whole(weights[0], at), Tile<type>::load_whole(weights[1], at)};
+  typename Tile<type>::Part next[2] = {Tile<type>::load_part(weights[0], 0, at),
+                                       Tile<type>::load_part(weights[1], 0, at)};
+  typename Tile<type>::Whole whole[2] = {Tile<type>::load_whole(weights[0], at),
+                                         Tile<type>::load_whole(weights[1], at)};
   let_next_begin();
   wait_for_previous();
   unsigned char* shared = shared_memory();
@@ -220,7 +222,8 @@ DEVICE void many_of(const MatmulArgs& args, ManyPlace place) {
                                      weights[1] + std::int64_t{index} * Tile<type>::kBytes};
       if (step + 1 < steps) {
 #pragma unroll
-        for (int s = 0; s < 2; ++s) next[s] = Tile<type>::load_part(tile[s] + (p == 3 ? Tile<type>::kBytes : 0), (p + 1) % 4, at);
+        for (int s = 0; s < 2; ++s)
+          next[s] = Tile<type>::load_part(tile[s] + (p == 3 ? Tile<type>::kBytes : 0), (p + 1) % 4, at);
       }
       const unsigned char* stage = shared + step % kStages * kStageBytes;
 #pragma unroll

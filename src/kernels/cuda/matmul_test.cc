@@ -48,7 +48,8 @@ std::vector<float> specified(PackedWeights& weights, const std::vector<float>& x
   std::vector<std::vector<float>> rows;
   const auto k = static_cast<std::size_t>(weights.columns);
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-    rows.emplace_back(x.begin() + static_cast<std::ptrdiff_t>(i * k), x.begin() + static_cast<std::ptrdiff_t>((i + 1) * k));
+    rows.emplace_back(x.begin() + static_cast<std::ptrdiff_t>(i * k),
+                      x.begin() + static_cast<std::ptrdiff_t>((i + 1) * k));
   }
   const auto product = kernels::product_for(**table, weights.type, weights.columns, kernels::RowKind::kGenerated);
   AlignedBytes activations = kernels::make_activations(**table, product.format, rows, weights.columns);

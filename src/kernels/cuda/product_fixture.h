@@ -31,7 +31,8 @@ struct CodedBuffer {
   CodedRows rows;
 
   CodedBuffer(std::int32_t count, std::int32_t k) {
-    const auto padded = static_cast<std::size_t>((count + kCodedRowMultiple - 1) / kCodedRowMultiple * kCodedRowMultiple);
+    const auto padded =
+        static_cast<std::size_t>((count + kCodedRowMultiple - 1) / kCodedRowMultiple * kCodedRowMultiple);
     codes.assign(2 * padded * static_cast<std::size_t>(k), 0xFFFF);
     sums16.assign(padded * static_cast<std::size_t>(k) / 16, 0xFFFF);
     sums32 = sums16;
@@ -45,8 +46,8 @@ struct CodedBuffer {
 };
 
 inline void run_kernel(int grid_x, int grid_y, int threads, std::int64_t shared, const std::function<void()>& body) {
-  ASSERT_TRUE(emulator::run({.grid = {grid_x, grid_y, 1}, .threads = threads, .shared_bytes = static_cast<std::size_t>(shared)},
-                            body))
+  ASSERT_TRUE(emulator::run(
+      {.grid = {grid_x, grid_y, 1}, .threads = threads, .shared_bytes = static_cast<std::size_t>(shared)}, body))
       << "a barrier that not all threads reach";
 }
 
@@ -86,15 +87,15 @@ inline void run_product(Product product, MatmulArgs args) {
   const int per_block = fused ? shape.strips() / 2 : shape.strips();
   int blocks = 0;
   for (int i = 0; i < (fused ? 1 : args.part_count); ++i) blocks += (args.parts[i].strips + per_block - 1) / per_block;
-  run_kernel(blocks, (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(), shape.shared_bytes(args.coding),
-             [&] {
-    const bool many = product == Product::kMany;
-    switch (args.coding) {
-      case Coding::kK: return many ? matmul_many_k(args) : matmul_middle_k(args);
-      case Coding::kQ8_0: return many ? matmul_many_q8_0(args) : matmul_middle_q8_0(args);
-      case Coding::kHalves: return many ? matmul_many_halves(args) : matmul_middle_halves(args);
-    }
-  });
+  run_kernel(blocks, (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(),
+             shape.shared_bytes(args.coding), [&] {
+               const bool many = product == Product::kMany;
+               switch (args.coding) {
+                 case Coding::kK: return many ? matmul_many_k(args) : matmul_middle_k(args);
+                 case Coding::kQ8_0: return many ? matmul_many_q8_0(args) : matmul_middle_q8_0(args);
+                 case Coding::kHalves: return many ? matmul_many_halves(args) : matmul_middle_halves(args);
+               }
+             });
 }
 
 }  // namespace dormouse::cuda

@@ -5,7 +5,7 @@
 #include "kernels/cuda/kernel_list.h"
 #include "kernels/cuda/simt.h"
 
-#define DORMOUSE_CUDA_STAND_IN(name, args, threads) \
-  DEVICE void name(const args& /*unused*/) {        \
-    *static_cast<volatile int*>(nullptr) = 0;       \
+#define DORMOUSE_CUDA_STAND_IN(name, args, threads, blocks) \
+  DEVICE void name(const args& /*unused*/) {                \
+    *static_cast<volatile int*>(nullptr) = 0;               \
   }

@@ -1,8 +1,8 @@
 // Packed tiles (kernels/layout.h) as the 16-row operand of tensor core products. A lane (g = lane / 4, t = lane % 4)
-// holds rows 2g and 2g + 1 (the operand's rows g and g + 8) and, of every 32 columns, columns 8t .. 8t + 7 (four of them
-// for each of two products 16 deep: the reduction's order is permuted, alike for the activations). Its words of a tile
-// are 8-byte loads straight from global memory, 256 neighbouring bytes a warp; nothing is unpacked twice in a block.
-// A tile has four parts of 64 columns; part p, half h is the group of 32 columns 2p + h.
+// holds rows 2g and 2g + 1 (the operand's rows g and g + 8) and, of every 32 columns, columns 8t .. 8t + 7 (four of
+// them for each of two products 16 deep: the reduction's order is permuted, alike for the activations). Its words of a
+// tile are 8-byte loads straight from global memory, 256 neighbouring bytes a warp; nothing is unpacked twice in a
+// block. A tile has four parts of 64 columns; part p, half h is the group of 32 columns 2p + h.
 #pragma once
 
 #include "base/tensor_type.h"
@@ -19,18 +19,30 @@ inline constexpr std::uint32_t kHalf1152 = 0x64806480U;
 struct LanePlace {
   int g, t;
 };
-DEVICE LanePlace lane_place() { return {lane_index() / 4, lane_index() % 4}; }
+DEVICE LanePlace lane_place() {
+  return {lane_index() / 4, lane_index() % 4};
+}
 
 // Bytes 0, 1 or 2, 3 of a word as 1024 + byte; byte `which` twice.
-DEVICE std::uint32_t low_bytes(std::uint32_t word) { return permute_bytes(word, 0x64646464U, 0x4140); }
-DEVICE std::uint32_t high_bytes(std::uint32_t word) { return permute_bytes(word, 0x64646464U, 0x4342); }
-DEVICE std::uint32_t first_byte_twice(std::uint32_t word) { return permute_bytes(word, 0x64646464U, 0x4040); }
-DEVICE std::uint32_t second_byte_twice(std::uint32_t word) { return permute_bytes(word, 0x64646464U, 0x4141); }
+DEVICE std::uint32_t low_bytes(std::uint32_t word) {
+  return permute_bytes(word, 0x64646464U, 0x4140);
+}
+DEVICE std::uint32_t high_bytes(std::uint32_t word) {
+  return permute_bytes(word, 0x64646464U, 0x4342);
+}
+DEVICE std::uint32_t first_byte_twice(std::uint32_t word) {
+  return permute_bytes(word, 0x64646464U, 0x4040);
+}
+DEVICE std::uint32_t second_byte_twice(std::uint32_t word) {
+  return permute_bytes(word, 0x64646464U, 0x4141);
+}
 
 DEVICE std::uint32_t load_u16(const std::uint8_t* at) {
   return load_constant(reinterpret_cast<const std::uint16_t*>(at));
 }
-DEVICE Words2 load_rows(const std::uint8_t* at) { return load_once(reinterpret_cast<const Words2*>(at)); }
+DEVICE Words2 load_rows(const std::uint8_t* at) {
+  return load_once(reinterpret_cast<const Words2*>(at));
+}
 
 // Small scales of a K-quant: 16 entries (six-bit: scales, then minima), four to a slot; lane t of a quad holds entry
 // 4 * slot + t, a byte for each of its two rows.
@@ -42,8 +54,8 @@ DEVICE SmallScales load_six_bits(const std::uint8_t* z, LanePlace at) {
   const std::uint32_t z0 = load_u16(mine);
   const std::uint32_t z1 = load_u16(mine + 64);
   const std::uint32_t z2 = load_u16(mine + 128);
-  return {{z0 & 0x3F3F, z1 & 0x3F3F, z2 & 0x3F3F,
-           (z0 >> 6 & 0x0303) | (z1 >> 6 & 0x0303) << 2 | (z2 >> 6 & 0x0303) << 4}};
+  return {
+      {z0 & 0x3F3F, z1 & 0x3F3F, z2 & 0x3F3F, (z0 >> 6 & 0x0303) | (z1 >> 6 & 0x0303) << 2 | (z2 >> 6 & 0x0303) << 4}};
 }
 DEVICE SmallScales load_bytes(const std::uint8_t* entries, LanePlace at) {
   const std::uint8_t* mine = entries + 16 * at.t + 2 * at.g;
