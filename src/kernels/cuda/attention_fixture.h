@@ -1,6 +1,8 @@
-// A paged cache of one sequence for the attention tests: filled with numbers, read back as doubles, and the plain
+// A paged cache of one sequence for the tests of attention: filled with numbers, read back as doubles, and the plain
 // attention over it. Everything not written is NaN. Test code only.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,9 +11,19 @@
 #include <vector>
 
 #include "kernels/cuda/attention_args.h"
+#include "kernels/cuda/emulator.h"
 #include "quant/half.h"
 
 namespace dormouse::cuda {
+
+inline constexpr float kUntouched = -77.0F;  // what outputs hold before
+
+// A result must not depend on which ready thread runs first.
+class InBothOrders : public testing::TestWithParam<emulator::Order> {
+ protected:
+  void SetUp() override { emulator::set_order(GetParam()); }
+  void TearDown() override { emulator::set_order(emulator::Order::kForwards); }
+};
 
 // Two layers, of which the second is used, so that every stride is.
 class TestCache {
@@ -120,6 +132,13 @@ class TestCache {
     }
   }
 };
+
+inline std::vector<float> random_floats(std::size_t count, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<float> out(count);
+  for (float& x : out) x = normal(random);
+  return out;
+}
 
 // |got - want| / |want|, Euclidean.
 inline double relative_error(const float* got, const std::vector<double>& want) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -18,17 +19,11 @@ namespace {
 
 using kernels::test_seed;
 
-constexpr float kUntouched = -77.0F;
-// Measured here: at most 5e-4, from probabilities and q8 values in halves (2^-11 each).
+// Generated rows have probabilities and q8 values rounded to halves (2^-11 each). Prompt rows also have queries and q8
+// keys so, and the errors of large scores are errors of probabilities: measured here at most 2.3e-3.
 constexpr double kMostError = 1e-3;
+constexpr double kMostPromptError = 3e-3;
 constexpr float kScale = 0.088F;
-
-std::vector<float> random_floats(std::size_t count, std::mt19937& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> out(count);
-  for (float& x : out) x = normal(random);
-  return out;
-}
 
 struct Case {
   int head_dim;
@@ -75,13 +70,13 @@ struct TestRows {
     return out.data() + (row * static_cast<std::size_t>(heads) + static_cast<std::size_t>(head)) *
                             static_cast<std::size_t>(cache.head_dim);
   }
-  void expect_close() {
+  void expect_close(double most_error) {
     for (std::size_t row = 0; row < positions.size(); ++row) {
       for (int head = 0; head < heads; ++head) {
         const std::vector<double> want =
             cache.attend(q.data() + row * static_cast<std::size_t>(stride) + head * cache.head_dim,
                          head / (heads / kKvHeads), positions[row], kScale);
-        EXPECT_LT(relative_error(out_of(row, head), want), kMostError)
+        EXPECT_LT(relative_error(out_of(row, head), want), most_error)
             << "row " << row << " at " << positions[row] << ", head " << head;
       }
     }
@@ -140,12 +135,6 @@ void split_and_combine(TestRows& rows, const std::vector<std::int32_t>& items, i
                             [&] { combine_splits(combine); }));
 }
 
-class InBothOrders : public testing::TestWithParam<emulator::Order> {
- protected:
-  void SetUp() override { emulator::set_order(GetParam()); }
-  void TearDown() override { emulator::set_order(emulator::Order::kForwards); }
-};
-
 using AttendRows = InBothOrders;
 
 TEST_P(AttendRows, WalkIsCloseToDoubles) {
@@ -154,7 +143,7 @@ TEST_P(AttendRows, WalkIsCloseToDoubles) {
     SCOPED_TRACE(describe(c));
     TestRows rows(c, {0, 1, 31, 32, 63, 64, 200, 352}, 353, random);
     walk(rows, {0, 1, 2, 3, 4, 5, 6, 7});
-    rows.expect_close();
+    rows.expect_close(kMostError);
   }
 }
 
@@ -187,6 +176,75 @@ TEST_P(AttendRows, PaddingTouchesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Orders, AttendRows, testing::Values(emulator::Order::kForwards, emulator::Order::kBackwards));
+
+void attend_prompt_rows(TestRows& rows, const std::vector<PromptItem>& items) {
+  const AttendPromptArgs args = {.q = rows.q.data(),
+                                 .out = rows.out.data(),
+                                 .items = items.data(),
+                                 .kv = rows.cache.pages(),
+                                 .rows = rows.rows(),
+                                 .heads = rows.heads,
+                                 .kv_heads = TestRows::kKvHeads,
+                                 .head_dim = rows.cache.head_dim,
+                                 .qkv_stride = rows.stride,
+                                 .scale = kScale};
+  const int shared = attend_prompt_shared_bytes(args.head_dim, rows.cache.is_q8);
+  ASSERT_TRUE(emulator::run(
+      {.grid = {static_cast<int>(items.size()), args.kv_heads, attend_prompt_groups(args.heads, args.kv_heads)},
+       .threads = kAttendPromptThreads,
+       .shared_bytes = static_cast<std::size_t>(shared)},
+      [&] { attend_prompt(args); }));
+}
+
+std::vector<std::int32_t> positions_from(int first, int count) {
+  std::vector<std::int32_t> positions(static_cast<std::size_t>(count));
+  std::iota(positions.begin(), positions.end(), first);
+  return positions;
+}
+
+using AttendPrompt = InBothOrders;
+
+TEST_P(AttendPrompt, RowsAreCloseToDoubles) {
+  std::mt19937 random(test_seed());
+  for (const Case& c : all_cases()) {
+    SCOPED_TRACE(describe(c));
+    TestRows begin(c, positions_from(0, 21), 21, random);
+    attend_prompt_rows(begin, {{0, 16}, {16, 5}});
+    begin.expect_close(kMostPromptError);
+    TestRows later(c, positions_from(190, 16), 206, random);
+    attend_prompt_rows(later, {{0, 2}, {2, 14}, {0, 0}});
+    later.expect_close(kMostPromptError);
+  }
+}
+
+// Rows 50..89 at once, and cut elsewhere: positions 63 and 64 are in different blocks of tokens.
+TEST_P(AttendPrompt, CutsDoNotShow) {
+  std::mt19937 random(test_seed());
+  for (const bool is_q8 : {false, true}) {
+    TestRows rows({128, is_q8, 4}, positions_from(50, 40), 90, random);
+    attend_prompt_rows(rows, {{0, 16}, {16, 16}, {32, 8}});
+    const std::vector<float> whole = rows.out;
+    for (const std::vector<PromptItem>& cut :
+         {std::vector<PromptItem>{{0, 1}, {1, 15}, {16, 12}, {28, 12}}, {{0, 14}, {14, 1}, {15, 16}, {31, 9}}}) {
+      std::fill(rows.out.begin(), rows.out.end(), kUntouched);
+      attend_prompt_rows(rows, cut);
+      EXPECT_TRUE(kernels::all_same_bits(rows.out, whole));
+    }
+  }
+}
+
+TEST_P(AttendPrompt, PaddingTouchesNothing) {
+  std::mt19937 random(test_seed());
+  TestRows rows({64, false, 2}, positions_from(0, 4), 4, random);
+  attend_prompt_rows(rows, {{0, 0}, {1, 2}});
+  EXPECT_EQ(rows.out_of(0, 0)[0], kUntouched);
+  EXPECT_NE(rows.out_of(1, 0)[0], kUntouched);
+  EXPECT_NE(rows.out_of(2, 0)[0], kUntouched);
+  EXPECT_EQ(rows.out_of(3, 0)[0], kUntouched);
+}
+
+INSTANTIATE_TEST_SUITE_P(Orders, AttendPrompt,
+                         testing::Values(emulator::Order::kForwards, emulator::Order::kBackwards));
 
 }  // namespace
 }  // namespace dormouse::cuda
