@@ -60,7 +60,8 @@ class Device {
   // Until everything enqueued is done. Errors of earlier launches come out here.
   virtual Status synchronize() = 0;
 
-  // Between the two, launches, uploads from pinned memory and downloads to it are recorded, not done.
+  // Between the two, launches, fills, uploads from pinned memory and downloads to it are recorded, not done. One that
+  // fails ends the recording.
   virtual Status begin_recording() = 0;
   // A recording's number, for replay(); good until the device closes.
   virtual Result<int> end_recording() = 0;

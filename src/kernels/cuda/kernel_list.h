@@ -1,6 +1,6 @@
-// Every kernel by name: KERNEL(name, args struct, most threads a block). The order is that of a layer. A kernel is a
-// function `name(const Args&)` in namespace dormouse::cuda; kernels_*.cu export it under its name, emulated_device.cc
-// calls it. Plain structs, no STL: nvcc reads this.
+// Every kernel by name: KERNEL(name, args struct, most threads a block, blocks that must fit a multiprocessor
+// together). The order is that of a layer. A kernel is a function `name(const Args&)` in namespace dormouse::cuda;
+// kernels_*.cu export it under its name, emulated_kernels.cc calls it. Plain structs, no STL: nvcc reads this.
 #pragma once
 
 #include "kernels/cuda/attention_args.h"
@@ -11,27 +11,34 @@
   DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL) \
   DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)
 
-#define DORMOUSE_CUDA_ROW_KERNELS(KERNEL)  \
-  KERNEL(embed_rows, EmbedArgs, 256)       \
-  KERNEL(quantise_rows, QuantiseArgs, 256) \
-  KERNEL(best_tokens, BestTokensArgs, 1024)
+#define DORMOUSE_CUDA_ROW_KERNELS(KERNEL)     \
+  KERNEL(embed_rows, EmbedArgs, 256, 4)       \
+  KERNEL(quantise_rows, QuantiseArgs, 256, 4) \
+  KERNEL(best_tokens, BestTokensArgs, 1024, 1)
 
-#define DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL)  \
-  KERNEL(rope_table, RopeTableArgs, 128)         \
-  KERNEL(rotate_store, RotateStoreArgs, 128)     \
-  KERNEL(attend_rows, AttendRowsArgs, 128)       \
-  KERNEL(attend_splits, AttendRowsArgs, 32)      \
-  KERNEL(combine_splits, CombineSplitsArgs, 128) \
-  KERNEL(attend_prompt, AttendPromptArgs, 128)
+#define DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL)     \
+  KERNEL(rope_table, RopeTableArgs, 128, 4)         \
+  KERNEL(rotate_store, RotateStoreArgs, 128, 4)     \
+  KERNEL(attend_rows, AttendRowsArgs, 128, 4)       \
+  KERNEL(attend_splits, AttendRowsArgs, 32, 16)     \
+  KERNEL(combine_splits, CombineSplitsArgs, 128, 4) \
+  KERNEL(attend_prompt, AttendPromptArgs, 128, 2)
 
-#define DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL) \
-  KERNEL(matmul_few, MatmulArgs, 608)        \
-  KERNEL(matmul_many, MatmulArgs, 256)
+#define DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)       \
+  KERNEL(matmul_few_k, MatmulArgs, 640, 1)         \
+  KERNEL(matmul_few_q8_0, MatmulArgs, 640, 1)      \
+  KERNEL(matmul_few_halves, MatmulArgs, 640, 1)    \
+  KERNEL(matmul_middle_k, MatmulArgs, 128, 3)      \
+  KERNEL(matmul_middle_q8_0, MatmulArgs, 128, 3)   \
+  KERNEL(matmul_middle_halves, MatmulArgs, 128, 3) \
+  KERNEL(matmul_many_k, MatmulArgs, 256, 1)        \
+  KERNEL(matmul_many_q8_0, MatmulArgs, 256, 1)     \
+  KERNEL(matmul_many_halves, MatmulArgs, 256, 1)
 
 namespace dormouse::cuda {
 
 enum class Kernel : int {
-#define DORMOUSE_CUDA_ENUM(name, args, threads) k_##name,
+#define DORMOUSE_CUDA_ENUM(name, args, threads, blocks) k_##name,
   DORMOUSE_CUDA_KERNELS(DORMOUSE_CUDA_ENUM)
 #undef DORMOUSE_CUDA_ENUM
       kCount

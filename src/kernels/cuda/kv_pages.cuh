@@ -34,14 +34,14 @@ inline constexpr int kTokenScaleBytes = kDim / 32 * 2;
 
 // 0x6400 | u is the half 1024 + u; with u = q + 128 that is 1152 more than q, and the difference is exact.
 inline constexpr std::uint32_t kFlipSigns = 0x80808080U;
-inline constexpr std::uint32_t kHalf1024 = 0x64646464U;
+inline constexpr std::uint32_t kExponents = 0x64646464U;
 inline constexpr std::uint32_t k1152 = 0x64806480U;
 inline constexpr std::uint32_t kBytes01 = 0x4140U;
 inline constexpr std::uint32_t kBytes23 = 0x4342U;
 // Two of the four int8 of `flipped`, whose signs have been flipped.
 template <std::uint32_t kWhich>
 DEVICE std::uint32_t int8_to_halves(std::uint32_t flipped) {
-  return half2_sub(permute_bytes(flipped, kHalf1024, kWhich), k1152);
+  return half2_sub(permute_bytes(flipped, kExponents, kWhich), k1152);
 }
 
 }  // namespace dormouse::cuda

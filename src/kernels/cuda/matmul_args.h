@@ -1,14 +1,136 @@
 // What the kernels that work on rows and matrices are given. All pointers are device addresses; sizes are elements
 // unless they say bytes. Plain structs: nvcc and g++ must lay them out alike.
+//
+// The arithmetic of a product on a device, the same bits in every kernel and at every number of rows:
+//   Activations are coded per 256 (K-quants) or per 32 (Q8_0) as in kernels.h, or, for float weights, as two halves and
+//   a power of two. Weights of 16 rows x 256 columns (a tile, kernels/layout.h) times 256 codes is a sum of integers,
+//   done by tensor cores on halves: every product is exact, and so is the sum below 2^24, in any order. With d, dmin of
+//   the weights and da of the activations a tile gives
+//     t = (d * da) * sum;  t = fma(-(dmin * da), minima, t)        Q8_0: t = fma(d_g * da_g, sum_g, t) for its 8 groups
+//   and a result is the sum of its tiles' t, one after the other in k, from 0.
 #pragma once
 
 #include <cstdint>
 
 namespace dormouse::cuda {
 
-struct EmbedArgs {};
-struct QuantiseArgs {};
-struct BestTokensArgs {};
-struct MatmulArgs {};
+enum class Coding : std::int32_t {
+  kK,       // int8 codes, a scale per 256, sums of 16 and 32 codes
+  kQ8_0,    // int8 codes, a scale per 32
+  kHalves,  // x = scale * (high + low), scale a power of two per 256
+};
+
+// Activation rows as the products read them. `rows` is the stride between blocks of scales and sums.
+struct CodedRows {
+  std::uint16_t* codes;   // [rows, k] halves; kHalves: [2, rows, k], high then low
+  float* scales;          // [k / 256, rows]; kQ8_0: [k / 32, rows]
+  std::uint16_t* sums16;  // kK: [k / 256, rows, 16] halves: the sums of 16 codes
+  std::uint16_t* sums32;  // kK: [k / 256, rows, 16] halves: sums of 32 codes s as s >> 4 (8 of them), then s & 15
+  std::int32_t rows;
+};
+
+// Rows of the embedding, dequantised.
+struct EmbedArgs {
+  float* out;                   // [rows, columns]
+  const std::int32_t* tokens;   // [rows]
+  const std::uint8_t* weights;  // packed
+  std::int64_t strip_bytes;
+  std::int32_t type;  // TensorType
+  std::int32_t columns;
+};
+
+// Grid: one block a row. x, or its norm, coded.
+struct QuantiseArgs {
+  const float* x;                 // [.., k], `x_stride` floats from row to row
+  const float* norm;              // [k]; null: x as it is
+  const std::int32_t* row_index;  // row i takes x row row_index[i]; null: row i
+  CodedRows out;
+  std::int32_t x_stride;
+  std::int32_t k;
+  Coding coding;
+  float epsilon;
+};
+
+// Where each row's largest logit is, the lower id on ties: [rows].
+struct BestTokensArgs {
+  std::int32_t* out;
+  const float* logits;  // [rows, vocab]
+  std::int32_t vocab;
+};
+
+struct MatrixPart {
+  const std::uint8_t* weights;  // packed
+  float* out;                   // [tokens, out_stride]
+  std::int64_t strip_bytes;
+  std::int32_t type;  // TensorType
+  std::int32_t strips;
+  std::int32_t rows;
+  std::int32_t out_stride;
+};
+
+enum class Epilogue : std::int32_t {
+  kStore,
+  kAdd,     // out += result
+  kSwiglu,  // parts[0] gate, parts[1] up, alike: parts[0].out = silu(gate) * up
+};
+enum class Input : std::int32_t {
+  kCoded,
+  kPlain,  // one row of floats, coded by each block for itself
+  kNorm,   // the same of its norm
+};
+
+// Products of several matrices with the same rows. All parts have one coding.
+struct MatmulArgs {
+  MatrixPart parts[3];
+  CodedRows coded;
+  const float* x;     // kPlain, kNorm: [k]
+  const float* norm;  // kNorm: [k]
+  std::int32_t part_count;
+  std::int32_t k;
+  std::int32_t tokens;
+  Coding coding;
+  Epilogue epilogue;
+  Input input;
+  float epsilon;
+};
+
+// matmul_few: up to this many rows, a block per strip of 16 weight rows. A unit is a tile of a strip (kSwiglu: of
+// gate's, then of up's); a warp takes one or a few of them.
+inline constexpr int kFewRows = 8;
+constexpr int few_warps(int units) {
+  if (units <= 16) return units;
+  const int rounds = (units + 19) / 20 < 2 ? 2 : (units + 19) / 20;
+  return (units + rounds - 1) / rounds;
+}
+// Its shared memory: the units' results, and what a row coded by the block takes.
+constexpr std::int64_t few_partial_bytes(int units, int tokens) {
+  return std::int64_t{64} * units * tokens;
+}
+constexpr std::int64_t few_coded_bytes(std::int64_t k, Coding coding) {
+  const std::int64_t planes = coding == Coding::kHalves ? 2 : 1;
+  return 2 * planes * k + 4 * (coding == Coding::kQ8_0 ? k / 32 : k / 256) + 64 * (k / 256) + 4 * (k / 256);
+}
+
+// matmul_many and matmul_middle: a block takes this many strips and rows at a time (kSwiglu: half of the strips each
+// from gate and up).
+struct ManyShape {
+  int row_warps, token_warps, token_tiles;
+  constexpr int threads() const { return 32 * row_warps * token_warps; }
+  constexpr int strips() const { return 2 * row_warps; }
+  constexpr int tokens() const { return 8 * token_warps * token_tiles; }
+  constexpr int shared_bytes(Coding coding) const {
+    return kManyStages * 128 * tokens() * (coding == Coding::kHalves ? 2 : 1);
+  }
+  static constexpr int kManyStages = 3;
+};
+// Codings with a scale per 32 columns, or two planes, need more registers a row.
+constexpr ManyShape many_shape(Coding coding) {
+  return coding == Coding::kK ? ManyShape{4, 2, 8} : ManyShape{4, 2, 4};
+}
+constexpr ManyShape middle_shape(Coding coding) {
+  return coding == Coding::kK ? ManyShape{2, 2, 4} : ManyShape{2, 2, 2};
+}
+// Rows of CodedRows are padded to a multiple of this: blocks read whole tiles of scales and sums.
+inline constexpr int kCodedRowMultiple = 128;
 
 }  // namespace dormouse::cuda

@@ -1,0 +1,6 @@
+// One image of kernels for cards (kernel_images.h).
+#include "kernels/cuda/export.cuh"
+#include "kernels/cuda/matmul_few.cuh"
+#include "kernels/cuda/matmul_many.cuh"
+
+DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_EXPORT)

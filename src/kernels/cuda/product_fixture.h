@@ -1,0 +1,101 @@
+// Products in the emulation: weights, rows and the launches the engine would make. Test code only.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "kernels/cuda/coding.cuh"
+#include "kernels/cuda/emulator.h"
+#include "kernels/cuda/matmul_few.cuh"
+#include "kernels/cuda/matmul_many.cuh"
+#include "kernels/test_data.h"
+
+namespace dormouse::cuda {
+
+inline Coding coding_of(TensorType type) {
+  switch (type) {
+    case TensorType::kQ8_0: return Coding::kQ8_0;
+    case TensorType::kF16:
+    case TensorType::kBF16: return Coding::kHalves;
+    default: return Coding::kK;
+  }
+}
+
+// Rows as quantise_rows leaves them.
+struct CodedBuffer {
+  std::vector<std::uint16_t> codes, sums16, sums32;
+  std::vector<float> scales;
+  CodedRows rows;
+
+  CodedBuffer(std::int32_t count, std::int32_t k) {
+    const auto padded =
+        static_cast<std::size_t>((count + kCodedRowMultiple - 1) / kCodedRowMultiple * kCodedRowMultiple);
+    codes.assign(2 * padded * static_cast<std::size_t>(k), 0xFFFF);
+    sums16.assign(padded * static_cast<std::size_t>(k) / 16, 0xFFFF);
+    sums32 = sums16;
+    scales.assign(padded * static_cast<std::size_t>(k) / 32, NAN);
+    rows = {.codes = codes.data(),
+            .scales = scales.data(),
+            .sums16 = sums16.data(),
+            .sums32 = sums32.data(),
+            .rows = static_cast<std::int32_t>(padded)};
+  }
+};
+
+inline void run_kernel(int grid_x, int grid_y, int threads, std::int64_t shared, const std::function<void()>& body) {
+  ASSERT_TRUE(emulator::run(
+      {.grid = {grid_x, grid_y, 1}, .threads = threads, .shared_bytes = static_cast<std::size_t>(shared)}, body))
+      << "a barrier that not all threads reach";
+}
+
+inline void quantise(CodedBuffer& out, const std::vector<float>& x, std::int32_t count, std::int32_t k, Coding coding,
+                     const float* norm = nullptr) {
+  const QuantiseArgs args{.x = x.data(),
+                          .norm = norm,
+                          .row_index = nullptr,
+                          .out = out.rows,
+                          .x_stride = k,
+                          .k = k,
+                          .coding = coding,
+                          .epsilon = 1e-6F};
+  run_kernel(count, 1, 256, k / 64, [&] { quantise_rows(args); });
+}
+
+enum class Product { kFew, kMiddle, kMany };
+
+inline void run_product(Product product, MatmulArgs args) {
+  const bool fused = args.epilogue == Epilogue::kSwiglu;
+  if (product == Product::kFew) {
+    int strips = 0;
+    for (int i = 0; i < (fused ? 1 : args.part_count); ++i) strips += args.parts[i].strips;
+    const int units = args.k / 256 * (fused ? 2 : 1);
+    const std::int64_t shared = few_partial_bytes(units, args.tokens) +
+                                (args.input == Input::kCoded ? 0 : few_coded_bytes(args.k, args.coding));
+    run_kernel(strips, 1, 32 * few_warps(units), shared, [&] {
+      switch (args.coding) {
+        case Coding::kK: return matmul_few_k(args);
+        case Coding::kQ8_0: return matmul_few_q8_0(args);
+        case Coding::kHalves: return matmul_few_halves(args);
+      }
+    });
+    return;
+  }
+  const ManyShape shape = product == Product::kMany ? many_shape(args.coding) : middle_shape(args.coding);
+  const int per_block = fused ? shape.strips() / 2 : shape.strips();
+  int blocks = 0;
+  for (int i = 0; i < (fused ? 1 : args.part_count); ++i) blocks += (args.parts[i].strips + per_block - 1) / per_block;
+  run_kernel(blocks, (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(),
+             shape.shared_bytes(args.coding), [&] {
+               const bool many = product == Product::kMany;
+               switch (args.coding) {
+                 case Coding::kK: return many ? matmul_many_k(args) : matmul_middle_k(args);
+                 case Coding::kQ8_0: return many ? matmul_many_q8_0(args) : matmul_middle_q8_0(args);
+                 case Coding::kHalves: return many ? matmul_many_halves(args) : matmul_middle_halves(args);
+               }
+             });
+}
+
+}  // namespace dormouse::cuda
