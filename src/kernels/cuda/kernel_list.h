@@ -20,9 +20,9 @@
   KERNEL(rope_table, RopeTableArgs, 128, 4)         \
   KERNEL(rotate_store, RotateStoreArgs, 128, 4)     \
   KERNEL(attend_rows, AttendRowsArgs, 128, 4)       \
-  KERNEL(attend_splits, AttendRowsArgs, 32, 16)     \
+  KERNEL(attend_splits, AttendRowsArgs, 32, 8)      \
   KERNEL(combine_splits, CombineSplitsArgs, 128, 4) \
-  KERNEL(attend_prompt, AttendPromptArgs, 128, 2)
+  KERNEL(attend_prompt, AttendPromptArgs, 128, 3)
 
 #define DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)       \
   KERNEL(matmul_few_k, MatmulArgs, 640, 1)         \
@@ -43,13 +43,5 @@ enum class Kernel : int {
 #undef DORMOUSE_CUDA_ENUM
       kCount
 };
-
-// Blocks of a kernel that must fit on a multiprocessor at once (__launch_bounds__'s second number): it bounds registers
-// where the compiler would take more and leave memory idle.
-[[nodiscard]] ON_BOTH constexpr int least_blocks(Kernel kernel) {
-  if (kernel == Kernel::k_attend_rows) return 4;    // 128 registers
-  if (kernel == Kernel::k_attend_prompt) return 3;  // 168
-  return 1;
-}
 
 }  // namespace dormouse::cuda
