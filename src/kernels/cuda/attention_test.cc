@@ -34,7 +34,7 @@ std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const int head_dim : {64, 128}) {
     for (const bool is_q8 : {false, true}) {
-      for (const int queries : {1, 2, 4, 8}) cases.push_back({head_dim, is_q8, queries});
+      for (const int queries : {1, 2, 4, 5, 8}) cases.push_back({head_dim, is_q8, queries});
     }
   }
   return cases;
