@@ -103,7 +103,8 @@ Status CudaForward::reserve() {
   const std::uint64_t partials = take(1, kPartialBytes);
   bool has_halves = coding_of(weights_->output.type) == Coding::kHalves;
   for (const DeviceLayer& layer : weights_->layers) {
-    for (const DeviceMatrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.down}) {
+    for (const DeviceMatrix* matrix :
+         {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.down}) {
       has_halves = has_halves || coding_of(matrix->type) == Coding::kHalves;
     }
   }
@@ -138,8 +139,8 @@ Status CudaForward::make_host_rows(std::int64_t rows) {
   Pinned larger;
   larger.device = device_;
   larger.rows = std::min<std::int64_t>(std::max(rows, 2 * host_logits_.rows), limits_.logits_rows);
-  larger.data = static_cast<float*>(device_->allocate_pinned(static_cast<std::uint64_t>(larger.rows) *
-                                                             static_cast<std::uint64_t>(config_->vocab) * sizeof(float)));
+  larger.data = static_cast<float*>(device_->allocate_pinned(
+      static_cast<std::uint64_t>(larger.rows) * static_cast<std::uint64_t>(config_->vocab) * sizeof(float)));
   if (larger.data == nullptr) return make_error(Code::kOverloaded, "cuda: no host memory for the logits of a step");
   host_logits_ = std::move(larger);
   return {};
@@ -169,8 +170,8 @@ Result<std::span<const float>> CudaForward::run(const sched::BatchPlan& plan) {
   TRY_STATUS(can_be_recorded() ? run_recorded() : compute());
   TRY_STATUS(compute_logits());
   TRY_STATUS(device_->synchronize());
-  return std::span<const float>(host_logits_.data, static_cast<std::size_t>(plan_.logits_count()) *
-                                                       static_cast<std::size_t>(config_->vocab));
+  return std::span<const float>(
+      host_logits_.data, static_cast<std::size_t>(plan_.logits_count()) * static_cast<std::size_t>(config_->vocab));
 }
 
 // Splits of the longest generated row, up to a power of two: few recordings serve every length.
@@ -217,8 +218,8 @@ Status CudaForward::compute_layer(std::int32_t layer) {
                        {&w.v, qkv_ + config_->q_dim() + config_->kv_dim(), stride}},
                       {x_, w.attention_norm, nullptr, rows}, Epilogue::kStore));
   TRY_STATUS(attend(layer));
-  TRY_STATUS(multiply({{&w.attention_output, x_, config_->hidden}}, {attended_, nullptr, nullptr, rows},
-                      Epilogue::kAdd));
+  TRY_STATUS(
+      multiply({{&w.attention_output, x_, config_->hidden}}, {attended_, nullptr, nullptr, rows}, Epilogue::kAdd));
   TRY_STATUS(multiply({{&w.gate, ffn_, config_->ffn}, {&w.up, ffn_, config_->ffn}}, {x_, w.ffn_norm, nullptr, rows},
                       Epilogue::kSwiglu));
   return multiply({{&w.down, x_, config_->hidden}}, {ffn_, nullptr, nullptr, rows}, Epilogue::kAdd);
@@ -270,9 +271,10 @@ Status CudaForward::attend(std::int32_t layer) {
                                       .head_dim = config_->head_dim,
                                       .qkv_stride = stride,
                                       .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
-  return launch(Kernel::k_attend_prompt,
-                {plan_.prompt_items(), config_->kv_heads, cuda::attend_prompt_groups(config_->heads, config_->kv_heads)},
-                cuda::kAttendPromptThreads, cuda::attend_prompt_shared_bytes(config_->head_dim, kv.is_q8 != 0), &prompt);
+  return launch(
+      Kernel::k_attend_prompt,
+      {plan_.prompt_items(), config_->kv_heads, cuda::attend_prompt_groups(config_->heads, config_->kv_heads)},
+      cuda::kAttendPromptThreads, cuda::attend_prompt_shared_bytes(config_->head_dim, kv.is_q8 != 0), &prompt);
 }
 
 Status CudaForward::attend_generated(const cuda::KvPages& kv) {
@@ -291,8 +293,8 @@ Status CudaForward::attend_generated(const cuda::KvPages& kv) {
                                   .qkv_stride = config_->q_dim() + 2 * config_->kv_dim(),
                                   .max_splits = most_splits,
                                   .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
-  const std::int64_t partial_bytes = std::int64_t{4} * items * config_->heads * most_splits *
-                                     cuda::partial_floats(config_->head_dim);
+  const std::int64_t partial_bytes =
+      std::int64_t{4} * items * config_->heads * most_splits * cuda::partial_floats(config_->head_dim);
   const bool fills_device = items * config_->kv_heads >= 2 * device_->info().multiprocessors;
   if (most_splits <= kSplitsAtOnce || fills_device || partial_bytes > kPartialBytes) {
     return launch(Kernel::k_attend_rows, {items, config_->kv_heads}, cuda::kAttendRowsThreads,
@@ -320,9 +322,9 @@ Status CudaForward::compute_logits() {
     TRY_STATUS(multiply({{&weights_->output, logits_, config_->vocab}},
                         {x_, weights_->output_norm, plan_.logits_index() + begin, rows}, Epilogue::kStore));
     const std::int64_t first = std::int64_t{begin} * config_->vocab;
-    TRY_STATUS(device_->download(host_logits_.data + first, reinterpret_cast<cuda::DevicePointer>(logits_),
-                                 static_cast<std::uint64_t>(rows) * static_cast<std::uint64_t>(config_->vocab) *
-                                     sizeof(float)));
+    TRY_STATUS(device_->download(
+        host_logits_.data + first, reinterpret_cast<cuda::DevicePointer>(logits_),
+        static_cast<std::uint64_t>(rows) * static_cast<std::uint64_t>(config_->vocab) * sizeof(float)));
   }
   return {};
 }
@@ -390,8 +392,7 @@ Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
 Status CudaForward::launch_many(const cuda::MatmulArgs& args) {
   const auto coding = static_cast<std::size_t>(args.coding);
   const cuda::ManyShape large = cuda::many_shape(args.coding);
-  const std::int32_t large_blocks =
-      blocks_across(args, large) * ((args.tokens + large.tokens() - 1) / large.tokens());
+  const std::int32_t large_blocks = blocks_across(args, large) * ((args.tokens + large.tokens() - 1) / large.tokens());
   const bool many = large_blocks >= device_->info().multiprocessors;
   const cuda::ManyShape shape = many ? large : cuda::middle_shape(args.coding);
   return launch((many ? kMany : kMiddle)[coding],
