@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -95,11 +96,21 @@ class Sequence {
   std::vector<sched::PageId> pages_ = {5, 2, 6};
 };
 
+// DORMOUSE_TEST_GPU=n: these tests on a card, where they take seconds.
+bool is_on_card() {
+  return std::getenv("DORMOUSE_TEST_GPU") != nullptr;
+}
+Result<std::unique_ptr<cuda::Device>> open_device() {
+  if (is_on_card()) return cuda::open_gpu(std::atoi(std::getenv("DORMOUSE_TEST_GPU")));
+  return cuda::open_emulated();
+}
+
 struct Case {
   const char* name;
   Formats formats;
   kernels::KvType kv_type;
   double tolerance;
+  double first_token;
 };
 
 class CudaEngineTest : public testing::TestWithParam<Case> {
@@ -120,9 +131,11 @@ class CudaEngineTest : public testing::TestWithParam<Case> {
     options_.kv_type = GetParam().kv_type;
     options_.threads = 1;
     options_.isa = "scalar";
-    auto device = load_cuda(cuda::open_emulated(), *file_, nullptr, options_, {});
-    ASSERT_TRUE(device.has_value()) << device.error().message;
-    on_device_ = *std::move(device);
+    auto opened = open_device();
+    ASSERT_TRUE(opened.has_value()) << opened.error().message;
+    auto engine = load_cuda(*std::move(opened), *file_, nullptr, options_, {});
+    ASSERT_TRUE(engine.has_value()) << engine.error().message;
+    on_device_ = *std::move(engine);
   }
   std::unique_ptr<gguf::File> file_;
   EngineOptions options_;
@@ -136,8 +149,9 @@ std::vector<Step> one_by_one(std::int32_t begin, std::int32_t end) {
 }
 
 // Where activations are not rounded to int8 the two differ by 3e-4: sums in another order, prompt queries and
-// probabilities in fp16. With int8 codes such a difference makes some codes round the other way, and from the third
-// token on logits are apart by what int8 costs anyway, about 1 %; the first token has no such sums and must agree.
+// probabilities in fp16, keys and values that round to the neighbouring half. With int8 codes such a difference makes
+// some codes round the other way, and from the third token on logits are apart by what int8 costs anyway, about 1 %
+// (2 % where values are int8 too). The first token has no attention to speak of: it agrees as far as its value does.
 TEST_P(CudaEngineTest, ComputesWhatTheCpuComputes) {
   auto cpu = Engine::load(*file_, nullptr, options_, {});
   ASSERT_TRUE(cpu.has_value()) << cpu.error().message;
@@ -149,7 +163,8 @@ TEST_P(CudaEngineTest, ComputesWhatTheCpuComputes) {
   ASSERT_EQ(got.size(), want.size());
   EXPECT_LT(relative_error(got, want), GetParam().tolerance);
   const auto vocab = static_cast<std::ptrdiff_t>(want.size() / kTokens);
-  EXPECT_LT(relative_error({got.begin(), got.begin() + vocab}, {want.begin(), want.begin() + vocab}), 1e-5);
+  EXPECT_LT(relative_error({got.begin(), got.begin() + vocab}, {want.begin(), want.begin() + vocab}),
+            GetParam().first_token);
 }
 
 // Chunked, recorded (the third step of a shape is a replay), or several rows at once: the same bits.
@@ -175,9 +190,9 @@ TEST_P(CudaEngineTest, AWrongPlanIsAnError) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, CudaEngineTest,
-                         testing::Values(Case{"f16", Formats::kHalves, kernels::KvType::kF16, 1e-3},
-                                         Case{"q4_k_m", Formats::kLikeQ4KM, kernels::KvType::kQ8, 2e-2},
-                                         Case{"q8_0", Formats::kQ8, kernels::KvType::kF16, 2e-2}),
+                         testing::Values(Case{"f16", Formats::kHalves, kernels::KvType::kF16, 1e-3, 1e-4},
+                                         Case{"q4_k_m", Formats::kLikeQ4KM, kernels::KvType::kQ8, 3e-2, 3e-2},
+                                         Case{"q8_0", Formats::kQ8, kernels::KvType::kF16, 2e-2, 1e-5}),
                          [](const auto& one) { return std::string(one.param.name); });
 
 // A model the kernels do not do is refused before anything is copied, with what to do.
