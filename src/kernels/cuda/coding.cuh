@@ -81,6 +81,19 @@ DEVICE Scaling halves_scaling(std::uint32_t largest) {
 DEVICE Words4 pack_eight(const float (&q)[8]) {
   return {pack_halves(q[0], q[1]), pack_halves(q[2], q[3]), pack_halves(q[4], q[5]), pack_halves(q[6], q[7])};
 }
+// A lane's eight codes where a row has them. Permuted: of the lane's 32 columns, matmul_wide.cuh.
+DEVICE void store_codes(std::uint16_t* block, const Words4& codes, bool permuted) {
+  const int lane = lane_index();
+  if (!permuted) {
+    *reinterpret_cast<Words4*>(block + 8 * lane) = codes;
+    return;
+  }
+  auto* to = reinterpret_cast<std::uint32_t*>(block + lane / 4 * 32 + 2 * (lane % 4));
+  to[0] = codes.x;
+  to[4] = codes.y;
+  to[8] = codes.z;
+  to[12] = codes.w;
+}
 DEVICE std::uint16_t integer_half(int value) {
   return float_to_half(static_cast<float>(value));
 }
@@ -96,9 +109,9 @@ DEVICE void store_sums(const CodedRows& out, std::int64_t block_row, int sum) {
   out.sums32[block_row * 16 + 8 + lane / 4] = integer_half(of32 & 15);
 }
 
-DEVICE void code_halves(const CodedRows& out, const Eight& v, int row, int block, std::int64_t k) {
+DEVICE void code_halves(const CodedRows& out, const Eight& v, int row, int block, std::int64_t k, bool permuted) {
   const Scaling s = halves_scaling(largest_bits(v, kWarp));
-  const std::int64_t at = row * k + 256 * block + 8 * lane_index();
+  const std::int64_t at = row * k + 256 * block;
   float high[8];
   float low[8];
 #pragma unroll
@@ -107,14 +120,15 @@ DEVICE void code_halves(const CodedRows& out, const Eight& v, int row, int block
     high[i] = half_to_float(float_to_half(scaled));
     low[i] = scaled - high[i];
   }
-  *reinterpret_cast<Words4*>(out.codes + at) = pack_eight(high);
-  *reinterpret_cast<Words4*>(out.codes + out.rows * k + at) = pack_eight(low);
+  store_codes(out.codes + at, pack_eight(high), permuted);
+  store_codes(out.codes + out.rows * k + at, pack_eight(low), permuted);
   if (lane_index() == 0) out.scales[std::int64_t{block} * out.rows + row] = s.scale;
 }
 
 // One block of 256 values of row `row`.
-DEVICE void code_block(const CodedRows& out, Coding coding, const Eight& v, int row, int block, std::int64_t k) {
-  if (coding == Coding::kHalves) return code_halves(out, v, row, block, k);
+DEVICE void code_block(const CodedRows& out, Coding coding, const Eight& v, int row, int block, std::int64_t k,
+                       bool permuted) {
+  if (coding == Coding::kHalves) return code_halves(out, v, row, block, k, permuted);
   const int lane = lane_index();
   const Scaling s = int8_scaling(largest_bits(v, coding == Coding::kK ? kWarp : 4));
   float q[8];
@@ -124,7 +138,7 @@ DEVICE void code_block(const CodedRows& out, Coding coding, const Eight& v, int 
     q[i] = s.inverse == 0.0F ? 0.0F : (v.x[i] * s.inverse + 12582912.0F) - 12582912.0F;
     sum += static_cast<int>(q[i]);
   }
-  *reinterpret_cast<Words4*>(out.codes + row * k + 256 * block + 8 * lane) = pack_eight(q);
+  store_codes(out.codes + row * k + 256 * block, pack_eight(q), permuted);
   if (coding == Coding::kQ8_0) {
     if (lane % 4 == 0) out.scales[(8 * std::int64_t{block} + lane / 4) * out.rows + row] = s.scale;
     return;
@@ -144,7 +158,7 @@ DEVICE float block_square(const Eight& v) {
 // Codes one row with all warps of the block. `squares`: shared, [k / 256] floats, when there is a norm. Ends with what
 // is written not yet seen by the other warps. The order of the norm's sum is fixed by k alone.
 DEVICE void code_row(const CodedRows& out, Coding coding, const float* x, const float* norm, int row, int k,
-                     float epsilon, float* squares) {
+                     float epsilon, float* squares, bool permuted) {
   const int blocks = k / 256;
   const int warps = thread_count() / kWarp;
   float inverse = 1.0F;
@@ -166,7 +180,7 @@ DEVICE void code_row(const CodedRows& out, Coding coding, const float* x, const 
 #pragma unroll
       for (int i = 0; i < 8; ++i) v.x[i] = v.x[i] * inverse * w.x[i];
     }
-    code_block(out, coding, v, row, block, k);
+    code_block(out, coding, v, row, block, k, permuted);
   }
 }
 
@@ -177,7 +191,7 @@ DEVICE void quantise_rows(const QuantiseArgs& args) {
   const int row = block_x();
   const std::int64_t from = args.row_index == nullptr ? row : args.row_index[row];
   code_row(args.out, args.coding, args.x + from * args.x_stride, args.norm, row, args.k, args.epsilon,
-           reinterpret_cast<float*>(shared_memory()));
+           reinterpret_cast<float*>(shared_memory()), args.permuted != 0);
 }
 
 }  // namespace dormouse::cuda

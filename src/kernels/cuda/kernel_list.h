@@ -33,7 +33,9 @@
   KERNEL(matmul_middle_halves, MatmulArgs, 128, 3) \
   KERNEL(matmul_many_k, MatmulArgs, 256, 1)        \
   KERNEL(matmul_many_q8_0, MatmulArgs, 256, 1)     \
-  KERNEL(matmul_many_halves, MatmulArgs, 256, 1)
+  KERNEL(matmul_many_halves, MatmulArgs, 256, 1)   \
+  KERNEL(matmul_wide_k, MatmulArgs, 256, 1)        \
+  KERNEL(matmul_narrow_k, MatmulArgs, 128, 3)
 
 namespace dormouse::cuda {
 

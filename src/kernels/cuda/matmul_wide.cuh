@@ -1,0 +1,197 @@
+// Products with many activation rows on Hopper. A group of four warps takes four strips and all of the block's rows:
+// weights are unpacked in registers, where wgmma takes its first operand from, and codes lie in shared memory, 64
+// columns at a time. While the tensor cores work on one half of 64 columns, the warps unpack the next.
+// Codes are stored in the operand's order (QuantiseArgs::permuted): of 32 columns, place 16 m + 2 t + {0, 1, 8, 9} has
+// column 8 t + 4 m + {0, 1, 2, 3}, which is what a lane unpacks from one word.
+// K-quants only: their sums are exact, so that these kernels and those of mma_f16 agree to the bit.
+// Limit: the tensor cores. A group's tile of 256 columns keeps them busy for 1,024 clocks at 128 rows, and takes a warp
+// about 600 instructions to unpack and fold, on a scheduler of its own where there is one group.
+#pragma once
+
+#include "kernels/cuda/matmul_many.cuh"
+#include "kernels/cuda/wgmma.h"
+
+namespace dormouse::cuda {
+
+// 64 columns of the block's rows, [rows][128 bytes], chunks of 16 bytes swapped by row % 8.
+template <int kTokens>
+DEVICE void copy_wide_stage(unsigned char* stage, const MatmulArgs& args, int token_begin, int column) {
+  for (int i = thread_index(); i < 8 * kTokens; i += thread_count()) {
+    const int row = i / 8;
+    const int chunk = i % 8;
+    const bool there = token_begin + row < args.tokens;
+    const std::int64_t from = there ? token_begin + row : 0;
+    copy_async16(stage + 128 * row + 16 * (chunk ^ row % 8), args.coded.codes + from * args.k + column + 8 * chunk,
+                 there);
+  }
+}
+
+template <int kTokenTiles>
+struct WideSums {
+  float c[kTokenTiles][4];    // of the tile under way
+  float sum[kTokenTiles][4];  // of the tiles before it
+};
+
+// sum += t of the tile that ends here.
+template <TensorType type, int kTokenTiles>
+DEVICE void wide_fold(WideSums<kTokenTiles>& sums, const MatmulArgs& args, const std::uint8_t* tile,
+                      const typename Tile<type>::Whole& whole, int index, int token_begin, LanePlace at) {
+  std::uint32_t minima[4] = {};
+  const RowPair d = Tile<type>::d(tile, at);
+  const RowPair dmin = Tile<type>::dmin(tile, at);
+  if constexpr (Tile<type>::kHasMinima) Tile<type>::minima(minima, whole);
+  const std::int64_t block = std::int64_t{index} * args.coded.rows + token_begin;
+#pragma unroll
+  for (int n = 0; n < kTokenTiles; ++n) {
+    const Words2 scales = *reinterpret_cast<const Words2*>(args.coded.scales + block + 8 * n + 2 * at.t);
+    const float da[2] = {bits_to_float(scales.x), bits_to_float(scales.y)};
+    Words2 code_sums{};
+    if constexpr (Tile<type>::kHasMinima) {
+      const std::uint16_t* all = Tile<type>::kMinimaOf16 ? args.coded.sums16 : args.coded.sums32;
+      code_sums = *reinterpret_cast<const Words2*>(all + (block + 8 * n + at.g) * 16 + 4 * at.t);
+    }
+    float t[4] = {};
+    fold_tile<type>(t, sums.c[n], d, dmin, minima, code_sums, da);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums.sum[n][i] += t[i];
+  }
+}
+
+// kSwiglu: the block's first half of warps has strips of gate, the second the same of up, whose results go over through
+// shared memory, [warp][row of 8 n + 2 t + i][16 rows of the strip].
+template <int kTokenTiles>
+DEVICE void swap_up(WideSums<kTokenTiles>& sums, float* shared, LanePlace at) {
+  const int half = thread_count() / kWarp / 2;
+  float* mine = shared + warp_index() % half * (8 * kTokenTiles * 16) + 2 * at.g;
+  sync_block();
+  if (warp_index() >= half) {
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) mine[16 * (8 * n + 2 * at.t + i % 2) + i / 2] = sums.sum[n][i];
+    }
+  }
+  sync_block();
+  if (warp_index() >= half) return;
+#pragma unroll
+  for (int n = 0; n < kTokenTiles; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      sums.sum[n][i] = swiglu(sums.sum[n][i], mine[16 * (8 * n + 2 * at.t + i % 2) + i / 2]);
+    }
+  }
+}
+
+template <int kTokenTiles>
+DEVICE void wide_results(const WideSums<kTokenTiles>& sums, const MatmulArgs& args, const MatrixPart& out, int strip,
+                         int token_begin, LanePlace at) {
+#pragma unroll
+  for (int n = 0; n < kTokenTiles; ++n) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int token = token_begin + 8 * n + 2 * at.t + i;
+      if (token >= args.tokens) continue;
+      store_pair(out, args.epilogue, token, 16 * strip + 2 * at.g, sums.sum[n][i], sums.sum[n][2 + i]);
+    }
+  }
+}
+
+template <TensorType type, int kGroups, int kTokenTiles>
+DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
+  constexpr int kTokens = 8 * kTokenTiles;
+  constexpr int kStageBytes = 128 * kTokens;
+  constexpr int kStages = WideShape::kStages;
+  constexpr int kAhead = kStages - 2;  // the stage of two steps ago may be overwritten: its products have ended
+  constexpr int kWarps = 4 * kGroups;
+  const LanePlace at = lane_place();
+  const bool fused = args.epilogue == Epilogue::kSwiglu;
+  const bool is_up = fused && warp_index() >= kWarps / 2;
+  const MatrixPart& matrix = args.parts[is_up ? 1 : place.part];
+  const int strip = place.strip + (fused ? warp_index() % (kWarps / 2) : warp_index());
+  // Strips past the end are computed as the last one and not stored.
+  const std::uint8_t* weights =
+      matrix.weights + (strip < matrix.strips ? strip : matrix.strips - 1) * matrix.strip_bytes;
+  typename Tile<type>::Part next = Tile<type>::load_part(weights, 0, at);
+  typename Tile<type>::Whole whole = Tile<type>::load_whole(weights, at);
+  wait_for_previous();
+  let_next_begin();
+  const int steps = args.k / 64;
+  unsigned char* shared = shared_memory();
+#pragma unroll
+  for (int s = 0; s < kAhead; ++s) {
+    if (s < steps) copy_wide_stage<kTokens>(shared + s * kStageBytes, args, place.token_begin, 64 * s);
+    copy_async_commit();
+  }
+  WideSums<kTokenTiles> sums{};
+  std::uint32_t a[2][2][Tile<type>::kPlanes][4];
+  for (int index = 0; index < args.k / 256; ++index) {
+    const std::uint8_t* tile = weights + std::int64_t{index} * Tile<type>::kBytes;
+#pragma unroll
+    for (int p = 0; p < 4; ++p) {
+      const int step = 4 * index + p;
+      const typename Tile<type>::Part part = next;
+      if (step + 1 < steps) {
+        next = Tile<type>::load_part(tile + (p == 3 ? Tile<type>::kBytes : 0), (p + 1) % 4, at);
+      }
+      Tile<type>::operands(a[0], whole, part, p, 0);
+      copy_async_wait<kAhead - 1>();
+      publish_to_wgmma();
+      sync_block();
+      if (step + kAhead < steps) {
+        copy_wide_stage<kTokens>(shared + (step + kAhead) % kStages * kStageBytes, args, place.token_begin,
+                                 64 * (step + kAhead));
+      }
+      copy_async_commit();
+      const unsigned char* stage = shared + step % kStages * kStageBytes;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        if (half == 1) Tile<type>::operands(a[1], whole, part, p, 1);
+        wgmma_begin();
+#pragma unroll
+        for (int m = 0; m < 2; ++m) {
+#pragma unroll
+          for (int plane = 0; plane < Tile<type>::kPlanes; ++plane) {
+            wgmma_f16(sums.c, a[half][m][plane], wgmma_operand(stage, 2 * half + m), p + half + m + plane > 0 ? 1 : 0);
+          }
+        }
+        wgmma_commit();
+        wgmma_wait<1>();  // the other half's operand is free
+      }
+    }
+    wgmma_wait<0>();
+    wide_fold<type>(sums, args, tile, whole, index, place.token_begin, at);
+    if (index + 1 < args.k / 256) whole = Tile<type>::load_whole(tile + Tile<type>::kBytes, at);
+  }
+  if (fused) {
+    copy_async_wait<0>();
+    swap_up(sums, reinterpret_cast<float*>(shared), at);
+    if (is_up) return;
+  }
+  if (strip < matrix.strips) wide_results(sums, args, matrix, strip, place.token_begin, at);
+}
+
+// Of this block: as many strips as warps (kSwiglu: half of them, of gate and of up), 8 * kTokenTiles rows.
+template <int kGroups, int kTokenTiles>
+DEVICE void wide(const MatmulArgs& args) {
+  const int strips = args.epilogue == Epilogue::kSwiglu ? 2 * kGroups : 4 * kGroups;
+  int block = block_x();
+  int part = 0;
+  while (args.epilogue != Epilogue::kSwiglu && part + 1 < args.part_count) {
+    const int blocks = (args.parts[part].strips + strips - 1) / strips;
+    if (block < blocks) break;
+    block -= blocks;
+    ++part;
+  }
+  const ManyPlace place{part, block * strips, block_y() * 8 * kTokenTiles};
+  with_type<Coding::kK>(args.parts[part].type,
+                        [&]<TensorType type>() { wide_of<type, kGroups, kTokenTiles>(args, place); });
+}
+
+DEVICE void matmul_wide_k(const MatmulArgs& args) {
+  wide<kWideShape.groups, kWideShape.token_tiles>(args);
+}
+DEVICE void matmul_narrow_k(const MatmulArgs& args) {
+  wide<kNarrowShape.groups, kNarrowShape.token_tiles>(args);
+}
+
+}  // namespace dormouse::cuda
