@@ -5,9 +5,12 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "engine/cpu_budget.h"
+#include "engine/engine_cuda.h"
 #include "engine/forward_cpu.h"
 #include "engine/kv_cache.h"
+#include "engine/placement.h"
 #include "engine/thread_pool.h"
 #include "engine/weights.h"
 #include "kernels/dispatch.h"
@@ -162,11 +165,8 @@ Status CpuEngine::check_entry(const sched::PlanEntry& entry) const {
   return {};
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Engine>> Engine::load(const gguf::File& file, const pack::PackedFile* packed,
-                                             const EngineOptions& options, const Progress& progress) {
-  TRY_STATUS(check_options(options));
+Result<std::unique_ptr<Engine>> load_cpu(const gguf::File& file, const pack::PackedFile* packed,
+                                         const EngineOptions& options, const Progress& progress) {
   TRY(const kernels::KernelTable* table, kernels::select_kernels(options.isa));
   TRY(ModelConfig config, read_config(file));
   TRY(KvCache cache, KvCache::create(config, options.kv_pages, options.kv_type));
@@ -174,6 +174,26 @@ Result<std::unique_ptr<Engine>> Engine::load(const gguf::File& file, const pack:
                                             choose_threads(options.threads));
   TRY_STATUS(engine->prepare(file, packed, progress));
   return std::unique_ptr<Engine>(std::move(engine));
+}
+
+Result<std::unique_ptr<Engine>> open_and_load(DeviceName name, const gguf::File& file, const pack::PackedFile* packed,
+                                              const EngineOptions& options, const Progress& progress) {
+  TRY(std::unique_ptr<cuda::Device> device, cuda::open_gpu(name.ordinal));
+  log_info("event=device chosen=cuda:{} name=\"{}\"", name.ordinal, device->info().name);
+  return load_cuda(std::move(device), file, packed, options, progress);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::load(const gguf::File& file, const pack::PackedFile* packed,
+                                             const EngineOptions& options, const Progress& progress) {
+  TRY_STATUS(check_options(options));
+  TRY(const DeviceName device, parse_device(options.device));
+  if (device.kind == DeviceName::Kind::kCpu) return load_cpu(file, packed, options, progress);
+  Result<std::unique_ptr<Engine>> on_gpu = open_and_load(device, file, packed, options, progress);
+  if (on_gpu.has_value() || device.kind == DeviceName::Kind::kCuda) return on_gpu;
+  log_info("event=device chosen=cpu reason=\"{}\"", on_gpu.error().message);
+  return load_cpu(file, packed, options, progress);
 }
 
 }  // namespace dormouse::engine

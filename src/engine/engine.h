@@ -24,6 +24,8 @@ struct EngineOptions {
   kernels::KvType kv_type = kernels::KvType::kF16;
   std::int32_t threads = 0;  // 0: what the affinity mask and the cgroup's cpu quota allow
   std::string isa;           // "" : the best this CPU has; otherwise forced, error if it cannot
+  // cpu, cuda:N, or auto: the first GPU if there is one and the model fits it, the CPU otherwise, said in the log.
+  std::string device = "cpu";
 };
 
 class Engine {
@@ -31,7 +33,8 @@ class Engine {
   // Borrows `file` and `packed`, which must outlive the engine: weights are used where they lie in the packed file's
   // mapping. Without one (null) they are packed into memory first, which takes seconds for a large model.
   // Errors: kInvalidArgument (not a Qwen3 dense model; names what; q8 keys and values that its heads do not allow),
-  // kDataLoss (a tensor is missing, or has a wrong shape or type), kInvalidArgument (isa), kOverloaded (no memory).
+  // kDataLoss (a tensor is missing, or has a wrong shape or type), kInvalidArgument (isa, device), kOverloaded (no
+  // memory), kNotFound (no such GPU, no driver, or a build without kernels for it).
   static Result<std::unique_ptr<Engine>> load(const gguf::File& file, const pack::PackedFile* packed,
                                               const EngineOptions& options, const Progress& progress);
   virtual ~Engine() = default;

@@ -1,0 +1,21 @@
+// The engine on a GPU. Its load, step and destructor run on the engine thread, as the device's calls do.
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engine/weights.h"
+#include "gguf/file.h"
+#include "kernels/cuda/device.h"
+#include "pack/packed_file.h"
+
+namespace dormouse::engine {
+
+// As Engine::load(), on a device that is open: a card, or the emulation. Errors besides: kOverloaded (weights, buffers
+// and pages do not fit the device's memory), and the device's own.
+[[nodiscard]] Result<std::unique_ptr<Engine>> load_cuda(std::unique_ptr<cuda::Device> device, const gguf::File& file,
+                                                        const pack::PackedFile* packed, const EngineOptions& options,
+                                                        const Progress& progress);
+
+}  // namespace dormouse::engine

@@ -1,0 +1,54 @@
+#include "engine/placement.h"
+
+#include <charconv>
+#include <string>
+
+#include "kernels/layout.h"
+
+namespace dormouse::engine {
+namespace {
+
+constexpr int kMostGpus = 64;
+constexpr std::uint64_t kDriverReserveBytes = std::uint64_t{192} << 20;
+
+std::uint64_t packed_bytes(const gguf::File& file) {
+  std::uint64_t out = 0;
+  for (const gguf::TensorInfo& tensor : file.tensors()) {
+    out += tensor.dimensions < 2 ? tensor.bytes
+                                 : static_cast<std::uint64_t>(kernels::packed_matrix_bytes(
+                                       tensor.type, static_cast<std::int32_t>(tensor.rows()),
+                                       static_cast<std::int32_t>(tensor.row_length())));
+  }
+  return out;
+}
+
+// Floats of everything a row passes through, once more for their quantised forms and for attention in splits.
+std::uint64_t step_bytes(const ModelConfig& config, const EngineOptions& options) {
+  const std::int64_t row =
+      2 * std::int64_t{config.hidden} + 2 * config.q_dim() + 2 * config.kv_dim() + 3 * std::int64_t{config.ffn};
+  const std::int64_t logits = std::int64_t{options.max_logits_rows} * config.vocab;
+  return static_cast<std::uint64_t>(2 * row * options.max_batch_tokens + logits) * sizeof(float);
+}
+
+}  // namespace
+
+Result<DeviceName> parse_device(std::string_view name) {
+  if (name == "cpu") return DeviceName{};
+  if (name == "auto") return DeviceName{.kind = DeviceName::Kind::kAuto};
+  if (name == "cuda") return DeviceName{.kind = DeviceName::Kind::kCuda};
+  constexpr std::string_view kPrefix = "cuda:";
+  if (name.starts_with(kPrefix)) {
+    DeviceName out{.kind = DeviceName::Kind::kCuda};
+    const std::string_view number = name.substr(kPrefix.size());
+    const auto [end, ec] = std::from_chars(number.data(), number.data() + number.size(), out.ordinal);
+    const bool is_whole = ec == std::errc() && end == number.data() + number.size();
+    if (is_whole && out.ordinal >= 0 && out.ordinal < kMostGpus) return out;
+  }
+  return make_error(Code::kInvalidArgument, "--device: cpu, cuda:N or auto is wanted, got '" + std::string(name) + "'");
+}
+
+std::uint64_t gpu_bytes_beside_kv(const gguf::File& file, const ModelConfig& config, const EngineOptions& options) {
+  return packed_bytes(file) + step_bytes(config, options) + kDriverReserveBytes;
+}
+
+}  // namespace dormouse::engine

@@ -1,0 +1,58 @@
+// Goal: a device's name is what it says, and a GPU's memory is counted before it is taken. Method: tables; the tiny
+// model of the goldens.
+#include "engine/placement.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/golden_model.h"
+
+namespace dormouse::engine {
+namespace {
+
+using Kind = DeviceName::Kind;
+
+TEST(Placement, NamesOfDevices) {
+  EXPECT_EQ(parse_device("cpu")->kind, Kind::kCpu);
+  EXPECT_EQ(parse_device("auto")->kind, Kind::kAuto);
+  EXPECT_EQ(parse_device("cuda")->kind, Kind::kCuda);
+  EXPECT_EQ(parse_device("cuda")->ordinal, 0);
+  EXPECT_EQ(parse_device("cuda:12")->kind, Kind::kCuda);
+  EXPECT_EQ(parse_device("cuda:12")->ordinal, 12);
+  for (const char* wrong : {"", "gpu", "cuda:", "cuda:-1", "cuda:1x", "cuda:64", "cuda:99999999999", "CPU", "cuda0"}) {
+    const Result<DeviceName> refused = parse_device(wrong);
+    ASSERT_FALSE(refused.has_value()) << wrong;
+    EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+  }
+}
+
+TEST(Placement, WeightsBuffersAndLogitsAreCounted) {
+  const Result<gguf::File> file = gguf::File::open(golden_path("model.gguf"));
+  ASSERT_TRUE(file.has_value()) << file.error().message;
+  const ModelConfig config = *read_config(*file);
+  EngineOptions options;
+  const std::uint64_t all = gpu_bytes_beside_kv(*file, config, options);
+  EXPECT_GT(all, file->bytes().size() - file->data_offset());
+  options.max_logits_rows += 10;
+  const std::uint64_t more_logits = gpu_bytes_beside_kv(*file, config, options);
+  EXPECT_EQ(more_logits - all, 10ULL * static_cast<std::uint64_t>(config.vocab) * sizeof(float));
+  options.max_batch_tokens += 1;
+  EXPECT_GE(gpu_bytes_beside_kv(*file, config, options) - more_logits,
+            static_cast<std::uint64_t>(2 * config.hidden + 2 * config.q_dim() + 2 * config.ffn) * sizeof(float));
+}
+
+// A build or a machine without a GPU says so in one sentence, and `auto` goes on without.
+TEST(Placement, WithoutAGpuCudaIsRefusedAndAutoIsTheCpu) {
+  const Result<gguf::File> file = gguf::File::open(golden_path("model.gguf"));
+  ASSERT_TRUE(file.has_value()) << file.error().message;
+  EngineOptions options;
+  options.kv_pages = 2;
+  options.device = "cuda:63";  // on a machine with GPUs there are fewer
+  const auto refused = Engine::load(*file, nullptr, options, {});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Code::kNotFound) << refused.error().message;
+  options.device = "gpu";
+  EXPECT_EQ(Engine::load(*file, nullptr, options, {}).error().code, Code::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace dormouse::engine
