@@ -9,9 +9,11 @@
 
 #include "base/log.h"
 #include "engine/cpu_budget.h"
+#include "engine/engine_cuda.h"
 #include "engine/kv_cache.h"
+#include "engine/placement.h"
 #include "engine/thread_pool.h"
-#include "sched/page_pool.h"
+#include "worker/kv_shape.h"
 #include "worker/tools/progress.h"
 
 namespace dormouse::worker {
@@ -27,43 +29,6 @@ std::int64_t memory_bytes() {
   std::int64_t limit = 0;
   if (in >> limit && limit > 0) bytes = std::min(bytes, limit);
   return bytes;
-}
-
-// Without a wish: four whole contexts, but at most a quarter of the memory. It is address space; pages become memory
-// when first used.
-std::int64_t default_kv_bytes(std::int64_t bytes_per_token, std::int64_t context) {
-  return std::min(bytes_per_token * context * 4, memory_bytes() / 4);
-}
-
-struct Shape {
-  std::int64_t context = 0;
-  std::int32_t kv_pages = 0;
-};
-
-Result<Shape> choose_shape(const LoadOptions& options, const engine::ModelConfig& config,
-                           std::int64_t bytes_per_token) {
-  if (options.max_model_len > config.context_length) {
-    return make_error(Code::kInvalidArgument, fmt::format("--max-model-len {}: the model was trained for {}",
-                                                          options.max_model_len, config.context_length));
-  }
-  Shape out;
-  out.context = options.max_model_len > 0 ? options.max_model_len : config.context_length;
-  const std::int64_t bytes =
-      options.kv_cache_bytes > 0 ? options.kv_cache_bytes : default_kv_bytes(bytes_per_token, out.context);
-  const std::int64_t pages = std::min<std::int64_t>(bytes / (bytes_per_token * sched::kPageTokens), 1 << 24);
-  if (pages < 2) return make_error(Code::kInvalidArgument, "--kv-cache-memory: less than 64 tokens");
-  out.kv_pages = static_cast<std::int32_t>(pages);
-  // A sequence must fit the cache alone.
-  const std::int64_t fits = pages * sched::kPageTokens;
-  if (out.context > fits) {
-    if (options.max_model_len > 0) {
-      return make_error(Code::kInvalidArgument,
-                        fmt::format("--max-model-len {} does not fit the KV cache of {} tokens", out.context, fits));
-    }
-    log_warn("event=context_reduced from={} to={} reason=kv_cache", out.context, fits);
-    out.context = fits;
-  }
-  return out;
 }
 
 text::TemplateFamily family_of(const gguf::File& file) {
@@ -149,19 +114,80 @@ Result<text::Tokenizer> open_tokenizer(const gguf::File& file, const pack::Packe
   return text::Tokenizer::from_gguf(file);
 }
 
+KvWishes wishes_of(const LoadOptions& options) {
+  return {.max_model_len = options.max_model_len,
+          .kv_cache_bytes = options.kv_cache_bytes,
+          .max_sequences = options.max_sequences};
+}
+
+engine::EngineOptions engine_options_of(const LoadOptions& options) {
+  engine::EngineOptions out;
+  out.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
+  out.max_logits_rows = options.max_sequences + kSpareLogitsRows;
+  out.kv_type = options.kv_type;
+  out.threads = options.threads;
+  out.isa = options.isa;
+  return out;
+}
+
+// Where a model runs and what of the memory there is for its pages.
+struct Place {
+  std::unique_ptr<cuda::Device> device;  // null: the CPU
+  KvShape shape;
+};
+
+Result<Place> place_on_cpu(const LoadOptions& options, const gguf::File& file, const engine::ModelConfig& config) {
+  TRY_STATUS(check_memory(file.bytes().size() - file.data_offset(), static_cast<std::uint64_t>(memory_bytes())));
+  // complete_model() asks the engine itself where it was not placed here.
+  const auto bytes_per_token = static_cast<std::int64_t>(engine::kv_bytes_per_token(config, options.kv_type));
+  Place out;
+  TRY(out.shape, choose_kv_shape(wishes_of(options), config.context_length, bytes_per_token,
+                                 kv_memory_of_ram(memory_bytes(), config.context_length)));
+  return out;
+}
+
+Result<Place> place_on_gpu(const LoadOptions& options, int ordinal, const gguf::File& file,
+                           const engine::ModelConfig& config) {
+  Place out;
+  TRY(out.device, cuda::open_gpu(ordinal));
+  // With the context made: what is free now is ours to take.
+  TRY(const std::uint64_t free, out.device->free_bytes());
+  const std::uint64_t beside = engine::gpu_bytes_beside_kv(file, config, engine_options_of(options));
+  const std::int64_t left = static_cast<std::int64_t>(free) - static_cast<std::int64_t>(beside);
+  const auto bytes_per_token = static_cast<std::int64_t>(engine::kv_bytes_per_token(config, options.kv_type));
+  TRY(out.shape, choose_kv_shape(wishes_of(options), config.context_length, bytes_per_token,
+                                 kv_memory_of_gpu(left, config.context_length)));
+  const cuda::DeviceInfo& gpu = out.device->info();
+  log_info("event=device chosen=cuda:{} name=\"{}\" compute={}.{} free_mb={} model_mb={} kv_pages={}", ordinal,
+           gpu.name, gpu.compute_major, gpu.compute_minor, free / 1'000'000, beside / 1'000'000, out.shape.pages);
+  return out;
+}
+
+Result<std::unique_ptr<engine::Engine>> load_engine(const LoadOptions& options, Place place, const LoadedModel& model,
+                                                    const LoadProgress& progress) {
+  engine::EngineOptions engine_options = engine_options_of(options);
+  engine_options.kv_pages = place.shape.pages;
+  if (place.device == nullptr) return engine::Engine::load(*model.file, model.packed.get(), engine_options, progress);
+  return engine::load_cuda(std::move(place.device), *model.file, model.packed.get(), engine_options, progress);
+}
+
 }  // namespace
 
 Status complete_model(const LoadOptions& options, LoadedModel& model) {
   const engine::ModelConfig& config = model.engine->config();
-  TRY(const Shape shape, choose_shape(options, config, static_cast<std::int64_t>(model.engine->kv_bytes_per_token())));
   if (model.tokenizer->vocab_size() > config.vocab) {
     return make_error(Code::kDataLoss, fmt::format("model: {} tokens in the vocabulary, {} rows in the embedding",
                                                    model.tokenizer->vocab_size(), config.vocab));
   }
   model.name = config.name;
-  model.context_length = static_cast<std::int32_t>(shape.context);
-  // The engine was given a number of pages before it could say how large they are.
-  model.kv_pages = model.kv_pages > 0 ? std::min(model.kv_pages, shape.kv_pages) : shape.kv_pages;
+  if (model.context_length == 0) {
+    const auto bytes_per_token = static_cast<std::int64_t>(model.engine->kv_bytes_per_token());
+    TRY(const KvShape shape, choose_kv_shape(wishes_of(options), config.context_length, bytes_per_token,
+                                             kv_memory_of_ram(memory_bytes(), config.context_length)));
+    model.context_length = static_cast<std::int32_t>(shape.context);
+    // The engine was given a number of pages before it could say how large they are.
+    model.kv_pages = model.kv_pages > 0 ? std::min(model.kv_pages, shape.pages) : shape.pages;
+  }
   model.max_sequences = options.max_sequences;
   model.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
   model.max_logits_rows = options.max_sequences + kSpareLogitsRows;
@@ -179,15 +205,22 @@ Status check_memory(std::uint64_t weight_bytes, std::uint64_t memory_bytes) {
 }
 
 Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& progress) {
+  using Kind = engine::DeviceName::Kind;
+  TRY(const engine::DeviceName wanted, engine::parse_device(options.device));
   LoadedModel model;
   TRY(gguf::File file, gguf::File::open(options.path));
-  TRY_STATUS(check_memory(file.bytes().size() - file.data_offset(), static_cast<std::uint64_t>(memory_bytes())));
   model.file = std::make_unique<gguf::File>(std::move(file));
   TRY(const engine::ModelConfig config, engine::read_config(*model.file));
-  // complete_model() asks the engine itself.
-  const auto bytes_per_token = static_cast<std::int64_t>(engine::kv_bytes_per_token(config, options.kv_type));
-  TRY(const Shape shape, choose_shape(options, config, bytes_per_token));
-  model.kv_pages = shape.kv_pages;
+  const auto place_model = [&](Kind kind) {
+    return kind == Kind::kCpu ? place_on_cpu(options, *model.file, config)
+                              : place_on_gpu(options, wanted.ordinal, *model.file, config);
+  };
+  Result<Place> place = place_model(wanted.kind);
+  if (!place.has_value() && wanted.kind == Kind::kAuto) {
+    log_info("event=device chosen=cpu reason=\"{}\"", place.error().message);
+    place = place_model(Kind::kCpu);
+  }
+  if (!place.has_value()) return place.error();
   // Before packing: a file that will be refused must not cost its size again on disk, nor lie about shapes to the
   // packer.
   TRY_STATUS(engine::check_weights(*model.file, config));
@@ -195,14 +228,19 @@ Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& p
   TRY(model.packed, open_packed(options, *model.file, progress));
   TRY(text::Tokenizer tokenizer, open_tokenizer(*model.file, model.packed.get()));
   model.tokenizer = std::make_unique<text::Tokenizer>(std::move(tokenizer));
-  engine::EngineOptions engine_options;
-  engine_options.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
-  engine_options.max_logits_rows = options.max_sequences + kSpareLogitsRows;
-  engine_options.kv_pages = shape.kv_pages;
-  engine_options.kv_type = options.kv_type;
-  engine_options.threads = options.threads;
-  engine_options.isa = options.isa;
-  TRY(model.engine, engine::Engine::load(*model.file, model.packed.get(), engine_options, progress));
+  KvShape shape = place->shape;
+  const bool may_fall_back = wanted.kind == Kind::kAuto && place->device != nullptr;
+  Result<std::unique_ptr<engine::Engine>> engine = load_engine(options, *std::move(place), model, progress);
+  if (!engine.has_value() && may_fall_back) {
+    log_warn("event=device chosen=cpu reason=\"{}\"", engine.error().message);
+    TRY(Place cpu, place_model(Kind::kCpu));
+    shape = cpu.shape;
+    engine = load_engine(options, std::move(cpu), model, progress);
+  }
+  if (!engine.has_value()) return engine.error();
+  model.engine = *std::move(engine);
+  model.context_length = static_cast<std::int32_t>(shape.context);
+  model.kv_pages = shape.pages;
   TRY_STATUS(complete_model(options, model));
   return model;
 }

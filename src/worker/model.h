@@ -23,13 +23,14 @@ struct LoadOptions {
   std::string path;
   std::string packed_directory;    // where packed weights are kept; empty: beside the model
   std::string golden_directory;    // empty: no records, the golden rows are only looked at for NaN
-  std::int64_t max_model_len = 0;  // 0: the model's own
+  std::int64_t max_model_len = 0;  // 0: the model's own; on a GPU 4,096
   std::int32_t max_sequences = 256;
   std::int32_t max_batch_tokens = 512;
   kernels::KvType kv_type = kernels::KvType::kF16;
-  std::int64_t kv_cache_bytes = 0;  // 0: see default_kv_bytes in model.cc
+  std::int64_t kv_cache_bytes = 0;  // 0: see kv_shape.h
   std::int32_t threads = 0;
   std::string isa;
+  std::string device = "cpu";  // as EngineOptions::device
 };
 
 struct LoadedModel {
@@ -60,7 +61,8 @@ Result<LoadedModel> load_model(const LoadOptions& options, const LoadProgress& p
 // Errors: kOverloaded (weights that do not fit the memory would be read from disk for every token: hours an answer).
 Status check_memory(std::uint64_t weight_bytes, std::uint64_t memory_bytes);
 
-// What both the loader and a test with a fake engine need: the rest of the fields from file, tokenizer and engine.
+// What both the loader and a test with a fake engine need: the rest of the fields from file, tokenizer and engine; the
+// context and the pages where they are not set, as in RAM.
 Status complete_model(const LoadOptions& options, LoadedModel& model);
 
 }  // namespace dormouse::worker

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "engine/kv_cache.h"
+#include "engine/placement.h"
 #include "worker/number_switch.h"
 
 namespace dormouse::worker {
@@ -87,6 +88,11 @@ Status apply_switch(ServeOptions& options, std::string_view flag, std::string_vi
     TRY(options.load.kv_type, engine::parse_kv_type(value));
     return {};
   }
+  if (flag == "--device") {
+    TRY_STATUS(engine::parse_device(value));
+    options.load.device = value;
+    return {};
+  }
   if (flag == "--speculate") {
     TRY(options.generator.speculation, to_speculation(value));
     return {};
@@ -135,18 +141,20 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --model FILE                  the weights, GGUF
   --listen ADDRESS              unix:PATH or HOST:PORT (127.0.0.1:8000)
   --served-model-name NAME      the name clients use (the file's)
-  --max-model-len N             tokens of prompt and answer (the model's own)
+  --max-model-len N             tokens of prompt and answer (the model's own; on a GPU 4,096)
   --max-num-seqs N              sequences computed at once (256)
   --max-num-batched-tokens N    tokens of one step (512)
   --prefill-budget-ms MS        how long a step with prompts in it may hold up running streams (250)
   --max-queue N                 sequences that may wait (1024)
-  --kv-cache-memory BYTES       keys and values (four contexts, at most a quarter of the memory)
+  --kv-cache-memory BYTES       keys and values (four contexts, at most a quarter of the memory; on a GPU 32 contexts,
+                                at most what is free beside the model)
   --kv-type fp16|q8             how they are kept; q8 takes 53 % of the memory, and of the time to read it (fp16)
   --prefix-cache-memory BYTES   of these, kept of prompts that nobody uses any more (all, until they are needed)
   --no-enable-prefix-caching    compute every prompt anew
   --speculate auto|ngram|off    guess tokens from what came before; the text is the same (auto: where it pays)
   --threads N                   threads (what this process may use)
   --isa NAME                    scalar, avx2, ... (the best this CPU has)
+  --device cpu|cuda:N|auto      where to compute; auto: a GPU if there is one and the model fits it (cpu)
   --packed-dir DIR              where weights are kept as this engine wants them (beside the model)
   --golden-dir DIR              where the records of known good outputs are kept
   --enable-chunked-prefill      accepted; it always is

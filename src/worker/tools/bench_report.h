@@ -12,6 +12,7 @@ struct BenchOptions {
   std::string file;
   std::string packed_directory;
   std::string isa;
+  std::string device = "cpu";
   std::string kv_type = "fp16";
   std::int32_t threads = 0;
   std::int32_t prefill = 512;

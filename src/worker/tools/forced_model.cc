@@ -29,6 +29,7 @@ Result<ForcedModel> ForcedModel::open(const std::string& path, const ForcedModel
   if (packed.has_value()) out.packed_ = std::make_unique<const pack::PackedFile>(*std::move(packed));
   engine::EngineOptions engine_options;
   engine_options.isa = options.isa;
+  engine_options.device = options.device;
   engine_options.kv_type = options.kv_type;
   engine_options.threads = options.threads;
   engine_options.max_batch_tokens = engine_options.max_logits_rows = std::min(options.rows, options.context);

@@ -21,7 +21,8 @@ namespace dormouse::worker {
 enum class Arithmetic { kGenerated, kPrompt };
 
 struct ForcedModelOptions {
-  std::string isa;  // as EngineOptions
+  std::string isa;             // as EngineOptions
+  std::string device = "cpu";  // as EngineOptions
   kernels::KvType kv_type = kernels::KvType::kF16;
   std::int32_t threads = 0;      // as EngineOptions
   std::string packed_directory;  // where its packed file lies; empty: beside the model

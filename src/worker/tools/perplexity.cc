@@ -185,6 +185,7 @@ Result<Reference> open_reference(const PerplexityOptions& options) {
 Result<PerplexityResult> measure_perplexity(const PerplexityOptions& options, const PerplexityProgress& progress) {
   TRY(const kernels::KvType kv_type, engine::parse_kv_type(options.kv_type));
   TRY(ForcedModel model, ForcedModel::open(options.file, {.isa = options.isa,
+                                                          .device = options.device,
                                                           .kv_type = kv_type,
                                                           .threads = options.threads,
                                                           .packed_directory = options.packed_directory,

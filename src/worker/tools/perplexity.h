@@ -25,6 +25,7 @@ struct PerplexityOptions {
   std::string against;
   std::string packed_directory;
   std::string isa;                       // of `file`
+  std::string device = "cpu";            // of `file`, as EngineOptions; the reference is computed on the CPU
   std::string reference_isa = "scalar";  // every table has the same bits there; scalar is the specification
   std::string kv_type = "fp16";          // of `file`; the reference's are fp16
   Arithmetic arithmetic = Arithmetic::kGenerated;

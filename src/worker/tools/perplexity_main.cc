@@ -119,6 +119,9 @@ void declare(CLI::App& app, PerplexityOptions& options, std::string& arithmetic)
       ->capture_default_str()
       ->check(CLI::IsMember({"fp16", "q8"}));
   app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx (the best this CPU has)");
+  app.add_option("--device", options.device,
+                 "where FILE is computed: cpu, cuda:N, auto; the reference always on the CPU")
+      ->capture_default_str();
   app.add_option("--reference-isa", options.reference_isa,
                  "the same bits whichever: scalar is the specification, others are faster")
       ->capture_default_str();
