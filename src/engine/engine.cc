@@ -11,6 +11,7 @@
 #include "engine/forward_cpu.h"
 #include "engine/kv_cache.h"
 #include "engine/placement.h"
+#include "engine/plan_check.h"
 #include "engine/thread_pool.h"
 #include "engine/weights.h"
 #include "kernels/dispatch.h"
@@ -99,7 +100,11 @@ class CpuEngine final : public Engine {
   }
 
   Result<std::span<const float>> step(const sched::BatchPlan& plan) override {
-    TRY_STATUS(check_plan(plan));
+    TRY_STATUS(check_plan(plan, {.rows = options_.max_batch_tokens,
+                                 .logits_rows = options_.max_logits_rows,
+                                 .context = config_.context_length,
+                                 .pages = cache_.pages(),
+                                 .vocab = config_.vocab}));
     if (plan.token_count == 0) return std::span<const float>{};
     return forward_->run(plan);
   }
@@ -107,9 +112,6 @@ class CpuEngine final : public Engine {
   void drop_kv() override { cache_.drop(); }
 
  private:
-  [[nodiscard]] Status check_plan(const sched::BatchPlan& plan) const;
-  [[nodiscard]] Status check_entry(const sched::PlanEntry& entry) const;
-
   const ModelConfig config_;
   const kernels::KernelTable& table_;
   const std::string isa_;
@@ -119,51 +121,6 @@ class CpuEngine final : public Engine {
   ModelWeights weights_;
   std::unique_ptr<CpuForward> forward_;
 };
-
-Error plan_error(const char* what, std::int64_t got, std::int64_t limit) {
-  return make_error(Code::kInvalidArgument, std::string("engine: plan's ") + what + " is " + std::to_string(got) +
-                                                ", limit " + std::to_string(limit));
-}
-
-Status CpuEngine::check_plan(const sched::BatchPlan& plan) const {
-  std::int64_t tokens = 0;
-  std::int64_t logits = 0;
-  for (const sched::PlanEntry& entry : plan.entries) {
-    TRY_STATUS(check_entry(entry));
-    const auto count = static_cast<std::int64_t>(entry.tokens.size());
-    tokens += count;
-    if (entry.wants_all_logits) {
-      logits += count;
-    } else if (entry.wants_logits) {
-      ++logits;
-    }
-  }
-  if (tokens > options_.max_batch_tokens) return plan_error("token count", tokens, options_.max_batch_tokens);
-  if (logits > options_.max_logits_rows) return plan_error("logits count", logits, options_.max_logits_rows);
-  if (tokens != plan.token_count || logits != plan.logits_count) {
-    return make_error(Code::kInvalidArgument, "engine: plan's counts differ from its entries");
-  }
-  return {};
-}
-
-Status CpuEngine::check_entry(const sched::PlanEntry& entry) const {
-  const auto count = static_cast<std::int64_t>(entry.tokens.size());
-  if (count == 0) return make_error(Code::kInvalidArgument, "engine: plan holds an entry without tokens");
-  if (entry.start_position < 0) return plan_error("start position", entry.start_position, 0);
-  const std::int64_t end = entry.start_position + count;
-  if (end > config_.context_length) return plan_error("last position + 1", end, config_.context_length);
-  const std::int64_t pages = (end + sched::kPageTokens - 1) / sched::kPageTokens;
-  if (static_cast<std::int64_t>(entry.pages.size()) < pages) {
-    return plan_error("pages needed", pages, static_cast<std::int64_t>(entry.pages.size()));
-  }
-  for (const sched::PageId page : entry.pages.first(static_cast<std::size_t>(pages))) {
-    if (page < 0 || page >= cache_.pages()) return plan_error("page", page, cache_.pages());
-  }
-  for (const sched::TokenId token : entry.tokens) {
-    if (token < 0 || token >= config_.vocab) return plan_error("token", token, config_.vocab);
-  }
-  return {};
-}
 
 Result<std::unique_ptr<Engine>> load_cpu(const gguf::File& file, const pack::PackedFile* packed,
                                          const EngineOptions& options, const Progress& progress) {

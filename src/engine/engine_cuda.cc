@@ -1,11 +1,83 @@
 #include "engine/engine_cuda.h"
 
-namespace dormouse::engine {
+#include <string>
+#include <utility>
 
-Result<std::unique_ptr<Engine>> load_cuda(std::unique_ptr<cuda::Device> /*device*/, const gguf::File& /*file*/,
-                                          const pack::PackedFile* /*packed*/, const EngineOptions& /*options*/,
-                                          const Progress& /*progress*/) {
-  return make_error(Code::kUnavailable, "the forward pass on a GPU is not in this build yet");
+#include "engine/cpu_budget.h"
+#include "engine/device_weights.h"
+#include "engine/forward_cuda.h"
+#include "engine/kv_cache.h"
+#include "engine/plan_check.h"
+#include "engine/thread_pool.h"
+
+namespace dormouse::engine {
+namespace {
+
+class CudaEngine final : public Engine {
+ public:
+  CudaEngine(std::unique_ptr<cuda::Device> device, ModelConfig config, const EngineOptions& options)
+      : device_(std::move(device)), config_(std::move(config)), options_(options), name_(device_->info().name) {}
+
+  Status prepare(const gguf::File& file, const pack::PackedFile* packed, const Progress& progress) {
+    ModelWeights host;
+    if (packed != nullptr) {
+      TRY(host, map_weights(file, *packed, config_));
+      TRY_STATUS(check_for_device(config_, host));
+    } else {
+      ThreadPool pool(read_cpu_budget().threads(), ThreadPool::Waiting::kBlock);
+      TRY(host, pack_weights(file, config_, pool, progress));
+      TRY_STATUS(check_for_device(config_, host));
+    }
+    TRY(weights_, upload_weights(*device_, host, progress));
+    TRY(CudaForward forward, CudaForward::create(*device_, config_, weights_,
+                                                 {.rows = options_.max_batch_tokens,
+                                                  .logits_rows = options_.max_logits_rows,
+                                                  .pages = options_.kv_pages,
+                                                  .kv_type = options_.kv_type}));
+    // Also: nothing of `host` is read any more.
+    TRY_STATUS(device_->synchronize());
+    forward_ = std::make_unique<CudaForward>(std::move(forward));
+    return {};
+  }
+
+  [[nodiscard]] const ModelConfig& config() const override { return config_; }
+  [[nodiscard]] const std::string& isa() const override { return name_; }
+  [[nodiscard]] std::int32_t threads() const override { return 1; }
+  [[nodiscard]] std::uint64_t kv_bytes_per_token() const override {
+    return engine::kv_bytes_per_token(config_, options_.kv_type);
+  }
+
+  Result<std::span<const float>> step(const sched::BatchPlan& plan) override {
+    TRY_STATUS(check_plan(plan, {.rows = options_.max_batch_tokens,
+                                 .logits_rows = options_.max_logits_rows,
+                                 .context = config_.context_length,
+                                 .pages = options_.kv_pages,
+                                 .vocab = config_.vocab}));
+    if (plan.token_count == 0) return std::span<const float>{};
+    return forward_->run(plan);
+  }
+
+  // A device's memory is the process's as long as it lives; sleep ends the process.
+  void drop_kv() override {}
+
+ private:
+  std::unique_ptr<cuda::Device> device_;
+  const ModelConfig config_;
+  const EngineOptions options_;
+  const std::string name_;
+  DeviceWeights weights_;
+  std::unique_ptr<CudaForward> forward_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> load_cuda(std::unique_ptr<cuda::Device> device, const gguf::File& file,
+                                          const pack::PackedFile* packed, const EngineOptions& options,
+                                          const Progress& progress) {
+  TRY(ModelConfig config, read_config(file));
+  auto engine = std::make_unique<CudaEngine>(std::move(device), std::move(config), options);
+  TRY_STATUS(engine->prepare(file, packed, progress));
+  return std::unique_ptr<Engine>(std::move(engine));
 }
 
 }  // namespace dormouse::engine

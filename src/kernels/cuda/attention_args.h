@@ -4,6 +4,13 @@
 
 #include <cstdint>
 
+// Of the functions below, which both host and kernels call.
+#if defined(__CUDACC__)
+#define ON_BOTH __host__ __device__
+#else
+#define ON_BOTH
+#endif
+
 namespace dormouse::cuda {
 
 // Tokens of one KV page; equals sched::kPageTokens.
@@ -14,16 +21,24 @@ inline constexpr int kSplitTokens = 64;
 
 // The cache on a device: [pages, layers, kv_heads, 2 (k, v)] of a head's page.
 //   fp16  [32 tokens, head_dim] halves
-//   q8    [32 tokens, head_dim] int8, then [32 tokens, head_dim / 32] halves, the scales; x = scale * q
+//   q8    [32 tokens, head_dim] int8, then [32 tokens, head_dim / 32] halves, the scales; x = scale * q. Values lie in
+//         order, keys as key_place() says.
 struct KvPages {
   std::uint8_t* memory;      // layer 0, head 0, keys of page 0
-  std::int64_t page_bytes;   // from one page to the next
+  std::int64_t page_bytes;   // from one page to the next; less than 2 GiB
   std::int64_t layer_bytes;  // from one layer to the next
   std::int64_t head_bytes;   // from one KV head to the next
   std::int64_t value_bytes;  // from a head's keys to its values
   std::int32_t is_q8;
   std::int32_t layer;
 };
+
+// Where dimension `dim` of a q8 key lies in its token's row. Of every 64, 8 dimensions of one scale and 8 of the next
+// share 16 bytes: so four lanes that load 16 bytes each hold whole scale groups, and a matrix product sums under one
+// scale (attend_rows.cuh).
+[[nodiscard]] ON_BOTH constexpr int key_place(int dim) {
+  return dim / 64 * 64 + dim % 32 / 8 * 16 + dim / 32 % 2 * 8 + dim % 8;
+}
 
 // The rows of a step. A row's pages are pages[page_begin[row] + position / kPageTokens].
 struct StepRows {
@@ -40,7 +55,13 @@ struct RopeTableArgs {
   std::int32_t half_dim;
 };
 
-// In place: each head of q and k its norm, then the rotation; then k and v into the row's page.
+inline constexpr int kRopeTableThreads = 128;
+[[nodiscard]] ON_BOTH constexpr int rope_table_blocks(int positions, int half_dim) {  // grid x
+  return static_cast<int>((std::int64_t{positions} * half_dim + kRopeTableThreads - 1) / kRopeTableThreads);
+}
+
+// In place: each head of q and k its norm, then the rotation; then k and v into the row's page. A row whose position is
+// negative is padding.
 struct RotateStoreArgs {
   float* q;  // [rows, heads, head_dim], `qkv_stride` floats from row to row, as k and v
   float* k;  // [rows, kv_heads, head_dim]
@@ -57,23 +78,58 @@ struct RotateStoreArgs {
   std::int32_t qkv_stride;
   float epsilon;
 };
+// grid (row_count, rotate_store_blocks()): a warp per head.
+inline constexpr int kRotateStoreThreads = 128;
+[[nodiscard]] ON_BOTH constexpr int rotate_store_blocks(int heads, int kv_heads) {
+  return (heads + 2 * kv_heads + kRotateStoreThreads / 32 - 1) / (kRotateStoreThreads / 32);
+}
 
-// Generated rows: one row's query heads of one KV head over that sequence's tokens [0, position].
+// Generated rows: one row's query heads of one KV head over that sequence's tokens [0, position]. Two ways with the
+// same bits: attend_rows walks all splits and writes `out`; attend_splits computes one split a block into `partials`
+// and combine_splits merges them.
 struct AttendRowsArgs {
-  const float* q;   // [rows, heads, head_dim], qkv_stride floats from row to row
-  float* out;       // [rows, heads, head_dim], contiguous
-  float* partials;  // [items, kv_heads, max_splits, queries, head_dim + 2]: sums, then maximum and weight; one_split
+  const float* q;             // [rows, heads, head_dim], qkv_stride floats from row to row, 16-byte aligned
+  float* out;                 // [rows, heads, head_dim], contiguous
+  float* partials;            // attend_splits: [items, kv_heads, max_splits, queries, partial_floats(head_dim)]
   const std::int32_t* items;  // [items] row numbers; a negative one is padding
   KvPages kv;
   StepRows rows;
   std::int32_t heads;
-  std::int32_t kv_heads;
+  std::int32_t kv_heads;  // heads / kv_heads is at most kMostQueries
   std::int32_t head_dim;
   std::int32_t qkv_stride;
-  std::int32_t one_split;   // 1: block z is one split, into partials; 0: a block walks all splits, into out
   std::int32_t max_splits;  // of partials
   float scale;
 };
+inline constexpr int kMostQueries = 8;
+// A split's sums, then their maximum and weight; two floats keep the next query's sums 16-byte aligned.
+[[nodiscard]] ON_BOTH constexpr int partial_floats(int head_dim) {
+  return head_dim + 4;
+}
+[[nodiscard]] ON_BOTH constexpr int splits_of(int tokens) {
+  return (tokens + kSplitTokens - 1) / kSplitTokens;
+}
+// attend_rows: grid (items, kv_heads). Warp w takes splits w, w + 4, ...; that order is part of the result.
+inline constexpr int kAttendRowsThreads = 128;
+inline constexpr int kSplitChains = kAttendRowsThreads / 32;
+[[nodiscard]] ON_BOTH constexpr int attend_rows_slots(int head_dim, int queries) {  // of 16 bytes a lane
+  return head_dim / 32 * (queries > 4 ? 2 : 1);
+}
+inline constexpr int kProbabilityBytes = kSplitTokens * 16;                   // a warp's
+[[nodiscard]] ON_BOTH constexpr int query_bytes(int head_dim, int queries) {  // halves of 8 columns, 16 when wide
+  return 16 * head_dim * (queries > 4 ? 2 : 1);
+}
+[[nodiscard]] ON_BOTH constexpr int attend_rows_shared_bytes(int head_dim, int queries) {
+  return query_bytes(head_dim, queries) +
+         kSplitChains * (kProbabilityBytes + 512 * attend_rows_slots(head_dim, queries) + 64);
+}
+// attend_splits: grid (items, kv_heads, max_splits).
+inline constexpr int kAttendSplitsThreads = 32;
+[[nodiscard]] ON_BOTH constexpr int attend_splits_shared_bytes(int head_dim, int queries) {
+  return query_bytes(head_dim, queries) + kProbabilityBytes;
+}
+
+// grid (items, kv_heads, heads / kv_heads).
 struct CombineSplitsArgs {
   const float* partials;
   float* out;
@@ -84,8 +140,13 @@ struct CombineSplitsArgs {
   std::int32_t head_dim;
   std::int32_t max_splits;
 };
+inline constexpr int kCombineSplitsThreads = 32 * kSplitChains;
+[[nodiscard]] ON_BOTH constexpr int combine_splits_shared_bytes(int head_dim) {
+  return kSplitChains * 4 * (head_dim + 2);
+}
 
 // Prompt rows: up to kPromptRows neighbouring rows of one sequence, by tensor cores.
+// grid (items, kv_heads, attend_prompt_groups()): a warp per query head.
 inline constexpr int kPromptRows = 16;
 struct PromptItem {
   std::int32_t row;
@@ -103,5 +164,15 @@ struct AttendPromptArgs {
   std::int32_t qkv_stride;
   float scale;
 };
+inline constexpr int kAttendPromptThreads = 128;
+inline constexpr int kPromptTokens = 64;  // of keys and values at a time, always from token 0
+[[nodiscard]] ON_BOTH constexpr int attend_prompt_groups(int heads, int kv_heads) {
+  return (heads / kv_heads + 3) / 4;
+}
+// fp16: keys and values twice. q8: once as halves, once as they come.
+[[nodiscard]] ON_BOTH constexpr int attend_prompt_shared_bytes(int head_dim, bool is_q8) {
+  const int halves = 2 * kPromptTokens * 2 * head_dim;
+  return is_q8 ? halves + 2 * kPromptTokens * (head_dim + head_dim / 16) : 2 * halves;
+}
 
 }  // namespace dormouse::cuda

@@ -1,4 +1,5 @@
 // Our kernels, compiled for the emulation.
+#include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/coding.cuh"
 #include "kernels/cuda/emulated_device.h"
 #include "kernels/cuda/matmul_few.cuh"
@@ -8,7 +9,7 @@
 
 namespace dormouse::cuda {
 
-DORMOUSE_CUDA_ATTENTION_KERNELS(DORMOUSE_CUDA_STAND_IN)
+DORMOUSE_CUDA_STAND_IN(attend_prompt, AttendPromptArgs, 128, 2)
 
 namespace {
 

@@ -20,8 +20,9 @@
   KERNEL(rope_table, RopeTableArgs, 128, 4)         \
   KERNEL(rotate_store, RotateStoreArgs, 128, 4)     \
   KERNEL(attend_rows, AttendRowsArgs, 128, 4)       \
+  KERNEL(attend_splits, AttendRowsArgs, 32, 16)     \
   KERNEL(combine_splits, CombineSplitsArgs, 128, 4) \
-  KERNEL(attend_prompt, AttendPromptArgs, 128, 4)
+  KERNEL(attend_prompt, AttendPromptArgs, 128, 2)
 
 #define DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)       \
   KERNEL(matmul_few_k, MatmulArgs, 640, 1)         \

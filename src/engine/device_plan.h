@@ -1,0 +1,75 @@
+// A batch plan as arrays for the device: one block of bytes in pinned memory, copied whole before a step. The arrays lie
+// at fixed places, so that a recorded step finds the next plan's numbers where it looks for this one's.
+// Owner: CudaForward.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/device_weights.h"
+#include "kernels/cuda/device.h"
+#include "sched/batch_plan.h"
+
+namespace dormouse::engine {
+
+class DevicePlan {
+ public:
+  struct Limits {
+    std::int32_t rows = 0;
+    std::int32_t logits_rows = 0;
+    std::int32_t pages_per_sequence = 0;
+  };
+  // Errors: kOverloaded.
+  static Result<DevicePlan> create(cuda::Device& device, Limits limits);
+  DevicePlan(DevicePlan&& other) noexcept;
+  DevicePlan& operator=(DevicePlan&&) = delete;
+  ~DevicePlan();
+
+  // Lays the plan out and enqueues the copy. The plan is within the limits.
+  Status upload(const sched::BatchPlan& plan);
+
+  [[nodiscard]] std::int32_t rows() const { return rows_; }
+  [[nodiscard]] std::int32_t logits_count() const { return logits_count_; }
+  // Generated rows, one attention item each; and the prompts' items, kPromptRows neighbouring rows at most.
+  [[nodiscard]] std::int32_t generated() const { return generated_; }
+  [[nodiscard]] std::int32_t prompt_items() const { return prompt_items_; }
+  // Tokens that the generated row with the most looks at.
+  [[nodiscard]] std::int32_t longest() const { return longest_; }
+
+  // On the device.
+  [[nodiscard]] const std::int32_t* tokens() const { return device_at(kTokens); }
+  [[nodiscard]] const std::int32_t* logits_index() const { return device_at(kLogits); }
+  [[nodiscard]] const std::int32_t* generated_rows() const { return device_at(kGenerated); }
+  [[nodiscard]] const cuda::PromptItem* prompt_rows() const {
+    return reinterpret_cast<const cuda::PromptItem*>(device_at(kPrompt));
+  }
+  [[nodiscard]] cuda::StepRows step_rows() const {
+    return {.positions = device_at(kPositions), .page_begin = device_at(kPageBegin), .pages = device_at(kPages)};
+  }
+
+ private:
+  enum Array { kTokens, kPositions, kPageBegin, kLogits, kGenerated, kPrompt, kPages, kArrays };
+
+  DevicePlan(cuda::Device& device, Limits limits);
+  [[nodiscard]] const std::int32_t* device_at(Array array) const {
+    return memory_.at<std::int32_t>() + begin_[array];
+  }
+  [[nodiscard]] std::int32_t* host_at(Array array) const { return host_ + begin_[array]; }
+  void add_entry(const sched::PlanEntry& entry);
+  void add_prompt_items(std::int32_t first_row, std::int32_t count);
+
+  cuda::Device* device_;
+  Limits limits_;
+  DeviceBuffer memory_;
+  std::int32_t* host_ = nullptr;  // pinned
+  std::int64_t begin_[kArrays + 1] = {};
+  std::int32_t rows_ = 0;
+  std::int32_t logits_count_ = 0;
+  std::int32_t generated_ = 0;
+  std::int32_t prompt_items_ = 0;
+  std::int32_t longest_ = 0;
+  std::int64_t pages_used_ = 0;
+};
+
+}  // namespace dormouse::engine

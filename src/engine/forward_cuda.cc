@@ -1,0 +1,414 @@
+#include "engine/forward_cuda.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <string>
+
+#include "base/check.h"
+#include "engine/kv_cache.h"
+
+namespace dormouse::engine {
+namespace {
+
+using cuda::Coding;
+using cuda::Epilogue;
+using cuda::Kernel;
+
+// Logits are computed and fetched so many rows at a time: 64 rows of 152 K floats are 39 MB of a card's memory.
+constexpr std::int32_t kLogitsSlice = 64;
+// For the splits of long contexts; a step whose splits need more walks them one after the other: the same bits.
+constexpr std::int64_t kPartialBytes = std::int64_t{32} << 20;
+// A block of attend_rows has a warp for each of so many splits at once.
+constexpr std::int32_t kSplitsAtOnce = cuda::kSplitChains;
+
+Coding coding_of(TensorType type) {
+  switch (type) {
+    case TensorType::kQ8_0: return Coding::kQ8_0;
+    case TensorType::kF16:
+    case TensorType::kBF16: return Coding::kHalves;
+    default: return Coding::kK;
+  }
+}
+constexpr std::array kFew = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, Kernel::k_matmul_few_halves};
+constexpr std::array kMiddle = {Kernel::k_matmul_middle_k, Kernel::k_matmul_middle_q8_0,
+                                Kernel::k_matmul_middle_halves};
+constexpr std::array kMany = {Kernel::k_matmul_many_k, Kernel::k_matmul_many_q8_0, Kernel::k_matmul_many_halves};
+
+std::int32_t strips_of(const DeviceMatrix& matrix) {
+  return (matrix.rows + 15) / 16;
+}
+std::int64_t padded_rows(std::int64_t rows) {
+  return (rows + cuda::kCodedRowMultiple - 1) / cuda::kCodedRowMultiple * cuda::kCodedRowMultiple;
+}
+
+// Blocks of matmul_many or matmul_middle along the strips.
+std::int32_t blocks_across(const cuda::MatmulArgs& args, const cuda::ManyShape& shape) {
+  const bool fused = args.epilogue == Epilogue::kSwiglu;
+  const std::int32_t strips = fused ? shape.strips() / 2 : shape.strips();
+  std::int32_t blocks = 0;
+  for (std::int32_t i = 0; i < (fused ? 1 : args.part_count); ++i) {
+    blocks += (args.parts[i].strips + strips - 1) / strips;
+  }
+  return blocks;
+}
+
+}  // namespace
+
+CudaForward::Pinned::Pinned(Pinned&& other) noexcept
+    : device(other.device), data(std::exchange(other.data, nullptr)), rows(other.rows) {}
+CudaForward::Pinned& CudaForward::Pinned::operator=(Pinned&& other) noexcept {
+  std::swap(device, other.device);
+  std::swap(data, other.data);
+  std::swap(rows, other.rows);
+  return *this;
+}
+CudaForward::Pinned::~Pinned() {
+  if (data != nullptr) device->release_pinned(data);
+}
+
+CudaForward::CudaForward(cuda::Device& device, const ModelConfig& config, const DeviceWeights& weights, Limits limits,
+                         DevicePlan plan)
+    : device_(&device), config_(&config), weights_(&weights), limits_(limits), plan_(std::move(plan)) {}
+
+Result<CudaForward> CudaForward::create(cuda::Device& device, const ModelConfig& config, const DeviceWeights& weights,
+                                        Limits limits) {
+  const std::int32_t pages = (config.context_length + sched::kPageTokens - 1) / sched::kPageTokens;
+  TRY(DevicePlan plan, DevicePlan::create(device, {.rows = limits.rows,
+                                                   .logits_rows = limits.logits_rows,
+                                                   .pages_per_sequence = std::min(pages, std::max(limits.pages, 1))}));
+  CudaForward out(device, config, weights, limits, std::move(plan));
+  TRY_STATUS(out.reserve());
+  TRY_STATUS(out.make_rope_table());
+  return out;
+}
+
+Status CudaForward::reserve() {
+  const std::int64_t rows = limits_.rows;
+  const std::int64_t coded_rows = padded_rows(std::max(limits_.rows, limits_.logits_rows));
+  const std::int64_t widest = std::max({config_->hidden, config_->ffn, config_->q_dim()});
+  std::uint64_t used = 0;
+  const auto take = [&](std::int64_t count, std::int64_t bytes) {
+    const std::uint64_t at = used;
+    used += (static_cast<std::uint64_t>(count) * static_cast<std::uint64_t>(bytes) + 255) / 256 * 256;
+    return at;
+  };
+  constexpr std::int64_t kFloat = sizeof(float);
+  const std::uint64_t x = take(rows, config_->hidden * kFloat);
+  const std::uint64_t qkv = take(rows, (config_->q_dim() + 2 * config_->kv_dim()) * kFloat);
+  const std::uint64_t attended = take(rows, config_->q_dim() * kFloat);
+  const std::uint64_t ffn = take(rows, config_->ffn * kFloat);
+  const std::uint64_t logits = take(std::min(limits_.logits_rows, kLogitsSlice), config_->vocab * kFloat);
+  const std::uint64_t partials = take(1, kPartialBytes);
+  bool has_halves = coding_of(weights_->output.type) == Coding::kHalves;
+  for (const DeviceLayer& layer : weights_->layers) {
+    for (const DeviceMatrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.down}) {
+      has_halves = has_halves || coding_of(matrix->type) == Coding::kHalves;
+    }
+  }
+  const std::uint64_t codes = take(coded_rows, widest * 2 * (has_halves ? 2 : 1));
+  const std::uint64_t scales = take(coded_rows, widest / 32 * kFloat);
+  const std::uint64_t sums16 = take(coded_rows, widest / 16 * 2);
+  const std::uint64_t sums32 = take(coded_rows, widest / 16 * 2);
+  TRY(scratch_, DeviceBuffer::create(*device_, used));
+  const std::uint64_t kv_bytes = kv_bytes_per_token(*config_, limits_.kv_type) * sched::kPageTokens *
+                                 static_cast<std::uint64_t>(std::max(limits_.pages, 1));
+  TRY(kv_, DeviceBuffer::create(*device_, kv_bytes));
+  // Tokens nobody has written count with weight zero: they must be numbers.
+  TRY_STATUS(device_->fill_zero(kv_.address(), kv_bytes));
+  bytes_ = used + kv_bytes;
+  x_ = scratch_.at<float>(x);
+  qkv_ = scratch_.at<float>(qkv);
+  attended_ = scratch_.at<float>(attended);
+  ffn_ = scratch_.at<float>(ffn);
+  logits_ = scratch_.at<float>(logits);
+  partials_ = scratch_.at<float>(partials);
+  coded_ = {.codes = scratch_.at<std::uint16_t>(codes),
+            .scales = scratch_.at<float>(scales),
+            .sums16 = scratch_.at<std::uint16_t>(sums16),
+            .sums32 = scratch_.at<std::uint16_t>(sums32),
+            .rows = static_cast<std::int32_t>(coded_rows)};
+  return make_host_rows(std::min(limits_.logits_rows, cuda::kFewRows));
+}
+
+// Pinning memory takes time at every start: as many rows as were ever wanted, doubling.
+Status CudaForward::make_host_rows(std::int64_t rows) {
+  if (rows <= host_logits_.rows) return {};
+  Pinned larger;
+  larger.device = device_;
+  larger.rows = std::min<std::int64_t>(std::max(rows, 2 * host_logits_.rows), limits_.logits_rows);
+  larger.data = static_cast<float*>(device_->allocate_pinned(static_cast<std::uint64_t>(larger.rows) *
+                                                             static_cast<std::uint64_t>(config_->vocab) * sizeof(float)));
+  if (larger.data == nullptr) return make_error(Code::kOverloaded, "cuda: no host memory for the logits of a step");
+  host_logits_ = std::move(larger);
+  return {};
+}
+
+Status CudaForward::make_rope_table() {
+  const std::int32_t half = config_->head_dim / 2;
+  const std::int32_t positions = std::min(config_->context_length, std::max(limits_.pages, 1) * sched::kPageTokens);
+  TRY(rope_, DeviceBuffer::create(*device_, static_cast<std::uint64_t>(positions) * static_cast<std::uint64_t>(half) *
+                                                2 * sizeof(float)));
+  std::vector<double> frequencies;
+  for (std::int32_t i = 0; i < half; ++i) {
+    frequencies.push_back(std::pow(static_cast<double>(config_->rope_theta), -2.0 * i / config_->head_dim));
+  }
+  // In the scratch: nobody needs them again.
+  TRY_STATUS(device_->upload(scratch_.address(), frequencies.data(), frequencies.size() * sizeof(double)));
+  const cuda::RopeTableArgs args{
+      .out = rope_.at<float>(), .frequencies = scratch_.at<double>(), .positions = positions, .half_dim = half};
+  TRY_STATUS(
+      launch(Kernel::k_rope_table, {cuda::rope_table_blocks(positions, half)}, cuda::kRopeTableThreads, 0, &args));
+  return device_->synchronize();
+}
+
+Result<std::span<const float>> CudaForward::run(const sched::BatchPlan& plan) {
+  TRY_STATUS(make_host_rows(plan.logits_count));
+  TRY_STATUS(plan_.upload(plan));
+  TRY_STATUS(can_be_recorded() ? run_recorded() : compute());
+  TRY_STATUS(compute_logits());
+  TRY_STATUS(device_->synchronize());
+  return std::span<const float>(host_logits_.data, static_cast<std::size_t>(plan_.logits_count()) *
+                                                       static_cast<std::size_t>(config_->vocab));
+}
+
+// Splits of the longest generated row, up to a power of two: few recordings serve every length.
+std::int32_t CudaForward::splits() const {
+  return static_cast<std::int32_t>(std::bit_ceil(static_cast<std::uint32_t>(cuda::splits_of(plan_.longest()))));
+}
+
+bool CudaForward::can_be_recorded() const {
+  return plan_.rows() <= cuda::kFewRows && plan_.generated() == plan_.rows();
+}
+
+Status CudaForward::run_recorded() {
+  Recording& recording = recordings_[{plan_.rows(), splits()}];
+  if (recording.number >= 0) return device_->replay(recording.number);
+  if (!recording.seen) {
+    recording.seen = true;
+    return compute();
+  }
+  TRY_STATUS(device_->begin_recording());
+  TRY_STATUS(compute());
+  TRY(recording.number, device_->end_recording());
+  return device_->replay(recording.number);
+}
+
+Status CudaForward::compute() {
+  const DeviceMatrix& embedding = weights_->embedding;
+  const cuda::EmbedArgs args{.out = x_,
+                             .tokens = plan_.tokens(),
+                             .weights = embedding.data,
+                             .strip_bytes = embedding.strip_bytes,
+                             .type = static_cast<std::int32_t>(embedding.type),
+                             .columns = config_->hidden};
+  TRY_STATUS(launch(Kernel::k_embed_rows, {plan_.rows()}, 256, 0, &args));
+  for (std::int32_t layer = 0; layer < config_->layers; ++layer) TRY_STATUS(compute_layer(layer));
+  return {};
+}
+
+Status CudaForward::compute_layer(std::int32_t layer) {
+  const DeviceLayer& w = weights_->layers[static_cast<std::size_t>(layer)];
+  const std::int32_t rows = plan_.rows();
+  const std::int32_t stride = config_->q_dim() + 2 * config_->kv_dim();
+  TRY_STATUS(multiply({{&w.q, qkv_, stride},
+                       {&w.k, qkv_ + config_->q_dim(), stride},
+                       {&w.v, qkv_ + config_->q_dim() + config_->kv_dim(), stride}},
+                      {x_, w.attention_norm, nullptr, rows}, Epilogue::kStore));
+  TRY_STATUS(attend(layer));
+  TRY_STATUS(multiply({{&w.attention_output, x_, config_->hidden}}, {attended_, nullptr, nullptr, rows},
+                      Epilogue::kAdd));
+  TRY_STATUS(multiply({{&w.gate, ffn_, config_->ffn}, {&w.up, ffn_, config_->ffn}}, {x_, w.ffn_norm, nullptr, rows},
+                      Epilogue::kSwiglu));
+  return multiply({{&w.down, x_, config_->hidden}}, {ffn_, nullptr, nullptr, rows}, Epilogue::kAdd);
+}
+
+cuda::KvPages CudaForward::kv_pages(std::int32_t layer) const {
+  const bool is_q8 = limits_.kv_type == kernels::KvType::kQ8;
+  const std::int64_t value_bytes = kernels::kv_head_halves(limits_.kv_type, config_->head_dim) * 2;
+  const std::int64_t layer_bytes = 2 * value_bytes * config_->kv_heads;
+  return {.memory = kv_.at<std::uint8_t>(),
+          .page_bytes = layer_bytes * config_->layers,
+          .layer_bytes = layer_bytes,
+          .head_bytes = 2 * value_bytes,
+          .value_bytes = value_bytes,
+          .is_q8 = is_q8 ? 1 : 0,
+          .layer = layer};
+}
+
+Status CudaForward::attend(std::int32_t layer) {
+  const DeviceLayer& w = weights_->layers[static_cast<std::size_t>(layer)];
+  const cuda::KvPages kv = kv_pages(layer);
+  const std::int32_t stride = config_->q_dim() + 2 * config_->kv_dim();
+  const cuda::RotateStoreArgs rotate{.q = qkv_,
+                                     .k = qkv_ + config_->q_dim(),
+                                     .v = qkv_ + config_->q_dim() + config_->kv_dim(),
+                                     .q_norm = w.q_norm,
+                                     .k_norm = w.k_norm,
+                                     .rope = rope_.at<float>(),
+                                     .kv = kv,
+                                     .rows = plan_.step_rows(),
+                                     .row_count = plan_.rows(),
+                                     .heads = config_->heads,
+                                     .kv_heads = config_->kv_heads,
+                                     .head_dim = config_->head_dim,
+                                     .qkv_stride = stride,
+                                     .epsilon = config_->rms_epsilon};
+  TRY_STATUS(launch(Kernel::k_rotate_store,
+                    {plan_.rows(), cuda::rotate_store_blocks(config_->heads, config_->kv_heads)},
+                    cuda::kRotateStoreThreads, 0, &rotate));
+  if (plan_.generated() > 0) TRY_STATUS(attend_generated(kv));
+  if (plan_.prompt_items() == 0) return {};
+  const cuda::AttendPromptArgs prompt{.q = qkv_,
+                                      .out = attended_,
+                                      .items = plan_.prompt_rows(),
+                                      .kv = kv,
+                                      .rows = plan_.step_rows(),
+                                      .heads = config_->heads,
+                                      .kv_heads = config_->kv_heads,
+                                      .head_dim = config_->head_dim,
+                                      .qkv_stride = stride,
+                                      .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
+  return launch(Kernel::k_attend_prompt,
+                {plan_.prompt_items(), config_->kv_heads, cuda::attend_prompt_groups(config_->heads, config_->kv_heads)},
+                cuda::kAttendPromptThreads, cuda::attend_prompt_shared_bytes(config_->head_dim, kv.is_q8 != 0), &prompt);
+}
+
+Status CudaForward::attend_generated(const cuda::KvPages& kv) {
+  const std::int32_t queries = config_->heads / config_->kv_heads;
+  const std::int32_t most_splits = splits();
+  const std::int32_t items = plan_.generated();
+  const cuda::AttendRowsArgs args{.q = qkv_,
+                                  .out = attended_,
+                                  .partials = partials_,
+                                  .items = plan_.generated_rows(),
+                                  .kv = kv,
+                                  .rows = plan_.step_rows(),
+                                  .heads = config_->heads,
+                                  .kv_heads = config_->kv_heads,
+                                  .head_dim = config_->head_dim,
+                                  .qkv_stride = config_->q_dim() + 2 * config_->kv_dim(),
+                                  .max_splits = most_splits,
+                                  .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
+  const std::int64_t partial_bytes = std::int64_t{4} * items * config_->heads * most_splits *
+                                     cuda::partial_floats(config_->head_dim);
+  const bool fills_device = items * config_->kv_heads >= 2 * device_->info().multiprocessors;
+  if (most_splits <= kSplitsAtOnce || fills_device || partial_bytes > kPartialBytes) {
+    return launch(Kernel::k_attend_rows, {items, config_->kv_heads}, cuda::kAttendRowsThreads,
+                  cuda::attend_rows_shared_bytes(config_->head_dim, queries), &args);
+  }
+  TRY_STATUS(launch(Kernel::k_attend_splits, {items, config_->kv_heads, most_splits}, cuda::kAttendSplitsThreads,
+                    cuda::attend_splits_shared_bytes(config_->head_dim, queries), &args));
+  const cuda::CombineSplitsArgs combine{.partials = partials_,
+                                        .out = attended_,
+                                        .items = plan_.generated_rows(),
+                                        .rows = plan_.step_rows(),
+                                        .heads = config_->heads,
+                                        .kv_heads = config_->kv_heads,
+                                        .head_dim = config_->head_dim,
+                                        .max_splits = most_splits};
+  return launch(Kernel::k_combine_splits, {items, config_->kv_heads, queries}, cuda::kCombineSplitsThreads,
+                cuda::combine_splits_shared_bytes(config_->head_dim), &combine);
+}
+
+// Only the wanted rows go through the last norm and the largest matrix.
+Status CudaForward::compute_logits() {
+  const std::int32_t count = plan_.logits_count();
+  for (std::int32_t begin = 0; begin < count; begin += kLogitsSlice) {
+    const std::int32_t rows = std::min(kLogitsSlice, count - begin);
+    TRY_STATUS(multiply({{&weights_->output, logits_, config_->vocab}},
+                        {x_, weights_->output_norm, plan_.logits_index() + begin, rows}, Epilogue::kStore));
+    const std::int64_t first = std::int64_t{begin} * config_->vocab;
+    TRY_STATUS(device_->download(host_logits_.data + first, reinterpret_cast<cuda::DevicePointer>(logits_),
+                                 static_cast<std::uint64_t>(rows) * static_cast<std::uint64_t>(config_->vocab) *
+                                     sizeof(float)));
+  }
+  return {};
+}
+
+// One launch for all products of one coding; kSwiglu's two are alike (check_for_device).
+Status CudaForward::multiply(std::initializer_list<Product> products, const Source& source, Epilogue epilogue) {
+  for (const Coding coding : {Coding::kK, Coding::kQ8_0, Coding::kHalves}) {
+    cuda::MatmulArgs args{};
+    for (const Product& product : products) {
+      const DeviceMatrix& matrix = *product.matrix;
+      if (coding_of(matrix.type) != coding) continue;
+      args.k = matrix.columns;
+      args.parts[args.part_count++] = {.weights = matrix.data,
+                                       .out = product.out,
+                                       .strip_bytes = matrix.strip_bytes,
+                                       .type = static_cast<std::int32_t>(matrix.type),
+                                       .strips = strips_of(matrix),
+                                       .rows = matrix.rows,
+                                       .out_stride = product.out_stride};
+    }
+    if (args.part_count == 0) continue;
+    args.coding = coding;
+    args.epilogue = epilogue;
+    args.tokens = source.rows;
+    args.epsilon = config_->rms_epsilon;
+    if (source.rows == 1 && (source.row_index == nullptr || plan_.rows() == 1)) {
+      args.x = source.x;
+      args.norm = source.norm;
+      args.input = source.norm == nullptr ? cuda::Input::kPlain : cuda::Input::kNorm;
+      TRY_STATUS(launch_few(args));
+    } else {
+      TRY_STATUS(multiply_coded(args, source));
+    }
+  }
+  return {};
+}
+
+Status CudaForward::multiply_coded(cuda::MatmulArgs& args, const Source& source) {
+  const cuda::QuantiseArgs quantise{.x = source.x,
+                                    .norm = source.norm,
+                                    .row_index = source.row_index,
+                                    .out = coded_,
+                                    .x_stride = args.k,
+                                    .k = args.k,
+                                    .coding = args.coding,
+                                    .epsilon = config_->rms_epsilon};
+  TRY_STATUS(launch(Kernel::k_quantise_rows, {source.rows}, 256, args.k / 64, &quantise));
+  args.coded = coded_;
+  args.input = cuda::Input::kCoded;
+  return source.rows <= cuda::kFewRows ? launch_few(args) : launch_many(args);
+}
+
+Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
+  const bool fused = args.epilogue == Epilogue::kSwiglu;
+  std::int32_t strips = 0;
+  for (std::int32_t i = 0; i < (fused ? 1 : args.part_count); ++i) strips += args.parts[i].strips;
+  const std::int32_t units = args.k / 256 * (fused ? 2 : 1);
+  std::int64_t shared = cuda::few_partial_bytes(units, args.tokens);
+  if (args.input != cuda::Input::kCoded) shared += cuda::few_coded_bytes(args.k, args.coding);
+  return launch(kFew[static_cast<std::size_t>(args.coding)], {strips}, 32 * cuda::few_warps(units), shared, &args);
+}
+
+// The large shape unpacks weights for 128 rows at once, but leaves multiprocessors without work where there are fewer
+// blocks than those.
+Status CudaForward::launch_many(const cuda::MatmulArgs& args) {
+  const auto coding = static_cast<std::size_t>(args.coding);
+  const cuda::ManyShape large = cuda::many_shape(args.coding);
+  const std::int32_t large_blocks =
+      blocks_across(args, large) * ((args.tokens + large.tokens() - 1) / large.tokens());
+  const bool many = large_blocks >= device_->info().multiprocessors;
+  const cuda::ManyShape shape = many ? large : cuda::middle_shape(args.coding);
+  return launch((many ? kMany : kMiddle)[coding],
+                {blocks_across(args, shape), (args.tokens + shape.tokens() - 1) / shape.tokens()}, shape.threads(),
+                shape.shared_bytes(args.coding), &args);
+}
+
+Status CudaForward::launch(Kernel kernel, std::initializer_list<std::int64_t> grid, int threads,
+                           std::int64_t shared_bytes, const void* args) {
+  cuda::Launch launch{.kernel = kernel,
+                      .threads = threads,
+                      .shared_bytes = static_cast<std::size_t>(shared_bytes),
+                      .args = args,
+                      .overlaps_previous = true};
+  std::size_t axis = 0;
+  for (const std::int64_t size : grid) launch.grid[axis++] = static_cast<int>(size);
+  return device_->launch(launch);
+}
+
+}  // namespace dormouse::engine

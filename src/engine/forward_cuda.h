@@ -1,0 +1,117 @@
+// The Qwen3 dense forward pass as launches on a device: one checked plan in, logits out. All memory is taken at
+// create(). A step of up to kFewRows generated rows is recorded the second time its shape comes up and replayed from
+// then on: 180 launches become one. Batch invariance: every kernel computes each row by itself in an order fixed by the
+// row's position and kind (kernels/cuda/matmul_args.h, attention_args.h).
+// Owner: the engine; one thread.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/config.h"
+#include "engine/device_plan.h"
+#include "engine/device_weights.h"
+#include "kernels/cuda/device.h"
+#include "kernels/kernels.h"
+#include "sched/batch_plan.h"
+
+namespace dormouse::engine {
+
+class CudaForward {
+ public:
+  struct Limits {
+    std::int32_t rows = 0;
+    std::int32_t logits_rows = 0;
+    std::int32_t pages = 0;
+    kernels::KvType kv_type = kernels::KvType::kF16;
+  };
+  // Borrows the device, the config and the weights. Errors: kOverloaded (the device's memory), the device's.
+  static Result<CudaForward> create(cuda::Device& device, const ModelConfig& config, const DeviceWeights& weights,
+                                    Limits limits);
+  CudaForward(CudaForward&&) noexcept = default;
+
+  // [plan.logits_count, vocab], valid until the next run. The plan is checked. Errors: the device's.
+  Result<std::span<const float>> run(const sched::BatchPlan& plan);
+  // Bytes of device memory besides the weights.
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  struct Product {
+    const DeviceMatrix* matrix;
+    float* out;
+    std::int32_t out_stride;
+  };
+  // The rows a product reads: floats, their norm if they have one, and which of them.
+  struct Source {
+    const float* x;
+    const float* norm;
+    const std::int32_t* row_index;
+    std::int32_t rows;
+  };
+  // Host memory from the device's own allocator.
+  struct Pinned {
+    cuda::Device* device = nullptr;
+    float* data = nullptr;
+    std::int64_t rows = 0;
+    Pinned() = default;
+    Pinned(Pinned&& other) noexcept;
+    Pinned& operator=(Pinned&& other) noexcept;
+    ~Pinned();
+  };
+
+  CudaForward(cuda::Device& device, const ModelConfig& config, const DeviceWeights& weights, Limits limits,
+              DevicePlan plan);
+  Status reserve();
+  Status make_rope_table();
+  Status compute();
+  Status compute_layer(std::int32_t layer);
+  Status attend(std::int32_t layer);
+  Status attend_generated(const cuda::KvPages& kv);
+  Status compute_logits();
+  Status multiply(std::initializer_list<Product> products, const Source& source, cuda::Epilogue epilogue);
+  Status multiply_coded(cuda::MatmulArgs& args, const Source& source);
+  Status quantise(const Source& source, std::int32_t k, cuda::Coding coding);
+  Status launch_few(const cuda::MatmulArgs& args);
+  Status launch_many(const cuda::MatmulArgs& args);
+  Status launch(cuda::Kernel kernel, std::initializer_list<std::int64_t> grid, int threads, std::int64_t shared_bytes,
+                const void* args);
+  [[nodiscard]] cuda::KvPages kv_pages(std::int32_t layer) const;
+  [[nodiscard]] std::int32_t splits() const;
+  [[nodiscard]] bool can_be_recorded() const;
+  Status run_recorded();
+  Status make_host_rows(std::int64_t rows);
+
+  cuda::Device* device_;
+  const ModelConfig* config_;
+  const DeviceWeights* weights_;
+  Limits limits_;
+  DevicePlan plan_;
+  std::uint64_t bytes_ = 0;
+
+  DeviceBuffer rope_;  // [context, head_dim / 2, 2]
+  DeviceBuffer kv_;    // attention_args.h, KvPages
+  DeviceBuffer scratch_;
+  // Inside scratch_.
+  float* x_ = nullptr;         // [rows, hidden], the residual stream
+  float* qkv_ = nullptr;       // [rows, q_dim + 2 * kv_dim]
+  float* attended_ = nullptr;  // [rows, q_dim]
+  float* ffn_ = nullptr;       // [rows, ffn], silu(gate) * up
+  float* logits_ = nullptr;    // [kLogitsSlice, vocab]
+  float* partials_ = nullptr;  // kPartialBytes
+  cuda::CodedRows coded_{};
+  Pinned host_logits_;
+
+  // By rows and splits: how often run, and the recording once there is one.
+  struct Recording {
+    bool seen = false;
+    int number = -1;
+  };
+  std::map<std::pair<std::int32_t, std::int32_t>, Recording> recordings_;
+};
+
+}  // namespace dormouse::engine

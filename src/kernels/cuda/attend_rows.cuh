@@ -1,0 +1,280 @@
+// Attention of generated rows: splits of 64 tokens by warps (attend_split.cuh), merged in a fixed order
+// (split_merge.cuh).
+#pragma once
+
+#include "kernels/cuda/attend_split.cuh"
+
+namespace dormouse::cuda {
+
+// A lane's share of a split: columns 2 p and 2 p + 1 of the queries.
+template <class Shape>
+struct SplitResult {
+  float sums[Shape::kSteps][4];
+  SoftmaxState state[2];
+};
+
+// Computes one split. kAhead units are under way while one is multiplied; on entry the first kAhead of this split are,
+// on return those of `next`.
+template <class Shape, int kAhead>
+DEVICE void compute_split(SplitResult<Shape>& result, Unit (&ring)[kAhead + 1], const Words4* queries,
+                          const LaneBytes<Shape>& bytes, const SplitPlace& place, const SplitPlace& next,
+                          unsigned char* exchange) {
+  static_assert(Shape::kUnits % (kAhead + 1) == 0);
+  constexpr std::uint32_t kOnes = 0x3C003C00U;
+  float scores[Shape::kTiles][4] = {};
+  std::uint32_t p[Shape::kTiles][2];
+  float maxima[2];
+  float weights[4] = {0, 0, 0, 0};  // of the rounded probabilities, as the sums are
+#pragma unroll
+  for (int u = 0; u < Shape::kUnits; ++u) {
+    const int ahead = u + kAhead;
+    Unit& free_unit = ring[ahead % (kAhead + 1)];
+    if (ahead < Shape::kUnits) {
+      load_unit<Shape>(free_unit, bytes, place, ahead);
+    } else {
+      load_unit<Shape>(free_unit, bytes, next, ahead - Shape::kUnits);
+    }
+    const Unit& unit = ring[u % (kAhead + 1)];
+    const int tile = u / Shape::kParts % Shape::kTiles;
+    if (u < Shape::kUnits / 2) {
+      multiply_keys<Shape>(scores[tile], unit, queries, u % Shape::kParts);
+      continue;
+    }
+    if (u == Shape::kUnits / 2) {
+      probabilities<Shape>(p, maxima, scores, place.left, exchange);
+#pragma unroll
+      for (int j = 0; j < Shape::kSteps; ++j) {
+        for (float& sum : result.sums[j]) sum = 0.0F;
+      }
+    }
+    if (u % Shape::kParts == 0) mma_f16(weights, {kOnes, kOnes, kOnes, kOnes}, p[tile][0], p[tile][1]);
+    multiply_values<Shape>(result.sums, unit, p[tile], u % Shape::kParts);
+  }
+  result.state[0] = {maxima[0], weights[0]};
+  result.state[1] = {maxima[1], weights[1]};
+}
+
+// A slot is four neighbouring dimensions of one query. Not wide, lanes p and p + 2 have the same two queries: each
+// takes half of the dimensions.
+struct SlotPlace {
+  int query;
+  int dim;
+};
+template <class Shape>
+DEVICE SlotPlace slot_place(int lane, int slot) {
+  const int pair = lane % 4;
+  const int column = 2 * pair + slot % 2;
+  const int quad = slot / 2 + (!Shape::kWide && pair >= 2 ? Shape::kSlots / 2 : 0);
+  return {Shape::kWide ? column : column % 4, value_dim<Shape>(lane / 4, 4 * quad)};
+}
+template <class Shape>
+DEVICE Floats4 slot_sums(const SplitResult<Shape>& result, int slot) {
+  const int i = slot % 2;
+  const int at = slot / 2 * 2;
+  if constexpr (!Shape::kWide) {
+    if (lane_index() % 4 >= 2) {
+      const auto& a = result.sums[at + Shape::kSlots];
+      const auto& b = result.sums[at + 1 + Shape::kSlots];
+      return {a[i], a[2 + i], b[i], b[2 + i]};
+    }
+  }
+  const auto& a = result.sums[at];
+  const auto& b = result.sums[at + 1];
+  return {a[i], a[2 + i], b[i], b[2 + i]};
+}
+
+struct RowPlace {
+  int row;
+  int kv_head;
+  int queries;
+  int position;
+  HeadPages pages;
+  const float* q;  // the first of the queries
+};
+DEVICE RowPlace row_place(const AttendRowsArgs& args, int row) {
+  const int kv_head = block_y();
+  const int queries = args.heads / args.kv_heads;
+  return {row,
+          kv_head,
+          queries,
+          args.rows.positions[row],
+          head_pages(args.kv, args.rows, row, kv_head),
+          args.q + std::int64_t{row} * args.qkv_stride + kv_head * queries * args.head_dim};
+}
+
+// The four chains of a block, one a warp, into the row's output. chains: [4][8 columns]; slots: [4][kSlots][32 lanes].
+template <class Shape>
+DEVICE void write_row(const AttendRowsArgs& args, const RowPlace& place, const SoftmaxState* chains,
+                      const Floats4* slots) {
+  float* out = args.out + (std::int64_t{place.row} * args.heads + place.kv_head * place.queries) * Shape::kDim;
+  for (int slot = warp_index(); slot < Shape::kSlots; slot += kSplitChains) {
+    const SlotPlace at = slot_place<Shape>(lane_index(), slot);
+    SoftmaxState states[kSplitChains];
+#pragma unroll
+    for (int c = 0; c < kSplitChains; ++c) states[c] = chains[8 * c + at.query];
+    const ChainFactors factors = chain_factors(states);
+    Floats4 sums = {0, 0, 0, 0};
+#pragma unroll
+    for (int c = 0; c < kSplitChains; ++c) {
+      add_chain(sums, slots[(c * Shape::kSlots + slot) * kWarp + lane_index()], factors.of[c]);
+    }
+    if (at.query < place.queries) *reinterpret_cast<Floats4*>(out + at.query * Shape::kDim + at.dim) = sums;
+  }
+}
+
+template <class Shape>
+DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
+  constexpr int kAhead = 1;
+  auto* queries = reinterpret_cast<Words4*>(shared_memory());
+  unsigned char* exchanges = shared_memory() + Shape::kQueryBytes;
+  unsigned char* exchange = exchanges + warp_index() * kProbabilityBytes;
+  auto* slots = reinterpret_cast<Floats4*>(exchanges + kSplitChains * kProbabilityBytes);
+  auto* chains = reinterpret_cast<SoftmaxState*>(slots + kSplitChains * Shape::kSlots * kWarp);
+  Floats4* my_slots = slots + warp_index() * Shape::kSlots * kWarp + lane_index();
+#pragma unroll
+  for (int s = 0; s < Shape::kSlots; ++s) my_slots[s * kWarp] = {0, 0, 0, 0};
+  const int splits = splits_of(place.position + 1);
+  SoftmaxState states[2] = {no_tokens(), no_tokens()};
+  SplitPlace here = SplitPlace::of(place.pages, warp_index(), place.position);
+  const auto bytes = LaneBytes<Shape>::of(place.pages);
+  Unit ring[kAhead + 1] = {};
+#pragma unroll
+  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, here, u);
+  share_queries<Shape>(queries, place.q, place.queries, args.scale);
+  sync_block();
+#pragma unroll 1
+  for (int split = warp_index(); split < splits; split += kSplitChains) {
+    const SplitPlace next = SplitPlace::of(place.pages, split + kSplitChains, place.position);
+    SplitResult<Shape> result;
+    compute_split<Shape, kAhead>(result, ring, queries, bytes, here, next, exchange);
+    const MergeFactors factors[2] = {merge(states[0], result.state[0]), merge(states[1], result.state[1])};
+#pragma unroll
+    for (int s = 0; s < Shape::kSlots; ++s) merge_sums(my_slots[s * kWarp], slot_sums(result, s), factors[s % 2]);
+    here = next;
+  }
+  if (lane_index() < 4) {
+    chains[8 * warp_index() + 2 * lane_index()] = states[0];
+    chains[8 * warp_index() + 2 * lane_index() + 1] = states[1];
+  }
+  sync_block();
+  write_row<Shape>(args, place, chains, slots);
+}
+
+template <class Shape>
+DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place, int split) {
+  constexpr int kAhead = 3;
+  auto* queries = reinterpret_cast<Words4*>(shared_memory());
+  const SplitPlace here = SplitPlace::of(place.pages, split, place.position);
+  const auto bytes = LaneBytes<Shape>::of(place.pages);
+  Unit ring[kAhead + 1] = {};
+#pragma unroll
+  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, here, u);
+  share_queries<Shape>(queries, place.q, place.queries, args.scale);
+  sync_block();
+  SplitResult<Shape> result;
+  compute_split<Shape, kAhead>(result, ring, queries, bytes, here, SplitPlace{}, shared_memory() + Shape::kQueryBytes);
+  const std::int64_t first =
+      ((std::int64_t{block_x()} * args.kv_heads + place.kv_head) * args.max_splits + split) * place.queries;
+  float* partials = args.partials + first * partial_floats(Shape::kDim);
+#pragma unroll
+  for (int s = 0; s < Shape::kSlots; ++s) {
+    const SlotPlace at = slot_place<Shape>(lane_index(), s);
+    if (at.query >= place.queries) continue;
+    float* partial = partials + at.query * partial_floats(Shape::kDim);
+    *reinterpret_cast<Floats4*>(partial + at.dim) = slot_sums(result, s);
+    if (at.dim == 0) {
+      partial[Shape::kDim] = result.state[s % 2].maximum;
+      partial[Shape::kDim + 1] = result.state[s % 2].weight;
+    }
+  }
+}
+
+template <int kDim, bool kQ8, bool kSplitOnly>
+DEVICE void attend_row(const AttendRowsArgs& args, const RowPlace& place) {
+  if constexpr (kSplitOnly) {
+    if (block_z() >= splits_of(place.position + 1)) return;
+    if (place.queries > 4) {
+      store_split<SplitShape<kDim, kQ8, true>>(args, place, block_z());
+    } else {
+      store_split<SplitShape<kDim, kQ8, false>>(args, place, block_z());
+    }
+  } else {
+    if (place.queries > 4) {
+      walk_row<SplitShape<kDim, kQ8, true>>(args, place);
+    } else {
+      walk_row<SplitShape<kDim, kQ8, false>>(args, place);
+    }
+  }
+}
+
+template <bool kSplitOnly>
+DEVICE void attend_any_row(const AttendRowsArgs& args) {
+  wait_for_previous();
+  let_next_begin();
+  const int row = args.items[block_x()];
+  if (row < 0) return;
+  const RowPlace place = row_place(args, row);
+  if (args.head_dim == 128) {
+    if (args.kv.is_q8 != 0) {
+      attend_row<128, true, kSplitOnly>(args, place);
+    } else {
+      attend_row<128, false, kSplitOnly>(args, place);
+    }
+  } else {
+    if (args.kv.is_q8 != 0) {
+      attend_row<64, true, kSplitOnly>(args, place);
+    } else {
+      attend_row<64, false, kSplitOnly>(args, place);
+    }
+  }
+}
+
+DEVICE void attend_rows(const AttendRowsArgs& args) {
+  attend_any_row<false>(args);
+}
+DEVICE void attend_splits(const AttendRowsArgs& args) {
+  attend_any_row<true>(args);
+}
+
+// A warp per chain; a lane has four dimensions (of head_dim 64: half of the lanes).
+DEVICE void combine_splits(const CombineSplitsArgs& args) {
+  wait_for_previous();
+  let_next_begin();
+  const int row = args.items[block_x()];
+  if (row < 0) return;
+  const int queries = args.heads / args.kv_heads;
+  const int query = block_z();
+  const int splits = splits_of(args.rows.positions[row] + 1);
+  const std::int64_t first = (std::int64_t{block_x()} * args.kv_heads + block_y()) * args.max_splits * queries + query;
+  const float* partials = args.partials + first * partial_floats(args.head_dim);
+  const std::int64_t stride = std::int64_t{queries} * partial_floats(args.head_dim);
+  const int dim = 4 * lane_index();
+  const bool has_dim = dim < args.head_dim;
+  SoftmaxState state = no_tokens();
+  Floats4 sums = {0, 0, 0, 0};
+#pragma unroll 4
+  for (int split = warp_index(); split < splits; split += kSplitChains) {
+    const float* partial = partials + split * stride;
+    const SoftmaxState part = {partial[args.head_dim], partial[args.head_dim + 1]};
+    const Floats4 part_sums = *reinterpret_cast<const Floats4*>(partial + (has_dim ? dim : 0));
+    merge_sums(sums, part_sums, merge(state, part));
+  }
+  auto* chain_sums = reinterpret_cast<Floats4*>(shared_memory());
+  const int quads = args.head_dim / 4;
+  auto* chains = reinterpret_cast<SoftmaxState*>(chain_sums + kSplitChains * quads);
+  if (has_dim) chain_sums[warp_index() * quads + lane_index()] = sums;
+  if (lane_index() == 0) chains[warp_index()] = state;
+  sync_block();
+  if (warp_index() > 0 || !has_dim) return;
+  SoftmaxState states[kSplitChains];
+#pragma unroll
+  for (int c = 0; c < kSplitChains; ++c) states[c] = chains[c];
+  const ChainFactors factors = chain_factors(states);
+  Floats4 out = {0, 0, 0, 0};
+#pragma unroll
+  for (int c = 0; c < kSplitChains; ++c) add_chain(out, chain_sums[c * quads + lane_index()], factors.of[c]);
+  const std::int64_t head = std::int64_t{row} * args.heads + block_y() * queries + query;
+  *reinterpret_cast<Floats4*>(args.out + head * args.head_dim + dim) = out;
+}
+
+}  // namespace dormouse::cuda

@@ -1,0 +1,181 @@
+// Rotation table; norm, rotation and storing of a step's new queries, keys and values.
+#pragma once
+
+#include <math.h>
+
+#include "kernels/cuda/kv_pages.cuh"
+
+namespace dormouse::cuda {
+
+// Once at load; double as in the engine's CPU path, whose table has the same floats.
+DEVICE void rope_table(const RopeTableArgs& args) {
+  const std::int64_t at = std::int64_t{block_x()} * thread_count() + thread_index();
+  if (at >= std::int64_t{args.positions} * args.half_dim) return;
+  const double angle = static_cast<double>(at / args.half_dim) * args.frequencies[at % args.half_dim];
+  args.out[2 * at] = static_cast<float>(cos(angle));
+  args.out[2 * at + 1] = static_cast<float>(sin(angle));
+}
+
+// A head on a warp. Lane l of 16 has dimensions l + 16 j, which are one of the norm's 16 partial sums; the second half
+// of the warp has the same and finishes the other half of the pairs. So every pair (i, i + kDim / 2) is in one lane,
+// and 16 lanes hold 16 neighbours.
+template <int kDim>
+struct HeadLane {
+  static constexpr int kSums = kDim / 16;
+  static constexpr int kPairs = kDim / 64;
+
+  int first;           // dimension of pair 0; pair k is 16 k on
+  float low[kPairs];   // dimensions first + 16 k
+  float high[kPairs];  // kDim / 2 on
+};
+
+template <int kDim>
+DEVICE HeadLane<kDim> take_pairs(const float (&x)[HeadLane<kDim>::kSums]) {
+  using Part = HeadLane<kDim>;
+  const bool second = lane_index() >= 16;
+  Part lane;
+  lane.first = lane_index() % 16 + (second ? 16 * Part::kPairs : 0);
+#pragma unroll
+  for (int k = 0; k < Part::kPairs; ++k) {
+    lane.low[k] = second ? x[k + Part::kPairs] : x[k];
+    lane.high[k] = second ? x[k + 3 * Part::kPairs] : x[k + 2 * Part::kPairs];
+  }
+  return lane;
+}
+
+// As kernels/cpu/scalar/elementwise.h has it, bit for bit.
+template <int kDim>
+DEVICE void norm_and_rotate(HeadLane<kDim>& lane, const float (&x)[HeadLane<kDim>::kSums], const float* norm,
+                            const float* rope, float epsilon) {
+  float sum = 0.0F;
+#pragma unroll
+  for (int j = 0; j < HeadLane<kDim>::kSums; ++j) sum = fmaf(x[j], x[j], sum);
+#pragma unroll
+  for (int width = 8; width > 0; width /= 2) sum = sum + shuffle_xor(sum, width);
+  const float inverse = 1.0F / sqrtf(sum / static_cast<float>(kDim) + epsilon);
+#pragma unroll
+  for (int k = 0; k < HeadLane<kDim>::kPairs; ++k) {
+    const int dim = lane.first + 16 * k;
+    const float a = lane.low[k] * inverse * norm[dim];
+    const float b = lane.high[k] * inverse * norm[dim + kDim / 2];
+    const float cosine = rope[2 * dim];
+    const float sine = rope[2 * dim + 1];
+    lane.low[k] = a * cosine - b * sine;
+    lane.high[k] = b * cosine + a * sine;
+  }
+}
+
+DEVICE std::uint32_t magnitude_bits(float x) {
+  return float_to_bits(x) & 0x7FFFFFFFU;
+}
+DEVICE std::uint32_t larger(std::uint32_t a, std::uint32_t b) {
+  return a > b ? a : b;
+}
+struct GroupScale {
+  float scale;
+  float inverse;  // 0: every value is stored as 0
+};
+// quantize_values of kernels/cpu/scalar/quantize.h for the 32 values whose largest magnitude is some lane's.
+template <int kDim>
+DEVICE GroupScale group_scale(const float (&x)[HeadLane<kDim>::kPairs]) {
+  std::uint32_t largest = 0;
+#pragma unroll
+  for (int k = 0; k < HeadLane<kDim>::kPairs; ++k) largest = larger(largest, magnitude_bits(x[k]));
+    // Of 128 dimensions a lane has two of its group, of 64 only one: the other 16 are in the warp's other half.
+#pragma unroll
+  for (int mask = kDim == 64 ? 16 : 8; mask > 0; mask /= 2) largest = larger(largest, shuffle_xor(largest, mask));
+  constexpr std::uint32_t kInfinity = 0x7F800000U;
+  constexpr float kSmallest = 1e-30F;
+  if (largest >= kInfinity) return {bits_to_float(0x7FC00000U), 0.0F};
+  const float amax = bits_to_float(largest);
+  if (amax < kSmallest) return {0.0F, 0.0F};
+  return {amax / 127.0F, 127.0F / amax};
+}
+DEVICE std::int8_t quantised(float x, const GroupScale& group) {
+  if (group.inverse == 0.0F) return 0;
+  return static_cast<std::int8_t>(static_cast<int>((x * group.inverse + 12582912.0F) - 12582912.0F));
+}
+
+template <int kDim, bool kIsKey>
+DEVICE void store_q8(const HeadLane<kDim>& lane, std::uint8_t* page, int token) {
+  const GroupScale low = group_scale<kDim>(lane.low);
+  const GroupScale high = group_scale<kDim>(lane.high);
+  auto* row = reinterpret_cast<std::int8_t*>(page) + token * kDim;
+#pragma unroll
+  for (int k = 0; k < HeadLane<kDim>::kPairs; ++k) {
+    const int dim = lane.first + 16 * k;
+    row[kIsKey ? key_place(dim) : dim] = quantised(lane.low[k], low);
+    row[kIsKey ? key_place(dim + kDim / 2) : dim + kDim / 2] = quantised(lane.high[k], high);
+  }
+  if (lane_index() % 16 != 0) return;
+  auto* scales = reinterpret_cast<std::uint16_t*>(page + kPageTokens * kDim) + token * (kDim / 32);
+  scales[lane.first / 32] = float_to_half(low.scale);
+  scales[(lane.first + kDim / 2) / 32] = float_to_half(high.scale);
+}
+
+template <int kDim, bool kIsKey>
+DEVICE void store_head(const HeadLane<kDim>& lane, const KvPages& kv, std::uint8_t* page, int token) {
+  if (kv.is_q8 != 0) {
+    store_q8<kDim, kIsKey>(lane, page, token);
+    return;
+  }
+  auto* row = reinterpret_cast<std::uint16_t*>(page) + token * kDim;
+#pragma unroll
+  for (int k = 0; k < HeadLane<kDim>::kPairs; ++k) {
+    row[lane.first + 16 * k] = float_to_half(lane.low[k]);
+    row[lane.first + 16 * k + kDim / 2] = float_to_half(lane.high[k]);
+  }
+}
+
+template <int kDim>
+DEVICE void rotate_store_head(const RotateStoreArgs& args, int row, int head, int position) {
+  const bool is_query = head < args.heads;
+  const bool is_value = head >= args.heads + args.kv_heads;
+  const int kv_head = is_value ? head - args.heads - args.kv_heads : head - args.heads;
+  const std::int64_t row_at = std::int64_t{row} * args.qkv_stride;
+  const float* from = is_query ? args.q + row_at + head * kDim : (is_value ? args.v : args.k) + row_at + kv_head * kDim;
+  float x[HeadLane<kDim>::kSums];
+#pragma unroll
+  for (int j = 0; j < HeadLane<kDim>::kSums; ++j) x[j] = from[lane_index() % 16 + 16 * j];
+  HeadLane<kDim> lane = take_pairs<kDim>(x);
+  if (!is_value) {
+    norm_and_rotate<kDim>(lane, x, is_query ? args.q_norm : args.k_norm, args.rope + std::int64_t{position} * kDim,
+                          args.epsilon);
+  }
+  if (is_query) {
+    float* to = args.q + row_at + head * kDim;
+    sync_warp();  // both halves of the warp have read what one of them now writes
+#pragma unroll
+    for (int k = 0; k < HeadLane<kDim>::kPairs; ++k) {
+      to[lane.first + 16 * k] = lane.low[k];
+      to[lane.first + 16 * k + kDim / 2] = lane.high[k];
+    }
+    return;
+  }
+  const int page = args.rows.pages[args.rows.page_begin[row] + position / kPageTokens];
+  std::uint8_t* keys =
+      args.kv.memory + page * args.kv.page_bytes + args.kv.layer * args.kv.layer_bytes + kv_head * args.kv.head_bytes;
+  if (is_value) {
+    store_head<kDim, false>(lane, args.kv, keys + args.kv.value_bytes, position % kPageTokens);
+  } else {
+    store_head<kDim, true>(lane, args.kv, keys, position % kPageTokens);
+  }
+}
+
+// k itself is not written back: nobody reads it but through its page.
+DEVICE void rotate_store(const RotateStoreArgs& args) {
+  wait_for_previous();
+  let_next_begin();
+  const int row = block_x();
+  const int head = block_y() * (kRotateStoreThreads / kWarp) + warp_index();
+  if (row >= args.row_count || head >= args.heads + 2 * args.kv_heads) return;
+  const int position = args.rows.positions[row];
+  if (position < 0) return;
+  if (args.head_dim == 128) {
+    rotate_store_head<128>(args, row, head, position);
+  } else {
+    rotate_store_head<64>(args, row, head, position);
+  }
+}
+
+}  // namespace dormouse::cuda
