@@ -8,8 +8,8 @@ namespace dormouse::engine {
 DevicePlan::DevicePlan(cuda::Device& device, Limits limits) : device_(&device), limits_(limits) {
   const std::int64_t rows = limits.rows;
   // An entry has a row at least, so there are never more page tables than rows.
-  const std::int64_t lengths[kArrays] = {rows,     rows, rows, limits.logits_rows, rows,
-                                         2 * rows, rows * limits.pages_per_sequence};
+  const std::int64_t lengths[kArrays] = {
+      rows, rows, rows, limits.logits_rows, rows, 2 * rows, rows * limits.pages_per_sequence};
   for (std::size_t i = 0; i < kArrays; ++i) begin_[i + 1] = begin_[i] + (lengths[i] + 3) / 4 * 4;
 }
 

@@ -1,6 +1,6 @@
-// A batch plan as arrays for the device: one block of bytes in pinned memory, copied whole before a step. The arrays lie
-// at fixed places, so that a recorded step finds the next plan's numbers where it looks for this one's.
-// Owner: CudaForward.
+// A batch plan as arrays for the device: one block of bytes in pinned memory, copied whole before a step. The arrays
+// lie at fixed places, so that a recorded step finds the next plan's numbers where it looks for this one's. Owner:
+// CudaForward.
 #pragma once
 
 #include <cstdint>
@@ -52,9 +52,7 @@ class DevicePlan {
   enum Array { kTokens, kPositions, kPageBegin, kLogits, kGenerated, kPrompt, kPages, kArrays };
 
   DevicePlan(cuda::Device& device, Limits limits);
-  [[nodiscard]] const std::int32_t* device_at(Array array) const {
-    return memory_.at<std::int32_t>() + begin_[array];
-  }
+  [[nodiscard]] const std::int32_t* device_at(Array array) const { return memory_.at<std::int32_t>() + begin_[array]; }
   [[nodiscard]] std::int32_t* host_at(Array array) const { return host_ + begin_[array]; }
   void add_entry(const sched::PlanEntry& entry);
   void add_prompt_items(std::int32_t first_row, std::int32_t count);

@@ -76,8 +76,9 @@ Status check_for_device(const ModelConfig& config, const ModelWeights& weights) 
   TRY_STATUS(check_columns("the feed-forward size", config.ffn));
   TRY_STATUS(check_columns("heads times head_dim", config.q_dim()));
   if (config.head_dim != 64 && config.head_dim != 128) {
-    return make_error(Code::kInvalidArgument, "cuda: heads have " + std::to_string(config.head_dim) +
-                                                  " dimensions, 64 or 128 are wanted; run this model with --device cpu");
+    return make_error(Code::kInvalidArgument,
+                      "cuda: heads have " + std::to_string(config.head_dim) +
+                          " dimensions, 64 or 128 are wanted; run this model with --device cpu");
   }
   if (config.heads / config.kv_heads > cuda::kMostQueries) {
     return make_error(Code::kInvalidArgument, "cuda: more than " + std::to_string(cuda::kMostQueries) +

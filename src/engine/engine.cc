@@ -142,6 +142,17 @@ Result<std::unique_ptr<Engine>> open_and_load(DeviceName name, const gguf::File&
 
 }  // namespace
 
+Result<std::span<const sched::TokenId>> Engine::step_likeliest(const sched::BatchPlan& plan) {
+  TRY(const std::span<const float> logits, step(plan));
+  const auto vocab = static_cast<std::size_t>(config().vocab);
+  likeliest_.clear();
+  for (std::size_t begin = 0; begin < logits.size(); begin += vocab) {
+    const auto row = logits.subspan(begin, vocab);
+    likeliest_.push_back(static_cast<sched::TokenId>(std::max_element(row.begin(), row.end()) - row.begin()));
+  }
+  return likeliest_;
+}
+
 Result<std::unique_ptr<Engine>> Engine::load(const gguf::File& file, const pack::PackedFile* packed,
                                              const EngineOptions& options, const Progress& progress) {
   TRY_STATUS(check_options(options));

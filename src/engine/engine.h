@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/config.h"
@@ -49,8 +50,13 @@ class Engine {
   // step. A row's logits are bit-identical whatever else is in the plan and however its prompt was chunked. Errors:
   // kInvalidArgument (plan over the options' bounds: a bug of the caller, reported, not fatal).
   virtual Result<std::span<const float>> step(const sched::BatchPlan& plan) = 0;
+  // As step(), but of each row only the likeliest token, the lower id on ties: on a device nothing else is copied.
+  virtual Result<std::span<const sched::TokenId>> step_likeliest(const sched::BatchPlan& plan);
   // Gives the KV memory back to the system (MADV_DONTNEED); contents are lost.
   virtual void drop_kv() = 0;
+
+ protected:
+  std::vector<sched::TokenId> likeliest_;
 };
 
 }  // namespace dormouse::engine

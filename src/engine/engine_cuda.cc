@@ -48,19 +48,28 @@ class CudaEngine final : public Engine {
   }
 
   Result<std::span<const float>> step(const sched::BatchPlan& plan) override {
-    TRY_STATUS(check_plan(plan, {.rows = options_.max_batch_tokens,
-                                 .logits_rows = options_.max_logits_rows,
-                                 .context = config_.context_length,
-                                 .pages = options_.kv_pages,
-                                 .vocab = config_.vocab}));
+    TRY_STATUS(check(plan));
     if (plan.token_count == 0) return std::span<const float>{};
     return forward_->run(plan);
+  }
+  Result<std::span<const sched::TokenId>> step_likeliest(const sched::BatchPlan& plan) override {
+    TRY_STATUS(check(plan));
+    if (plan.token_count == 0) return std::span<const sched::TokenId>{};
+    return forward_->run_likeliest(plan);
   }
 
   // A device's memory is the process's as long as it lives; sleep ends the process.
   void drop_kv() override {}
 
  private:
+  [[nodiscard]] Status check(const sched::BatchPlan& plan) const {
+    return check_plan(plan, {.rows = options_.max_batch_tokens,
+                             .logits_rows = options_.max_logits_rows,
+                             .context = config_.context_length,
+                             .pages = options_.kv_pages,
+                             .vocab = config_.vocab});
+  }
+
   std::unique_ptr<cuda::Device> device_;
   const ModelConfig config_;
   const EngineOptions options_;

@@ -101,9 +101,11 @@ Status CudaForward::reserve() {
   const std::uint64_t ffn = take(rows, config_->ffn * kFloat);
   const std::uint64_t logits = take(std::min(limits_.logits_rows, kLogitsSlice), config_->vocab * kFloat);
   const std::uint64_t partials = take(1, kPartialBytes);
+  const std::uint64_t likeliest = take(limits_.logits_rows, sizeof(sched::TokenId));
   bool has_halves = coding_of(weights_->output.type) == Coding::kHalves;
   for (const DeviceLayer& layer : weights_->layers) {
-    for (const DeviceMatrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.down}) {
+    for (const DeviceMatrix* matrix :
+         {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.down}) {
       has_halves = has_halves || coding_of(matrix->type) == Coding::kHalves;
     }
   }
@@ -124,6 +126,11 @@ Status CudaForward::reserve() {
   ffn_ = scratch_.at<float>(ffn);
   logits_ = scratch_.at<float>(logits);
   partials_ = scratch_.at<float>(partials);
+  likeliest_ = scratch_.at<sched::TokenId>(likeliest);
+  host_likeliest_.device = device_;
+  host_likeliest_.data =
+      device_->allocate_pinned(static_cast<std::uint64_t>(limits_.logits_rows) * sizeof(sched::TokenId));
+  if (host_likeliest_.data == nullptr) return make_error(Code::kOverloaded, "cuda: no host memory for tokens");
   coded_ = {.codes = scratch_.at<std::uint16_t>(codes),
             .scales = scratch_.at<float>(scales),
             .sums16 = scratch_.at<std::uint16_t>(sums16),
@@ -138,8 +145,8 @@ Status CudaForward::make_host_rows(std::int64_t rows) {
   Pinned larger;
   larger.device = device_;
   larger.rows = std::min<std::int64_t>(std::max(rows, 2 * host_logits_.rows), limits_.logits_rows);
-  larger.data = static_cast<float*>(device_->allocate_pinned(static_cast<std::uint64_t>(larger.rows) *
-                                                             static_cast<std::uint64_t>(config_->vocab) * sizeof(float)));
+  larger.data = device_->allocate_pinned(static_cast<std::uint64_t>(larger.rows) *
+                                         static_cast<std::uint64_t>(config_->vocab) * sizeof(float));
   if (larger.data == nullptr) return make_error(Code::kOverloaded, "cuda: no host memory for the logits of a step");
   host_logits_ = std::move(larger);
   return {};
@@ -163,14 +170,35 @@ Status CudaForward::make_rope_table() {
   return device_->synchronize();
 }
 
+Status CudaForward::compute_rows(const sched::BatchPlan& plan) {
+  TRY_STATUS(plan_.upload(plan));
+  return can_be_recorded() ? run_recorded() : compute();
+}
+
 Result<std::span<const float>> CudaForward::run(const sched::BatchPlan& plan) {
   TRY_STATUS(make_host_rows(plan.logits_count));
-  TRY_STATUS(plan_.upload(plan));
-  TRY_STATUS(can_be_recorded() ? run_recorded() : compute());
-  TRY_STATUS(compute_logits());
+  TRY_STATUS(compute_rows(plan));
+  const auto vocab = static_cast<std::size_t>(config_->vocab);
+  TRY_STATUS(compute_logits([&](std::int32_t begin, std::int32_t rows) {
+    return device_->download(host_logits_.floats() + static_cast<std::size_t>(begin) * vocab,
+                             reinterpret_cast<cuda::DevicePointer>(logits_),
+                             static_cast<std::uint64_t>(rows) * vocab * sizeof(float));
+  }));
   TRY_STATUS(device_->synchronize());
-  return std::span<const float>(host_logits_.data, static_cast<std::size_t>(plan_.logits_count()) *
-                                                       static_cast<std::size_t>(config_->vocab));
+  return std::span<const float>(host_logits_.floats(), static_cast<std::size_t>(plan_.logits_count()) * vocab);
+}
+
+Result<std::span<const sched::TokenId>> CudaForward::run_likeliest(const sched::BatchPlan& plan) {
+  TRY_STATUS(compute_rows(plan));
+  TRY_STATUS(compute_logits([&](std::int32_t begin, std::int32_t rows) {
+    const cuda::BestTokensArgs args{.out = likeliest_ + begin, .logits = logits_, .vocab = config_->vocab};
+    return launch(Kernel::k_best_tokens, {rows}, 1024, 8 * 32, &args);
+  }));
+  const auto count = static_cast<std::size_t>(plan_.logits_count());
+  TRY_STATUS(device_->download(host_likeliest_.data, reinterpret_cast<cuda::DevicePointer>(likeliest_),
+                               count * sizeof(sched::TokenId)));
+  TRY_STATUS(device_->synchronize());
+  return std::span<const sched::TokenId>(host_likeliest_.tokens(), count);
 }
 
 // Splits of the longest generated row, up to a power of two: few recordings serve every length.
@@ -217,8 +245,8 @@ Status CudaForward::compute_layer(std::int32_t layer) {
                        {&w.v, qkv_ + config_->q_dim() + config_->kv_dim(), stride}},
                       {x_, w.attention_norm, nullptr, rows}, Epilogue::kStore));
   TRY_STATUS(attend(layer));
-  TRY_STATUS(multiply({{&w.attention_output, x_, config_->hidden}}, {attended_, nullptr, nullptr, rows},
-                      Epilogue::kAdd));
+  TRY_STATUS(
+      multiply({{&w.attention_output, x_, config_->hidden}}, {attended_, nullptr, nullptr, rows}, Epilogue::kAdd));
   TRY_STATUS(multiply({{&w.gate, ffn_, config_->ffn}, {&w.up, ffn_, config_->ffn}}, {x_, w.ffn_norm, nullptr, rows},
                       Epilogue::kSwiglu));
   return multiply({{&w.down, x_, config_->hidden}}, {ffn_, nullptr, nullptr, rows}, Epilogue::kAdd);
@@ -270,9 +298,10 @@ Status CudaForward::attend(std::int32_t layer) {
                                       .head_dim = config_->head_dim,
                                       .qkv_stride = stride,
                                       .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
-  return launch(Kernel::k_attend_prompt,
-                {plan_.prompt_items(), config_->kv_heads, cuda::attend_prompt_groups(config_->heads, config_->kv_heads)},
-                cuda::kAttendPromptThreads, cuda::attend_prompt_shared_bytes(config_->head_dim, kv.is_q8 != 0), &prompt);
+  return launch(
+      Kernel::k_attend_prompt,
+      {plan_.prompt_items(), config_->kv_heads, cuda::attend_prompt_groups(config_->heads, config_->kv_heads)},
+      cuda::kAttendPromptThreads, cuda::attend_prompt_shared_bytes(config_->head_dim, kv.is_q8 != 0), &prompt);
 }
 
 Status CudaForward::attend_generated(const cuda::KvPages& kv) {
@@ -291,8 +320,8 @@ Status CudaForward::attend_generated(const cuda::KvPages& kv) {
                                   .qkv_stride = config_->q_dim() + 2 * config_->kv_dim(),
                                   .max_splits = most_splits,
                                   .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
-  const std::int64_t partial_bytes = std::int64_t{4} * items * config_->heads * most_splits *
-                                     cuda::partial_floats(config_->head_dim);
+  const std::int64_t partial_bytes =
+      std::int64_t{4} * items * config_->heads * most_splits * cuda::partial_floats(config_->head_dim);
   const bool fills_device = items * config_->kv_heads >= 2 * device_->info().multiprocessors;
   if (most_splits <= kSplitsAtOnce || fills_device || partial_bytes > kPartialBytes) {
     return launch(Kernel::k_attend_rows, {items, config_->kv_heads}, cuda::kAttendRowsThreads,
@@ -313,16 +342,13 @@ Status CudaForward::attend_generated(const cuda::KvPages& kv) {
 }
 
 // Only the wanted rows go through the last norm and the largest matrix.
-Status CudaForward::compute_logits() {
+Status CudaForward::compute_logits(const std::function<Status(std::int32_t begin, std::int32_t rows)>& fetch) {
   const std::int32_t count = plan_.logits_count();
   for (std::int32_t begin = 0; begin < count; begin += kLogitsSlice) {
     const std::int32_t rows = std::min(kLogitsSlice, count - begin);
     TRY_STATUS(multiply({{&weights_->output, logits_, config_->vocab}},
                         {x_, weights_->output_norm, plan_.logits_index() + begin, rows}, Epilogue::kStore));
-    const std::int64_t first = std::int64_t{begin} * config_->vocab;
-    TRY_STATUS(device_->download(host_logits_.data + first, reinterpret_cast<cuda::DevicePointer>(logits_),
-                                 static_cast<std::uint64_t>(rows) * static_cast<std::uint64_t>(config_->vocab) *
-                                     sizeof(float)));
+    TRY_STATUS(fetch(begin, rows));
   }
   return {};
 }
@@ -390,8 +416,7 @@ Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
 Status CudaForward::launch_many(const cuda::MatmulArgs& args) {
   const auto coding = static_cast<std::size_t>(args.coding);
   const cuda::ManyShape large = cuda::many_shape(args.coding);
-  const std::int32_t large_blocks =
-      blocks_across(args, large) * ((args.tokens + large.tokens() - 1) / large.tokens());
+  const std::int32_t large_blocks = blocks_across(args, large) * ((args.tokens + large.tokens() - 1) / large.tokens());
   const bool many = large_blocks >= device_->info().multiprocessors;
   const cuda::ManyShape shape = many ? large : cuda::middle_shape(args.coding);
   return launch((many ? kMany : kMiddle)[coding],

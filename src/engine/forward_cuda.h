@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <span>
@@ -37,6 +38,8 @@ class CudaForward {
 
   // [plan.logits_count, vocab], valid until the next run. The plan is checked. Errors: the device's.
   Result<std::span<const float>> run(const sched::BatchPlan& plan);
+  // [plan.logits_count] tokens, likewise.
+  Result<std::span<const sched::TokenId>> run_likeliest(const sched::BatchPlan& plan);
   // Bytes of device memory besides the weights.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
@@ -56,9 +59,11 @@ class CudaForward {
   // Host memory from the device's own allocator.
   struct Pinned {
     cuda::Device* device = nullptr;
-    float* data = nullptr;
+    void* data = nullptr;
     std::int64_t rows = 0;
     Pinned() = default;
+    [[nodiscard]] float* floats() const { return static_cast<float*>(data); }
+    [[nodiscard]] sched::TokenId* tokens() const { return static_cast<sched::TokenId*>(data); }
     Pinned(Pinned&& other) noexcept;
     Pinned& operator=(Pinned&& other) noexcept;
     ~Pinned();
@@ -72,7 +77,9 @@ class CudaForward {
   Status compute_layer(std::int32_t layer);
   Status attend(std::int32_t layer);
   Status attend_generated(const cuda::KvPages& kv);
-  Status compute_logits();
+  Status compute_rows(const sched::BatchPlan& plan);
+  // Slice by slice: logits of `rows` rows from `begin` on are in logits_ when `fetch` is called.
+  Status compute_logits(const std::function<Status(std::int32_t begin, std::int32_t rows)>& fetch);
   Status multiply(std::initializer_list<Product> products, const Source& source, cuda::Epilogue epilogue);
   Status multiply_coded(cuda::MatmulArgs& args, const Source& source);
   Status quantise(const Source& source, std::int32_t k, cuda::Coding coding);
@@ -104,7 +111,9 @@ class CudaForward {
   float* logits_ = nullptr;    // [kLogitsSlice, vocab]
   float* partials_ = nullptr;  // kPartialBytes
   cuda::CodedRows coded_{};
+  sched::TokenId* likeliest_ = nullptr;  // [logits_rows]
   Pinned host_logits_;
+  Pinned host_likeliest_;
 
   // By rows and splits: how often run, and the recording once there is one.
   struct Recording {

@@ -193,7 +193,7 @@ class DriverDevice : public testing::Test {
   Status launch(Kernel kernel, bool overlaps = false, std::size_t shared_bytes = 0) {
     return device_->launch({.kernel = kernel,
                             .grid = {1, 3, 1},
-                            .threads = 64,
+                            .threads = 32,
                             .shared_bytes = shared_bytes,
                             .args = args_.data(),
                             .overlaps_previous = overlaps});

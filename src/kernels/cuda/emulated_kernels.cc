@@ -5,11 +5,8 @@
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
 #include "kernels/cuda/rows.cuh"
-#include "kernels/cuda/stand_ins.cuh"
 
 namespace dormouse::cuda {
-
-DORMOUSE_CUDA_STAND_IN(attend_prompt, AttendPromptArgs, 128, 2)
 
 namespace {
 

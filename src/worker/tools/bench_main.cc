@@ -140,12 +140,10 @@ Status Bench::step(std::vector<Stream>& streams, std::int32_t count) {
     plan.token_count += count;
     ++plan.logits_count;
   }
-  TRY(const std::span<const float> logits, model_.step(plan));
-  const auto vocab = static_cast<std::size_t>(model_.config().vocab);
+  TRY(const std::span<const sched::TokenId> likeliest, model_.step_likeliest(plan));
   for (std::size_t i = 0; i < streams.size(); ++i) {
-    const auto row = logits.subspan(i * vocab, vocab);
     streams[i].position += count;
-    streams[i].tokens.push_back(static_cast<sched::TokenId>(std::max_element(row.begin(), row.end()) - row.begin()));
+    streams[i].tokens.push_back(likeliest[i]);
   }
   return {};
 }
