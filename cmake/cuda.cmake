@@ -10,7 +10,7 @@ set(DORMOUSE_CUDA_ARCHS "75;80;86;89;90" CACHE STRING "architectures to compile 
 function(dormouse_cuda_fatbins out)
   find_program(DORMOUSE_NVCC nvcc HINTS ENV CUDA_PATH ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES bin)
   if(NOT DORMOUSE_NVCC)
-    message(FATAL_ERROR "DORMOUSE_CUDA is on and no nvcc is to be found: install the CUDA toolkit 12.8 or newer and put "
+    message(FATAL_ERROR "DORMOUSE_CUDA is on and no nvcc is to be found: install the CUDA toolkit (13.0, or 12) and put "
                         "its bin folder into PATH (or name it with -DDORMOUSE_NVCC=...), or configure without DORMOUSE_CUDA")
   endif()
   set(gencode "")
@@ -22,8 +22,8 @@ function(dormouse_cuda_fatbins out)
     cmake_path(GET source STEM name)
     set(fatbin "${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin")
     add_custom_command(OUTPUT "${fatbin}"
-      COMMAND "${DORMOUSE_NVCC}" -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr --fatbin --compress-mode=none ${gencode} -Werror all-warnings
-              "-I${CMAKE_SOURCE_DIR}/src" -MD -MF "${fatbin}.d" -o "${fatbin}" "${CMAKE_CURRENT_SOURCE_DIR}/${source}"
+      COMMAND "${DORMOUSE_NVCC}" -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr --fatbin --no-compress
+              ${gencode} -Werror all-warnings "-I${CMAKE_SOURCE_DIR}/src" -MD -MF "${fatbin}.d" -o "${fatbin}" "${CMAKE_CURRENT_SOURCE_DIR}/${source}"
       DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${source}"
       DEPFILE "${fatbin}.d"
       COMMENT "nvcc ${source}"
