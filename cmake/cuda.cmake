@@ -2,8 +2,8 @@
 # needed to run it but the driver, and nothing to build a worker without it (DORMOUSE_CUDA off, the default).
 
 option(DORMOUSE_CUDA "compile the GPU kernels into the worker (needs nvcc)" OFF)
-# T4; A100; A10 and RTX 30; L4 and RTX 40; H100 and H200. No PTX: it would be compiled at a worker's first start.
-set(DORMOUSE_CUDA_ARCHS "75;80;86;89;90" CACHE STRING "architectures to compile for, ascending")
+# T4; A100; A10 and RTX 30; L4 and RTX 40; H100 and H200 (90a: with wgmma, which 90 has not). No PTX: it would be compiled at a worker's first start.
+set(DORMOUSE_CUDA_ARCHS "75;80;86;89;90a" CACHE STRING "architectures to compile for, ascending")
 
 # Compiles each FILE.cu of the current folder to FILE.fatbin beside its build files and sets `out` to their paths.
 # -fmad=false: a sum is rounded as it is written, as on the CPU. Not compressed: a start reads only its own card's part.

@@ -16,7 +16,10 @@ namespace {
 class CudaEngine final : public Engine {
  public:
   CudaEngine(std::unique_ptr<cuda::Device> device, ModelConfig config, const EngineOptions& options)
-      : device_(std::move(device)), config_(std::move(config)), options_(options), name_(device_->info().name) {}
+      : device_(std::move(device)),
+        config_(std::move(config)),
+        options_(options),
+        isa_("cuda-sm" + std::to_string(10 * device_->info().compute_major + device_->info().compute_minor)) {}
 
   Status prepare(const gguf::File& file, const pack::PackedFile* packed, const Progress& progress) {
     ModelWeights host;
@@ -41,7 +44,7 @@ class CudaEngine final : public Engine {
   }
 
   [[nodiscard]] const ModelConfig& config() const override { return config_; }
-  [[nodiscard]] const std::string& isa() const override { return name_; }
+  [[nodiscard]] const std::string& isa() const override { return isa_; }
   [[nodiscard]] std::int32_t threads() const override { return 1; }
   [[nodiscard]] std::uint64_t kv_bytes_per_token() const override {
     return engine::kv_bytes_per_token(config_, options_.kv_type);
@@ -73,7 +76,7 @@ class CudaEngine final : public Engine {
   std::unique_ptr<cuda::Device> device_;
   const ModelConfig config_;
   const EngineOptions options_;
-  const std::string name_;
+  const std::string isa_;
   DeviceWeights weights_;
   std::unique_ptr<CudaForward> forward_;
 };
