@@ -35,7 +35,7 @@
   KERNEL(matmul_many_q8_0, MatmulArgs, 256, 1)     \
   KERNEL(matmul_many_halves, MatmulArgs, 256, 1)   \
   KERNEL(matmul_wide_k, MatmulArgs, 256, 1)        \
-  KERNEL(matmul_narrow_k, MatmulArgs, 128, 3)
+  KERNEL(matmul_narrow_k, MatmulArgs, 128, 2)
 
 namespace dormouse::cuda {
 

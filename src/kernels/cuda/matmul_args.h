@@ -137,7 +137,8 @@ struct WideShape {
   constexpr int threads() const { return 128 * groups; }
   constexpr int strips() const { return 4 * groups; }
   constexpr int tokens() const { return 8 * token_tiles; }
-  constexpr int shared_bytes() const { return kStages * 128 * tokens(); }
+  // Stages of 64 columns of codes; twice a tile's scales and sums.
+  constexpr int shared_bytes() const { return kStages * 128 * tokens() + 2 * 36 * tokens(); }
   static constexpr int kStages = 5;
 };
 inline constexpr WideShape kWideShape = {2, 16};

@@ -26,32 +26,57 @@ DEVICE void copy_wide_stage(unsigned char* stage, const MatmulArgs& args, int to
   }
 }
 
+// The rows' scales and sums of one tile, [rows] floats and [rows][16] halves: read at each tile's end, which cannot
+// wait for the L2 sixteen times.
+template <int kTokens>
+struct WideExtras {
+  static constexpr int kScaleBytes = 4 * kTokens;
+  static constexpr int kBytes = kScaleBytes + 32 * kTokens;
+};
+template <int kTokens>
+DEVICE void copy_extras(unsigned char* to, const MatmulArgs& args, const std::uint16_t* sums, int token_begin,
+                        int index) {
+  const std::int64_t from = std::int64_t{index} * args.coded.rows + token_begin;
+  for (int i = thread_index(); i < kTokens / 4; i += thread_count()) {
+    copy_async16(to + 16 * i, args.coded.scales + from + 4 * i, true);
+  }
+  for (int i = thread_index(); i < 2 * kTokens; i += thread_count()) {
+    copy_async16(to + WideExtras<kTokens>::kScaleBytes + 16 * i, sums + 16 * from + 8 * i, true);
+  }
+}
+
 template <int kTokenTiles>
 struct WideSums {
   float c[kTokenTiles][4];    // of the tile under way
   float sum[kTokenTiles][4];  // of the tiles before it
 };
 
+// A tile's small numbers, asked for half a tile before they are needed.
+template <TensorType type>
+struct WideHead {
+  typename Tile<type>::Whole whole;
+  RowPair d, dmin;
+};
+template <TensorType type>
+DEVICE WideHead<type> load_head(const std::uint8_t* tile, LanePlace at) {
+  return {Tile<type>::load_whole(tile, at), Tile<type>::d(tile, at), Tile<type>::dmin(tile, at)};
+}
+
 // sum += t of the tile that ends here.
 template <TensorType type, int kTokenTiles>
-DEVICE void wide_fold(WideSums<kTokenTiles>& sums, const MatmulArgs& args, const std::uint8_t* tile,
-                      const typename Tile<type>::Whole& whole, int index, int token_begin, LanePlace at) {
+DEVICE void wide_fold(WideSums<kTokenTiles>& sums, const WideHead<type>& head, const unsigned char* extras,
+                      LanePlace at) {
   std::uint32_t minima[4] = {};
-  const RowPair d = Tile<type>::d(tile, at);
-  const RowPair dmin = Tile<type>::dmin(tile, at);
-  if constexpr (Tile<type>::kHasMinima) Tile<type>::minima(minima, whole);
-  const std::int64_t block = std::int64_t{index} * args.coded.rows + token_begin;
+  if constexpr (Tile<type>::kHasMinima) Tile<type>::minima(minima, head.whole);
+  const unsigned char* code_sums = extras + WideExtras<8 * kTokenTiles>::kScaleBytes + 32 * at.g + 8 * at.t;
 #pragma unroll
   for (int n = 0; n < kTokenTiles; ++n) {
-    const Words2 scales = *reinterpret_cast<const Words2*>(args.coded.scales + block + 8 * n + 2 * at.t);
+    const Words2 scales = *reinterpret_cast<const Words2*>(extras + 4 * (8 * n + 2 * at.t));
     const float da[2] = {bits_to_float(scales.x), bits_to_float(scales.y)};
-    Words2 code_sums{};
-    if constexpr (Tile<type>::kHasMinima) {
-      const std::uint16_t* all = Tile<type>::kMinimaOf16 ? args.coded.sums16 : args.coded.sums32;
-      code_sums = *reinterpret_cast<const Words2*>(all + (block + 8 * n + at.g) * 16 + 4 * at.t);
-    }
+    Words2 least{};
+    if constexpr (Tile<type>::kHasMinima) least = *reinterpret_cast<const Words2*>(code_sums + 256 * n);
     float t[4] = {};
-    fold_tile<type>(t, sums.c[n], d, dmin, minima, code_sums, da);
+    fold_tile<type>(t, sums.c[n], head.d, head.dmin, minima, least, da);
 #pragma unroll
     for (int i = 0; i < 4; ++i) sums.sum[n][i] += t[i];
   }
@@ -112,18 +137,31 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
   const std::uint8_t* weights =
       matrix.weights + (strip < matrix.strips ? strip : matrix.strips - 1) * matrix.strip_bytes;
   typename Tile<type>::Part next = Tile<type>::load_part(weights, 0, at);
-  typename Tile<type>::Whole whole = Tile<type>::load_whole(weights, at);
+  WideHead<type> head = load_head<type>(weights, at);
   wait_for_previous();
   let_next_begin();
   const int steps = args.k / 64;
   unsigned char* shared = shared_memory();
-#pragma unroll
-  for (int s = 0; s < kAhead; ++s) {
-    if (s < steps) copy_wide_stage<kTokens>(shared + s * kStageBytes, args, place.token_begin, 64 * s);
+  unsigned char* extras = shared + kStages * kStageBytes;  // of two tiles
+  const std::uint16_t* code_sums = Tile<type>::kMinimaOf16 ? args.coded.sums16 : args.coded.sums32;
+  const auto copy_step = [&](int step) {
+    if (step < steps) {
+      copy_wide_stage<kTokens>(shared + step % kStages * kStageBytes, args, place.token_begin, 64 * step);
+      if (step % 4 == 0) {
+        copy_extras<kTokens>(extras + step / 4 % 2 * WideExtras<kTokens>::kBytes, args, code_sums, place.token_begin,
+                             step / 4);
+      }
+    }
     copy_async_commit();
-  }
+  };
+#pragma unroll
+  for (int s = 0; s < kAhead; ++s) copy_step(s);
   WideSums<kTokenTiles> sums{};
-  std::uint32_t a[2][2][Tile<type>::kPlanes][4];
+  // A batch of products is one half of 64 columns, or both where registers allow; while it runs, the next one's
+  // operands are made.
+  constexpr int kHalves = Tile<type>::kPlanes == 1 || kTokenTiles <= 8 ? 2 : 1;
+  std::uint32_t a[2][kHalves][2][Tile<type>::kPlanes][4];
+  WideHead<type> next_head = head;
   for (int index = 0; index < args.k / 256; ++index) {
     const std::uint8_t* tile = weights + std::int64_t{index} * Tile<type>::kBytes;
 #pragma unroll
@@ -133,34 +171,35 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
       if (step + 1 < steps) {
         next = Tile<type>::load_part(tile + (p == 3 ? Tile<type>::kBytes : 0), (p + 1) % 4, at);
       }
-      Tile<type>::operands(a[0], whole, part, p, 0);
-      copy_async_wait<kAhead - 1>();
-      publish_to_wgmma();
-      sync_block();
-      if (step + kAhead < steps) {
-        copy_wide_stage<kTokens>(shared + (step + kAhead) % kStages * kStageBytes, args, place.token_begin,
-                                 64 * (step + kAhead));
-      }
-      copy_async_commit();
-      const unsigned char* stage = shared + step % kStages * kStageBytes;
+      if (p == 1 && index + 1 < args.k / 256) next_head = load_head<type>(tile + Tile<type>::kBytes, at);
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        if (half == 1) Tile<type>::operands(a[1], whole, part, p, 1);
+      for (int batch = 0; batch < 2 / kHalves; ++batch) {
+        auto& operands = a[kHalves == 2 ? p % 2 : batch];
+#pragma unroll
+        for (int h = 0; h < kHalves; ++h) Tile<type>::operands(operands[h], head.whole, part, p, kHalves * batch + h);
+        if (batch == 0) {
+          copy_async_wait<kAhead - 1>();
+          publish_to_wgmma();
+          sync_block();
+          copy_step(step + kAhead);
+        }
+        const unsigned char* stage = shared + step % kStages * kStageBytes;
         wgmma_begin();
 #pragma unroll
-        for (int m = 0; m < 2; ++m) {
+        for (int k16 = 0; k16 < 2 * kHalves; ++k16) {
 #pragma unroll
           for (int plane = 0; plane < Tile<type>::kPlanes; ++plane) {
-            wgmma_f16(sums.c, a[half][m][plane], wgmma_operand(stage, 2 * half + m), p + half + m + plane > 0 ? 1 : 0);
+            wgmma_f16(sums.c, operands[k16 / 2][k16 % 2][plane], wgmma_operand(stage, 2 * kHalves * batch + k16),
+                      p + batch + k16 + plane > 0 ? 1 : 0);
           }
         }
         wgmma_commit();
-        wgmma_wait<1>();  // the other half's operand is free
+        wgmma_wait<1>();  // the batch before this one has read its operands
       }
     }
     wgmma_wait<0>();
-    wide_fold<type>(sums, args, tile, whole, index, place.token_begin, at);
-    if (index + 1 < args.k / 256) whole = Tile<type>::load_whole(tile + Tile<type>::kBytes, at);
+    wide_fold<type>(sums, head, extras + index % 2 * WideExtras<kTokens>::kBytes, at);
+    head = next_head;
   }
   if (fused) {
     copy_async_wait<0>();
