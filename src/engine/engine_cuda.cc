@@ -1,8 +1,10 @@
 #include "engine/engine_cuda.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
 
+#include "base/log.h"
 #include "engine/cpu_budget.h"
 #include "engine/device_weights.h"
 #include "engine/forward_cuda.h"
@@ -31,7 +33,9 @@ class CudaEngine final : public Engine {
       TRY(host, pack_weights(file, config_, pool, progress));
       TRY_STATUS(check_for_device(config_, host));
     }
+    const auto begin = std::chrono::steady_clock::now();
     TRY(weights_, upload_weights(*device_, host, progress));
+    const auto uploaded = std::chrono::steady_clock::now();
     TRY(CudaForward forward, CudaForward::create(*device_, config_, weights_,
                                                  {.rows = options_.max_batch_tokens,
                                                   .logits_rows = options_.max_logits_rows,
@@ -39,6 +43,11 @@ class CudaEngine final : public Engine {
                                                   .kv_type = options_.kv_type}));
     // Also: nothing of `host` is read any more.
     TRY_STATUS(device_->synchronize());
+    const std::chrono::duration<double, std::milli> upload = uploaded - begin;
+    const std::chrono::duration<double, std::milli> buffers = std::chrono::steady_clock::now() - uploaded;
+    log_info("event=device_ready upload_ms={:.0f} upload_gb_s={:.1f} buffers_ms={:.0f} weights_mb={} buffers_mb={}",
+             upload.count(), static_cast<double>(weights_.bytes) / upload.count() / 1e6, buffers.count(),
+             weights_.bytes / 1'000'000, forward.bytes() / 1'000'000);
     forward_ = std::make_unique<CudaForward>(std::move(forward));
     return {};
   }

@@ -16,8 +16,8 @@ using cuda::Coding;
 using cuda::Epilogue;
 using cuda::Kernel;
 
-// Logits are computed and fetched so many rows at a time: 64 rows of 152 K floats are 39 MB of a card's memory.
-constexpr std::int32_t kLogitsSlice = 64;
+// Logits are computed and fetched so many rows at a time: 128 rows of 152 K floats are 78 MB of a card's memory.
+constexpr std::int32_t kLogitsSlice = 128;
 // For the splits of long contexts; a step whose splits need more walks them one after the other: the same bits.
 constexpr std::int64_t kPartialBytes = std::int64_t{32} << 20;
 // A block of attend_rows has a warp for each of so many splits at once.

@@ -23,25 +23,9 @@ DEVICE Eight load_eight(const float* from) {
   return out;
 }
 
-// exp as the CPU's kernels compute it (cpu/scalar/elementwise.h).
-DEVICE float exp_approx(float x) {
-  x = 88.3F < x ? 88.3F : x;
-  x = -87.3F > x ? -87.3F : x;
-  const float shifted = fmaf(x, 1.44269504F, 12582912.0F);
-  const float n = shifted - 12582912.0F;
-  float r = fmaf(n, -0.693359375F, x);
-  r = fmaf(n, 2.12194440e-4F, r);
-  float p = 1.9875691500e-4F;
-  p = fmaf(p, r, 1.3981999507e-3F);
-  p = fmaf(p, r, 8.3334519073e-3F);
-  p = fmaf(p, r, 4.1665795894e-2F);
-  p = fmaf(p, r, 1.6666665459e-1F);
-  p = fmaf(p, r, 5.0000001201e-1F);
-  p = fmaf(p, r * r, r) + 1.0F;
-  return p * bits_to_float((float_to_bits(shifted) << 23) + 0x3F800000U);
-}
 DEVICE float swiglu(float gate, float up) {
-  return gate / (1.0F + exp_approx(-gate)) * up;
+  constexpr float kLog2E = 1.44269504F;
+  return fast_divide(gate, 1.0F + fast_exp2(-kLog2E * gate)) * up;
 }
 
 // The largest magnitude as bits, over groups of `lanes` neighbouring lanes: a NaN is simply the largest.

@@ -139,7 +139,7 @@ struct WideShape {
   constexpr int tokens() const { return 8 * token_tiles; }
   // Stages of 64 columns of codes; twice a tile's scales and sums.
   constexpr int shared_bytes() const { return kStages * 128 * tokens() + 2 * 36 * tokens(); }
-  static constexpr int kStages = 5;
+  static constexpr int kStages = 4;
 };
 inline constexpr WideShape kWideShape = {2, 16};
 inline constexpr WideShape kNarrowShape = {1, 8};

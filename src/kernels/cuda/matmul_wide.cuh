@@ -13,18 +13,37 @@
 
 namespace dormouse::cuda {
 
-// 64 columns of the block's rows, [rows][128 bytes], chunks of 16 bytes swapped by row % 8.
-template <int kTokens>
-DEVICE void copy_wide_stage(unsigned char* stage, const MatmulArgs& args, int token_begin, int column) {
-  for (int i = thread_index(); i < 8 * kTokens; i += thread_count()) {
-    const int row = i / 8;
-    const int chunk = i % 8;
-    const bool there = token_begin + row < args.tokens;
-    const std::int64_t from = there ? token_begin + row : 0;
-    copy_async16(stage + 128 * row + 16 * (chunk ^ row % 8), args.coded.codes + from * args.k + column + 8 * chunk,
-                 there);
+// Brings 64 columns of the block's rows to a stage, [rows][128 bytes], chunks of 16 bytes swapped by row % 8. A thread
+// has the same chunk of every kThreads / 8th row: addresses are made once, a step costs two instructions a chunk.
+template <int kThreads, int kTokens>
+class WideCopy {
+ public:
+  DEVICE WideCopy(const MatmulArgs& args, int token_begin) : row_bytes_(std::int64_t{2} * args.k * kRowStep) {
+    const int row = thread_index() / 8;
+    const int chunk = thread_index() % 8;
+    from_ =
+        reinterpret_cast<const unsigned char*>(args.coded.codes + std::int64_t{token_begin + row} * args.k + 8 * chunk);
+    to_ = 128 * row + 16 * (chunk ^ row % 8);
+#pragma unroll
+    for (int i = 0; i < kChunks; ++i) there_[i] = token_begin + row + i * kRowStep < args.tokens;
   }
-}
+  DEVICE void copy(unsigned char* stage, int step) const {
+    const unsigned char* from = from_ + 128 * step;
+#pragma unroll
+    for (int i = 0; i < kChunks; ++i) {
+      copy_async16(stage + to_ + 128 * kRowStep * i, from, there_[i]);
+      from += row_bytes_;
+    }
+  }
+
+ private:
+  static constexpr int kRowStep = kThreads / 8;
+  static constexpr int kChunks = kTokens / kRowStep;
+  const unsigned char* from_;
+  std::int64_t row_bytes_;
+  int to_;
+  bool there_[kChunks];
+};
 
 // The rows' scales and sums of one tile, [rows] floats and [rows][16] halves: read at each tile's end, which cannot
 // wait for the L2 sixteen times.
@@ -126,6 +145,7 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
   constexpr int kTokens = 8 * kTokenTiles;
   constexpr int kStageBytes = 128 * kTokens;
   constexpr int kStages = WideShape::kStages;
+  static_assert(kStages == 4, "a stage for each part of a tile: its place is known when it is compiled");
   constexpr int kAhead = kStages - 2;  // the stage of two steps ago may be overwritten: its products have ended
   constexpr int kWarps = 4 * kGroups;
   const LanePlace at = lane_place();
@@ -144,9 +164,10 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
   unsigned char* shared = shared_memory();
   unsigned char* extras = shared + kStages * kStageBytes;  // of two tiles
   const std::uint16_t* code_sums = Tile<type>::kMinimaOf16 ? args.coded.sums16 : args.coded.sums32;
+  const WideCopy<32 * kWarps, kTokens> codes(args, place.token_begin);
   const auto copy_step = [&](int step) {
     if (step < steps) {
-      copy_wide_stage<kTokens>(shared + step % kStages * kStageBytes, args, place.token_begin, 64 * step);
+      codes.copy(shared + step % kStages * kStageBytes, step);
       if (step % 4 == 0) {
         copy_extras<kTokens>(extras + step / 4 % 2 * WideExtras<kTokens>::kBytes, args, code_sums, place.token_begin,
                              step / 4);
@@ -183,7 +204,7 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
           sync_block();
           copy_step(step + kAhead);
         }
-        const unsigned char* stage = shared + step % kStages * kStageBytes;
+        const unsigned char* stage = shared + p * kStageBytes;
         wgmma_begin();
 #pragma unroll
         for (int k16 = 0; k16 < 2 * kHalves; ++k16) {
