@@ -2,5 +2,6 @@
 #include "kernels/cuda/export.cuh"
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
+#include "kernels/cuda/matmul_one.cuh"
 
 DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_EXPORT)
