@@ -43,6 +43,14 @@ std::int64_t padded_rows(std::int64_t rows) {
   return (rows + cuda::kCodedRowMultiple - 1) / cuda::kCodedRowMultiple * cuda::kCodedRowMultiple;
 }
 
+// Whether matmul_one has this product.
+bool fits_one(const cuda::MatmulArgs& args) {
+  const auto parts = std::span(args.parts).first(static_cast<std::size_t>(args.part_count));
+  return args.tokens == 1 && args.input != cuda::Input::kCoded && std::ranges::all_of(parts, [](const auto& part) {
+           return cuda::one_multiplies(static_cast<TensorType>(part.type));
+         });
+}
+
 // Blocks along the strips, of a kernel whose blocks take so many of them.
 template <typename Shape>
 std::int32_t blocks_across(const cuda::MatmulArgs& args, const Shape& shape) {
@@ -407,7 +415,12 @@ Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
   const bool fused = args.epilogue == Epilogue::kSwiglu;
   std::int32_t strips = 0;
   for (std::int32_t i = 0; i < (fused ? 1 : args.part_count); ++i) strips += args.parts[i].strips;
-  const std::int32_t units = args.k / 256 * (fused ? 2 : 1);
+  const std::int32_t tiles = args.k / 256;
+  const std::int32_t units = tiles * (fused ? 2 : 1);
+  if (fits_one(args)) {
+    return launch(Kernel::k_matmul_one_k, {strips}, 32 * cuda::one_warps(tiles),
+                  cuda::one_shared_bytes(units, tiles, args.input), &args);
+  }
   std::int64_t shared = cuda::few_partial_bytes(units, args.tokens);
   if (args.input != cuda::Input::kCoded) shared += cuda::few_coded_bytes(args.k, args.coding);
   return launch(kFew[static_cast<std::size_t>(args.coding)], {strips}, 32 * cuda::few_warps(units), shared, &args);

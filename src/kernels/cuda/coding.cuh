@@ -139,6 +139,13 @@ DEVICE float block_square(const Eight& v) {
   return warp_sum(sum);
 }
 
+// Of a row whose blocks' sums of squares are `squares`: lane l adds blocks l, l + 32, ..., then the lanes are added.
+DEVICE float norm_inverse(const float* squares, int k, float epsilon) {
+  float sum = 0;
+  for (int block = lane_index(); block < k / 256; block += kWarp) sum += squares[block];
+  return 1.0F / sqrtf(warp_sum(sum) / static_cast<float>(k) + epsilon);
+}
+
 // Codes one row with all warps of the block. `squares`: shared, [k / 256] floats, when there is a norm. Ends with what
 // is written not yet seen by the other warps. The order of the norm's sum is fixed by k alone.
 DEVICE void code_row(const CodedRows& out, Coding coding, const float* x, const float* norm, int row, int k,
@@ -152,9 +159,7 @@ DEVICE void code_row(const CodedRows& out, Coding coding, const float* x, const 
       if (lane_index() == 0) squares[block] = square;
     }
     sync_block();
-    float sum = 0;
-    for (int block = 0; block < blocks; ++block) sum += squares[block];
-    inverse = 1.0F / sqrtf(sum / static_cast<float>(k) + epsilon);
+    inverse = norm_inverse(squares, k, epsilon);
   }
   for (int block = warp_index(); block < blocks; block += warps) {
     const int column = 256 * block + 8 * lane_index();

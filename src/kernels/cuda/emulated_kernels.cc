@@ -4,6 +4,7 @@
 #include "kernels/cuda/emulated_device.h"
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
+#include "kernels/cuda/matmul_one.cuh"
 #include "kernels/cuda/matmul_wide.cuh"
 #include "kernels/cuda/rows.cuh"
 

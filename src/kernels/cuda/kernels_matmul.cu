@@ -2,6 +2,7 @@
 #include "kernels/cuda/export.cuh"
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
+#include "kernels/cuda/matmul_one.cuh"
 #include "kernels/cuda/matmul_wide.cuh"
 
 DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_EXPORT)

@@ -12,6 +12,8 @@
 
 #include <cstdint>
 
+#include "base/tensor_type.h"
+
 namespace dormouse::cuda {
 
 enum class Coding : std::int32_t {
@@ -110,6 +112,25 @@ constexpr std::int64_t few_partial_bytes(int units, int tokens) {
 constexpr std::int64_t few_coded_bytes(std::int64_t k, Coding coding) {
   const std::int64_t planes = coding == Coding::kHalves ? 2 : 1;
   return 2 * planes * k + 4 * (coding == Coding::kQ8_0 ? k / 32 : k / 256) + 64 * (k / 256) + 4 * (k / 256);
+}
+
+// matmul_one: a row that is not coded yet, K-quants of four and six bits. A warp takes the same tile of each of a
+// strip's matrices (kSwiglu: gate's and up's), and codes the 256 activations they meet for itself.
+constexpr bool one_multiplies(TensorType type) {
+  return type == TensorType::kQ4_K || type == TensorType::kQ6_K;
+}
+constexpr int one_warps(int tiles) {
+  const int rounds = (tiles + 19) / 20;
+  return (tiles + rounds - 1) / rounds;
+}
+// Bytes between neighbouring parts of 64 codes: 16 more than they have, so that four lanes that read 16 bytes of a part
+// each touch different banks.
+inline constexpr int kOnePartBytes = 80;
+inline constexpr int kOneBlockBytes = 4 * kOnePartBytes + 48;
+// Its shared memory: coded blocks, the norm's weights, the results of `units` tiles, the blocks' squares.
+constexpr std::int64_t one_shared_bytes(int units, int tiles, Input input) {
+  const std::int64_t norm = input == Input::kNorm ? 1024 + 4 : 0;
+  return std::int64_t{64} * units + (kOneBlockBytes + norm) * tiles;
 }
 
 // matmul_many and matmul_middle: a block takes this many strips and rows at a time (kSwiglu: half of the strips each

@@ -152,6 +152,72 @@ TEST_P(ProductTest, ARowCodedOnTheWayIsTheSame) {
 INSTANTIATE_TEST_SUITE_P(All, ProductTest, testing::ValuesIn(kTypes),
                          [](const auto& type) { return std::string(traits(type.param).name); });
 
+// matmul_one against matmul_few: every epilogue, types mixed in one launch, a height that is no multiple of 16, more
+// tiles than warps, and rows of which everything or a block is zero or infinite.
+class OneTest : public testing::TestWithParam<std::tuple<TensorType, Epilogue, Input>> {};
+
+TEST_P(OneTest, GivesTheBitsOfFew) {
+  std::mt19937 random(kernels::test_seed());
+  const auto [type, epilogue, input] = GetParam();
+  const bool fused = epilogue == Epilogue::kSwiglu;
+  const TensorType other = type == TensorType::kQ4_K ? TensorType::kQ6_K : TensorType::kQ4_K;
+  for (const std::int32_t k : {256, 22 * 256}) {
+    PackedWeights first = random_weights(type, 20, k, random);
+    PackedWeights second = random_weights(fused ? type : other, 20, k, random);
+    const std::vector<float> norm = random_rows(1, k, random);
+    for (const kernels::Row kind : kernels::kAllRows) {
+      const std::vector<float> x = kernels::make_row(kind, k, random);
+      std::vector<float> few(40, 1.25F);
+      std::vector<float> one(40, 1.25F);
+      MatmulArgs args{};
+      args.part_count = 2;
+      args.k = k;
+      args.tokens = 1;
+      args.epilogue = epilogue;
+      args.input = input;
+      args.x = x.data();
+      args.norm = norm.data();
+      args.epsilon = 1e-6F;
+      for (const auto& [product, out] : {std::pair{Product::kFew, &few}, {Product::kOne, &one}}) {
+        args.parts[0] = part_of(first, *out);
+        args.parts[1] = part_of(second, *out);
+        args.parts[1].out += 20;
+        run_product(product, args);
+      }
+      EXPECT_TRUE(kernels::all_same_bits(one, few)) << "k " << k << " row " << static_cast<int>(kind);
+      if (kind == kernels::Row::kNormal) {
+        EXPECT_NE(few[3], 1.25F);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OneTest,
+                         testing::Combine(testing::Values(TensorType::kQ4_K, TensorType::kQ6_K),
+                                          testing::Values(Epilogue::kStore, Epilogue::kAdd, Epilogue::kSwiglu),
+                                          testing::Values(Input::kPlain, Input::kNorm)));
+
+TEST(Products, OneDoesNotDependOnTheOrderOfThreads) {
+  std::mt19937 random(kernels::test_seed());
+  PackedWeights weights = random_weights(TensorType::kQ4_K, 16, 30 * 256, random);
+  const std::vector<float> x = random_rows(1, 30 * 256, random);
+  std::vector<float> out[2] = {std::vector<float>(16), std::vector<float>(16)};
+  for (const auto order : {emulator::Order::kBackwards, emulator::Order::kForwards}) {
+    emulator::set_order(order);
+    MatmulArgs args{};
+    args.parts[0] = part_of(weights, out[order == emulator::Order::kForwards ? 0 : 1]);
+    args.part_count = 1;
+    args.k = 30 * 256;
+    args.tokens = 1;
+    args.x = x.data();
+    args.norm = x.data();
+    args.input = Input::kNorm;
+    args.epsilon = 1e-6F;
+    run_product(Product::kOne, args);
+  }
+  EXPECT_TRUE(kernels::all_same_bits(out[0], out[1]));
+}
+
 // Three matrices of different types and heights in one launch, added to what is there.
 TEST(Products, PartsOfOneLaunch) {
   std::mt19937 random(kernels::test_seed());

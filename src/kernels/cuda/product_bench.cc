@@ -70,7 +70,10 @@ class Bench {
     Launch launch{.kernel = variant.kernel, .threads = variant.threads, .args = &args, .overlaps_previous = true};
     launch.grid[0] = (strips + per_block - 1) / per_block;
     launch.shared_bytes = static_cast<std::size_t>(variant.shared_bytes);
-    if (variant.tokens > 0) {
+    if (variant.kernel == Kernel::k_matmul_one_k) {
+      launch.threads = 32 * one_warps(shape.k / 256);
+      launch.shared_bytes = static_cast<std::size_t>(one_shared_bytes(units, shape.k / 256, args.input));
+    } else if (variant.tokens > 0) {
       launch.grid[1] = (rows + variant.tokens - 1) / variant.tokens;
     } else {
       launch.threads = 32 * few_warps(units);
@@ -135,7 +138,9 @@ class Bench {
 };
 
 std::vector<Variant> variants_for(std::int32_t rows, const DeviceInfo& info) {
-  if (rows <= kFewRows) return {{"few", Kernel::k_matmul_few_k, 1, 0, 0, 0}};
+  const Variant few{"few", Kernel::k_matmul_few_k, 1, 0, 0, 0};
+  if (rows == 1) return {few, {"one", Kernel::k_matmul_one_k, 1, 0, 0, 0}};
+  if (rows <= kFewRows) return {few};
   const auto mma = [](const char* name, Kernel kernel, ManyShape s) {
     return Variant{name, kernel, s.strips(), s.tokens(), s.threads(), s.shared_bytes(Coding::kK)};
   };

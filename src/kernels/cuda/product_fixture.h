@@ -11,6 +11,7 @@
 #include "kernels/cuda/emulator.h"
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
+#include "kernels/cuda/matmul_one.cuh"
 #include "kernels/cuda/matmul_wide.cuh"
 #include "kernels/test_data.h"
 
@@ -66,7 +67,7 @@ inline void quantise(CodedBuffer& out, const std::vector<float>& x, std::int32_t
   run_kernel(count, 1, 256, k / 64, [&] { quantise_rows(args); });
 }
 
-enum class Product { kFew, kMiddle, kMany, kNarrow, kWide };
+enum class Product { kOne, kFew, kMiddle, kMany, kNarrow, kWide };
 inline bool is_wide(Product product) {
   return product == Product::kNarrow || product == Product::kWide;
 }
@@ -85,10 +86,16 @@ inline void run_wide(Product product, const MatmulArgs& args) {
 inline void run_product(Product product, MatmulArgs args) {
   if (is_wide(product)) return run_wide(product, args);
   const bool fused = args.epilogue == Epilogue::kSwiglu;
-  if (product == Product::kFew) {
+  if (product == Product::kOne || product == Product::kFew) {
     int strips = 0;
     for (int i = 0; i < (fused ? 1 : args.part_count); ++i) strips += args.parts[i].strips;
-    const int units = args.k / 256 * (fused ? 2 : 1);
+    const int tiles = args.k / 256;
+    const int units = tiles * (fused ? 2 : 1);
+    if (product == Product::kOne) {
+      run_kernel(strips, 1, 32 * one_warps(tiles), one_shared_bytes(units, tiles, args.input),
+                 [&] { matmul_one_k(args); });
+      return;
+    }
     const std::int64_t shared = few_partial_bytes(units, args.tokens) +
                                 (args.input == Input::kCoded ? 0 : few_coded_bytes(args.k, args.coding));
     run_kernel(strips, 1, 32 * few_warps(units), shared, [&] {

@@ -105,6 +105,12 @@ inline std::uint32_t permute_bytes(std::uint32_t a, std::uint32_t b, std::uint32
   }
   return out;
 }
+inline int dp4a(std::uint32_t a, std::uint32_t b, int c) {
+  for (int i = 0; i < 4; ++i) {
+    c += static_cast<int>(a >> (8 * i) & 0xFF) * static_cast<std::int8_t>(b >> (8 * i) & 0xFF);
+  }
+  return c;
+}
 inline float fast_exp2(float x) {
   return std::exp2(x);
 }
@@ -193,6 +199,7 @@ inline void copy_async16(void* to, const void* from, bool there) {
 inline void copy_async_commit() {}
 template <int kPending>
 void copy_async_wait() {}
+inline void prefetch_bytes(const void*, int) {}
 inline void wait_for_previous() {}
 inline void let_next_begin() {}
 

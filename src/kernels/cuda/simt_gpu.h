@@ -111,6 +111,12 @@ DEVICE std::uint32_t half2_sub(std::uint32_t a, std::uint32_t b) {
 DEVICE std::uint32_t permute_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t selector) {
   return __byte_perm(a, b, selector);
 }
+// c + the sum of four products of an unsigned byte of a and a signed byte of b.
+DEVICE int dp4a(std::uint32_t a, std::uint32_t b, int c) {
+  int out;
+  asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(out) : "r"(a), "r"(b), "r"(c));
+  return out;
+}
 // 2 ulp, denormals are 0: exp2f takes four instructions where this is one.
 DEVICE float fast_exp2(float x) {
   float y;
@@ -181,6 +187,14 @@ template <int kPending>
 DEVICE void copy_async_wait() {
 #if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+#endif
+}
+
+// Brings `bytes`, a multiple of 16, at a 16-byte aligned address to L2 in the background; one lane asks. A hint.
+DEVICE void prefetch_bytes(const void* from, int bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes)
+               : "memory");
 #endif
 }
 
