@@ -158,9 +158,10 @@ struct WideShape {
   constexpr int threads() const { return 128 * groups; }
   constexpr int strips() const { return 4 * groups; }
   constexpr int tokens() const { return 8 * token_tiles; }
-  // Stages of 64 columns of codes; twice a tile's scales and sums.
-  constexpr int shared_bytes() const { return kStages * 128 * tokens() + 2 * 36 * tokens(); }
-  static constexpr int kStages = 4;
+  // Stages of 64 columns of codes; scales and sums of tiles.
+  constexpr int shared_bytes() const { return kStages * 128 * tokens() + kExtras * 36 * tokens(); }
+  static constexpr int kStages = 8;
+  static constexpr int kExtras = 4;
 };
 inline constexpr WideShape kWideShape = {2, 16};
 inline constexpr WideShape kNarrowShape = {1, 8};

@@ -81,6 +81,11 @@ DEVICE WideHead<type> load_head(const std::uint8_t* tile, LanePlace at) {
   return {Tile<type>::load_whole(tile, at), Tile<type>::d(tile, at), Tile<type>::dmin(tile, at)};
 }
 
+template <TensorType type>
+DEVICE void prefetch_tile(const std::uint8_t* tile) {
+  if (128 * lane_index() < Tile<type>::kBytes) prefetch_l2(tile + 128 * lane_index());
+}
+
 // sum += t of the tile that ends here.
 template <TensorType type, int kTokenTiles>
 DEVICE void wide_fold(WideSums<kTokenTiles>& sums, const WideHead<type>& head, const unsigned char* extras,
@@ -145,7 +150,7 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
   constexpr int kTokens = 8 * kTokenTiles;
   constexpr int kStageBytes = 128 * kTokens;
   constexpr int kStages = WideShape::kStages;
-  static_assert(kStages == 4, "a stage for each part of a tile: its place is known when it is compiled");
+  static_assert(kStages == 8, "stages of two tiles: their places are known when it is compiled, but for one bit");
   constexpr int kAhead = kStages - 2;  // the stage of two steps ago may be overwritten: its products have ended
   constexpr int kWarps = 4 * kGroups;
   const LanePlace at = lane_place();
@@ -156,21 +161,24 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
   // Strips past the end are computed as the last one and not stored.
   const std::uint8_t* weights =
       matrix.weights + (strip < matrix.strips ? strip : matrix.strips - 1) * matrix.strip_bytes;
-  typename Tile<type>::Part next = Tile<type>::load_part(weights, 0, at);
+  const int steps = args.k / 64;
+  // Parts are asked for two steps ahead, their bytes come to the L2 two tiles ahead.
+  prefetch_tile<type>(weights);
+  if (steps > 4) prefetch_tile<type>(weights + Tile<type>::kBytes);
+  typename Tile<type>::Part next[2] = {Tile<type>::load_part(weights, 0, at), Tile<type>::load_part(weights, 1, at)};
   WideHead<type> head = load_head<type>(weights, at);
   wait_for_previous();
   let_next_begin();
-  const int steps = args.k / 64;
   unsigned char* shared = shared_memory();
-  unsigned char* extras = shared + kStages * kStageBytes;  // of two tiles
+  unsigned char* extras = shared + kStages * kStageBytes;  // of so many tiles
   const std::uint16_t* code_sums = Tile<type>::kMinimaOf16 ? args.coded.sums16 : args.coded.sums32;
   const WideCopy<32 * kWarps, kTokens> codes(args, place.token_begin);
   const auto copy_step = [&](int step) {
     if (step < steps) {
       codes.copy(shared + step % kStages * kStageBytes, step);
       if (step % 4 == 0) {
-        copy_extras<kTokens>(extras + step / 4 % 2 * WideExtras<kTokens>::kBytes, args, code_sums, place.token_begin,
-                             step / 4);
+        copy_extras<kTokens>(extras + step / 4 % WideShape::kExtras * WideExtras<kTokens>::kBytes, args, code_sums,
+                             place.token_begin, step / 4);
       }
     }
     copy_async_commit();
@@ -185,12 +193,13 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
   WideHead<type> next_head = head;
   for (int index = 0; index < args.k / 256; ++index) {
     const std::uint8_t* tile = weights + std::int64_t{index} * Tile<type>::kBytes;
+    if (index + 2 < args.k / 256) prefetch_tile<type>(tile + 2 * Tile<type>::kBytes);
 #pragma unroll
     for (int p = 0; p < 4; ++p) {
       const int step = 4 * index + p;
-      const typename Tile<type>::Part part = next;
-      if (step + 1 < steps) {
-        next = Tile<type>::load_part(tile + (p == 3 ? Tile<type>::kBytes : 0), (p + 1) % 4, at);
+      const typename Tile<type>::Part part = next[p % 2];
+      if (step + 2 < steps) {
+        next[p % 2] = Tile<type>::load_part(tile + (p >= 2 ? Tile<type>::kBytes : 0), (p + 2) % 4, at);
       }
       if (p == 1 && index + 1 < args.k / 256) next_head = load_head<type>(tile + Tile<type>::kBytes, at);
 #pragma unroll
@@ -204,7 +213,7 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
           sync_block();
           copy_step(step + kAhead);
         }
-        const unsigned char* stage = shared + p * kStageBytes;
+        const unsigned char* stage = shared + (index % 2 * 4 + p) * kStageBytes;
         wgmma_begin();
 #pragma unroll
         for (int k16 = 0; k16 < 2 * kHalves; ++k16) {
@@ -219,7 +228,7 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
       }
     }
     wgmma_wait<0>();
-    wide_fold<type>(sums, head, extras + index % 2 * WideExtras<kTokens>::kBytes, at);
+    wide_fold<type>(sums, head, extras + index % WideShape::kExtras * WideExtras<kTokens>::kBytes, at);
     head = next_head;
   }
   if (fused) {

@@ -69,6 +69,7 @@ T load_constant(const T* from) {
   return *from;
 }
 
+inline void prefetch_l2(const void*) {}
 inline float half_to_float(std::uint16_t bits) {
   return quant::half_to_float(bits);
 }

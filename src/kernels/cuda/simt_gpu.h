@@ -69,6 +69,10 @@ DEVICE T load_once(const T* from) {
     return __ldcs(from);
   }
 }
+// The 128 bytes around an address to the L2.
+DEVICE void prefetch_l2(const void* p) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+}
 // Constant while the kernel runs.
 template <typename T>
 DEVICE T load_constant(const T* from) {
