@@ -29,6 +29,7 @@ constexpr const char* kUsage = R"(dormouse-worker COMMAND ...
   bench      measure the engine on a model: prefill, decode, share of the memory's bandwidth
   perplexity measure how well a model predicts a text, and how far it lies from a reference
   replay     measure what speculation does for the speed of a given answer to a given prompt
+  doctor     say which GPUs there are and whether this program can use them
 
 Each command explains itself with --help.
 )";
@@ -89,6 +90,7 @@ int main(int argc, char** argv) {
   if (command == "bench") return dormouse::worker::run_bench(argc - 1, argv + 1);
   if (command == "perplexity") return dormouse::worker::run_perplexity(argc - 1, argv + 1);
   if (command == "replay") return dormouse::worker::run_replay(argc - 1, argv + 1);
+  if (command == "doctor") return dormouse::worker::run_doctor(argc - 1, argv + 1);
   if (command == "synth") return dormouse::worker::run_synth(argc - 1, argv + 1);
   const bool asked = command == "--help" || command == "-h" || command == "help";
   std::fputs(kUsage, asked ? stdout : stderr);

@@ -3,6 +3,7 @@
 
 #include "cli/table.h"
 #include "cli/words.h"
+#include "cli/worker_doctor.h"
 
 namespace dormouse::cli {
 namespace {
@@ -60,6 +61,28 @@ TEST(Table, NumbersAreGrouped) {
   EXPECT_EQ(grouped(999), "999");
   EXPECT_EQ(grouped(1'234'567), "1,234,567");
   EXPECT_EQ(grouped(-1'000), "-1,000");
+}
+
+TEST(WorkerDoctor, ReadsWhatTheWorkerSaysOfGpus) {
+  const Result<WorkerGpus> gpus = parse_worker_gpus(
+      R"({"kernels_for":"7.5, 9.0","driver":"13.0","problem":"","gpus":[)"
+      R"({"name":"NVIDIA T4","compute":"7.5","memory_bytes":15828320256,"has_kernels":true,"is_tested":false}]})");
+  ASSERT_TRUE(gpus.has_value()) << gpus.error().message;
+  ASSERT_EQ(gpus->gpus.size(), 1U);
+  EXPECT_EQ(gpus->gpus[0].name, "NVIDIA T4");
+  EXPECT_EQ(gpus->gpus[0].memory_bytes, 15'828'320'256);
+  EXPECT_TRUE(gpus->gpus[0].has_kernels);
+  EXPECT_FALSE(gpus->gpus[0].is_tested);
+  EXPECT_EQ(gpus->driver, "13.0");
+  EXPECT_EQ(gpus->kernels_for, "7.5, 9.0");
+}
+
+TEST(WorkerDoctor, AnAnswerThatIsNoneIsAnError) {
+  for (const char* wrong : {"", "[]", "{}", R"({"gpus":7})", R"({"gpus":[7]})", "usage: dormouse-worker"}) {
+    EXPECT_FALSE(parse_worker_gpus(wrong).has_value()) << wrong;
+  }
+  EXPECT_EQ(ask_worker("/no/such/worker", {}).error().code, Code::kNotFound);
+  EXPECT_EQ(ask_worker("/bin/true", {}).error().code, Code::kInternal);
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "cli/admin_client.h"
 #include "cli/machine.h"
 #include "cli/verbs.h"
+#include "cli/worker_doctor.h"
 #include "gateway/admin_wire.h"
 
 namespace dormouse::cli {
@@ -100,6 +101,46 @@ Finding check_worker(const Context& context) {
           fmt::format(fmt::runtime(context.say("no worker program at {}: build it, or put it beside dormouse",
                                                "找不到工作进程程序 {}：请编译它，或把它放在 dormouse 旁边")),
                       path)};
+}
+
+Finding describe_gpu(const Context& context, const WorkerGpus& worker, std::size_t index) {
+  const WorkerGpu& gpu = worker.gpus[index];
+  const std::string what =
+      fmt::format(fmt::runtime(context.say("GPU cuda:{} {}, compute capability {}, {:.1f} GB, driver for CUDA {}: ",
+                                           "GPU cuda:{} {}，计算能力 {}，显存 {:.1f} GB，驱动支持 CUDA {}：")),
+                  index, gpu.name, gpu.compute, static_cast<double>(gpu.memory_bytes) / 1e9, worker.driver);
+  if (!gpu.has_kernels) {
+    return {Verdict::kWarning,
+            what + fmt::format(fmt::runtime(context.say("the worker holds no kernels for it (it has: {}); docs/cuda.md "
+                                                        "says how to build one that does",
+                                                        "工作进程没有适用的内核（现有：{}）；编译方法见 docs/cuda.md")),
+                               worker.kernels_for)};
+  }
+  std::string text = what +
+                     std::string(context.say("off unless worker_arguments say --device cuda:",
+                                             "默认不用；在 worker_arguments 中写 --device cuda:")) +
+                     std::to_string(index);
+  if (!gpu.is_tested) {
+    text += context.say(" (untested: our kernels never ran on such a card)",
+                        "（未经测试：我们的内核没有在这种卡上运行过）");
+  }
+  return {Verdict::kGood, std::move(text)};
+}
+
+// Nothing of it is needed: the CPU is what models run on.
+std::vector<Finding> check_gpus(const Context& context) {
+  const std::string worker_path = context.program_dir + "/dormouse-worker";
+  if (::access(worker_path.c_str(), X_OK) != 0) return {};
+  const Result<WorkerGpus> worker = ask_worker(worker_path, context.worker_environment);
+  if (!worker.has_value()) return {{Verdict::kWarning, worker.error().message}};
+  if (worker->gpus.empty()) {
+    return {
+        {Verdict::kGood, std::string(context.say("no GPU, models run on the CPU: ", "没有 GPU，模型在 CPU 上运行：")) +
+                             worker->problem}};
+  }
+  std::vector<Finding> out;
+  for (std::size_t i = 0; i < worker->gpus.size(); ++i) out.push_back(describe_gpu(context, *worker, i));
+  return out;
 }
 
 Finding check_demo(const Context& context) {
@@ -189,8 +230,9 @@ void doctor(Context& context) {
                                 check_memory(context, machine),
                                 check_port(context, server_runs),
                                 check_leftovers(context, server_runs)};
-  const std::vector<Finding> config = check_config(context, client);
-  findings.insert(findings.end(), config.begin(), config.end());
+  for (const std::vector<Finding>& more : {check_gpus(context), check_config(context, client)}) {
+    findings.insert(findings.end(), more.begin(), more.end());
+  }
   std::stable_sort(findings.begin(), findings.end(),
                    [](const Finding& a, const Finding& b) { return a.verdict < b.verdict; });
   constexpr std::array<std::string_view, 3> kMarks{"✗", "!", "✓"};

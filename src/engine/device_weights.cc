@@ -123,11 +123,11 @@ Result<DeviceWeights> upload_weights(cuda::Device& device, const ModelWeights& w
   out.bytes = device_weight_bytes(weights);
   TRY(out.memory, DeviceBuffer::create(device, out.bytes));
   std::uint64_t used = 0;
+  std::vector<cuda::Upload> uploads;
   const auto copy = [&](const void* from, std::uint64_t bytes) -> Result<std::uint64_t> {
     const std::uint64_t at = used;
-    TRY_STATUS(device.upload(out.memory.address() + at, from, bytes));
+    uploads.push_back({.to = out.memory.address() + at, .from = from, .bytes = bytes});
     used += padded(bytes);
-    if (progress) progress(static_cast<double>(used) / static_cast<double>(out.bytes));
     return at;
   };
   TRY_STATUS(walk(
@@ -146,6 +146,8 @@ Result<DeviceWeights> upload_weights(cuda::Device& device, const ModelWeights& w
         to = out.memory.at<float>(at);
         return {};
       }));
+  TRY_STATUS(device.upload_all(uploads));
+  if (progress) progress(1.0);
   return out;
 }
 

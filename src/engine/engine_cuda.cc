@@ -1,8 +1,10 @@
 #include "engine/engine_cuda.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
 
+#include "base/log.h"
 #include "engine/cpu_budget.h"
 #include "engine/device_weights.h"
 #include "engine/forward_cuda.h"
@@ -16,7 +18,10 @@ namespace {
 class CudaEngine final : public Engine {
  public:
   CudaEngine(std::unique_ptr<cuda::Device> device, ModelConfig config, const EngineOptions& options)
-      : device_(std::move(device)), config_(std::move(config)), options_(options), name_(device_->info().name) {}
+      : device_(std::move(device)),
+        config_(std::move(config)),
+        options_(options),
+        isa_("cuda-sm" + std::to_string(10 * device_->info().compute_major + device_->info().compute_minor)) {}
 
   Status prepare(const gguf::File& file, const pack::PackedFile* packed, const Progress& progress) {
     ModelWeights host;
@@ -28,7 +33,9 @@ class CudaEngine final : public Engine {
       TRY(host, pack_weights(file, config_, pool, progress));
       TRY_STATUS(check_for_device(config_, host));
     }
+    const auto begin = std::chrono::steady_clock::now();
     TRY(weights_, upload_weights(*device_, host, progress));
+    const auto uploaded = std::chrono::steady_clock::now();
     TRY(CudaForward forward, CudaForward::create(*device_, config_, weights_,
                                                  {.rows = options_.max_batch_tokens,
                                                   .logits_rows = options_.max_logits_rows,
@@ -36,12 +43,17 @@ class CudaEngine final : public Engine {
                                                   .kv_type = options_.kv_type}));
     // Also: nothing of `host` is read any more.
     TRY_STATUS(device_->synchronize());
+    const std::chrono::duration<double, std::milli> upload = uploaded - begin;
+    const std::chrono::duration<double, std::milli> buffers = std::chrono::steady_clock::now() - uploaded;
+    log_info("event=device_ready upload_ms={:.0f} upload_gb_s={:.1f} buffers_ms={:.0f} weights_mb={} buffers_mb={}",
+             upload.count(), static_cast<double>(weights_.bytes) / upload.count() / 1e6, buffers.count(),
+             weights_.bytes / 1'000'000, forward.bytes() / 1'000'000);
     forward_ = std::make_unique<CudaForward>(std::move(forward));
     return {};
   }
 
   [[nodiscard]] const ModelConfig& config() const override { return config_; }
-  [[nodiscard]] const std::string& isa() const override { return name_; }
+  [[nodiscard]] const std::string& isa() const override { return isa_; }
   [[nodiscard]] std::int32_t threads() const override { return 1; }
   [[nodiscard]] std::uint64_t kv_bytes_per_token() const override {
     return engine::kv_bytes_per_token(config_, options_.kv_type);
@@ -73,7 +85,7 @@ class CudaEngine final : public Engine {
   std::unique_ptr<cuda::Device> device_;
   const ModelConfig config_;
   const EngineOptions options_;
-  const std::string name_;
+  const std::string isa_;
   DeviceWeights weights_;
   std::unique_ptr<CudaForward> forward_;
 };

@@ -16,8 +16,8 @@ using cuda::Coding;
 using cuda::Epilogue;
 using cuda::Kernel;
 
-// Logits are computed and fetched so many rows at a time: 64 rows of 152 K floats are 39 MB of a card's memory.
-constexpr std::int32_t kLogitsSlice = 64;
+// Logits are computed and fetched so many rows at a time: 128 rows of 152 K floats are 78 MB of a card's memory.
+constexpr std::int32_t kLogitsSlice = 128;
 // For the splits of long contexts; a step whose splits need more walks them one after the other: the same bits.
 constexpr std::int64_t kPartialBytes = std::int64_t{32} << 20;
 // A block of attend_rows has a warp for each of so many splits at once.
@@ -51,8 +51,9 @@ bool fits_one(const cuda::MatmulArgs& args) {
          });
 }
 
-// Blocks of matmul_many or matmul_middle along the strips.
-std::int32_t blocks_across(const cuda::MatmulArgs& args, const cuda::ManyShape& shape) {
+// Blocks along the strips, of a kernel whose blocks take so many of them.
+template <typename Shape>
+std::int32_t blocks_across(const cuda::MatmulArgs& args, const Shape& shape) {
   const bool fused = args.epilogue == Epilogue::kSwiglu;
   const std::int32_t strips = fused ? shape.strips() / 2 : shape.strips();
   std::int32_t blocks = 0;
@@ -402,6 +403,7 @@ Status CudaForward::multiply_coded(cuda::MatmulArgs& args, const Source& source)
                                     .x_stride = args.k,
                                     .k = args.k,
                                     .coding = args.coding,
+                                    .permuted = source.rows > cuda::kFewRows && has_wgmma(args.coding) ? 1 : 0,
                                     .epsilon = config_->rms_epsilon};
   TRY_STATUS(launch(Kernel::k_quantise_rows, {source.rows}, 256, args.k / 64, &quantise));
   args.coded = coded_;
@@ -424,17 +426,33 @@ Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
   return launch(kFew[static_cast<std::size_t>(args.coding)], {strips}, 32 * cuda::few_warps(units), shared, &args);
 }
 
-// The large shape unpacks weights for 128 rows at once, but leaves multiprocessors without work where there are fewer
-// blocks than those.
+bool CudaForward::has_wgmma(Coding coding) const {
+  return device_->info().compute_major == 9 && coding == Coding::kK;
+}
+
 Status CudaForward::launch_many(const cuda::MatmulArgs& args) {
   const auto coding = static_cast<std::size_t>(args.coding);
-  const cuda::ManyShape large = cuda::many_shape(args.coding);
-  const std::int32_t large_blocks = blocks_across(args, large) * ((args.tokens + large.tokens() - 1) / large.tokens());
-  const bool many = large_blocks >= device_->info().multiprocessors;
-  const cuda::ManyShape shape = many ? large : cuda::middle_shape(args.coding);
-  return launch((many ? kMany : kMiddle)[coding],
-                {blocks_across(args, shape), (args.tokens + shape.tokens() - 1) / shape.tokens()}, shape.threads(),
-                shape.shared_bytes(args.coding), &args);
+  const auto blocks = [&](const auto& shape) {
+    return std::pair(blocks_across(args, shape), (args.tokens + shape.tokens() - 1) / shape.tokens());
+  };
+  // The large shapes unpack weights for 128 rows at once, but leave multiprocessors without work where there are fewer
+  // blocks than those.
+  const auto fills = [&](const auto& shape) {
+    const auto [across, down] = blocks(shape);
+    return across * down >= device_->info().multiprocessors;
+  };
+  if (has_wgmma(args.coding)) {
+    const bool wide = fills(cuda::kWideShape);
+    const cuda::WideShape shape = wide ? cuda::kWideShape : cuda::kNarrowShape;
+    const auto [across, down] = blocks(shape);
+    return launch(wide ? Kernel::k_matmul_wide_k : Kernel::k_matmul_narrow_k, {across, down}, shape.threads(),
+                  shape.shared_bytes(), &args);
+  }
+  const bool many = fills(cuda::many_shape(args.coding));
+  const cuda::ManyShape shape = many ? cuda::many_shape(args.coding) : cuda::middle_shape(args.coding);
+  const auto [across, down] = blocks(shape);
+  return launch((many ? kMany : kMiddle)[coding], {across, down}, shape.threads(), shape.shared_bytes(args.coding),
+                &args);
 }
 
 Status CudaForward::launch(Kernel kernel, std::initializer_list<std::int64_t> grid, int threads,

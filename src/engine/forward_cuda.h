@@ -82,8 +82,8 @@ class CudaForward {
   Status compute_logits(const std::function<Status(std::int32_t begin, std::int32_t rows)>& fetch);
   Status multiply(std::initializer_list<Product> products, const Source& source, cuda::Epilogue epilogue);
   Status multiply_coded(cuda::MatmulArgs& args, const Source& source);
-  Status quantise(const Source& source, std::int32_t k, cuda::Coding coding);
   Status launch_few(const cuda::MatmulArgs& args);
+  [[nodiscard]] bool has_wgmma(cuda::Coding coding) const;
   Status launch_many(const cuda::MatmulArgs& args);
   Status launch(cuda::Kernel kernel, std::initializer_list<std::int64_t> grid, int threads, std::int64_t shared_bytes,
                 const void* args);

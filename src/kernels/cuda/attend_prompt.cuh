@@ -119,13 +119,15 @@ DEVICE void attend_block(PromptState<kDim>& state, const PromptTile<kDim>& keys,
                          int first_token) {
   float scores[kPromptTokens / 8][4] = {};
   score_tokens<kDim>(scores, state, keys);
-  // Positions of an item go up: only its last blocks have tokens that some row does not see.
-  const int token = first_token + 2 * (lane_index() % 4);
+  // Only the last blocks have tokens that a row does not see.
+  if (first_token + kPromptTokens - 1 > state.positions[0] || first_token + kPromptTokens - 1 > state.positions[1]) {
+    const int token = first_token + 2 * (lane_index() % 4);
 #pragma unroll
-  for (int t = 0; t < kPromptTokens / 8; ++t) {
+    for (int t = 0; t < kPromptTokens / 8; ++t) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (token + 8 * t + i % 2 > state.positions[i / 2]) scores[t][i] = bits_to_float(0xFF800000U);
+      for (int i = 0; i < 4; ++i) {
+        if (token + 8 * t + i % 2 > state.positions[i / 2]) scores[t][i] = bits_to_float(0xFF800000U);
+      }
     }
   }
   std::uint32_t p[kPromptTokens / 16][4];
@@ -210,10 +212,10 @@ DEVICE void attend_item(const AttendPromptArgs& args, const PromptItem& item) {
 }
 
 DEVICE void attend_prompt(const AttendPromptArgs& args) {
-  wait_for_previous();
-  let_next_begin();
   // Later rows see more tokens: the longest first leaves the short for the end.
   const PromptItem item = args.items[grid_x() - 1 - block_x()];
+  wait_for_previous();
+  let_next_begin();
   if (item.count == 0) return;
   if (args.head_dim == 128) {
     attend_item<128>(args, item);

@@ -85,28 +85,26 @@ DEVICE Floats4 slot_sums(const SplitResult<Shape>& result, int slot) {
 
 struct RowPlace {
   int row;
-  int kv_head;
   int queries;
-  int position;
   HeadPages pages;
-  const float* q;  // the first of the queries
+  int split;  // the warp's first
+  SplitPlace first;
 };
-DEVICE RowPlace row_place(const AttendRowsArgs& args, int row) {
-  const int kv_head = block_y();
-  const int queries = args.heads / args.kv_heads;
-  return {row,
-          kv_head,
-          queries,
-          args.rows.positions[row],
-          head_pages(args.kv, args.rows, row, kv_head),
-          args.q + std::int64_t{row} * args.qkv_stride + kv_head * queries * args.head_dim};
+DEVICE RowPlace row_place(const AttendRowsArgs& args, int row, int split) {
+  const HeadPages pages = head_pages(args.kv, args.rows, row, block_y());
+  const int left = args.rows.positions[row] + 1 - split * kSplitTokens;
+  return {row, args.heads / args.kv_heads, pages, split, SplitPlace::of(pages, split, left)};
+}
+DEVICE const float* queries_of(const AttendRowsArgs& args, const RowPlace& place) {
+  return args.q + std::int64_t{place.row} * args.qkv_stride + block_y() * place.queries * args.head_dim;
 }
 
 // The four chains of a block, one a warp, into the row's output. chains: [4][8 columns]; slots: [4][kSlots][32 lanes].
 template <class Shape>
-DEVICE void write_row(const AttendRowsArgs& args, const RowPlace& place, const SoftmaxState* chains,
-                      const Floats4* slots) {
-  float* out = args.out + (std::int64_t{place.row} * args.heads + place.kv_head * place.queries) * Shape::kDim;
+DEVICE void write_row(const AttendRowsArgs& args, int queries, const SoftmaxState* chains, const Floats4* slots) {
+  // Read again: the walk has no register for it.
+  const std::int64_t row = args.items[block_x()];
+  float* out = args.out + (row * args.heads + block_y() * queries) * Shape::kDim;
   for (int slot = warp_index(); slot < Shape::kSlots; slot += kSplitChains) {
     const SlotPlace at = slot_place<Shape>(lane_index(), slot);
     SoftmaxState states[kSplitChains];
@@ -118,7 +116,7 @@ DEVICE void write_row(const AttendRowsArgs& args, const RowPlace& place, const S
     for (int c = 0; c < kSplitChains; ++c) {
       add_chain(sums, slots[(c * Shape::kSlots + slot) * kWarp + lane_index()], factors.of[c]);
     }
-    if (at.query < place.queries) *reinterpret_cast<Floats4*>(out + at.query * Shape::kDim + at.dim) = sums;
+    if (at.query < queries) *reinterpret_cast<Floats4*>(out + at.query * Shape::kDim + at.dim) = sums;
   }
 }
 
@@ -133,18 +131,17 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
   Floats4* my_slots = slots + warp_index() * Shape::kSlots * kWarp + lane_index();
 #pragma unroll
   for (int s = 0; s < Shape::kSlots; ++s) my_slots[s * kWarp] = {0, 0, 0, 0};
-  const int splits = splits_of(place.position + 1);
   SoftmaxState states[2] = {no_tokens(), no_tokens()};
-  SplitPlace here = SplitPlace::of(place.pages, warp_index(), place.position);
+  SplitPlace here = place.first;
   const auto bytes = LaneBytes<Shape>::of(place.pages);
   Unit ring[kAhead + 1] = {};
 #pragma unroll
   for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, here, u);
-  share_queries<Shape>(queries, place.q, place.queries, args.scale);
+  share_queries<Shape>(queries, queries_of(args, place), place.queries, args.scale);
   sync_block();
 #pragma unroll 1
-  for (int split = warp_index(); split < splits; split += kSplitChains) {
-    const SplitPlace next = SplitPlace::of(place.pages, split + kSplitChains, place.position);
+  for (int split = place.split; here.left > 0; split += kSplitChains) {
+    const SplitPlace next = SplitPlace::of(place.pages, split + kSplitChains, here.left - kSplitChains * kSplitTokens);
     SplitResult<Shape> result;
     compute_split<Shape, kAhead>(result, ring, queries, bytes, here, next, exchange);
     const MergeFactors factors[2] = {merge(states[0], result.state[0]), merge(states[1], result.state[1])};
@@ -157,24 +154,24 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
     chains[8 * warp_index() + 2 * lane_index() + 1] = states[1];
   }
   sync_block();
-  write_row<Shape>(args, place, chains, slots);
+  write_row<Shape>(args, place.queries, chains, slots);
 }
 
 template <class Shape>
-DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place, int split) {
-  constexpr int kAhead = 3;
+DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place) {
+  constexpr int kAhead = 7;  // a warp alone has only its own loads to hide their time
   auto* queries = reinterpret_cast<Words4*>(shared_memory());
-  const SplitPlace here = SplitPlace::of(place.pages, split, place.position);
   const auto bytes = LaneBytes<Shape>::of(place.pages);
   Unit ring[kAhead + 1] = {};
 #pragma unroll
-  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, here, u);
-  share_queries<Shape>(queries, place.q, place.queries, args.scale);
+  for (int u = 0; u < kAhead; ++u) load_unit<Shape>(ring[u], bytes, place.first, u);
+  share_queries<Shape>(queries, queries_of(args, place), place.queries, args.scale);
   sync_block();
   SplitResult<Shape> result;
-  compute_split<Shape, kAhead>(result, ring, queries, bytes, here, SplitPlace{}, shared_memory() + Shape::kQueryBytes);
+  compute_split<Shape, kAhead>(result, ring, queries, bytes, place.first, SplitPlace{},
+                               shared_memory() + Shape::kQueryBytes);
   const std::int64_t first =
-      ((std::int64_t{block_x()} * args.kv_heads + place.kv_head) * args.max_splits + split) * place.queries;
+      ((std::int64_t{block_x()} * args.kv_heads + block_y()) * args.max_splits + place.split) * place.queries;
   float* partials = args.partials + first * partial_floats(Shape::kDim);
 #pragma unroll
   for (int s = 0; s < Shape::kSlots; ++s) {
@@ -192,11 +189,11 @@ DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place, int s
 template <int kDim, bool kQ8, bool kSplitOnly>
 DEVICE void attend_row(const AttendRowsArgs& args, const RowPlace& place) {
   if constexpr (kSplitOnly) {
-    if (block_z() >= splits_of(place.position + 1)) return;
+    if (place.first.left <= 0) return;
     if (place.queries > 4) {
-      store_split<SplitShape<kDim, kQ8, true>>(args, place, block_z());
+      store_split<SplitShape<kDim, kQ8, true>>(args, place);
     } else {
-      store_split<SplitShape<kDim, kQ8, false>>(args, place, block_z());
+      store_split<SplitShape<kDim, kQ8, false>>(args, place);
     }
   } else {
     if (place.queries > 4) {
@@ -209,11 +206,12 @@ DEVICE void attend_row(const AttendRowsArgs& args, const RowPlace& place) {
 
 template <bool kSplitOnly>
 DEVICE void attend_any_row(const AttendRowsArgs& args) {
+  // What StepRows promises may be read before the previous kernel ends.
+  const int row = args.items[block_x()];
+  const RowPlace place = row_place(args, row < 0 ? 0 : row, kSplitOnly ? block_z() : warp_index());
   wait_for_previous();
   let_next_begin();
-  const int row = args.items[block_x()];
   if (row < 0) return;
-  const RowPlace place = row_place(args, row);
   if (args.head_dim == 128) {
     if (args.kv.is_q8 != 0) {
       attend_row<128, true, kSplitOnly>(args, place);
@@ -238,13 +236,13 @@ DEVICE void attend_splits(const AttendRowsArgs& args) {
 
 // A warp per chain; a lane has four dimensions (of head_dim 64: half of the lanes).
 DEVICE void combine_splits(const CombineSplitsArgs& args) {
-  wait_for_previous();
-  let_next_begin();
   const int row = args.items[block_x()];
-  if (row < 0) return;
   const int queries = args.heads / args.kv_heads;
   const int query = block_z();
-  const int splits = splits_of(args.rows.positions[row] + 1);
+  const int splits = splits_of(args.rows.positions[row < 0 ? 0 : row] + 1);
+  wait_for_previous();
+  let_next_begin();
+  if (row < 0) return;
   const std::int64_t first = (std::int64_t{block_x()} * args.kv_heads + block_y()) * args.max_splits * queries + query;
   const float* partials = args.partials + first * partial_floats(args.head_dim);
   const std::int64_t stride = std::int64_t{queries} * partial_floats(args.head_dim);

@@ -81,11 +81,11 @@ struct SplitPlace {
   std::int32_t page[2];
   int left;  // tokens from the split's first to the sequence's last; may be negative
 
-  DEVICE static SplitPlace of(const HeadPages& pages, int split, int position) {
-    SplitPlace place = {{0, 0}, position + 1 - split * kSplitTokens};
+  DEVICE static SplitPlace of(const HeadPages& pages, int split, int left) {
+    SplitPlace place = {{0, 0}, left};
     const int page = split * (kSplitTokens / kPageTokens);
-    if (place.left > 0) place.page[0] = pages.pages[page];
-    if (place.left > kPageTokens) place.page[1] = pages.pages[page + 1];
+    if (left > 0) place.page[0] = pages.pages[page];
+    if (left > kPageTokens) place.page[1] = pages.pages[page + 1];
     return place;
   }
 };

@@ -40,7 +40,9 @@ struct KvPages {
   return dim / 64 * 64 + dim % 32 / 8 * 16 + dim / 32 % 2 * 8 + dim % 8;
 }
 
-// The rows of a step. A row's pages are pages[page_begin[row] + position / kPageTokens].
+// The rows of a step. A row's pages are pages[page_begin[row] + position / kPageTokens]. These tables, and the items of
+// the kernels below, are read before wait_for_previous(): what writes them must be done before the kernel before the
+// reader begins (copies before a step's first kernel are). Row 0 has a position and pages even where items are padding.
 struct StepRows {
   const std::int32_t* positions;   // [rows]
   const std::int32_t* page_begin;  // [rows]

@@ -19,10 +19,11 @@ namespace {
 
 using kernels::test_seed;
 
-// Generated rows have probabilities and q8 values rounded to halves (2^-11 each). Prompt rows also have queries and q8
-// keys so, and the errors of large scores are errors of probabilities: measured here at most 2.3e-3.
+// Generated rows have probabilities and q8 values rounded to halves (2^-11 each): measured here at most 4e-4. Prompt
+// rows also have queries and q8 keys so, and an error of a large score is an error of its probability: at most 2.8e-3,
+// 5e-4 root mean square.
 constexpr double kMostError = 1e-3;
-constexpr double kMostPromptError = 3e-3;
+constexpr double kMostPromptError = 4e-3;
 constexpr float kScale = 0.088F;
 
 struct Case {
@@ -34,7 +35,7 @@ std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const int head_dim : {64, 128}) {
     for (const bool is_q8 : {false, true}) {
-      for (const int queries : {1, 2, 4, 8}) cases.push_back({head_dim, is_q8, queries});
+      for (const int queries : {1, 2, 4, 5, 8}) cases.push_back({head_dim, is_q8, queries});
     }
   }
   return cases;

@@ -23,25 +23,9 @@ DEVICE Eight load_eight(const float* from) {
   return out;
 }
 
-// exp as the CPU's kernels compute it (cpu/scalar/elementwise.h).
-DEVICE float exp_approx(float x) {
-  x = 88.3F < x ? 88.3F : x;
-  x = -87.3F > x ? -87.3F : x;
-  const float shifted = fmaf(x, 1.44269504F, 12582912.0F);
-  const float n = shifted - 12582912.0F;
-  float r = fmaf(n, -0.693359375F, x);
-  r = fmaf(n, 2.12194440e-4F, r);
-  float p = 1.9875691500e-4F;
-  p = fmaf(p, r, 1.3981999507e-3F);
-  p = fmaf(p, r, 8.3334519073e-3F);
-  p = fmaf(p, r, 4.1665795894e-2F);
-  p = fmaf(p, r, 1.6666665459e-1F);
-  p = fmaf(p, r, 5.0000001201e-1F);
-  p = fmaf(p, r * r, r) + 1.0F;
-  return p * bits_to_float((float_to_bits(shifted) << 23) + 0x3F800000U);
-}
 DEVICE float swiglu(float gate, float up) {
-  return gate / (1.0F + exp_approx(-gate)) * up;
+  constexpr float kLog2E = 1.44269504F;
+  return fast_divide(gate, 1.0F + fast_exp2(-kLog2E * gate)) * up;
 }
 
 // The largest magnitude as bits, over groups of `lanes` neighbouring lanes: a NaN is simply the largest.
@@ -82,6 +66,19 @@ DEVICE Scaling halves_scaling(std::uint32_t largest) {
 DEVICE Words4 pack_eight(const float (&q)[8]) {
   return {pack_halves(q[0], q[1]), pack_halves(q[2], q[3]), pack_halves(q[4], q[5]), pack_halves(q[6], q[7])};
 }
+// A lane's eight codes where a row has them. Permuted: of the lane's 32 columns, matmul_wide.cuh.
+DEVICE void store_codes(std::uint16_t* block, const Words4& codes, bool permuted) {
+  const int lane = lane_index();
+  if (!permuted) {
+    *reinterpret_cast<Words4*>(block + 8 * lane) = codes;
+    return;
+  }
+  auto* to = reinterpret_cast<std::uint32_t*>(block + lane / 4 * 32 + 2 * (lane % 4));
+  to[0] = codes.x;
+  to[4] = codes.y;
+  to[8] = codes.z;
+  to[12] = codes.w;
+}
 DEVICE std::uint16_t integer_half(int value) {
   return float_to_half(static_cast<float>(value));
 }
@@ -97,9 +94,9 @@ DEVICE void store_sums(const CodedRows& out, std::int64_t block_row, int sum) {
   out.sums32[block_row * 16 + 8 + lane / 4] = integer_half(of32 & 15);
 }
 
-DEVICE void code_halves(const CodedRows& out, const Eight& v, int row, int block, std::int64_t k) {
+DEVICE void code_halves(const CodedRows& out, const Eight& v, int row, int block, std::int64_t k, bool permuted) {
   const Scaling s = halves_scaling(largest_bits(v, kWarp));
-  const std::int64_t at = row * k + 256 * block + 8 * lane_index();
+  const std::int64_t at = row * k + 256 * block;
   float high[8];
   float low[8];
 #pragma unroll
@@ -108,14 +105,15 @@ DEVICE void code_halves(const CodedRows& out, const Eight& v, int row, int block
     high[i] = half_to_float(float_to_half(scaled));
     low[i] = scaled - high[i];
   }
-  *reinterpret_cast<Words4*>(out.codes + at) = pack_eight(high);
-  *reinterpret_cast<Words4*>(out.codes + out.rows * k + at) = pack_eight(low);
+  store_codes(out.codes + at, pack_eight(high), permuted);
+  store_codes(out.codes + out.rows * k + at, pack_eight(low), permuted);
   if (lane_index() == 0) out.scales[std::int64_t{block} * out.rows + row] = s.scale;
 }
 
 // One block of 256 values of row `row`.
-DEVICE void code_block(const CodedRows& out, Coding coding, const Eight& v, int row, int block, std::int64_t k) {
-  if (coding == Coding::kHalves) return code_halves(out, v, row, block, k);
+DEVICE void code_block(const CodedRows& out, Coding coding, const Eight& v, int row, int block, std::int64_t k,
+                       bool permuted) {
+  if (coding == Coding::kHalves) return code_halves(out, v, row, block, k, permuted);
   const int lane = lane_index();
   const Scaling s = int8_scaling(largest_bits(v, coding == Coding::kK ? kWarp : 4));
   float q[8];
@@ -125,7 +123,7 @@ DEVICE void code_block(const CodedRows& out, Coding coding, const Eight& v, int 
     q[i] = s.inverse == 0.0F ? 0.0F : (v.x[i] * s.inverse + 12582912.0F) - 12582912.0F;
     sum += static_cast<int>(q[i]);
   }
-  *reinterpret_cast<Words4*>(out.codes + row * k + 256 * block + 8 * lane) = pack_eight(q);
+  store_codes(out.codes + row * k + 256 * block, pack_eight(q), permuted);
   if (coding == Coding::kQ8_0) {
     if (lane % 4 == 0) out.scales[(8 * std::int64_t{block} + lane / 4) * out.rows + row] = s.scale;
     return;
@@ -152,7 +150,7 @@ DEVICE float norm_inverse(const float* squares, int k, float epsilon) {
 // Codes one row with all warps of the block. `squares`: shared, [k / 256] floats, when there is a norm. Ends with what
 // is written not yet seen by the other warps. The order of the norm's sum is fixed by k alone.
 DEVICE void code_row(const CodedRows& out, Coding coding, const float* x, const float* norm, int row, int k,
-                     float epsilon, float* squares) {
+                     float epsilon, float* squares, bool permuted) {
   const int blocks = k / 256;
   const int warps = thread_count() / kWarp;
   float inverse = 1.0F;
@@ -172,7 +170,7 @@ DEVICE void code_row(const CodedRows& out, Coding coding, const float* x, const 
 #pragma unroll
       for (int i = 0; i < 8; ++i) v.x[i] = v.x[i] * inverse * w.x[i];
     }
-    code_block(out, coding, v, row, block, k);
+    code_block(out, coding, v, row, block, k, permuted);
   }
 }
 
@@ -183,7 +181,7 @@ DEVICE void quantise_rows(const QuantiseArgs& args) {
   const int row = block_x();
   const std::int64_t from = args.row_index == nullptr ? row : args.row_index[row];
   code_row(args.out, args.coding, args.x + from * args.x_stride, args.norm, row, args.k, args.epsilon,
-           reinterpret_cast<float*>(shared_memory()));
+           reinterpret_cast<float*>(shared_memory()), args.permuted != 0);
 }
 
 }  // namespace dormouse::cuda

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -37,6 +38,12 @@ struct Launch {
   bool overlaps_previous = false;
 };
 
+struct Upload {
+  DevicePointer to;
+  const void* from;
+  std::uint64_t bytes;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -54,6 +61,8 @@ class Device {
 
   // Enqueued. From pinned memory it does not wait, and the bytes must stay until synchronize().
   virtual Status upload(DevicePointer to, const void* from, std::uint64_t bytes) = 0;
+  // Much at once from pageable memory, by several threads; done when it returns.
+  virtual Status upload_all(std::span<const Upload> uploads) = 0;
   virtual Status download(void* to, DevicePointer from, std::uint64_t bytes) = 0;
   virtual Status fill_zero(DevicePointer to, std::uint64_t bytes) = 0;
   virtual Status launch(const Launch& launch) = 0;

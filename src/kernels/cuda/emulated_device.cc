@@ -69,6 +69,7 @@ class EmulatedDevice final : public Device {
   void* allocate_pinned(std::uint64_t bytes) override;
   void release_pinned(void* memory) override;
   Status upload(DevicePointer to, const void* from, std::uint64_t bytes) override;
+  Status upload_all(std::span<const Upload> uploads) override;
   Status download(void* to, DevicePointer from, std::uint64_t bytes) override;
   Status fill_zero(DevicePointer to, std::uint64_t bytes) override;
   Status launch(const Launch& launch) override;
@@ -158,6 +159,11 @@ void EmulatedDevice::release_pinned(void* memory) {
 Status EmulatedDevice::enqueue(Operation operation) {
   (is_recording_ ? recorded_ : queue_).push_back(std::move(operation));
   return {};
+}
+
+Status EmulatedDevice::upload_all(std::span<const Upload> uploads) {
+  for (const Upload& one : uploads) TRY_STATUS(upload(one.to, one.from, one.bytes));
+  return synchronize();
 }
 
 Status EmulatedDevice::upload(DevicePointer to, const void* from, std::uint64_t bytes) {

@@ -5,6 +5,7 @@
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
 #include "kernels/cuda/matmul_one.cuh"
+#include "kernels/cuda/matmul_wide.cuh"
 #include "kernels/cuda/rows.cuh"
 
 namespace dormouse::cuda {

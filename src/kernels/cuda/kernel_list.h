@@ -20,9 +20,9 @@
   KERNEL(rope_table, RopeTableArgs, 128, 4)         \
   KERNEL(rotate_store, RotateStoreArgs, 128, 4)     \
   KERNEL(attend_rows, AttendRowsArgs, 128, 4)       \
-  KERNEL(attend_splits, AttendRowsArgs, 32, 16)     \
+  KERNEL(attend_splits, AttendRowsArgs, 32, 8)      \
   KERNEL(combine_splits, CombineSplitsArgs, 128, 4) \
-  KERNEL(attend_prompt, AttendPromptArgs, 128, 2)
+  KERNEL(attend_prompt, AttendPromptArgs, 128, 3)
 
 #define DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)       \
   KERNEL(matmul_one_k, MatmulArgs, 1024, 1)        \
@@ -34,7 +34,9 @@
   KERNEL(matmul_middle_halves, MatmulArgs, 128, 3) \
   KERNEL(matmul_many_k, MatmulArgs, 256, 1)        \
   KERNEL(matmul_many_q8_0, MatmulArgs, 256, 1)     \
-  KERNEL(matmul_many_halves, MatmulArgs, 256, 1)
+  KERNEL(matmul_many_halves, MatmulArgs, 256, 1)   \
+  KERNEL(matmul_wide_k, MatmulArgs, 256, 1)        \
+  KERNEL(matmul_narrow_k, MatmulArgs, 128, 2)
 
 namespace dormouse::cuda {
 

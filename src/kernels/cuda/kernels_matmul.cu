@@ -3,5 +3,6 @@
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
 #include "kernels/cuda/matmul_one.cuh"
+#include "kernels/cuda/matmul_wide.cuh"
 
 DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_EXPORT)

@@ -50,6 +50,7 @@ struct QuantiseArgs {
   std::int32_t x_stride;
   std::int32_t k;
   Coding coding;
+  std::int32_t permuted;  // 1: codes in the order of matmul_wide.cuh
   float epsilon;
 };
 
@@ -155,6 +156,18 @@ constexpr ManyShape many_shape(Coding coding) {
 constexpr ManyShape middle_shape(Coding coding) {
   return coding == Coding::kK ? ManyShape{2, 2, 4} : ManyShape{2, 2, 2};
 }
+// matmul_wide and matmul_narrow (Hopper): groups of four warps, each with four strips and all of the block's rows.
+struct WideShape {
+  int groups, token_tiles;
+  constexpr int threads() const { return 128 * groups; }
+  constexpr int strips() const { return 4 * groups; }
+  constexpr int tokens() const { return 8 * token_tiles; }
+  // Stages of 64 columns of codes; twice a tile's scales and sums.
+  constexpr int shared_bytes() const { return kStages * 128 * tokens() + 2 * 36 * tokens(); }
+  static constexpr int kStages = 4;
+};
+inline constexpr WideShape kWideShape = {2, 16};
+inline constexpr WideShape kNarrowShape = {1, 8};
 // Rows of CodedRows are padded to a multiple of this: blocks read whole tiles of scales and sums.
 inline constexpr int kCodedRowMultiple = 128;
 

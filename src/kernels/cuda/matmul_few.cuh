@@ -167,7 +167,7 @@ DEVICE void few_of(const MatmulArgs& args, FewPlace place) {
   wait_for_previous();
   if (args.input != Input::kCoded) {
     code_row(shared.coded, args.coding, args.x, args.input == Input::kNorm ? args.norm : nullptr, 0, args.k,
-             args.epsilon, shared.squares);
+             args.epsilon, shared.squares, false);
     sync_block();
   }
   for (int unit = warp_index(); unit < units; unit += warps) {

@@ -68,7 +68,7 @@ double distance(const std::vector<float>& got, const std::vector<float>& want) {
 
 std::vector<float> multiply(Product product, PackedWeights& weights, const std::vector<float>& x, std::int32_t count) {
   CodedBuffer coded(count, weights.columns);
-  quantise(coded, x, count, weights.columns, coding_of(weights.type));
+  quantise(coded, x, count, weights.columns, coding_of(weights.type), nullptr, is_wide(product));
   std::vector<float> out(static_cast<std::size_t>(count) * static_cast<std::size_t>(weights.rows), -12345.0F);
   MatmulArgs args{};
   args.parts[0] = part_of(weights, out);
@@ -98,6 +98,10 @@ TEST_P(ProductTest, EveryKernelGivesTheSameBits) {
   const std::vector<float> x = random_rows(11, 512, random_);
   const std::vector<float> many = multiply(Product::kMany, weights, x, 11);
   EXPECT_TRUE(kernels::all_same_bits(multiply(Product::kMiddle, weights, x, 11), many));
+  if (coding_of(GetParam()) == Coding::kK) {
+    EXPECT_TRUE(kernels::all_same_bits(multiply(Product::kNarrow, weights, x, 11), many));
+    EXPECT_TRUE(kernels::all_same_bits(multiply(Product::kWide, weights, x, 11), many));
+  }
   const std::vector<float> few = multiply(Product::kFew, weights, {x.begin(), x.begin() + 8 * 512}, 8);
   EXPECT_TRUE(kernels::all_same_bits(few, {many.begin(), many.begin() + 8 * 24}));
   const std::vector<float> one = multiply(Product::kFew, weights, {x.begin() + 3 * 512, x.begin() + 4 * 512}, 1);
@@ -221,10 +225,14 @@ TEST(Products, PartsOfOneLaunch) {
   PackedWeights q = random_weights(TensorType::kQ4_K, 160, kColumns, random);
   PackedWeights k = random_weights(TensorType::kQ4_K, 16, kColumns, random);
   PackedWeights v = random_weights(TensorType::kQ6_K, 20, kColumns, random);
-  for (const auto& [product, count] : {std::pair{Product::kFew, 3}, {Product::kMiddle, 9}, {Product::kMany, 9}}) {
+  for (const auto& [product, count] : {std::pair{Product::kFew, 3},
+                                       {Product::kMiddle, 9},
+                                       {Product::kMany, 9},
+                                       {Product::kNarrow, 9},
+                                       {Product::kWide, 9}}) {
     const std::vector<float> x = random_rows(count, kColumns, random);
     CodedBuffer coded(count, kColumns);
-    quantise(coded, x, count, kColumns, Coding::kK);
+    quantise(coded, x, count, kColumns, Coding::kK, nullptr, is_wide(product));
     std::vector<float> out(static_cast<std::size_t>(count) * 196, 1.0F);
     MatmulArgs args{};
     args.parts[0] = part_of(q, out, 196);
@@ -264,9 +272,13 @@ TEST(Products, GateAndUpBecomeOne) {
   std::vector<float> want = specified(gate, x, 9);
   const std::vector<float> of_up = specified(up, x, 9);
   (*table)->silu_mul(want.data(), of_up.data(), static_cast<std::int32_t>(want.size()));
-  for (const auto& [product, count] : {std::pair{Product::kFew, 7}, {Product::kMiddle, 9}, {Product::kMany, 9}}) {
+  for (const auto& [product, count] : {std::pair{Product::kFew, 7},
+                                       {Product::kMiddle, 9},
+                                       {Product::kMany, 9},
+                                       {Product::kNarrow, 9},
+                                       {Product::kWide, 9}}) {
     CodedBuffer coded(count, kColumns);
-    quantise(coded, x, count, kColumns, Coding::kK);
+    quantise(coded, x, count, kColumns, Coding::kK, nullptr, is_wide(product));
     std::vector<float> out(static_cast<std::size_t>(count) * kRows, -12345.0F);
     MatmulArgs args{};
     args.parts[0] = part_of(gate, out);

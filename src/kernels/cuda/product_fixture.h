@@ -12,6 +12,7 @@
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
 #include "kernels/cuda/matmul_one.cuh"
+#include "kernels/cuda/matmul_wide.cuh"
 #include "kernels/test_data.h"
 
 namespace dormouse::cuda {
@@ -53,7 +54,7 @@ inline void run_kernel(int grid_x, int grid_y, int threads, std::int64_t shared,
 }
 
 inline void quantise(CodedBuffer& out, const std::vector<float>& x, std::int32_t count, std::int32_t k, Coding coding,
-                     const float* norm = nullptr) {
+                     const float* norm = nullptr, bool permuted = false) {
   const QuantiseArgs args{.x = x.data(),
                           .norm = norm,
                           .row_index = nullptr,
@@ -61,13 +62,29 @@ inline void quantise(CodedBuffer& out, const std::vector<float>& x, std::int32_t
                           .x_stride = k,
                           .k = k,
                           .coding = coding,
+                          .permuted = permuted ? 1 : 0,
                           .epsilon = 1e-6F};
   run_kernel(count, 1, 256, k / 64, [&] { quantise_rows(args); });
 }
 
-enum class Product { kOne, kFew, kMiddle, kMany };
+enum class Product { kOne, kFew, kMiddle, kMany, kNarrow, kWide };
+inline bool is_wide(Product product) {
+  return product == Product::kNarrow || product == Product::kWide;
+}
+
+inline void run_wide(Product product, const MatmulArgs& args) {
+  const bool fused = args.epilogue == Epilogue::kSwiglu;
+  const bool wide = product == Product::kWide;
+  const WideShape shape = wide ? kWideShape : kNarrowShape;
+  const int per_block = fused ? shape.strips() / 2 : shape.strips();
+  int blocks = 0;
+  for (int i = 0; i < (fused ? 1 : args.part_count); ++i) blocks += (args.parts[i].strips + per_block - 1) / per_block;
+  run_kernel(blocks, (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(), shape.shared_bytes(),
+             [&] { wide ? matmul_wide_k(args) : matmul_narrow_k(args); });
+}
 
 inline void run_product(Product product, MatmulArgs args) {
+  if (is_wide(product)) return run_wide(product, args);
   const bool fused = args.epilogue == Epilogue::kSwiglu;
   if (product == Product::kOne || product == Product::kFew) {
     int strips = 0;

@@ -128,7 +128,7 @@ DEVICE void store_head(const HeadLane<kDim>& lane, const KvPages& kv, std::uint8
 }
 
 template <int kDim>
-DEVICE void rotate_store_head(const RotateStoreArgs& args, int row, int head, int position) {
+DEVICE void rotate_store_head(const RotateStoreArgs& args, int row, int head, int position, int page) {
   const bool is_query = head < args.heads;
   const bool is_value = head >= args.heads + args.kv_heads;
   const int kv_head = is_value ? head - args.heads - args.kv_heads : head - args.heads;
@@ -152,7 +152,6 @@ DEVICE void rotate_store_head(const RotateStoreArgs& args, int row, int head, in
     }
     return;
   }
-  const int page = args.rows.pages[args.rows.page_begin[row] + position / kPageTokens];
   std::uint8_t* keys =
       args.kv.memory + page * args.kv.page_bytes + args.kv.layer * args.kv.layer_bytes + kv_head * args.kv.head_bytes;
   if (is_value) {
@@ -164,17 +163,18 @@ DEVICE void rotate_store_head(const RotateStoreArgs& args, int row, int head, in
 
 // k itself is not written back: nobody reads it but through its page.
 DEVICE void rotate_store(const RotateStoreArgs& args) {
-  wait_for_previous();
-  let_next_begin();
   const int row = block_x();
   const int head = block_y() * (kRotateStoreThreads / kWarp) + warp_index();
-  if (row >= args.row_count || head >= args.heads + 2 * args.kv_heads) return;
-  const int position = args.rows.positions[row];
-  if (position < 0) return;
+  // What StepRows promises may be read before the previous kernel ends.
+  const int position = row < args.row_count ? args.rows.positions[row] : -1;
+  const int page = position < 0 ? 0 : args.rows.pages[args.rows.page_begin[row] + position / kPageTokens];
+  wait_for_previous();
+  let_next_begin();
+  if (position < 0 || head >= args.heads + 2 * args.kv_heads) return;
   if (args.head_dim == 128) {
-    rotate_store_head<128>(args, row, head, position);
+    rotate_store_head<128>(args, row, head, position, page);
   } else {
-    rotate_store_head<64>(args, row, head, position);
+    rotate_store_head<64>(args, row, head, position, page);
   }
 }
 

@@ -122,6 +122,9 @@ inline int dp4a(std::uint32_t a, std::uint32_t b, int c) {
 inline float fast_exp2(float x) {
   return std::exp2(x);
 }
+inline float fast_divide(float a, float b) {
+  return a / b;
+}
 inline float bits_to_float(std::uint32_t bits) {
   float x = 0;
   std::memcpy(&x, &bits, sizeof x);

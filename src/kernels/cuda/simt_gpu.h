@@ -128,8 +128,15 @@ DEVICE int dp4a(std::uint32_t a, std::uint32_t b, int c) {
   asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(out) : "r"(a), "r"(b), "r"(c));
   return out;
 }
+// 2 ulp, denormals are 0: exp2f takes four instructions where this is one.
 DEVICE float fast_exp2(float x) {
-  return exp2f(x);
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+// Off by 2 units in the last place at most; 0 for divisors above 2^126.
+DEVICE float fast_divide(float a, float b) {
+  return __fdividef(a, b);
 }
 DEVICE float bits_to_float(std::uint32_t bits) {
   return __uint_as_float(bits);

@@ -17,6 +17,9 @@ namespace dormouse::worker {
 // bench FILE: what the engine does on this machine, as a table or JSON.
 [[nodiscard]] int run_bench(int argc, char** argv);
 
+// doctor: what this program can compute on.
+[[nodiscard]] int run_doctor(int argc, char** argv);
+
 // perplexity FILE --text T [--kl-against FILE2|self]: how well a model predicts a text, and what its arithmetic loses.
 [[nodiscard]] int run_perplexity(int argc, char** argv);
 

@@ -1,0 +1,42 @@
+#include "engine/gpu_report.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/cuda/gpu_list.h"
+#include "kernels/cuda/kernel_images.h"
+
+namespace dormouse::engine {
+namespace {
+
+// Architectures, 10 * major + minor, on whose cards the tests have run (docs/cuda.md says which card and when).
+constexpr std::array<int, 0> kTested{};
+
+std::string version(int major, int minor) {
+  return std::to_string(major) + "." + std::to_string(minor);
+}
+
+}  // namespace
+
+GpuReport look_at_gpus() {
+  GpuReport out;
+  out.kernels_for = cuda::arch_words(cuda::kernel_archs());
+  const Result<cuda::GpuList> list = cuda::list_gpus();
+  if (!list.has_value()) {
+    out.problem = list.error().message;
+    return out;
+  }
+  out.driver = version(list->driver_version / 1000, list->driver_version % 1000 / 10);
+  for (const cuda::DeviceInfo& gpu : list->gpus) {
+    const int arch = 10 * gpu.compute_major + gpu.compute_minor;
+    out.gpus.push_back({.name = gpu.name,
+                        .compute = version(gpu.compute_major, gpu.compute_minor),
+                        .memory_bytes = gpu.total_bytes,
+                        .has_kernels = cuda::has_code_for(cuda::kernel_archs(), gpu),
+                        .is_tested = std::find(kTested.begin(), kTested.end(), arch) != kTested.end()});
+  }
+  if (out.gpus.empty()) out.problem = "the NVIDIA driver finds no GPU";
+  return out;
+}
+
+}  // namespace dormouse::engine

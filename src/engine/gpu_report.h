@@ -1,0 +1,27 @@
+// What `doctor` says of this machine's GPUs and of this program's kernels. Makes no context: takes no device memory.
+// Threads: any.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace dormouse::engine {
+
+struct GpuReport {
+  struct Gpu {
+    std::string name;
+    std::string compute;  // "9.0"
+    std::uint64_t memory_bytes = 0;
+    bool has_kernels = false;  // this program holds code for it
+    bool is_tested = false;    // that code has run on a card of its kind
+  };
+  std::string kernels_for;  // "7.5, 8.0"; "none": a build without CUDA
+  std::string driver;       // "13.0", the newest CUDA that it knows; empty: none
+  std::string problem;      // why there are no GPUs; empty: there are
+  std::vector<Gpu> gpus;
+};
+
+[[nodiscard]] GpuReport look_at_gpus();
+
+}  // namespace dormouse::engine

@@ -1,0 +1,191 @@
+// How fast each product kernel is on the card at hand, at the shapes of Qwen3-4B: cuda_product_bench [ROWS...].
+// Weights are noise, several matrices one after the other, so that the card's cache holds none; a launch's time is that
+// of many enqueued behind each other. Beside it GB/s of weights and TFLOPS of the products asked for.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "kernels/cuda/device.h"
+#include "kernels/layout.h"
+
+namespace dormouse::cuda {
+namespace {
+
+constexpr int kLaunches = 60;
+constexpr std::int32_t kMostRows = 4096;
+
+struct Shape {
+  const char* name;
+  TensorType type;
+  std::int32_t rows;
+  std::int32_t k;
+  Epilogue epilogue;
+};
+constexpr Shape kShapes[] = {{"qkv", TensorType::kQ4_K, 6144, 2560, Epilogue::kStore},
+                             {"o", TensorType::kQ4_K, 2560, 4096, Epilogue::kAdd},
+                             {"gate up", TensorType::kQ4_K, 9728, 2560, Epilogue::kSwiglu},
+                             {"down", TensorType::kQ4_K, 2560, 9728, Epilogue::kAdd},
+                             {"down", TensorType::kQ6_K, 2560, 9728, Epilogue::kAdd}};
+
+struct Variant {
+  const char* name;
+  Kernel kernel;
+  int strips;  // a block's; 1: matmul_few and the like
+  int tokens;
+  int threads;
+  std::int64_t shared_bytes;
+};
+
+class Bench {
+ public:
+  explicit Bench(Device& device) : device_(device) {}
+
+  Status prepare() {
+    constexpr std::uint64_t kFloats = std::uint64_t{kMostRows} * 9728 * sizeof(float);
+    TRY(x_, device_.allocate(kFloats));
+    TRY(out_, device_.allocate(kFloats));
+    TRY(coded_, device_.allocate(kFloats));
+    TRY(weights_, device_.allocate(kWeightBytes));
+    std::vector<std::uint32_t> noise(kWeightBytes / 4);
+    std::mt19937 random(1);
+    // Halves of every K-quant block stay small numbers: the top bits of each byte pair are never those of an infinity.
+    for (std::uint32_t& word : noise) word = static_cast<std::uint32_t>(random()) & 0xBFFFBFFFU;
+    TRY_STATUS(device_.upload(weights_, noise.data(), kWeightBytes));
+    TRY_STATUS(device_.fill_zero(x_, kFloats));
+    TRY_STATUS(device_.fill_zero(coded_, kFloats));
+    return device_.synchronize();
+  }
+
+  Result<double> seconds(const Shape& shape, const Variant& variant, std::int32_t rows) {
+    MatmulArgs args = args_of(shape, rows);
+    const bool fused = shape.epilogue == Epilogue::kSwiglu;
+    const int strips = shape.rows / 16;
+    const int per_block = fused && variant.strips > 1 ? variant.strips / 2 : variant.strips;
+    const int units = shape.k / 256 * (fused ? 2 : 1);
+    Launch launch{.kernel = variant.kernel, .threads = variant.threads, .args = &args, .overlaps_previous = true};
+    launch.grid[0] = (strips + per_block - 1) / per_block;
+    launch.shared_bytes = static_cast<std::size_t>(variant.shared_bytes);
+    if (variant.kernel == Kernel::k_matmul_one_k) {
+      launch.threads = 32 * one_warps(shape.k / 256);
+      launch.shared_bytes = static_cast<std::size_t>(one_shared_bytes(units, shape.k / 256, args.input));
+    } else if (variant.tokens > 0) {
+      launch.grid[1] = (rows + variant.tokens - 1) / variant.tokens;
+    } else {
+      launch.threads = 32 * few_warps(units);
+      launch.shared_bytes = static_cast<std::size_t>(few_partial_bytes(units, rows) +
+                                                     (rows == 1 ? few_coded_bytes(shape.k, Coding::kK) : 0));
+    }
+    double best = 1e9;
+    for (int round = 0; round < 4; ++round) {
+      const auto begin = std::chrono::steady_clock::now();
+      for (int i = 0; i < kLaunches; ++i) {
+        for (MatrixPart& part : args.parts) part.weights = weights_of(shape, i);
+        args.parts[1].weights += strips * args.parts[1].strip_bytes;
+        TRY_STATUS(device_.launch(launch));
+      }
+      TRY_STATUS(device_.synchronize());
+      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
+    return best / kLaunches;
+  }
+
+ private:
+  static constexpr std::uint64_t kWeightBytes = 256U << 20;
+
+  [[nodiscard]] const std::uint8_t* weights_of(const Shape& shape, int launch) const {
+    const auto matrix = static_cast<std::uint64_t>(kernels::packed_matrix_bytes(shape.type, shape.rows, shape.k));
+    const std::uint64_t room = kWeightBytes / (2 * matrix);
+    return reinterpret_cast<const std::uint8_t*>(weights_) + static_cast<std::uint64_t>(launch) % room * 2 * matrix;
+  }
+
+  [[nodiscard]] MatmulArgs args_of(const Shape& shape, std::int32_t rows) const {
+    MatmulArgs args{};
+    const MatrixPart part{.weights = nullptr,
+                          .out = reinterpret_cast<float*>(out_),
+                          .strip_bytes = kernels::packed_strip_bytes(shape.type, shape.k),
+                          .type = static_cast<std::int32_t>(shape.type),
+                          .strips = shape.rows / 16,
+                          .rows = shape.rows,
+                          .out_stride = shape.rows};
+    args.parts[0] = args.parts[1] = part;
+    args.part_count = shape.epilogue == Epilogue::kSwiglu ? 2 : 1;
+    auto* codes = reinterpret_cast<std::uint16_t*>(coded_);
+    args.coded = {.codes = codes,
+                  .scales = reinterpret_cast<float*>(x_),
+                  .sums16 = codes,
+                  .sums32 = codes,
+                  .rows = (rows + kCodedRowMultiple - 1) / kCodedRowMultiple * kCodedRowMultiple};
+    args.x = reinterpret_cast<const float*>(x_);
+    args.norm = args.x;
+    args.k = shape.k;
+    args.tokens = rows;
+    args.epilogue = shape.epilogue;
+    args.input = rows > 1 ? Input::kCoded : shape.k == 2560 ? Input::kNorm : Input::kPlain;
+    args.epsilon = 1e-6F;
+    return args;
+  }
+
+  Device& device_;
+  DevicePointer x_ = 0;
+  DevicePointer out_ = 0;
+  DevicePointer coded_ = 0;
+  DevicePointer weights_ = 0;
+};
+
+std::vector<Variant> variants_for(std::int32_t rows, const DeviceInfo& info) {
+  const Variant few{"few", Kernel::k_matmul_few_k, 1, 0, 0, 0};
+  if (rows == 1) return {few, {"one", Kernel::k_matmul_one_k, 1, 0, 0, 0}};
+  if (rows <= kFewRows) return {few};
+  const auto mma = [](const char* name, Kernel kernel, ManyShape s) {
+    return Variant{name, kernel, s.strips(), s.tokens(), s.threads(), s.shared_bytes(Coding::kK)};
+  };
+  const auto wgmma = [](const char* name, Kernel kernel, WideShape s) {
+    return Variant{name, kernel, s.strips(), s.tokens(), s.threads(), s.shared_bytes()};
+  };
+  std::vector<Variant> out = {mma("middle", Kernel::k_matmul_middle_k, middle_shape(Coding::kK)),
+                              mma("many", Kernel::k_matmul_many_k, many_shape(Coding::kK))};
+  if (info.compute_major == 9) {
+    out.push_back(wgmma("narrow", Kernel::k_matmul_narrow_k, kNarrowShape));
+    out.push_back(wgmma("wide", Kernel::k_matmul_wide_k, kWideShape));
+  }
+  return out;
+}
+
+Status run(const std::vector<std::int32_t>& row_counts) {
+  TRY(const std::unique_ptr<Device> device, open_gpu(0));
+  fmt::print("{}, {} multiprocessors\n{:>5} {:<8} {:<5} {:<7} {:>9} {:>8} {:>8}\n", device->info().name,
+             device->info().multiprocessors, "rows", "product", "type", "kernel", "us", "GB/s", "TFLOPS");
+  Bench bench(*device);
+  TRY_STATUS(bench.prepare());
+  for (const std::int32_t rows : row_counts) {
+    for (const Shape& shape : kShapes) {
+      for (const Variant& variant : variants_for(rows, device->info())) {
+        TRY(const double seconds, bench.seconds(shape, variant, rows));
+        const double matrices = shape.epilogue == Epilogue::kSwiglu ? 2 : 1;
+        const double bytes =
+            matrices * static_cast<double>(kernels::packed_matrix_bytes(shape.type, shape.rows, shape.k));
+        const double operations = 2.0 * matrices * shape.rows * shape.k * rows;
+        fmt::print("{:>5} {:<8} {:<5} {:<7} {:>9.2f} {:>8.0f} {:>8.1f}\n", rows, shape.name, traits(shape.type).name,
+                   variant.name, seconds * 1e6, bytes / seconds / 1e9, operations / seconds / 1e12);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+}  // namespace dormouse::cuda
+
+int main(int argc, char** argv) {
+  std::vector<std::int32_t> rows;
+  for (int i = 1; i < argc; ++i) rows.push_back(std::clamp(std::atoi(argv[i]), 1, 4096));
+  if (rows.empty()) rows = {1, 8, 64, 256, 1024, 4096};
+  const dormouse::Status done = dormouse::cuda::run(rows);
+  if (!done.has_value()) fmt::print(stderr, "{}\n", done.error().message);
+  return done.has_value() ? 0 : 1;
+}
