@@ -36,6 +36,7 @@ DEVICE std::uint32_t largest_bits(const Eight& v, int lanes) {
     const std::uint32_t magnitude = float_to_bits(v.x[i]) & 0x7FFFFFFFU;
     largest = magnitude > largest ? magnitude : largest;
   }
+  if (lanes == kWarp) return warp_largest(largest);
   for (int mask = lanes / 2; mask > 0; mask /= 2) {
     const std::uint32_t other = shuffle_xor(largest, mask);
     largest = other > largest ? other : largest;
@@ -175,8 +176,8 @@ DEVICE void code_row(const CodedRows& out, Coding coding, const float* x, const 
 
 // Grid x: rows. Shared: k / 256 floats.
 DEVICE void quantise_rows(const QuantiseArgs& args) {
-  wait_for_previous();
   let_next_begin();
+  wait_for_previous();
   const int row = block_x();
   const std::int64_t from = args.row_index == nullptr ? row : args.row_index[row];
   code_row(args.out, args.coding, args.x + from * args.x_stride, args.norm, row, args.k, args.epsilon,

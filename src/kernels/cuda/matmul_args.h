@@ -119,18 +119,22 @@ constexpr std::int64_t few_coded_bytes(std::int64_t k, Coding coding) {
 constexpr bool one_multiplies(TensorType type) {
   return type == TensorType::kQ4_K || type == TensorType::kQ6_K;
 }
+// A few warps a block, so that there is room beside it for blocks of the next kernel, which ask for their weights
+// early.
+inline constexpr int kOneMostWarps = 10;
 constexpr int one_warps(int tiles) {
-  const int rounds = (tiles + 19) / 20;
+  const int rounds = (tiles + kOneMostWarps - 1) / kOneMostWarps;
   return (tiles + rounds - 1) / rounds;
 }
 // Bytes between neighbouring parts of 64 codes: 16 more than they have, so that four lanes that read 16 bytes of a part
 // each touch different banks.
 inline constexpr int kOnePartBytes = 80;
 inline constexpr int kOneBlockBytes = 4 * kOnePartBytes + 48;
-// Its shared memory: coded blocks, the norm's weights, the results of `units` tiles, the blocks' squares.
+// Its shared memory: coded blocks, the norm's weights, the results of `units` tiles, each warp's 256 bytes of scales,
+// the blocks' squares.
 constexpr std::int64_t one_shared_bytes(int units, int tiles, Input input) {
   const std::int64_t norm = input == Input::kNorm ? 1024 + 4 : 0;
-  return std::int64_t{64} * units + (kOneBlockBytes + norm) * tiles;
+  return std::int64_t{64} * units + (kOneBlockBytes + norm) * tiles + std::int64_t{256} * one_warps(tiles);
 }
 
 // matmul_many and matmul_middle: a block takes this many strips and rows at a time (kSwiglu: half of the strips each

@@ -26,6 +26,9 @@ struct alignas(16) OneBlock {
 };
 static_assert(sizeof(OneBlock) == kOneBlockBytes);
 
+// Times this, four signed bytes are added.
+inline constexpr std::uint32_t kOnes = 0x01010101U;
+
 DEVICE int byte_of(std::uint32_t word, int which) {
   return static_cast<int>(word >> (8 * which) & 0xFF);
 }
@@ -33,6 +36,17 @@ DEVICE int signed_byte_of(std::uint32_t word, int which) {
   return static_cast<int>(word << (24 - 8 * which)) >> 24;
 }
 
+DEVICE std::uint32_t shared_u16(const unsigned char* at) {
+  return *reinterpret_cast<const std::uint16_t*>(at);
+}
+
+// d and dmin of row 2g + t % 2, as halves.
+struct OneScales {
+  std::uint32_t d, dmin;
+};
+
+// A tile in a warp's registers. What lies in it by rows and groups, `head`, goes by shared memory to the lanes that
+// need it: 256 bytes a warp, `heads`.
 template <TensorType type>
 struct OneTile;
 
@@ -40,25 +54,21 @@ struct OneTile;
 template <>
 struct OneTile<TensorType::kQ4_K> {
   Words2 nibbles[8];
-  std::uint32_t scales[2];     // with bits 6, 7 of entries 4, 5, 6, 7 for parts 2, 3
-  std::uint32_t least_low[2];  // z[0]
-  std::uint32_t least[2];      // z[2]
+  Words2 head;  // the lane's eight bytes of d, dmin and the six-bit scales
 
   DEVICE static OneTile load(const std::uint8_t* tile, LanePlace at) {
     OneTile out;
     const std::uint8_t* from = tile + 256 + 512 * at.t + 8 * at.g;
 #pragma unroll
     for (int i = 0; i < 8; ++i) out.nibbles[i] = load_rows(from + 64 * i);
-    const std::uint8_t* entries = tile + 64 + 32 * (at.t % 2) + 2 * at.g;
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      out.scales[h] = load_u16(entries + 64 * (at.t / 2) + 16 * h);
-      out.least_low[h] = load_u16(entries + 16 * h);
-      out.least[h] = load_u16(entries + 128 + 16 * h);
-    }
+    out.head = load_rows(tile + 8 * lane_index());
     return out;
   }
-  DEVICE RowSums sums(const OneBlock& block, LanePlace at) const {
+  DEVICE OneScales scales(const unsigned char* heads, LanePlace at) const {
+    const unsigned char* d = heads + 4 * at.g + 2 * (at.t % 2);
+    return {shared_u16(d), shared_u16(d + 32)};
+  }
+  DEVICE RowSums sums(const OneBlock& block, const unsigned char* heads, LanePlace at) const {
     int dot[2][2] = {};  // [half][row]; 16 times the sum where the nibbles are the high ones
 #pragma unroll
     for (int quarter = 0; quarter < 2; ++quarter) {
@@ -78,9 +88,13 @@ struct OneTile<TensorType::kQ4_K> {
     RowSums out{};
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const std::uint32_t spread = (least_low[h] >> 6 & 0x0303) | (scales[h] >> 4 & 0x0C0C) | (least[h] >> 2 & 0x3030);
-      const std::uint32_t minima = at.t < 2 ? least[h] & 0x3F3F : spread;
-      const std::uint32_t scale = scales[h] & 0x3F3F;
+      const unsigned char* z = heads + 64 + 32 * (at.t % 2) + 16 * h + 2 * at.g;
+      const std::uint32_t z0 = shared_u16(z);
+      const std::uint32_t z1 = shared_u16(z + 64);
+      const std::uint32_t z2 = shared_u16(z + 128);
+      const std::uint32_t spread = (z0 >> 6 & 0x0303) | (z1 >> 4 & 0x0C0C) | (z2 >> 2 & 0x3030);
+      const std::uint32_t minima = at.t < 2 ? z2 & 0x3F3F : spread;
+      const std::uint32_t scale = (at.t < 2 ? z0 : z1) & 0x3F3F;
 #pragma unroll
       for (int row = 0; row < 2; ++row) {
         out.sum[row] += byte_of(scale, row) * (h == 0 ? dot[h][row] : dot[h][row] >> 4);
@@ -96,7 +110,8 @@ template <>
 struct OneTile<TensorType::kQ6_K> {
   Words2 nibbles[8];
   Words2 pairs[4];
-  const std::uint8_t* scales;  // loaded when they are needed: eight registers that others can use till then
+  Words2 head;  // the lane's eight bytes of the scales
+  std::uint32_t d;
 
   DEVICE static OneTile load(const std::uint8_t* tile, LanePlace at) {
     OneTile out;
@@ -106,20 +121,21 @@ struct OneTile<TensorType::kQ6_K> {
     const std::uint8_t* high = tile + 2336 + 128 * at.t + 8 * at.g;
 #pragma unroll
     for (int i = 0; i < 4; ++i) out.pairs[i] = load_rows(high + 512 * (i / 2) + 64 * (i % 2));
-    out.scales = tile + 32 + 16 * (at.t / 2) + 2 * at.g;
+    out.head = load_rows(tile + 32 + 8 * lane_index());
+    out.d = load_u16(tile + 4 * at.g + 2 * (at.t % 2));
     return out;
   }
-  DEVICE RowSums sums(const OneBlock& block, LanePlace at) const {
-    constexpr std::uint32_t kOnes = 0x01010101U;
-    std::uint32_t scale[8];
-#pragma unroll
-    for (int group = 0; group < 8; ++group) scale[group] = load_u16(scales + 32 * group);
+  DEVICE OneScales scales(const unsigned char*, LanePlace) const {
+    return {d, 0};
+  }
+  DEVICE RowSums sums(const OneBlock& block, const unsigned char* heads, LanePlace at) const {
     RowSums out{};
 #pragma unroll
     for (int group = 0; group < 8; ++group) {
       const int p = group / 2;
       const int h = group % 2;
       const Words2 code = *reinterpret_cast<const Words2*>(block.codes + kOnePartBytes * p + 32 * h + 8 * at.t);
+      const std::uint32_t scale = shared_u16(heads + 16 * (at.t / 2) + 2 * at.g + 32 * group);
       const int bias = -32 * dp4a(kOnes, code.x, dp4a(kOnes, code.y, 0));
       int dot[2] = {bias, bias};
 #pragma unroll
@@ -131,26 +147,11 @@ struct OneTile<TensorType::kQ6_K> {
         dot[1] = dp4a((w.y >> (4 * h) & 0x0F0F0F0FU) | (b.y >> (2 * p) & 0x03030303U) << 4, a, dot[1]);
       }
 #pragma unroll
-      for (int row = 0; row < 2; ++row) out.sum[row] += signed_byte_of(scale[group], row) * dot[row];
+      for (int row = 0; row < 2; ++row) out.sum[row] += signed_byte_of(scale, row) * dot[row];
     }
     return out;
   }
 };
-
-// d and dmin of row 2g + t % 2, as halves.
-struct OneScales {
-  std::uint32_t d, dmin;
-};
-template <TensorType type>
-struct OneUnit {
-  OneTile<type> tile;
-  OneScales scales;
-};
-template <TensorType type>
-DEVICE OneUnit<type> load_unit(const std::uint8_t* tile, LanePlace at) {
-  const std::uint8_t* d = tile + 4 * at.g + 2 * (at.t % 2);
-  return {OneTile<type>::load(tile, at), {load_u16(d), Tile<type>::kHasMinima ? load_u16(d + 32) : 0}};
-}
 
 // The two rows' sums over the four lanes that share them; a lane keeps that of row t % 2.
 DEVICE int sum_of_four(const int (&sum)[2], LanePlace at) {
@@ -174,14 +175,18 @@ DEVICE float one_fold(const RowSums& sums, OneScales scales, float da, LanePlace
 DEVICE void code_for_one(OneBlock& out, const Eight& v) {
   const int lane = lane_index();
   const Scaling s = int8_scaling(largest_bits(v, kWarp));
-  std::uint32_t word[2] = {};
-  int sum = 0;
+  // 1.5 * 2^23 rounds to an integer, which is then the low byte. A row of scale 0 or NaN may hold anything: no codes.
+  std::uint32_t bits[8];
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const int q = s.inverse == 0.0F ? 0 : static_cast<int>((v.x[i] * s.inverse + 12582912.0F) - 12582912.0F);
-    word[i / 4] |= (static_cast<std::uint32_t>(q) & 0xFF) << (8 * (i % 4));
-    sum += q;
+  for (int i = 0; i < 8; ++i) bits[i] = float_to_bits(v.x[i] * s.inverse + 12582912.0F);
+  std::uint32_t word[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const std::uint32_t low = permute_bytes(bits[4 * i], bits[4 * i + 1], 0x0040);
+    const std::uint32_t high = permute_bytes(bits[4 * i + 2], bits[4 * i + 3], 0x0040);
+    word[i] = s.inverse == 0.0F ? 0 : permute_bytes(low, high, 0x5410);
   }
+  int sum = dp4a(kOnes, word[0], dp4a(kOnes, word[1], 0));
   *reinterpret_cast<Words2*>(out.codes + kOnePartBytes * (lane / 8) + 8 * (lane % 8)) = {word[0], word[1]};
   sum += shuffle_xor(sum, 1);
   sum += shuffle_xor(sum, 2);
@@ -191,10 +196,11 @@ DEVICE void code_for_one(OneBlock& out, const Eight& v) {
 
 // Shared memory, in this order.
 struct OneShared {
-  OneBlock* blocks;  // [tiles]
-  float* norm;       // [k], kNorm
-  float* partial;    // [matrices, tiles, 16]
-  float* squares;    // [tiles], kNorm
+  OneBlock* blocks;      // [tiles]
+  float* norm;           // [k], kNorm
+  float* partial;        // [matrices, tiles, 16]
+  unsigned char* heads;  // [256], the warp's own
+  float* squares;        // [tiles], kNorm
 };
 DEVICE OneShared one_shared(const MatmulArgs& args, int matrices) {
   const int tiles = args.k / 256;
@@ -202,7 +208,9 @@ DEVICE OneShared one_shared(const MatmulArgs& args, int matrices) {
   out.blocks = reinterpret_cast<OneBlock*>(shared_memory());
   out.norm = reinterpret_cast<float*>(out.blocks + tiles);
   out.partial = out.norm + (args.input == Input::kNorm ? args.k : 0);
-  out.squares = out.partial + 16 * matrices * tiles;
+  auto* heads = reinterpret_cast<unsigned char*>(out.partial + 16 * matrices * tiles);
+  out.heads = heads + 256 * warp_index();
+  out.squares = reinterpret_cast<float*>(heads + 8 * thread_count());
   return out;
 }
 
@@ -233,13 +241,14 @@ DEVICE void code_for_warp(const OneShared& shared, const MatmulArgs& args) {
     inverse = norm_inverse(shared.squares, args.k, args.epsilon);
   }
   for (int tile = warp_index(); tile < tiles; tile += warps) {
-    if (tile != warp_index()) v = load(tile);
     if (has_norm) {
       const Eight weight = load_eight(shared.norm + 256 * tile + 8 * lane_index());
 #pragma unroll
       for (int i = 0; i < 8; ++i) v.x[i] = v.x[i] * inverse * weight.x[i];
     }
-    code_for_one(shared.blocks[tile], v);
+    const Eight now = v;
+    if (tile + warps < tiles) v = load(tile + warps);
+    code_for_one(shared.blocks[tile], now);
   }
   sync_warp();
 }
@@ -270,11 +279,15 @@ DEVICE void one_of(const MatmulArgs& args, FewPlace place) {
   const auto tile_of = [&](int matrix, int tile) {
     return args.parts[place.part + matrix].weights + offset + tile * Tile<type>::kBytes;
   };
-  OneUnit<type> unit = load_unit<type>(tile_of(0, warp_index()), at);
+  OneTile<type> unit = OneTile<type>::load(tile_of(0, warp_index()), at);
   if (args.input == Input::kNorm) copy_norm(shared, args);
   if (lane_index() == 0) {
+#pragma unroll 1
     for (int tile = warp_index(); tile < tiles; tile += warps) {
-      for (int matrix = 0; matrix < matrices; ++matrix) prefetch_bytes(tile_of(matrix, tile), Tile<type>::kBytes);
+#pragma unroll 1
+      for (int matrix = tile == warp_index() ? 1 : 0; matrix < matrices; ++matrix) {
+        prefetch_bytes(tile_of(matrix, tile), Tile<type>::kBytes);
+      }
     }
   }
   let_next_begin();
@@ -289,14 +302,16 @@ DEVICE void one_of(const MatmulArgs& args, FewPlace place) {
   for (int tile = warp_index(); tile < tiles;) {
     const OneBlock& block = shared.blocks[tile];
     float* out = shared.partial + 16 * (matrix * tiles + tile);
-    const RowSums sums = unit.tile.sums(block, at);
-    const OneScales scales = unit.scales;
+    *reinterpret_cast<Words2*>(shared.heads + 8 * lane_index()) = unit.head;
+    sync_warp();
+    const OneScales scales = unit.scales(shared.heads, at);
+    const RowSums sums = unit.sums(block, shared.heads, at);
     if (++matrix == matrices) {
       matrix = 0;
       tile += warps;
     }
     sync_warp();  // the next unit's loads stay below: they take this one's registers
-    if (tile < tiles) unit = load_unit<type>(tile_of(matrix, tile), at);
+    if (tile < tiles) unit = OneTile<type>::load(tile_of(matrix, tile), at);
     const float t = one_fold<type>(sums, scales, block.scale, at);
     if (at.t < 2) out[2 * at.g + at.t] = t;
   }

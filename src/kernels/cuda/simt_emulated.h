@@ -60,6 +60,14 @@ T shuffle_xor(T value, int mask) {
   return shuffle(value, lane_index() ^ mask);
 }
 
+inline std::uint32_t warp_largest(std::uint32_t value) {
+  for (int mask = 16; mask > 0; mask /= 2) {
+    const std::uint32_t other = shuffle_xor(value, mask);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
 template <typename T>
 T load_once(const T* from) {
   return *from;

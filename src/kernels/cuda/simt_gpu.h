@@ -56,6 +56,17 @@ DEVICE T shuffle(T value, int lane) {
   return __shfl_sync(0xFFFFFFFFU, value, lane);
 }
 
+// Of all lanes of the warp.
+DEVICE std::uint32_t warp_largest(std::uint32_t value) {
+#if __CUDA_ARCH__ >= 800
+  return __reduce_max_sync(0xFFFFFFFFU, value);
+#else
+#pragma unroll
+  for (int mask = 16; mask > 0; mask /= 2) value = max(value, shuffle_xor(value, mask));
+  return value;
+#endif
+}
+
 // A value nobody reads again soon: keeps L1 for what is.
 template <typename T>
 DEVICE T load_once(const T* from) {
