@@ -240,8 +240,9 @@ pid_t RunningHouse::pid() const {
   return process_.has_value() ? process_->pid() : -1;
 }
 
+// Never once it has been waited for: its pid is -1 then, and kill() takes that for every process there is.
 void RunningHouse::signal(int number) {
-  ::kill(pid(), number);
+  if (pid() > 0) ::kill(pid(), number);
 }
 
 std::optional<ExitStatus> RunningHouse::wait_exit(milliseconds deadline) {
