@@ -69,6 +69,10 @@ struct LifeConfig {
 using Ticket = std::uint64_t;      // of one request, from Request to Release
 using InstanceId = std::uint64_t;  // its epoch: grows with each start
 
+enum class Cause { kRequest, kWake, kMin, kLoad };
+[[nodiscard]] std::string_view to_string(Cause cause);
+enum class Phase { kRequested, kUp, kReady, kDrain, kDown };
+
 namespace event {
 struct Request {
   Ticket ticket = 0;
@@ -118,6 +122,15 @@ struct LinkLost {  // a worker of another machine may call again within lease_ti
 struct LinkBack {  // it called again, with the same lease
   InstanceId instance = 0;
 };
+// One that an earlier gateway started, of another machine. If it was ready, its channel is lost: its worker may call.
+struct TakenBack {
+  InstanceId instance = 0;
+  Phase reached = Phase::kReady;  // kRequested, kUp or kReady
+  Cause cause = Cause::kRequest;
+  Nanoseconds alive{0};  // since it was requested
+  Nanoseconds busy{0};
+  Nanoseconds lost_for{0};  // how long nobody has heard of it
+};
 struct Exited {
   InstanceId instance = 0;
   std::string how;  // "exit 1", "signal 9": for people
@@ -138,13 +151,10 @@ struct Shutdown {};  // for good: nothing starts any more
 
 using Event = std::variant<event::Request, event::Leave, event::Release, event::Wake, event::Sleep, event::Evict,
                            event::IntentDurable, event::IntentFailed, event::Started, event::StartFailed, event::Ready,
-                           event::WorkerFailed, event::LinkLost, event::LinkBack, event::Exited, event::Stats,
-                           event::Tick, event::Configure, event::ModelChanged, event::Shutdown>;
+                           event::WorkerFailed, event::LinkLost, event::LinkBack, event::TakenBack, event::Exited,
+                           event::Stats, event::Tick, event::Configure, event::ModelChanged, event::Shutdown>;
 
 enum class Refused { kQueueFull, kQueueTimeout, kLoadFailed, kLedgerUnavailable, kDraining };
-enum class Cause { kRequest, kWake, kMin, kLoad };
-[[nodiscard]] std::string_view to_string(Cause cause);
-enum class Phase { kRequested, kUp, kReady, kDrain, kDown };
 
 namespace effect {
 struct WriteIntent {  // answer with IntentDurable or IntentFailed
@@ -291,6 +301,7 @@ class Life {
   void on(const event::WorkerFailed& e, Now now);
   void on(const event::LinkLost& e, Now now);
   void on(const event::LinkBack& e, Now now);
+  void on(const event::TakenBack& e, Now now);
   void on(const event::Exited& e, Now now);
   void on(const event::Stats& e, Now now);
   void on(const event::Tick& e, Now now);

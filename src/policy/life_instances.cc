@@ -69,14 +69,15 @@ void Life::on(const event::Ready& e, Now now) {
   Instance* const i = find(e.instance);
   if (i == nullptr) return;
   // Started and Ready come by different ways; a quick worker's word may be first.
-  if (i->stage != Stage::kStarting && i->stage != Stage::kLoading) return;
+  if (i->stage < Stage::kStarting || i->stage > Stage::kReady) return;
+  i->max_sequences = std::max<std::int64_t>(0, e.max_sequences);
+  max_sequences_ = i->max_sequences;
+  kv_tokens_ = std::max<std::int64_t>(0, e.kv_tokens);
+  if (i->stage == Stage::kReady) return;  // it called again, and says again what it can do
   enter(*i, Stage::kReady, now.mono);
   i->idle_since = now.mono;
   i->load_time = now.mono - i->requested_at;
-  i->max_sequences = std::max<std::int64_t>(0, e.max_sequences);
   load_time_ = i->load_time;
-  max_sequences_ = i->max_sequences;
-  kv_tokens_ = std::max<std::int64_t>(0, e.kv_tokens);
   wake_wanted_ = false;
   failure_.clear();
   ++wakes_;
@@ -113,6 +114,25 @@ void Life::on(const event::LinkBack& e, Now now) {
   i->heard_at = now.mono;  // the silence was the network's, not a hang
   i->steps_moved_at = now.mono;
   if (i->leases == 0) i->idle_since = now.mono;
+}
+
+void Life::on(const event::TakenBack& e, Now now) {
+  if (find(e.instance) != nullptr) return;
+  Instance i;
+  i.id = e.instance;
+  i.cause = e.cause;
+  i.requested_at = now.mono + (-e.alive);
+  i.stage_since = now.mono;
+  i.idle_since = now.mono;
+  i.busy = e.busy;
+  i.stage = e.reached == Phase::kRequested ? Stage::kStarting : Stage::kLoading;
+  if (e.reached == Phase::kReady) {
+    i.stage = Stage::kReady;
+    i.lost_since = now.mono + (-e.lost_for);
+    i.max_sequences = 1;  // until it says again how many: its channel is back a moment before that
+  }
+  last_instance_ = std::max(last_instance_, i.id);
+  instances_.push_back(i);
 }
 
 void Life::on(const event::Exited& e, Now now) {

@@ -164,6 +164,13 @@ void LifeWalk::move_world(std::uint8_t with) {
   }
 }
 
+// The gateway was restarted a moment ago: only then.
+bool LifeWalk::take_back() {
+  last_id_ = 1;
+  things_[last_id_] = {.world = World::kReady, .is_lost = true, .max_sequences = 1};
+  return send(event::TakenBack{.instance = last_id_, .alive = std::chrono::hours(1)});
+}
+
 bool LifeWalk::step(std::uint8_t what, std::uint8_t with) {
   switch (what % 16) {
     case 0:
@@ -215,6 +222,7 @@ bool LifeWalk::step(std::uint8_t what, std::uint8_t with) {
     }
     case 15: {
       if (with % 4 == 0) return send(event::ModelChanged{});
+      if (with % 4 == 2 && last_id_ == 0) return take_back();
       return with % 4 == 1 ? send(event::Evict{}) : send(event::Tick{});
     }
   }
