@@ -40,11 +40,12 @@ Slot* Supervisor::Impl::check_hello(const control::Hello& hello, std::string& wh
     return nullptr;
   }
   why_not = "lease";
+  const std::string lease_sha256 = sha256_hex(hello.lease);
   for (const auto& [name, slot] : slots) {
     const auto found = slot->instances.find(hello.epoch);
     if (found == slot->instances.end()) continue;
     // Epochs are a deployment's own: another's may have the same number, so only the token decides.
-    if (!equal_in_constant_time(found->second.lease_token, hello.lease)) continue;
+    if (!equal_in_constant_time(found->second.lease_sha256, lease_sha256)) continue;
     if (found->second.link != nullptr || found->second.is_stopping) {
       why_not = found->second.is_stopping ? "ended" : "connected";
       return nullptr;
@@ -73,6 +74,7 @@ std::optional<std::pair<std::string, policy::InstanceId>> Supervisor::Impl::admi
   }
   InstanceRecord& record = slot->instances.at(hello->epoch);
   record.link = link;
+  record.lease_token = hello->lease;
   record.address = *address;
   record.pid = hello->pid;
   if (!record.hello_at.has_value()) record.hello_at = options.clock->now();

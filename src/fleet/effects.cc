@@ -107,12 +107,13 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::WriteIntent& 
   InstanceRecord record;
   record.instance_id = make_uuid_v7(options.clock->wall());
   record.lease_token = random_hex(kLeaseTokenBytes);
+  record.lease_sha256 = sha256_hex(record.lease_token);
   record.driver = slot.spec.driver;
   ledger::StartIntent intent;
   intent.instance_id = record.instance_id;
   intent.deployment = slot.spec.name;
   intent.driver = record.driver;
-  intent.lease_sha256 = sha256_hex(record.lease_token);
+  intent.lease_sha256 = record.lease_sha256;
   intent.epoch = e.instance;
   intent.cause = to_string(e.cause);
   last_epochs[slot.spec.name] = e.instance;

@@ -204,8 +204,13 @@ class Supervisor final : public DriverEvents {
   Supervisor& operator=(const Supervisor&) = delete;
 
   // Adds, or changes in place what can be changed (timeouts, bounds, min). A new model_path stops the old instance when
-  // it is idle and clears a failure. The deployment must be in the ledger already. Errors: kInvalidArgument (driver).
+  // it is idle and clears a failure. A new one takes back what an earlier gateway started for it on other machines.
+  // The deployment must be in the ledger already. Errors: kInvalidArgument (driver).
   Status put(DeploymentSpec spec);
+  // What an earlier gateway started and nobody has taken back is ended: of one deployment, which has changed since; or
+  // of all, when every deployment is known.
+  void end_survivors(const std::string& deployment);
+  void end_survivors();
   // Drains and forgets it. Errors: kNotFound.
   Status remove(const std::string& name);
   // The model file changed on disk: a `failed` deployment may start again.
