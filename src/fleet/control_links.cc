@@ -1,4 +1,5 @@
 // The gateway's end of the control channel: who is let in, and what it says.
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -82,9 +83,19 @@ std::optional<std::pair<std::string, policy::InstanceId>> Supervisor::Impl::admi
   return std::pair(slot->spec.name, policy::InstanceId{hello->epoch});
 }
 
+// Half the shortest lease: a worker that calls again must find that its old link is known to be lost.
+std::chrono::milliseconds Supervisor::Impl::link_silence(WorkerDoor door) const {
+  std::chrono::milliseconds out = http::kWebSocketSilence;
+  if (door == WorkerDoor::kLocal) return out;  // the kernel tells
+  for (const auto& [name, slot] : slots) {
+    if (!is_local(slot->spec.driver)) out = std::min<std::chrono::milliseconds>(out, slot->spec.lease_time_to_live / 2);
+  }
+  return out;
+}
+
 Task<void> Supervisor::serve_control(http::Exchange& exchange, WorkerDoor door) {
   const std::weak_ptr<Lease::Anchor> weak = impl_->anchor;
-  Result<std::unique_ptr<http::WebSocket>> upgraded = co_await exchange.upgrade();
+  Result<std::unique_ptr<http::WebSocket>> upgraded = co_await exchange.upgrade(impl_->link_silence(door));
   if (!upgraded.has_value()) co_return;
   auto link = std::make_shared<Link>();
   link->socket = std::move(*upgraded);

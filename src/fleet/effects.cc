@@ -70,6 +70,7 @@ policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window) {
   out.min_instances = std::max(spec.min_instances, is_in_window ? std::min(1, spec.max_instances) : 0);
   out.max_instances = spec.max_instances;
   out.billing_increment = spec.billing_increment;
+  out.scale_window = spec.scale_window;
   out.max_waiters = spec.max_waiters;
   out.max_waiting_tokens = spec.max_waiting_tokens;
   out.max_wait = spec.max_wait;

@@ -47,6 +47,7 @@ struct DeploymentSpec {
   Nanoseconds exit_deadline = std::chrono::seconds(30);  // a stop not confirmed by then is repeated as a kill
   // A worker on another machine may be out of reach so long; then it ends itself and counts as lost.
   std::chrono::seconds lease_time_to_live{120};
+  Nanoseconds scale_window = std::chrono::minutes(5);  // as policy::LifeConfig has it
   std::vector<std::string> worker_arguments;
   std::vector<std::string> adopt_arguments;  // as StartSpec has them; empty: our own engine
 };

@@ -148,6 +148,7 @@ struct Supervisor::Impl {
   // Coroutines hold the anchor weakly across every await: it must not outlive the supervisor in their frames.
   static Task<void> run_link(std::weak_ptr<Lease::Anchor> anchor, std::string name, policy::InstanceId id,
                              std::shared_ptr<Link> link);
+  [[nodiscard]] std::chrono::milliseconds link_silence(WorkerDoor door) const;
   // Slot and instance a hello belongs to; nullptr: its lease, epoch or address is not ours.
   Slot* check_hello(const control::Hello& hello, std::string& why_not);
   std::optional<std::pair<std::string, policy::InstanceId>> admit(const std::string& text,

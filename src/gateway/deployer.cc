@@ -24,7 +24,8 @@ Error invalid(std::string message) {
 
 // What only a new worker can learn.
 bool same_worker(const catalog::DeploymentRules& a, const catalog::DeploymentRules& b) {
-  return a.runtime == b.runtime && a.driver == b.driver && a.instance_type == b.instance_type &&
+  const bool same_lease = a.driver == ledger::kChildDriver || a.lease_time_to_live == b.lease_time_to_live;
+  return a.runtime == b.runtime && a.driver == b.driver && a.instance_type == b.instance_type && same_lease &&
          worker_arguments(a) == worker_arguments(b);
 }
 

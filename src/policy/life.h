@@ -15,7 +15,7 @@
 //  load
 //     while another loads.
 //  5. Grants name a ready instance that can be reached and has room.
-//  6. Between two starts of a second or later instance for load lie scale_spacing at least.
+//  6. Between two starts of a second or later instance for load lies scale_window at least.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +45,9 @@ struct LifeConfig {
   // much work that it needs `backlog` for it at the rate it has shown.
   double utilisation = 0.7;
   Nanoseconds backlog = std::chrono::seconds(30);
-  Nanoseconds scale_spacing = std::chrono::minutes(5);  // between two starts of a second or later instance for load
-  Nanoseconds min_up = std::chrono::minutes(5);         // before it may be scaled away; at least 10 x its load time
+  // Load changes the number of instances as seldom: between two starts of a second or later one for load, how long one
+  // must not have been needed before it goes, and how long it must have been there (10 x its load time at least).
+  Nanoseconds scale_window = std::chrono::minutes(5);  // five minutes at most
   int max_waiters = 64;
   std::int64_t max_waiting_tokens = 1'000'000;
   Nanoseconds max_wait = std::chrono::seconds(30);

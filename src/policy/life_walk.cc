@@ -25,7 +25,7 @@ void LifeWalk::note_intent(const effect::WriteIntent& intent) {
   last_id_ = intent.instance;
   if (intent.cause == Cause::kLoad) {
     if (things_.empty()) fail("the first instance follows requests, not load");
-    const bool too_soon = last_load_start_.has_value() && clock_.now() < *last_load_start_ + config_.scale_spacing;
+    const bool too_soon = last_load_start_.has_value() && clock_.now() < *last_load_start_ + config_.scale_window;
     if (too_soon) fail("6: two starts for load within the spacing");
     last_load_start_ = clock_.now();
   }

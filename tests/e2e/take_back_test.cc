@@ -86,5 +86,18 @@ TEST_F(TakeBack, AWorkerThatDiedMeanwhileIsReplaced) {
   EXPECT_EQ(wakes_on_the_bill(), 2);
 }
 
+class TakeBackShortLease : public TakeBack {
+ protected:
+  void arrange() override { replace("driver = \"script\"", "driver = \"script\"\nlease_ttl = \"2s\""); }
+};
+
+TEST_F(TakeBackShortLease, AWorkerWhoseGatewayStaysAwayEndsItselfWhenItsLeaseIsOver) {
+  const gateway::InstanceView before = serve();
+  house_->signal(SIGKILL);
+  EXPECT_TRUE(process_gone(static_cast<pid_t>(before.pid), std::chrono::seconds(30))) << "by default it has 120";
+  crash_and_start();
+  EXPECT_NE(serve().instance_id, before.instance_id);
+}
+
 }  // namespace
 }  // namespace dormouse::e2e
