@@ -60,9 +60,11 @@ void Life::on(const event::StartFailed& e, Now now) {
   if (i == nullptr || i->stage == Stage::kIntent) return;
   span(*i, Phase::kDown, now.mono, "start_failed");
   const Ending ending = i->ending;
+  // A worker that said why it cannot go on is stopped before its driver has seen it run: its word is the reason.
+  std::string why = i->fault.empty() ? e.message : i->fault;
   forget(e.instance);
   last_failure_was_crash_ = false;
-  if (ending != Ending::kSleep) failed(e.message, now);
+  if (ending != Ending::kSleep) failed(std::move(why), now);
 }
 
 void Life::on(const event::Ready& e, Now now) {

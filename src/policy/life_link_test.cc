@@ -165,5 +165,13 @@ TEST_F(LifeLinkTest, OneThatStillStartedGoesOnStarting) {
   EXPECT_EQ(count<effect::Stop>(late), 1) << "its load counts from its request";
 }
 
+TEST_F(LifeLinkTest, AWorkersOwnWordIsTheReasonNotThatItWasStoppedForIt) {
+  send(event::Request{1, 10, {}});
+  send(event::IntentDurable{1});
+  EXPECT_EQ(count<effect::Stop>(send(event::WorkerFailed{1, event::Fault::kFailed, "no such program"})), 1);
+  send(event::StartFailed{1, "stopped before it ran"});
+  EXPECT_EQ(life_.status(clock_.now()).failure, "no such program");
+}
+
 }  // namespace
 }  // namespace dormouse::policy
