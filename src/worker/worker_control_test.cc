@@ -9,9 +9,9 @@ namespace {
 
 WorkerHarness::Options controlled(const FakeGateway& gateway) {
   WorkerHarness::Options options;
-  options.serve.control = gateway.address();
-  options.serve.lease = "the-lease";
-  options.serve.epoch = 42;
+  options.serve.gateway.control = gateway.address();
+  options.serve.gateway.lease = "the-lease";
+  options.serve.gateway.epoch = 42;
   return options;
 }
 
