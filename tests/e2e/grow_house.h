@@ -37,7 +37,8 @@ class GrowHouse : public ::testing::Test {
     HouseSetup setup;
     setup.worker = E2E_REAL_WORKER;
     setup.config = config_;
-    setup.environment = {"DORMOUSE_PROVIDER_DIR=" + provider_};
+    setup.environment = environment_;
+    setup.environment.push_back("DORMOUSE_PROVIDER_DIR=" + provider_);
     house_.emplace(setup);
     ASSERT_TRUE(house_->is_up()) << house_->log();
   }
@@ -83,6 +84,7 @@ class GrowHouse : public ::testing::Test {
   std::filesystem::path before_;
   std::string provider_;
   std::string config_;
+  std::vector<std::string> environment_;  // for arrange() to fill
   std::optional<RunningHouse> house_;
 
  private:
