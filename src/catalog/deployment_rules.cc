@@ -20,8 +20,8 @@ constexpr std::int64_t kMaxLimit = 1 << 24;  // of tokens, sequences and threads
 
 // What the gateway itself tells a worker: a second value would cut it off or point it elsewhere.
 constexpr std::array<std::string_view, 10> kOurSwitches{
-    "--model", "--listen", "--control", "--control-fingerprint", "--lease", "--lease-ttl", "--epoch",
-    "--served-model-name", "--packed-dir", "--golden-dir"};
+    "--model",     "--listen", "--control",           "--control-fingerprint", "--lease",
+    "--lease-ttl", "--epoch",  "--served-model-name", "--packed-dir",          "--golden-dir"};
 
 Error wrong(std::string_view key, std::string_view what) {
   return make_error(Code::kInvalidArgument, fmt::format("{}: {}", key, what));

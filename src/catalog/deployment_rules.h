@@ -27,8 +27,8 @@ struct DeploymentRules {
   std::int64_t max_instances = 1;  // 0: it stays asleep
   // nullopt: what the house does by default; filled in before a deployment exists.
   std::optional<std::chrono::milliseconds> idle_timeout;
-  bool idle_auto = false;           // chosen from what was measured; idle_timeout is then of no meaning
-  std::vector<std::string> awake;   // "Mon-Fri 08:55-18:05"
+  bool idle_auto = false;          // chosen from what was measured; idle_timeout is then of no meaning
+  std::vector<std::string> awake;  // "Mon-Fri 08:55-18:05"
   // How long a worker on another machine may be out of reach before it ends itself and is replaced.
   std::chrono::seconds lease_time_to_live{120};
   // What load must have asked for before it changes the number of instances again: an instance that was not needed for

@@ -87,8 +87,7 @@ Result<DataDoor> open_data_door(http::Server& server, const http::Address& liste
   return out;
 }
 
-Result<ControlLinkOptions> call_gateway(const GatewayOptions& options, const DataDoor& door,
-                                        const std::string& build) {
+Result<ControlLinkOptions> call_gateway(const GatewayOptions& options, const DataDoor& door, const std::string& build) {
   ControlLinkOptions link;
   TRY(link.address, http::Address::parse(options.control));
   if (!options.control_fingerprint.empty()) {

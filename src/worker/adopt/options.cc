@@ -276,7 +276,8 @@ clients and to the gateway it is what `dormouse-worker serve` is. CMD ends with 
   --ready-path PATH             answers 200 when CMD can serve (/health; where there is none, its models)
   --ready-deadline TIME         how long CMD may take to get there (10m)
   --env NAME=VALUE              for CMD; repeatable. Otherwise it sees PATH, HOME, LANG, TZ, TMPDIR, LC_*, OMP_*, CUDA_*
-)" + std::string(gateway_usage()) + R"(
+)" + std::string(gateway_usage()) +
+                                  R"(
 In CMD, ARGS and --env: {port} {host} of --upstream, {model}, {context}, {slots}, {total_context} (context x slots),
 {name} (the served name).
 
