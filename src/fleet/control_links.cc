@@ -12,6 +12,12 @@ namespace {
 
 constexpr std::chrono::seconds kHelloDeadline{10};  // of a caller that is let in and says nothing
 constexpr std::size_t kMaxNameInLog = 64;
+constexpr std::chrono::microseconds kSlowestStep = std::chrono::minutes(10);
+
+// In bounds, whatever it says.
+Nanoseconds slow_step_of(const control::Stats& stats) {
+  return std::clamp(std::chrono::microseconds(stats.slow_step_us), std::chrono::microseconds(0), kSlowestStep);
+}
 
 // Where requests go. Only a remote worker's certificate counts: what is local needs none, what is not local must have
 // one. Errors: kInvalidArgument.
@@ -195,7 +201,7 @@ void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, cons
   } else if (const auto* stats = std::get_if<control::Stats>(&message)) {
     record.stats = *stats;
     dispatch(name, policy::event::Stats{id, stats->steps, stats->running + stats->waiting,
-                                        stats->prompt_tokens + stats->generated_tokens});
+                                        stats->prompt_tokens + stats->generated_tokens, slow_step_of(*stats)});
   } else if (const auto* failed = std::get_if<control::Failed>(&message)) {
     log_error("event=worker_failed deployment={} code={} message=\"{}\"", name, failed->code, failed->message);
     const bool golden = failed->code == "golden_mismatch";

@@ -275,7 +275,9 @@ bool Life::is_watched(const Instance& i) const {
 }
 
 MonoTime Life::hang_deadline(const Instance& i) const {
-  const Nanoseconds stalled = std::max(config_.hang_stalled, 5 * i.longest_step);
+  const bool is_known = i.slow_step > Nanoseconds{0};
+  const Nanoseconds stalled =
+      is_known ? std::max(config_.hang_silent, 5 * i.slow_step) : std::max(config_.hang_stalled, 5 * i.longest_step);
   return std::min(i.heard_at + config_.hang_silent, i.steps_moved_at + stalled);
 }
 

@@ -55,8 +55,8 @@ struct LifeConfig {
   Nanoseconds drain_deadline = std::chrono::minutes(5);  // running requests, after the sleep verb; then they are cut
   Nanoseconds exit_deadline = std::chrono::seconds(30);  // a stop that is not confirmed is repeated as a kill
   // Hang (requirement R-04): work is pending and the worker says nothing for hang_silent; or it talks, but its steps
-  // stand still for max(hang_stalled, 5 x the longest step seen). Stalled is longer, because one step of 512 prompt
-  // tokens of a 4B model takes 40 s where a CPU does 100 GFLOP/s.
+  // stand still for max(hang_silent, 5 x what it says a slow step takes). Until it knows, max(hang_stalled, 5 x the
+  // longest step seen): one step of 512 prompt tokens of a 4B model takes 40 s where a CPU does 100 GFLOP/s.
   Nanoseconds hang_silent = std::chrono::seconds(10);
   Nanoseconds hang_stalled = std::chrono::seconds(60);
   Nanoseconds backoff_first = std::chrono::seconds(1);  // doubles up to backoff_max; the wait is uniform in (0, it]
@@ -141,6 +141,7 @@ struct Stats {
   std::uint64_t steps = 0;
   std::int64_t pending = 0;  // running + waiting sequences
   std::uint64_t tokens = 0;  // of prompts and answers, since its start
+  Nanoseconds slow_step{0};  // what a slow step (p99, or one full of prompt) takes there; 0: it does not know
 };
 struct Tick {};
 struct Configure {
@@ -278,6 +279,7 @@ class Life {
     MonoTime heard_at;     // of it, or of a grant to it
     bool pending = false;  // as it said; a grant sets it until it says otherwise
     Nanoseconds longest_step{0};
+    Nanoseconds slow_step{0};
     // Its rate under load, between two Stats.
     std::uint64_t tokens = 0;
     MonoTime tokens_at;

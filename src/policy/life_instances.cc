@@ -156,6 +156,7 @@ void Life::on(const event::Stats& e, Now now) {
   Instance* const i = find(e.instance);
   if (i == nullptr) return;
   i->heard_at = now.mono;
+  i->slow_step = std::max(Nanoseconds{0}, e.slow_step);
   if (e.steps != i->steps) {
     // Not divided by the steps made: among them may have been one long one.
     if (i->pending) i->longest_step = std::max(i->longest_step, now.mono - i->steps_moved_at);

@@ -196,6 +196,7 @@ Task<void> Worker::report_stats() {
     stats.waiting = engine.waiting;
     stats.prompt_tokens = engine.prompt_tokens;
     stats.generated_tokens = engine.generated_tokens;
+    stats.slow_step_us = std::chrono::duration_cast<std::chrono::microseconds>(engine.slow_step).count();
     link_->send(stats);
   }
 }

@@ -68,6 +68,26 @@ TEST(WorkerControl, ReportsStepsAndOnceWhenTheLastRequestHasEnded) {
   EXPECT_GE(quiet->steps, 4U);
 }
 
+TEST(WorkerControl, ReportsWhatASlowStepTakesOnceAPromptHasBeenComputed) {
+  FakeGateway gateway;
+  WorkerHarness harness(controlled(gateway));
+  http::RawClient client(harness.address());
+  std::string prompt;
+  for (int word = 0; word < 64; ++word) prompt += "abc ";
+  ASSERT_TRUE(wait_for<control::Ready>(gateway).has_value());
+  harness.engine().hold();  // until it reports that something runs
+  client.send(post_bytes("/v1/completions", completion(prompt + "SAY:abc|")));
+  const std::optional<control::Stats> busy = wait_for<control::Stats>(gateway);
+  ASSERT_TRUE(busy.has_value());
+  EXPECT_EQ(busy->slow_step_us, 0) << "no step has ended";
+  harness.engine().release();
+  EXPECT_EQ(client.read_answer().status, 200);
+  std::optional<control::Stats> quiet = wait_for<control::Stats>(gateway);
+  while (quiet.has_value() && quiet->running != 0) quiet = wait_for<control::Stats>(gateway);
+  ASSERT_TRUE(quiet.has_value());
+  EXPECT_GT(quiet->slow_step_us, 0);
+}
+
 TEST(WorkerControl, ObeysDrainAndStop) {
   FakeGateway gateway;
   {
