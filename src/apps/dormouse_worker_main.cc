@@ -56,7 +56,7 @@ int serve(std::span<char* const> arguments) {
     std::fputs(worker::serve_usage(), stdout);
     return 0;
   }
-  if (std::string lease = take_lease(); options->lease.empty()) options->lease = std::move(lease);
+  if (std::string lease = take_lease(); options->gateway.lease.empty()) options->gateway.lease = std::move(lease);
   if (const char* fault = std::getenv("DORMOUSE_FAULT"); fault != nullptr) {
     options->generator.spoil_golden = std::string_view(fault) == "golden_mismatch";
   }
@@ -75,7 +75,7 @@ int adopt(std::span<char* const> arguments) {
     std::fputs(worker::adopt::adopt_usage(), stdout);
     return 0;
   }
-  if (std::string lease = take_lease(); options->lease.empty()) options->lease = std::move(lease);
+  if (std::string lease = take_lease(); options->gateway.lease.empty()) options->gateway.lease = std::move(lease);
   return worker::adopt::run_adopter(*std::move(options), environ);
 }
 

@@ -19,8 +19,9 @@ constexpr std::size_t kMaxArgumentBytes = 4'096;
 constexpr std::int64_t kMaxLimit = 1 << 24;  // of tokens, sequences and threads alike
 
 // What the gateway itself tells a worker: a second value would cut it off or point it elsewhere.
-constexpr std::array<std::string_view, 8> kOurSwitches{
-    "--model", "--listen", "--control", "--lease", "--epoch", "--served-model-name", "--packed-dir", "--golden-dir"};
+constexpr std::array<std::string_view, 10> kOurSwitches{
+    "--model",     "--listen", "--control",           "--control-fingerprint", "--lease",
+    "--lease-ttl", "--epoch",  "--served-model-name", "--packed-dir",          "--golden-dir"};
 
 Error wrong(std::string_view key, std::string_view what) {
   return make_error(Code::kInvalidArgument, fmt::format("{}: {}", key, what));
@@ -53,6 +54,30 @@ Status set_idle(DeploymentRules& rules, const std::string& text) {
   if (*value < kMinIdleTimeout) return wrong("idle_timeout", fmt::format("'{}' is shorter than a second", text));
   rules.idle_auto = false;
   rules.idle_timeout = *value;
+  return {};
+}
+
+// A duration of whole steps within bounds.
+Result<std::chrono::milliseconds> bounded_duration(std::string_view key, const std::string& text,
+                                                   std::chrono::milliseconds least, std::chrono::milliseconds most) {
+  const Result<std::chrono::milliseconds> value = parse_duration(text);
+  if (!value.has_value()) return wrong(key, value.error().message);
+  if (*value < least || *value > most) {
+    return wrong(key,
+                 fmt::format("'{}' is out of range, want {} to {}", text, duration_text(least), duration_text(most)));
+  }
+  if (value->count() % 1'000 != 0) return wrong(key, fmt::format("'{}' has a fraction of a second", text));
+  return *value;
+}
+
+Status set_lease(DeploymentRules& rules, const std::string& text) {
+  TRY(const std::chrono::milliseconds value, bounded_duration("lease_ttl", text, kMinLease, kMaxLease));
+  rules.lease_time_to_live = std::chrono::duration_cast<std::chrono::seconds>(value);
+  return {};
+}
+
+Status set_scale_window(DeploymentRules& rules, const std::string& text) {
+  TRY(rules.scale_window, bounded_duration("scale_window", text, kMinScaleWindow, kMaxScaleWindow));
   return {};
 }
 
@@ -153,6 +178,12 @@ constexpr std::array kRows{
           return assign(r.awake, list_of(v), check_names("awake", list_of(v), kMaxNameBytes));
         },
         [](const Rules& r) { return Value(r.awake); }},
+    Row{{"lease_ttl", FieldKind::kText, "2s to 1d, 2m by default: how long a worker elsewhere may be out of reach"},
+        [](Rules& r, const Value& v) { return set_lease(r, text_of(v)); },
+        [](const Rules& r) { return Value(duration_text(r.lease_time_to_live)); }},
+    Row{{"scale_window", FieldKind::kText, "1s to 5m, 5m by default: how seldom load may change the number"},
+        [](Rules& r, const Value& v) { return set_scale_window(r, text_of(v)); },
+        [](const Rules& r) { return Value(duration_text(r.scale_window)); }},
     Row{{"context_length", FieldKind::kInteger, "tokens, 0: the model's own"},
         [](Rules& r, const Value& v) {
           return assign(r.context_length, integer_of(v), check_range("context_length", integer_of(v), kMaxLimit));

@@ -27,8 +27,13 @@ struct DeploymentRules {
   std::int64_t max_instances = 1;  // 0: it stays asleep
   // nullopt: what the house does by default; filled in before a deployment exists.
   std::optional<std::chrono::milliseconds> idle_timeout;
-  bool idle_auto = false;           // chosen from what was measured; idle_timeout is then of no meaning
-  std::vector<std::string> awake;   // "Mon-Fri 08:55-18:05"
+  bool idle_auto = false;          // chosen from what was measured; idle_timeout is then of no meaning
+  std::vector<std::string> awake;  // "Mon-Fri 08:55-18:05"
+  // How long a worker on another machine may be out of reach before it ends itself and is replaced.
+  std::chrono::seconds lease_time_to_live{120};
+  // What load must have asked for before it changes the number of instances again: an instance that was not needed for
+  // so long goes, and a further one is started for load as seldom.
+  std::chrono::milliseconds scale_window{300'000};
   std::int64_t context_length = 0;  // these three: 0, the worker decides
   std::int64_t max_sequences = 0;
   std::int64_t threads = 0;
@@ -38,6 +43,10 @@ struct DeploymentRules {
 
 inline constexpr std::int64_t kMaxInstances = 64;
 inline constexpr std::chrono::milliseconds kMinIdleTimeout{1'000};
+inline constexpr std::chrono::seconds kMinLease{2};  // both ends ping a silent channel four times in it
+inline constexpr std::chrono::seconds kMaxLease{86'400};
+inline constexpr std::chrono::milliseconds kMinScaleWindow{1'000};
+inline constexpr std::chrono::milliseconds kMaxScaleWindow{300'000};  // so far back goes what the policy knows of load
 
 using FieldValue = std::variant<std::string, std::int64_t, std::vector<std::string>>;
 enum class FieldKind { kText, kInteger, kList };

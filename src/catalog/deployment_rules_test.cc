@@ -18,8 +18,9 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
   for (const Row& row :
        {Row{"aliases", "a, b"}, Row{"runtime", "ollama"}, Row{"driver", "command"}, Row{"instance_type", "t4"},
         Row{"billing", "monthly"}, Row{"exposure", "public"}, Row{"max", "5"}, Row{"min", "2"},
-        Row{"idle_timeout", "90s"}, Row{"awake", "Mon-Fri 08:55-18:05; Sat 10:00-12:00"}, Row{"context_length", "4096"},
-        Row{"max_sequences", "8"}, Row{"threads", "2"}, Row{"worker_arguments", "--kv-type q8"}}) {
+        Row{"idle_timeout", "90s"}, Row{"lease_ttl", "30s"}, Row{"scale_window", "10s"},
+        Row{"awake", "Mon-Fri 08:55-18:05; Sat 10:00-12:00"}, Row{"context_length", "4096"}, Row{"max_sequences", "8"},
+        Row{"threads", "2"}, Row{"worker_arguments", "--kv-type q8"}}) {
     const Result<FieldValue> value = read_rule_text(row.key, row.text);
     ASSERT_TRUE(value.has_value()) << row.key;
     ASSERT_TRUE(set_rule(rules, row.key, *value).has_value()) << row.key;
@@ -28,7 +29,7 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
     EXPECT_EQ(rule_text(rule_value(rules, *field), *field), row.text);
   }
   EXPECT_TRUE(check_rules(rules).has_value());
-  EXPECT_EQ(rule_fields().size(), 14U) << "a new key needs a row above";
+  EXPECT_EQ(rule_fields().size(), 16U) << "a new key needs a row above";
 }
 
 TEST(DeploymentRules, AHyphenIsAnUnderscoreAndOneTextIsAList) {
@@ -54,6 +55,13 @@ TEST(DeploymentRules, WhatCannotBeIsRefusedByNameAndChangesNothing) {
                                {"max", FieldValue(std::string("2")), "wrong type"},
                                {"idle_timeout", FieldValue(std::string("999ms")), "shorter than a second"},
                                {"idle_timeout", FieldValue(std::string("soon")), "or auto"},
+                               {"lease_ttl", FieldValue(std::string("1s")), "want 2s to 1d"},
+                               {"lease_ttl", FieldValue(std::string("25h")), "want 2s to 1d"},
+                               {"lease_ttl", FieldValue(std::string("2500ms")), "fraction of a second"},
+                               {"lease_ttl", FieldValue(std::string("long")), "lease_ttl: "},
+                               {"lease_ttl", FieldValue(std::int64_t{120}), "wrong type"},
+                               {"scale_window", FieldValue(std::string("6m")), "want 1s to 5m"},
+                               {"worker_arguments", FieldValue(List{"--lease-ttl=5"}), "set by dormouse itself"},
                                {"runtime", FieldValue(std::string("tgi")), "llama-server"},
                                {"driver", FieldValue(std::string("a b")), "no name"},
                                {"billing", FieldValue(std::string("yearly")), "mixed"},

@@ -28,6 +28,7 @@ struct TomlTable {
   [[nodiscard]] std::int64_t integer(const std::string& key, std::int64_t fallback) const;
   [[nodiscard]] bool boolean(const std::string& key, bool fallback) const;
   [[nodiscard]] std::vector<std::string> list(const std::string& key) const;
+  friend bool operator==(const TomlTable&, const TomlTable&) = default;
 };
 
 // `what` names the source in messages. Errors: kInvalidArgument with line and column.

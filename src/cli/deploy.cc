@@ -97,7 +97,8 @@ void add_deploy(CLI::App& app, Context& context) {
   auto flags = std::make_shared<DeployFlags>();
   flags->rules = {{"instance_type", "local"}, {"driver", ""},  {"runtime", ""},
                   {"idle_timeout", ""},       {"min", ""},     {"max", ""},
-                  {"exposure", ""},           {"billing", ""}, {"context_length", ""}};
+                  {"exposure", ""},           {"billing", ""}, {"context_length", ""},
+                  {"lease_ttl", ""}};
   CLI::App* verb = app.add_subcommand("deploy", std::string(context.say("make a deployment", "新建部署")));
   const auto describe = [&context](std::string_view en, std::string_view zh) {
     return std::string(context.say(en, zh));
@@ -128,6 +129,9 @@ void add_deploy(CLI::App& app, Context& context) {
   verb->add_option("--alias", flags->aliases,
                    describe("a further name for `model`, repeatable", "请求中 model 的别名，可重复"));
   rule("--context", "context_length", describe("tokens at most", "上下文长度（词元）"));
+  rule("--lease-ttl", "lease_ttl",
+       describe("how long a worker on another machine may be out of reach before it ends itself and is replaced (2m)",
+                "其他机器上的 worker 失联多久后自行退出并被替换（默认 2m）"));
   verb->add_flag("--wake", flags->wake, describe("and wake it now", "并立即唤醒"));
   verb->add_option("--format", flags->format, "text, json")->check(CLI::IsMember({"text", "json"}));
   verb->footer(

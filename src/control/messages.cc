@@ -98,6 +98,7 @@ void visit_fields(Io& io, M& m) {
     io.field("waiting", m.waiting);
     io.field("prompt_tokens", m.prompt_tokens);
     io.field("generated_tokens", m.generated_tokens);
+    io.field("slow_step_us", m.slow_step_us);
   } else if constexpr (std::is_same_v<T, Failed>) {
     io.field("code", m.code);
     io.field("message", m.message);

@@ -48,6 +48,7 @@ struct Stats {
   std::int64_t waiting = 0;
   std::uint64_t prompt_tokens = 0;      // since start
   std::uint64_t generated_tokens = 0;
+  std::int64_t slow_step_us = 0;  // what a slow step takes on this machine; 0: not known
 };
 
 // The worker cannot go on; it exits after sending this.

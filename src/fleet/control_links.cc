@@ -1,4 +1,5 @@
 // The gateway's end of the control channel: who is let in, and what it says.
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -11,6 +12,12 @@ namespace {
 
 constexpr std::chrono::seconds kHelloDeadline{10};  // of a caller that is let in and says nothing
 constexpr std::size_t kMaxNameInLog = 64;
+constexpr std::chrono::microseconds kSlowestStep = std::chrono::minutes(10);
+
+// In bounds, whatever it says.
+Nanoseconds slow_step_of(const control::Stats& stats) {
+  return std::clamp(std::chrono::microseconds(stats.slow_step_us), std::chrono::microseconds(0), kSlowestStep);
+}
 
 // Where requests go. Only a remote worker's certificate counts: what is local needs none, what is not local must have
 // one. Errors: kInvalidArgument.
@@ -40,11 +47,12 @@ Slot* Supervisor::Impl::check_hello(const control::Hello& hello, std::string& wh
     return nullptr;
   }
   why_not = "lease";
+  const std::string lease_sha256 = sha256_hex(hello.lease);
   for (const auto& [name, slot] : slots) {
     const auto found = slot->instances.find(hello.epoch);
     if (found == slot->instances.end()) continue;
     // Epochs are a deployment's own: another's may have the same number, so only the token decides.
-    if (!equal_in_constant_time(found->second.lease_token, hello.lease)) continue;
+    if (!equal_in_constant_time(found->second.lease_sha256, lease_sha256)) continue;
     if (found->second.link != nullptr || found->second.is_stopping) {
       why_not = found->second.is_stopping ? "ended" : "connected";
       return nullptr;
@@ -73,6 +81,7 @@ std::optional<std::pair<std::string, policy::InstanceId>> Supervisor::Impl::admi
   }
   InstanceRecord& record = slot->instances.at(hello->epoch);
   record.link = link;
+  record.lease_token = hello->lease;
   record.address = *address;
   record.pid = hello->pid;
   if (!record.hello_at.has_value()) record.hello_at = options.clock->now();
@@ -80,9 +89,19 @@ std::optional<std::pair<std::string, policy::InstanceId>> Supervisor::Impl::admi
   return std::pair(slot->spec.name, policy::InstanceId{hello->epoch});
 }
 
+// Half the shortest lease: a worker that calls again must find that its old link is known to be lost.
+std::chrono::milliseconds Supervisor::Impl::link_silence(WorkerDoor door) const {
+  std::chrono::milliseconds out = http::kWebSocketSilence;
+  if (door == WorkerDoor::kLocal) return out;  // the kernel tells
+  for (const auto& [name, slot] : slots) {
+    if (!is_local(slot->spec.driver)) out = std::min<std::chrono::milliseconds>(out, slot->spec.lease_time_to_live / 2);
+  }
+  return out;
+}
+
 Task<void> Supervisor::serve_control(http::Exchange& exchange, WorkerDoor door) {
   const std::weak_ptr<Lease::Anchor> weak = impl_->anchor;
-  Result<std::unique_ptr<http::WebSocket>> upgraded = co_await exchange.upgrade();
+  Result<std::unique_ptr<http::WebSocket>> upgraded = co_await exchange.upgrade(impl_->link_silence(door));
   if (!upgraded.has_value()) co_return;
   auto link = std::make_shared<Link>();
   link->socket = std::move(*upgraded);
@@ -182,7 +201,7 @@ void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, cons
   } else if (const auto* stats = std::get_if<control::Stats>(&message)) {
     record.stats = *stats;
     dispatch(name, policy::event::Stats{id, stats->steps, stats->running + stats->waiting,
-                                        stats->prompt_tokens + stats->generated_tokens});
+                                        stats->prompt_tokens + stats->generated_tokens, slow_step_of(*stats)});
   } else if (const auto* failed = std::get_if<control::Failed>(&message)) {
     log_error("event=worker_failed deployment={} code={} message=\"{}\"", name, failed->code, failed->message);
     const bool golden = failed->code == "golden_mismatch";

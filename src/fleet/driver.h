@@ -3,11 +3,11 @@
 #pragma once
 
 #include <chrono>
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 
 namespace dormouse::fleet {
@@ -40,7 +40,7 @@ class DriverEvents {
   // The thing exists; the worker says itself when it is ready.
   virtual void on_started(const std::string& instance_id) = 0;
   virtual void on_start_failed(const std::string& instance_id, const Error& error) = 0;
-  // Confirmed: its memory is back. Comes once for each on_started, whoever ended it.
+  // Confirmed: its memory is back. Comes once for each on_started and each resume(), whoever ended it.
   virtual void on_exited(const std::string& instance_id, InstanceExit exit) = 0;
   // Between start and on_started, for people: why it takes long ("PENDING: Resources"). Any number of times.
   virtual void on_start_progress(const std::string& /*instance_id*/, const std::string& /*what*/) {}
@@ -60,6 +60,10 @@ class Driver {
   // Once, before anything else. `events` outlives the driver's use.
   virtual void attach(DriverEvents& events) = 0;
   virtual void start(StartSpec spec) = 0;
+  // An instance that an earlier gateway asked for, `age` ago: looked for, never made. on_started when it
+  // is found to run, on_exited when it has ended. Before the loop runs, so that no reconciling sees a stranger. Not for
+  // drivers whose instances die with the gateway.
+  virtual void resume(const std::string& /*instance_id*/, Nanoseconds /*age*/) {}
   virtual void stop(const std::string& instance_id, StopMode mode) = 0;  // unknown: nothing happens
   [[nodiscard]] virtual std::vector<std::string> list() const = 0;       // instance ids that exist
   // The worker has said hello: proof that it runs, sooner than asking the provider again. May come at any time.

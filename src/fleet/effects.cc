@@ -70,6 +70,7 @@ policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window) {
   out.min_instances = std::max(spec.min_instances, is_in_window ? std::min(1, spec.max_instances) : 0);
   out.max_instances = spec.max_instances;
   out.billing_increment = spec.billing_increment;
+  out.scale_window = spec.scale_window;
   out.max_waiters = spec.max_waiters;
   out.max_waiting_tokens = spec.max_waiting_tokens;
   out.max_wait = spec.max_wait;
@@ -107,12 +108,13 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::WriteIntent& 
   InstanceRecord record;
   record.instance_id = make_uuid_v7(options.clock->wall());
   record.lease_token = random_hex(kLeaseTokenBytes);
+  record.lease_sha256 = sha256_hex(record.lease_token);
   record.driver = slot.spec.driver;
   ledger::StartIntent intent;
   intent.instance_id = record.instance_id;
   intent.deployment = slot.spec.name;
   intent.driver = record.driver;
-  intent.lease_sha256 = sha256_hex(record.lease_token);
+  intent.lease_sha256 = record.lease_sha256;
   intent.epoch = e.instance;
   intent.cause = to_string(e.cause);
   last_epochs[slot.spec.name] = e.instance;

@@ -15,11 +15,13 @@ class NotingDriver final : public Driver {
  public:
   void attach(DriverEvents& events) override { events_ = &events; }
   void start(StartSpec spec) override { starts.push_back(std::move(spec)); }
+  void resume(const std::string& instance_id, Nanoseconds /*age*/) override { resumed.push_back(instance_id); }
   void stop(const std::string& instance_id, StopMode mode) override { stops.emplace_back(instance_id, mode); }
   [[nodiscard]] std::vector<std::string> list() const override { return {}; }
 
   DriverEvents& events() { return *events_; }
   std::vector<StartSpec> starts;
+  std::vector<std::string> resumed;
   std::vector<std::pair<std::string, StopMode>> stops;
 
  private:
@@ -54,7 +56,7 @@ class RemoteTest : public FleetFixture {
  protected:
   void SetUp() override {
     FleetFixture::SetUp();
-    make_supervisor(clock_, "process", driver_);
+    make_supervisor(clock_, "cloud", driver_);
     put("m");
     const http::TlsIdentity identity = http::make_tls_identity({"localhost"}).value();
     http::Handler handler = [this](http::Exchange& e) { return supervisor_->serve_control(e, WorkerDoor::kRemote); };
@@ -75,6 +77,7 @@ class RemoteTest : public FleetFixture {
     DeploymentSpec spec;
     spec.name = "m";
     spec.model_path = model_path;
+    spec.driver = "cloud";
     spec.lease_time_to_live = std::chrono::seconds(5);
     spec.max_wait = std::chrono::seconds(30);
     ASSERT_TRUE(supervisor_->put(spec).has_value());
@@ -123,6 +126,20 @@ class RemoteTest : public FleetFixture {
   }
   bool answered(const Caller& caller) {
     return run_until(io_, [&] { return caller.result.has_value(); });
+  }
+  std::string state_of_instance() {
+    const DeploymentStatus now = status();
+    if (now.instances.empty()) return "none";
+    return now.instances[0].state + (now.instances[0].reachable ? "" : ", out of reach");
+  }
+  // The gateway dies and starts again, `away` later.
+  void restart(std::chrono::seconds away) {
+    supervisor_.reset();
+    settle();
+    ledger_.reset();
+    ledger_clock_.advance(away);
+    open_ledger();
+    make_supervisor(clock_, "cloud", driver_);
   }
   // Runs what is under way to its end: everything that could be answered has been.
   void settle() {
@@ -264,6 +281,58 @@ TEST_F(RemoteTest, AWorkerThatNeverFinishesLoadingOutOfReachIsLostToo) {
   driver_.events().on_exited(driver_.starts[0].instance_id, {});
   ASSERT_TRUE(answered(*caller));
   EXPECT_EQ(caller->result->error().reason, RefusalReason::kLoadFailed);
+}
+
+TEST_F(RemoteTest, AfterARestartItIsLetInByItsLeaseAloneAndNothingElseIsStarted) {
+  auto first = call_and_start(1);
+  Socket worker = join();
+  say_ready(worker);
+  ASSERT_TRUE(answered(*first) && first->result->has_value());
+  first.reset();
+  restart(std::chrono::seconds(3));
+  EXPECT_EQ(driver_.resumed, std::vector<std::string>{driver_.starts[0].instance_id}) << "before any reconciling";
+  EXPECT_EQ(answer_to(hello()), "closed") << "its deployment is not known yet";
+  put("m");
+  EXPECT_EQ(state_of_instance(), "ready, out of reach");
+  control::Hello wrong = hello();
+  wrong.lease = std::string(wrong.lease.size(), '0');
+  EXPECT_EQ(answer_to(wrong), "closed") << "the ledger has no token, but its hash";
+  auto second = call();
+  settle();
+  EXPECT_FALSE(second->result.has_value());
+  worker = join();
+  say_ready(worker);
+  ASSERT_TRUE(answered(*second) && second->result->has_value());
+  EXPECT_EQ((*second->result)->token(), driver_.starts[0].lease_token);
+  EXPECT_EQ((*second->result)->epoch(), 1U);
+  EXPECT_EQ(state_of_instance(), "ready");
+  EXPECT_EQ(driver_.starts.size(), 1U);
+  EXPECT_TRUE(driver_.stops.empty());
+  EXPECT_EQ(spans().size(), 1U);
+}
+
+TEST_F(RemoteTest, AfterARestartThatTookTooLongOrWithoutItsDeploymentItIsEnded) {
+  for (const bool is_late : {true, false}) {
+    SCOPED_TRACE(is_late);
+    auto first = call_and_start(driver_.starts.size() + 1);
+    Socket worker = join();
+    say_ready(worker);
+    ASSERT_TRUE(answered(*first) && first->result->has_value());
+    first.reset();
+    worker.reset();
+    driver_.stops.clear();
+    // 10 s of its absence are the ledger's period, 5 s the lease.
+    restart(is_late ? std::chrono::seconds(16) : std::chrono::seconds(1));
+    if (!is_late) supervisor_->end_survivors();
+    put("m");
+    ASSERT_EQ(driver_.stops.size(), 1U);
+    EXPECT_EQ(driver_.stops[0].first, driver_.starts.back().instance_id);
+    EXPECT_EQ(answer_to(hello()), "closed");
+    EXPECT_EQ(spans().at(0).reason, is_late ? "lease_expired" : "deployment_gone");
+    EXPECT_FALSE(spans().at(0).confirmed_us.has_value()) << "not before its driver says so";
+    driver_.events().on_exited(driver_.starts.back().instance_id, {});
+    EXPECT_TRUE(spans().at(0).confirmed_us.has_value());
+  }
 }
 
 }  // namespace

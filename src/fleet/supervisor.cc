@@ -11,7 +11,6 @@ namespace dormouse::fleet {
 
 namespace {
 
-constexpr std::chrono::seconds kProgressPeriod{10};  // what a crash of the gateway may cost a span
 constexpr std::chrono::seconds kKillWait{5};
 
 }  // namespace
@@ -105,6 +104,7 @@ Supervisor::Impl::Impl(Supervisor& owner, SupervisorOptions o)
       random(options.random_seed != 0 ? options.random_seed : std::random_device{}()) {
   for (const auto& [name, driver] : options.drivers) driver->attach(owner);
   for (const ledger::Deployment& d : options.ledger->deployments_at_start()) last_epochs[d.name] = d.last_epoch;
+  resume_survivors();
 }
 
 Slot* Supervisor::Impl::find(const std::string& name) {
@@ -224,6 +224,7 @@ Status Supervisor::put(DeploymentSpec spec) {
     policy::Life life(life_config(spec, false), last, impl_->options.clock->now());
     auto slot = std::make_unique<Slot>(*impl_->options.io, std::move(spec), std::move(life));
     Slot& made = *impl_->slots.emplace(name, std::move(slot)).first->second;
+    impl_->take_back(made);
     impl_->configure(made);  // min > 0, or an open window, starts it now
     return {};
   }
@@ -386,7 +387,7 @@ void Supervisor::on_start_failed(const std::string& instance_id, const Error& er
 
 void Supervisor::on_exited(const std::string& instance_id, InstanceExit exit) {
   const auto found = impl_->by_instance.find(instance_id);
-  if (found == impl_->by_instance.end()) return;
+  if (found == impl_->by_instance.end()) return impl_->confirm_survivor(instance_id);
   const auto [name, id] = found->second;
   const std::string how =
       exit.signal != 0 ? "signal " + std::to_string(exit.signal) : "exit " + std::to_string(exit.exit_code);

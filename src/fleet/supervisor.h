@@ -47,6 +47,7 @@ struct DeploymentSpec {
   Nanoseconds exit_deadline = std::chrono::seconds(30);  // a stop not confirmed by then is repeated as a kill
   // A worker on another machine may be out of reach so long; then it ends itself and counts as lost.
   std::chrono::seconds lease_time_to_live{120};
+  Nanoseconds scale_window = std::chrono::minutes(5);  // as policy::LifeConfig has it
   std::vector<std::string> worker_arguments;
   std::vector<std::string> adopt_arguments;  // as StartSpec has them; empty: our own engine
 };
@@ -204,8 +205,13 @@ class Supervisor final : public DriverEvents {
   Supervisor& operator=(const Supervisor&) = delete;
 
   // Adds, or changes in place what can be changed (timeouts, bounds, min). A new model_path stops the old instance when
-  // it is idle and clears a failure. The deployment must be in the ledger already. Errors: kInvalidArgument (driver).
+  // it is idle and clears a failure. A new one takes back what an earlier gateway started for it on other machines.
+  // The deployment must be in the ledger already. Errors: kInvalidArgument (driver).
   Status put(DeploymentSpec spec);
+  // What an earlier gateway started and nobody has taken back is ended: of one deployment, which has changed since; or
+  // of all, when every deployment is known.
+  void end_survivors(const std::string& deployment);
+  void end_survivors();
   // Drains and forgets it. Errors: kNotFound.
   Status remove(const std::string& name);
   // The model file changed on disk: a `failed` deployment may start again.

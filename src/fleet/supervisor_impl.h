@@ -2,6 +2,7 @@
 // Included by fleet/*.cc only. Threads: the io_context's one.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +19,8 @@
 
 namespace dormouse::fleet {
 
+inline constexpr std::chrono::seconds kProgressPeriod{10};  // what a crash of the gateway may cost a span
+
 // Woken by every change of a slot; look at what you wait for before and after.
 struct Observer {
   explicit Observer(asio::io_context& io) : timer(io) {}
@@ -33,7 +36,8 @@ struct Link {
 // What the policy does not need to know about an instance.
 struct InstanceRecord {
   std::string instance_id;
-  std::string lease_token;
+  std::string lease_sha256;  // what a hello is held against
+  std::string lease_token;   // empty: taken back, and its worker has not called yet
   std::string driver;
   std::optional<http::Address> address;
   std::shared_ptr<Link> link;
@@ -78,6 +82,13 @@ struct WaitingStart {
   policy::InstanceId id = 0;
 };
 
+// What an earlier gateway left; here until its deployment takes it back or nobody does.
+struct SurvivorRecord {
+  ledger::Survivor found;
+  MonoTime requested_at;
+  MonoTime unwatched_since;  // its worker's lease runs from here
+};
+
 // Alive as long as the supervisor: what callbacks and coroutines hold weakly.
 struct Lease::Anchor {
   explicit Anchor(Supervisor::Impl* owner) : impl(owner) {}
@@ -112,6 +123,14 @@ struct Supervisor::Impl {
   void post_event(const std::string& name, policy::Event event);
   void note(const std::string& instance_id, std::string text);
   void note_ready(InstanceRecord& record, const std::string& deployment) const;
+  // take_back.cc
+  void resume_survivors();
+  std::vector<SurvivorRecord> take_survivors(const std::string& deployment);
+  void take_back(Slot& slot);
+  void let_go(const SurvivorRecord& survivor, const std::string& reason);
+  void confirm_survivor(const std::string& instance_id);
+  void record_end(const std::string& instance_id, ledger::SpanPhase phase, std::int64_t since_us,
+                  const std::string& reason);
   // awake_windows.cc
   void configure(Slot& slot);      // the policy hears of the spec, as it is now
   void apply_window(Slot& slot);  // and of a window that has opened or closed
@@ -129,6 +148,7 @@ struct Supervisor::Impl {
   // Coroutines hold the anchor weakly across every await: it must not outlive the supervisor in their frames.
   static Task<void> run_link(std::weak_ptr<Lease::Anchor> anchor, std::string name, policy::InstanceId id,
                              std::shared_ptr<Link> link);
+  [[nodiscard]] std::chrono::milliseconds link_silence(WorkerDoor door) const;
   // Slot and instance a hello belongs to; nullptr: its lease, epoch or address is not ours.
   Slot* check_hello(const control::Hello& hello, std::string& why_not);
   std::optional<std::pair<std::string, policy::InstanceId>> admit(const std::string& text,
@@ -150,6 +170,8 @@ struct Supervisor::Impl {
   std::map<std::string, std::uint64_t> last_epochs;
   std::vector<std::pair<std::string, LossReason>> ends;  // the last 64, oldest first
   std::vector<WaitingStart> waiting_starts;
+  std::vector<SurvivorRecord> survivors;
+  std::map<std::string, MonoTime> leaving_survivors;  // instance id -> when it was requested
   asio::steady_timer progress_timer;
   asio::steady_timer schedule_timer;
   bool schedule_armed = false;

@@ -21,9 +21,9 @@ WorkerCommand worker_command(const StartSpec& spec, const WorkerPlace& place) {
   add("--control", place.control);
   add("--epoch", std::to_string(spec.epoch));
   add("--served-model-name", spec.deployment);
+  add("--control-fingerprint", place.control_fingerprint);
+  if (!place.control.starts_with("unix:")) add("--lease-ttl", std::to_string(spec.lease_time_to_live.count()));
   if (is_ours) {
-    add("--control-fingerprint", place.control_fingerprint);
-    if (!place.control.starts_with("unix:")) add("--lease-ttl", std::to_string(spec.lease_time_to_live.count()));
     add("--packed-dir", place.packed_directory);
     add("--golden-dir", place.golden_directory);
   }

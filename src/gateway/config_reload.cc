@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "gateway/driver_file.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -86,6 +87,8 @@ std::vector<std::string> ConfigReload::notices() const {
 
 // Everything the file wants, checked against what others have defined. Errors: kInvalidArgument.
 Result<std::vector<Deployment>> ConfigReload::plan(const catalog::ConfigFile& config) const {
+  // They wait for a restart, which would not come up with a mistake in them.
+  TRY_STATUS(check_drivers(config.driver_text, options_.path));
   Deployments book;
   for (const auto& [name, deployment] : deployer_.book().all()) {
     if (deployment.defined_by != kConfigFileName) book.put(deployment);
@@ -143,6 +146,10 @@ Task<Status> ConfigReload::apply(catalog::ConfigFile config) {
     if (!is_changed) continue;
     waits_for_restart_.push_back(fmt::format("{}: {} changed: that takes a restart", options_.path, key));
   }
+  for (const std::string& name : drivers_unlike(started.driver_text, config.driver_text)) {
+    waits_for_restart_.push_back(fmt::format("{}: [driver.{}] changed: that takes a restart", options_.path, name));
+  }
+  for (const std::string& notice : waits_for_restart_) log_warn("event=config_waits notice=\"{}\"", notice);
   co_return Status();
 }
 

@@ -24,7 +24,8 @@ Error invalid(std::string message) {
 
 // What only a new worker can learn.
 bool same_worker(const catalog::DeploymentRules& a, const catalog::DeploymentRules& b) {
-  return a.runtime == b.runtime && a.driver == b.driver && a.instance_type == b.instance_type &&
+  const bool same_lease = a.driver == ledger::kChildDriver || a.lease_time_to_live == b.lease_time_to_live;
+  return a.runtime == b.runtime && a.driver == b.driver && a.instance_type == b.instance_type && same_lease &&
          worker_arguments(a) == worker_arguments(b);
 }
 
@@ -148,6 +149,7 @@ Task<Status> Deployer::commit(Deployment deployment) {
                                   [recorded](Status status) { recorded.set(std::move(status)); });
   CO_TRY_STATUS(co_await recorded.get());
   const Deployment* const before = book_.find(deployment.name);
+  if (before == nullptr && !outlived_as(deployment)) services_.fleet.end_survivors(deployment.name);
   CO_TRY_STATUS(services_.fleet.put(fleet_spec(deployment)));
   if (before != nullptr && !same_worker(before->rules, deployment.rules)) {
     services_.fleet.model_changed(deployment.name);
@@ -156,6 +158,16 @@ Task<Status> Deployer::commit(Deployment deployment) {
   log_info("event={} name={} image={}", before != nullptr ? "changed" : "deployed", deployment.name, deployment.image);
   book_.put(std::move(deployment));
   co_return Status();
+}
+
+// What an earlier gateway started for this name was started as the ledger had it then.
+bool Deployer::outlived_as(const Deployment& deployment) const {
+  for (const ledger::Deployment& record : services_.ledger.deployments_at_start()) {
+    if (record.name != deployment.name) continue;
+    const Result<Deployment> then = from_record(record);
+    return then.has_value() && then->model_path == deployment.model_path && same_worker(then->rules, deployment.rules);
+  }
+  return false;
 }
 
 Task<Status> Deployer::strike(std::string name) {

@@ -68,6 +68,7 @@ class Deployer {
   // Ends its instances. Holds what it needs: the frame may be destroyed after the deployer.
   static Task<Status> leave(Services services, Leaving leaving, std::string name);
   [[nodiscard]] Status check(const Deployment& deployment) const;
+  [[nodiscard]] bool outlived_as(const Deployment& deployment) const;
   [[nodiscard]] Status check_free(const std::string& name) const;
   // Out of ledger and phone book.
   Task<Status> strike(std::string name);

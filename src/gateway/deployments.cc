@@ -133,6 +133,8 @@ fleet::DeploymentSpec fleet_spec(const Deployment& deployment) {
     const Result<policy::Window> window = policy::parse_window(text);
     if (window.has_value()) spec.awake_windows.push_back(*window);  // checked before it became a rule
   }
+  spec.lease_time_to_live = rules.lease_time_to_live;
+  spec.scale_window = rules.scale_window;
   spec.min_instances = static_cast<int>(rules.min_instances);
   spec.max_instances = static_cast<int>(rules.max_instances);
   spec.worker_arguments = worker_arguments(rules);

@@ -283,4 +283,29 @@ Result<std::map<std::string, fleet::RemoteDriverOptions>> read_drivers(std::stri
   return out;
 }
 
+Status check_drivers(std::string_view text, std::string_view what) {
+  static constexpr const char* kNoEnvironment[] = {nullptr};
+  DriverContext context;
+  context.environment = kNoEnvironment;
+  const auto read = read_drivers(text, what, context);
+  return read.has_value() ? Status() : Status(Error(read.error()));
+}
+
+std::vector<std::string> drivers_unlike(std::string_view before, std::string_view now) {
+  const auto tables_of = [](std::string_view text) {
+    Result<TomlTable> root = catalog::parse_toml(text, "");
+    return root.has_value() ? std::move(root->tables["driver"].tables) : std::map<std::string, TomlTable>();
+  };
+  const std::map<std::string, TomlTable> old_tables = tables_of(before);
+  const std::map<std::string, TomlTable> new_tables = tables_of(now);
+  std::set<std::string> out;
+  for (const auto& [from, to] : {std::pair(&old_tables, &new_tables), std::pair(&new_tables, &old_tables)}) {
+    for (const auto& [name, table] : *from) {
+      const auto found = to->find(name);
+      if (found == to->end() || !(found->second == table)) out.insert(name);
+    }
+  }
+  return {out.begin(), out.end()};
+}
+
 }  // namespace dormouse::gateway

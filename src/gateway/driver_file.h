@@ -30,4 +30,9 @@ struct DriverContext {
                                                                                      std::string_view what,
                                                                                      const DriverContext& context);
 
+// The same errors, where nothing is to be made of them.
+[[nodiscard]] Status check_drivers(std::string_view text, std::string_view what);
+// Names of the tables that two files have unlike each other: changed, new or gone. Texts that were read before.
+[[nodiscard]] std::vector<std::string> drivers_unlike(std::string_view before, std::string_view now);
+
 }  // namespace dormouse::gateway

@@ -142,5 +142,24 @@ TEST_F(DriverFileTest, MistakesAreNamed) {
   EXPECT_FALSE(read("[driver.process]\nkind = \"slurm\"").has_value());
 }
 
+TEST(DriverFile, TellsWhichTablesTwoFilesHaveUnlikeEachOther) {
+  const std::string a = "[driver.a]\nkind = \"slurm\"\ntime_limit = \"1:00\"\n";
+  const std::string b = "[driver.b]\nkind = \"slurm\"\n";
+  using List = std::vector<std::string>;
+  EXPECT_EQ(drivers_unlike(a + b, b + "# moved\n" + a), List{}) << "the same, written otherwise";
+  EXPECT_EQ(drivers_unlike(a + b, a), List{"b"}) << "gone";
+  EXPECT_EQ(drivers_unlike("", a + b), (List{"a", "b"})) << "new";
+  EXPECT_EQ(drivers_unlike(a + b, "[driver.a]\nkind = \"slurm\"\ntime_limit = \"2:00\"\n" + b), List{"a"});
+  EXPECT_EQ(drivers_unlike(a, a + "[[deployment]]\nname = \"x\"\n"), List{}) << "nothing of a driver";
+}
+
+TEST(DriverFile, ChecksATableWithoutMakingADriver) {
+  EXPECT_TRUE(check_drivers("", "f").has_value());
+  EXPECT_TRUE(check_drivers("[driver.k]\nkind = \"kubernetes\"\n", "f").has_value());
+  const Status wrong = check_drivers("[driver.a]\nkind = \"slurm\"\npartitoin = \"x\"\n", "f");
+  ASSERT_FALSE(wrong.has_value());
+  EXPECT_NE(wrong.error().message.find("driver.a.partitoin"), std::string::npos) << wrong.error().message;
+}
+
 }  // namespace
 }  // namespace dormouse::gateway

@@ -29,7 +29,9 @@ class StillExchange final : public http::Exchange {
   Task<Status> write(std::string) override { co_return Status(); }
   Task<Status> finish() override { co_return Status(); }
   void abort() override {}
-  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade() override { co_return make_error(Code::kInternal, "no"); }
+  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade(std::chrono::milliseconds /*silence*/) override {
+    co_return make_error(Code::kInternal, "no");
+  }
   bool started() const override { return false; }
   bool client_gone() const override { return false; }
   void on_client_gone(std::function<void()>) override {}

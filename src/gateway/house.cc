@@ -286,6 +286,7 @@ Task<Status> House::Impl::start() {
   co_await restore_deployments();
   CO_TRY_STATUS(co_await config->start());
   CO_TRY_STATUS(co_await forget_old_deployments());
+  supervisor->end_survivors();
   config->watch();
   co_return open_door();
 }

@@ -99,7 +99,7 @@ void ConnectionExchange::abort() {
   connection_->break_off();
 }
 
-Task<Result<std::unique_ptr<WebSocket>>> ConnectionExchange::upgrade() {
+Task<Result<std::unique_ptr<WebSocket>>> ConnectionExchange::upgrade(std::chrono::milliseconds silence) {
   if (state_ != State::kFresh) co_return twice();
   if (!is_websocket_request(request_) || !connection_->stream().buffer().empty()) {
     co_return make_error(Code::kInvalidArgument, "not a WebSocket request");
@@ -109,7 +109,7 @@ Task<Result<std::unique_ptr<WebSocket>>> ConnectionExchange::upgrade() {
   std::shared_ptr<ServerShared> shared = connection_->shared_ptr();
   std::shared_ptr<SocketStream> stream = connection_->stream_ptr();
   stream->disarm();
-  auto result = co_await accept_websocket(std::move(shared), std::move(stream), request_);
+  auto result = co_await accept_websocket(std::move(shared), std::move(stream), request_, silence);
   co_return result;
 }
 

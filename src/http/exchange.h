@@ -18,7 +18,7 @@ class ConnectionExchange final : public Exchange {
   Task<Status> write(std::string chunk) override;
   Task<Status> finish() override;
   void abort() override;
-  Task<Result<std::unique_ptr<WebSocket>>> upgrade() override;
+  Task<Result<std::unique_ptr<WebSocket>>> upgrade(std::chrono::milliseconds silence) override;
   bool started() const override { return state_ != State::kFresh; }
   bool client_gone() const override { return connection_->is_gone(); }
   void on_client_gone(std::function<void()> callback) override;

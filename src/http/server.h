@@ -52,7 +52,8 @@ class Exchange {
   virtual Task<Status> finish() = 0;
   // Ends the connection without the closing chunk: the client sees a broken stream.
   virtual void abort() = 0;
-  virtual Task<Result<std::unique_ptr<WebSocket>>> upgrade() = 0;
+  // A peer that is silent for the shorter of `silence` and the server's limit is gone.
+  virtual Task<Result<std::unique_ptr<WebSocket>>> upgrade(std::chrono::milliseconds silence = kWebSocketSilence) = 0;
 
   [[nodiscard]] virtual bool started() const = 0;  // a status line has been sent
   // True once the client closed its side, the connection broke, or the server cut it. Noticed while the handler awaits

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/compose.hpp>
 #include <boost/asio/post.hpp>
@@ -261,9 +262,10 @@ bool is_websocket_request(const Request& request) {
 }
 
 Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(std::shared_ptr<ServerShared> shared,
-                                                          std::shared_ptr<SocketStream> stream, Request request) {
+                                                          std::shared_ptr<SocketStream> stream, Request request,
+                                                          std::chrono::milliseconds silence) {
   const auto core = std::make_shared<WebSocketCore>(shared->io, std::move(stream), beast::role_type::server,
-                                                    shared->limits.websocket_silence);
+                                                    std::min(silence, shared->limits.websocket_silence));
   core->register_with(shared);
   websocket::request_type upgrade;
   upgrade.method(beast::http::verb::get);

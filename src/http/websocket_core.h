@@ -12,6 +12,7 @@ namespace dormouse::http {
 // Answers the upgrade and registers the result with the server until it ends.
 // Errors: kUnavailable (broken while answering), kDeadlineExceeded.
 Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(std::shared_ptr<ServerShared> shared,
-                                                          std::shared_ptr<SocketStream> stream, Request request);
+                                                          std::shared_ptr<SocketStream> stream, Request request,
+                                                          std::chrono::milliseconds silence);
 
 }  // namespace dormouse::http

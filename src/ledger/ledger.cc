@@ -76,8 +76,8 @@ Result<std::unique_ptr<Ledger>> Ledger::open(Options options) {
   impl->deployments = std::move(deployments);
   if (!checked) impl->check_while_serving();
   const Recovery& r = impl->recovery;
-  log_info("event=ledger_open path={} migrations={} interrupted_requests={} closed_spans={}", options.path,
-           r.migrations_applied, r.interrupted_requests, r.closed_spans);
+  log_info("event=ledger_open path={} migrations={} interrupted_requests={} closed_spans={} survivors={}", options.path,
+           r.migrations_applied, r.interrupted_requests, r.closed_spans, r.survivors.size());
   return std::unique_ptr<Ledger>(new Ledger(std::move(impl)));
 }
 

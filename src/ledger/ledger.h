@@ -42,6 +42,7 @@ struct Options {
 struct Recovery {
   std::int64_t interrupted_requests = 0;  // open reservations settled
   std::int64_t closed_spans = 0;          // open spans ended at the last known time
+  std::vector<Survivor> survivors;        // open spans left open, by epoch: whoever starts instances ends them
   std::int64_t migrations_applied = 0;
 };
 

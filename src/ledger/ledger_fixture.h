@@ -95,11 +95,11 @@ class LedgerFixture : public ::testing::Test {
   Status span(const std::string& id, SpanPhase phase, std::int64_t since_request_us, const std::string& reason = "") {
     return wait([&](Done done) { book_->record_span({id, phase, since_request_us, reason}, done); });
   }
-  Status intent(const std::string& id, std::uint64_t epoch) {
+  Status intent(const std::string& id, std::uint64_t epoch, const std::string& driver = kChildDriver) {
     StartIntent out;
     out.instance_id = id;
     out.deployment = "m";
-    out.driver = "process";
+    out.driver = driver;
     out.epoch = epoch;
     out.cause = "request";
     return wait([&](Done done) { book_->record_intent(out, done); });

@@ -139,6 +139,35 @@ TEST_F(LedgerTest, RecoveryClosesOpenSpansAtTheLastKnownTime) {
   EXPECT_EQ(book_->deployments_at_start()[0].last_epoch, 7U) << "the next start must be fenced above it";
 }
 
+TEST_F(LedgerTest, WhatMayHaveOutlivedUsKeepsItsSpanOpenAndIsTold) {
+  const std::vector<std::string> drivers = {"process", "cloud", "cloud", "cloud"};
+  for (std::size_t i = 0; i < drivers.size(); ++i) {
+    const std::string id = numbered("i", static_cast<int>(i));
+    ASSERT_TRUE(intent(id, i + 1, drivers[i]).has_value());
+    ASSERT_TRUE(span(id, SpanPhase::kRequested, 0).has_value());
+    ASSERT_TRUE(span(id, SpanPhase::kReady, 1'000).has_value());
+  }
+  ASSERT_TRUE(span("i1", SpanPhase::kDrain, 2'000, "idle_timeout").has_value());  // told to end
+  ASSERT_TRUE(span("i2", SpanPhase::kDrain, 2'000, "idle_timeout").has_value());
+  ASSERT_TRUE(span("i2", SpanPhase::kDown, 3'000).has_value());
+  clock_.advance(std::chrono::seconds(10));
+  ASSERT_TRUE(wait([&](Done done) { book_->record_progress({{"i3", 10'000'000, 7}}, done); }).has_value());
+  clock_.advance(std::chrono::seconds(20));
+  reopen();
+  EXPECT_EQ(book_->recovery().closed_spans, 2) << "our child, and the one that was ending";
+  ASSERT_EQ(book_->recovery().survivors.size(), 1U);
+  const Survivor& found = book_->recovery().survivors[0];
+  EXPECT_EQ(found.intent.instance_id, "i3");
+  EXPECT_EQ(found.intent.deployment, "m");
+  EXPECT_EQ(found.intent.driver, "cloud");
+  EXPECT_EQ(found.intent.epoch, 4U);
+  EXPECT_EQ(found.phase, SpanPhase::kReady);
+  EXPECT_EQ(found.alive_us, 30'000'000);
+  EXPECT_EQ(found.busy_us, 7);
+  EXPECT_EQ(found.unwatched_us, 20'000'000);
+  EXPECT_FALSE(spans()[0].down_us.has_value());
+}
+
 TEST_F(LedgerTest, ARemovedDeploymentKeepsItsHistoryAndItsEpochs) {
   ASSERT_TRUE(intent("i1", 3).has_value());
   ASSERT_TRUE(reserve("r1").has_value());

@@ -28,6 +28,9 @@ struct Deployment {
   friend bool operator==(const Deployment&, const Deployment&) = default;
 };
 
+// Its instances are children of the gateway and die with it; those of every other driver may outlive it.
+inline constexpr const char* kChildDriver = "process";
+
 // Written before a driver is asked to start anything: a crash in between leaves a trace to reconcile against.
 struct StartIntent {
   std::string instance_id;  // UUIDv7; also the idempotency key given to the driver
@@ -46,6 +49,15 @@ struct SpanEvent {
   SpanPhase phase = SpanPhase::kRequested;
   std::int64_t since_request_us = 0;  // boot clock, from kRequested
   std::string reason;            // why it ended: "idle_timeout", "crashed", ...; kept from kDrain and kDown
+};
+
+// An instance that may have outlived the process which started it: its span was open, and nobody had told it to end.
+struct Survivor {
+  StartIntent intent;
+  SpanPhase phase = SpanPhase::kRequested;  // the last one it reached: kRequested, kUp or kReady
+  std::int64_t alive_us = 0;                // from its request until now, by the wall
+  std::int64_t busy_us = 0;
+  std::int64_t unwatched_us = 0;  // of alive_us: since the last process is known to have lived
 };
 
 // How far a living instance has come: kept current so that a crash of the gateway loses at most one period of it.

@@ -127,7 +127,7 @@ Result<Store> Store::open(const std::string& path, WallTime now, std::int64_t ch
   TRY(const std::int64_t applied, migrate(store.connection_, all_migrations(), now.us));
   store.recovery_.migrations_applied = applied;
   TRY(store.last_wall_us_, store.connection_.query_integer("SELECT last_wall_us FROM ledger_state"));
-  Status status = store.recover();
+  Status status = store.recover(now);
   if (!status.has_value()) {
     store.rollback();
     return std::move(status).error();
@@ -147,8 +147,9 @@ Status check_integrity(Connection& connection) {
 }
 
 // What the last process left open is over. Requests: at their last checkpoint, or nothing (requirement R-27). Spans: at
-// the last time the ledger was written, which record_progress keeps within 10 s of the truth.
-Status Store::recover() {
+// the last time the ledger was written, which record_progress keeps within 10 s of the truth; but those of machines
+// that may have outlived it stay open: their end is not known yet.
+Status Store::recover(WallTime now) {
   TRY_STATUS(begin());
   TRY(Statement settle,
       connection_.prepare("INSERT INTO request_entries (request_id, kind, at_us, deployment_id, key_id, dialect,"
@@ -161,9 +162,12 @@ Status Store::recover() {
   TRY_STATUS(connection_.execute("DELETE FROM open_requests"));
   TRY(Statement close,
       connection_.prepare("UPDATE instance_spans SET down_us = max(?1, requested_us), down_after_us = alive_us,"
-                          " reason = 'gateway_lost' WHERE down_us IS NULL"));
-  TRY_STATUS(close.bind(1, last_wall_us_).run());
+                          " reason = 'gateway_lost' WHERE down_us IS NULL AND (drain_us IS NOT NULL OR"
+                          " (SELECT driver FROM start_intents AS i WHERE i.instance_id = instance_spans.instance_id)"
+                          " = ?2)"));
+  TRY_STATUS(close.bind(1, last_wall_us_).bind(2, kChildDriver).run());
   recovery_.closed_spans = connection_.changes();
+  TRY(recovery_.survivors, survivors(now));
   if (recovery_.interrupted_requests + recovery_.closed_spans > 0) {
     TRY_STATUS(audit("recovery", "requests=" + std::to_string(recovery_.interrupted_requests) +
                                      " spans=" + std::to_string(recovery_.closed_spans)));
@@ -171,6 +175,33 @@ Status Store::recover() {
   TRY_STATUS(connection_.execute("COMMIT"));
   crashpoint("ledger.after_recovery");
   return {};
+}
+
+Result<std::vector<Survivor>> Store::survivors(WallTime now) {
+  TRY(Statement select,
+      connection_.prepare("SELECT i.instance_id, d.name, i.driver, i.lease_sha256, i.epoch, i.cause, s.up_us,"
+                          " s.ready_us, max(s.alive_us, ?1 - s.requested_us), s.busy_us FROM instance_spans AS s"
+                          " JOIN start_intents AS i ON i.instance_id = s.instance_id"
+                          " JOIN deployments AS d ON d.id = i.deployment_id"
+                          " WHERE s.down_us IS NULL ORDER BY i.epoch"));
+  select.bind(1, now.us);
+  std::vector<Survivor> out;
+  while (true) {
+    TRY(const bool row, select.step());
+    if (!row) return out;
+    Survivor& s = out.emplace_back();
+    s.intent.instance_id = select.text(0);
+    s.intent.deployment = select.text(1);
+    s.intent.driver = select.text(2);
+    s.intent.lease_sha256 = select.text(3);
+    s.intent.epoch = static_cast<std::uint64_t>(select.integer(4));
+    s.intent.cause = select.text(5);
+    if (select.optional_integer(6).has_value()) s.phase = SpanPhase::kUp;
+    if (select.optional_integer(7).has_value()) s.phase = SpanPhase::kReady;
+    s.alive_us = select.integer(8);
+    s.busy_us = select.integer(9);
+    s.unwatched_us = std::clamp<std::int64_t>(now.us - last_wall_us_, 0, s.alive_us);
+  }
 }
 
 Status Store::audit(std::string_view kind, const std::string& detail) {

@@ -51,7 +51,8 @@ class Store {
 
  private:
   explicit Store(Connection connection) : connection_(std::move(connection)) {}
-  Status recover();
+  Status recover(WallTime now);
+  Result<std::vector<Survivor>> survivors(WallTime now);
   // Wall time that never goes back.
   std::int64_t clamp(WallTime at);
 

@@ -68,10 +68,11 @@ int Demand::desired(MonoTime now) {
   return wanted_at(last_);
 }
 
-int Demand::most_desired(MonoTime now) {
+int Demand::most_desired(MonoTime now, Nanoseconds hold) {
   int out = desired(now);
+  const std::int64_t held = std::min<std::int64_t>(kHoldSeconds, hold.count() / kSecond);
   for (const Second& slot : seconds_) {
-    if (slot.number >= 0 && last_ - slot.number < kHoldSeconds) out = std::max(out, slot.desired);
+    if (slot.number >= 0 && last_ - slot.number < held) out = std::max(out, slot.desired);
   }
   return out;
 }

@@ -16,8 +16,9 @@ class Demand {
   void set(double load, MonoTime now);
   // Whole instances that the averages ask for now; 0 when nothing was there for the last minute.
   [[nodiscard]] int desired(MonoTime now);
-  // The largest value desired() had in the last five minutes: what may not be scaled below (requirement R-33).
-  [[nodiscard]] int most_desired(MonoTime now);
+  // The largest value desired() had within `hold`, five minutes at most: what may not be scaled below (requirement
+  //
+  [[nodiscard]] int most_desired(MonoTime now, Nanoseconds hold);
 
  private:
   static constexpr int kStableSeconds = 60;

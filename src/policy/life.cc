@@ -100,7 +100,7 @@ Life::Instance* Life::find(InstanceId id) {
 //         served the same beginning of a prompt unless it has clearly more;
 //     2b. its model changed, or none may run any more, and it has no lease: drain it;
 //     2c. idle for the timeout, and more than min: drain it;
-//     2d. more than the last five minutes ever asked for, nothing loads or ends, and it is up for min_up: drain the one
+//     2d. more than scale_window ever asked for, nothing loads or ends, and it is up for as long: drain the one
 //         with the fewest leases (they finish first).
 //  3. An instance drains and its last lease is back: stop it.
 //  4. None exists:
@@ -154,14 +154,15 @@ void Life::scale_down(MonoTime now) {
   const int ready = count(Stage::kReady, Stage::kReady);
   if (ready < 2 || ready != static_cast<int>(instances_.size())) return;
   const int bound = std::max(config_.max_instances, 1);
-  const int needed = std::max({1, suspended_ ? 0 : config_.min_instances, demand_.most_desired(now)});
+  const int least_wanted = suspended_ ? 0 : config_.min_instances;
+  const int needed = std::max({1, least_wanted, demand_.most_desired(now, config_.scale_window)});
   if (ready <= std::min(needed, bound)) return;
   Instance* least = nullptr;  // of equal ones the newest: the oldest has the most pages
   for (Instance& i : instances_) {
     if (least == nullptr || i.leases <= least->leases) least = &i;
   }
   // Over max, which somebody has just lowered, it goes at once.
-  const bool is_young = now < least->requested_at + std::max(config_.min_up, 10 * least->load_time);
+  const bool is_young = now < least->requested_at + std::max(config_.scale_window, 10 * least->load_time);
   if (is_young && ready <= bound) return;
   drain(*least, "scale_down", now);
 }
@@ -183,7 +184,7 @@ std::optional<Cause> Life::wanted(MonoTime now) {
   }
   if (suspended_ || ledger_retry_at_.has_value()) return std::nullopt;
   if (ready < config_.min_instances) return Cause::kMin;
-  const bool is_spaced = !last_load_start_.has_value() || now >= *last_load_start_ + config_.scale_spacing;
+  const bool is_spaced = !last_load_start_.has_value() || now >= *last_load_start_ + config_.scale_window;
   if (ready > 0 && is_spaced && demand_.desired(now) > ready) return Cause::kLoad;
   return std::nullopt;
 }
@@ -274,7 +275,9 @@ bool Life::is_watched(const Instance& i) const {
 }
 
 MonoTime Life::hang_deadline(const Instance& i) const {
-  const Nanoseconds stalled = std::max(config_.hang_stalled, 5 * i.longest_step);
+  const bool is_known = i.slow_step > Nanoseconds{0};
+  const Nanoseconds stalled =
+      is_known ? std::max(config_.hang_silent, 5 * i.slow_step) : std::max(config_.hang_stalled, 5 * i.longest_step);
   return std::min(i.heard_at + config_.hang_silent, i.steps_moved_at + stalled);
 }
 

@@ -15,7 +15,7 @@
 //  load
 //     while another loads.
 //  5. Grants name a ready instance that can be reached and has room.
-//  6. Between two starts of a second or later instance for load lie scale_spacing at least.
+//  6. Between two starts of a second or later instance for load lies scale_window at least.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +45,9 @@ struct LifeConfig {
   // much work that it needs `backlog` for it at the rate it has shown.
   double utilisation = 0.7;
   Nanoseconds backlog = std::chrono::seconds(30);
-  Nanoseconds scale_spacing = std::chrono::minutes(5);  // between two starts of a second or later instance for load
-  Nanoseconds min_up = std::chrono::minutes(5);         // before it may be scaled away; at least 10 x its load time
+  // Load changes the number of instances as seldom: between two starts of a second or later one for load, how long one
+  // must not have been needed before it goes, and how long it must have been there (10 x its load time at least).
+  Nanoseconds scale_window = std::chrono::minutes(5);  // five minutes at most
   int max_waiters = 64;
   std::int64_t max_waiting_tokens = 1'000'000;
   Nanoseconds max_wait = std::chrono::seconds(30);
@@ -54,8 +55,8 @@ struct LifeConfig {
   Nanoseconds drain_deadline = std::chrono::minutes(5);  // running requests, after the sleep verb; then they are cut
   Nanoseconds exit_deadline = std::chrono::seconds(30);  // a stop that is not confirmed is repeated as a kill
   // Hang (requirement R-04): work is pending and the worker says nothing for hang_silent; or it talks, but its steps
-  // stand still for max(hang_stalled, 5 x the longest step seen). Stalled is longer, because one step of 512 prompt
-  // tokens of a 4B model takes 40 s where a CPU does 100 GFLOP/s.
+  // stand still for max(hang_silent, 5 x what it says a slow step takes). Until it knows, max(hang_stalled, 5 x the
+  // longest step seen): one step of 512 prompt tokens of a 4B model takes 40 s where a CPU does 100 GFLOP/s.
   Nanoseconds hang_silent = std::chrono::seconds(10);
   Nanoseconds hang_stalled = std::chrono::seconds(60);
   Nanoseconds backoff_first = std::chrono::seconds(1);  // doubles up to backoff_max; the wait is uniform in (0, it]
@@ -68,6 +69,10 @@ struct LifeConfig {
 
 using Ticket = std::uint64_t;      // of one request, from Request to Release
 using InstanceId = std::uint64_t;  // its epoch: grows with each start
+
+enum class Cause { kRequest, kWake, kMin, kLoad };
+[[nodiscard]] std::string_view to_string(Cause cause);
+enum class Phase { kRequested, kUp, kReady, kDrain, kDown };
 
 namespace event {
 struct Request {
@@ -118,6 +123,15 @@ struct LinkLost {  // a worker of another machine may call again within lease_ti
 struct LinkBack {  // it called again, with the same lease
   InstanceId instance = 0;
 };
+// One that an earlier gateway started, of another machine. If it was ready, its channel is lost: its worker may call.
+struct TakenBack {
+  InstanceId instance = 0;
+  Phase reached = Phase::kReady;  // kRequested, kUp or kReady
+  Cause cause = Cause::kRequest;
+  Nanoseconds alive{0};  // since it was requested
+  Nanoseconds busy{0};
+  Nanoseconds lost_for{0};  // how long nobody has heard of it
+};
 struct Exited {
   InstanceId instance = 0;
   std::string how;  // "exit 1", "signal 9": for people
@@ -127,6 +141,7 @@ struct Stats {
   std::uint64_t steps = 0;
   std::int64_t pending = 0;  // running + waiting sequences
   std::uint64_t tokens = 0;  // of prompts and answers, since its start
+  Nanoseconds slow_step{0};  // what a slow step (p99, or one full of prompt) takes there; 0: it does not know
 };
 struct Tick {};
 struct Configure {
@@ -138,13 +153,10 @@ struct Shutdown {};  // for good: nothing starts any more
 
 using Event = std::variant<event::Request, event::Leave, event::Release, event::Wake, event::Sleep, event::Evict,
                            event::IntentDurable, event::IntentFailed, event::Started, event::StartFailed, event::Ready,
-                           event::WorkerFailed, event::LinkLost, event::LinkBack, event::Exited, event::Stats,
-                           event::Tick, event::Configure, event::ModelChanged, event::Shutdown>;
+                           event::WorkerFailed, event::LinkLost, event::LinkBack, event::TakenBack, event::Exited,
+                           event::Stats, event::Tick, event::Configure, event::ModelChanged, event::Shutdown>;
 
 enum class Refused { kQueueFull, kQueueTimeout, kLoadFailed, kLedgerUnavailable, kDraining };
-enum class Cause { kRequest, kWake, kMin, kLoad };
-[[nodiscard]] std::string_view to_string(Cause cause);
-enum class Phase { kRequested, kUp, kReady, kDrain, kDown };
 
 namespace effect {
 struct WriteIntent {  // answer with IntentDurable or IntentFailed
@@ -267,6 +279,7 @@ class Life {
     MonoTime heard_at;     // of it, or of a grant to it
     bool pending = false;  // as it said; a grant sets it until it says otherwise
     Nanoseconds longest_step{0};
+    Nanoseconds slow_step{0};
     // Its rate under load, between two Stats.
     std::uint64_t tokens = 0;
     MonoTime tokens_at;
@@ -291,6 +304,7 @@ class Life {
   void on(const event::WorkerFailed& e, Now now);
   void on(const event::LinkLost& e, Now now);
   void on(const event::LinkBack& e, Now now);
+  void on(const event::TakenBack& e, Now now);
   void on(const event::Exited& e, Now now);
   void on(const event::Stats& e, Now now);
   void on(const event::Tick& e, Now now);

@@ -60,23 +60,26 @@ void Life::on(const event::StartFailed& e, Now now) {
   if (i == nullptr || i->stage == Stage::kIntent) return;
   span(*i, Phase::kDown, now.mono, "start_failed");
   const Ending ending = i->ending;
+  // A worker that said why it cannot go on is stopped before its driver has seen it run: its word is the reason.
+  std::string why = i->fault.empty() ? e.message : i->fault;
   forget(e.instance);
   last_failure_was_crash_ = false;
-  if (ending != Ending::kSleep) failed(e.message, now);
+  if (ending != Ending::kSleep) failed(std::move(why), now);
 }
 
 void Life::on(const event::Ready& e, Now now) {
   Instance* const i = find(e.instance);
   if (i == nullptr) return;
   // Started and Ready come by different ways; a quick worker's word may be first.
-  if (i->stage != Stage::kStarting && i->stage != Stage::kLoading) return;
+  if (i->stage < Stage::kStarting || i->stage > Stage::kReady) return;
+  i->max_sequences = std::max<std::int64_t>(0, e.max_sequences);
+  max_sequences_ = i->max_sequences;
+  kv_tokens_ = std::max<std::int64_t>(0, e.kv_tokens);
+  if (i->stage == Stage::kReady) return;  // it called again, and says again what it can do
   enter(*i, Stage::kReady, now.mono);
   i->idle_since = now.mono;
   i->load_time = now.mono - i->requested_at;
-  i->max_sequences = std::max<std::int64_t>(0, e.max_sequences);
   load_time_ = i->load_time;
-  max_sequences_ = i->max_sequences;
-  kv_tokens_ = std::max<std::int64_t>(0, e.kv_tokens);
   wake_wanted_ = false;
   failure_.clear();
   ++wakes_;
@@ -115,6 +118,25 @@ void Life::on(const event::LinkBack& e, Now now) {
   if (i->leases == 0) i->idle_since = now.mono;
 }
 
+void Life::on(const event::TakenBack& e, Now now) {
+  if (find(e.instance) != nullptr) return;
+  Instance i;
+  i.id = e.instance;
+  i.cause = e.cause;
+  i.requested_at = now.mono + (-e.alive);
+  i.stage_since = now.mono;
+  i.idle_since = now.mono;
+  i.busy = e.busy;
+  i.stage = e.reached == Phase::kRequested ? Stage::kStarting : Stage::kLoading;
+  if (e.reached == Phase::kReady) {
+    i.stage = Stage::kReady;
+    i.lost_since = now.mono + (-e.lost_for);
+    i.max_sequences = 1;  // until it says again how many: its channel is back a moment before that
+  }
+  last_instance_ = std::max(last_instance_, i.id);
+  instances_.push_back(i);
+}
+
 void Life::on(const event::Exited& e, Now now) {
   Instance* const found = find(e.instance);
   if (found == nullptr || found->stage == Stage::kIntent) return;
@@ -134,6 +156,7 @@ void Life::on(const event::Stats& e, Now now) {
   Instance* const i = find(e.instance);
   if (i == nullptr) return;
   i->heard_at = now.mono;
+  i->slow_step = std::max(Nanoseconds{0}, e.slow_step);
   if (e.steps != i->steps) {
     // Not divided by the steps made: among them may have been one long one.
     if (i->pending) i->longest_step = std::max(i->longest_step, now.mono - i->steps_moved_at);

@@ -124,5 +124,54 @@ TEST_F(LifeLinkTest, TheSleepVerbAndADrainDoNotWaitForTheLink) {
   EXPECT_EQ(count<effect::Stop>(send(event::Release{1, true})), 1);
 }
 
+TEST_F(LifeLinkTest, OneOfAnEarlierGatewayIsAsIfItsLinkWereLost) {
+  send(event::TakenBack{.instance = 7, .alive = std::chrono::hours(3), .busy = seconds(5), .lost_for = seconds(6)});
+  EXPECT_EQ(life_.state(), State::kReady);
+  EXPECT_EQ(life_.status(clock_.now()).instances.at(0).alive, std::chrono::hours(3));
+  EXPECT_EQ(life_.status(clock_.now()).instances.at(0).busy, seconds(5));
+  EXPECT_TRUE(send(event::Request{1, 10, {}}).empty()) << "it waits: no start beside it, no grant before it calls";
+  EXPECT_TRUE(send(event::Request{2, 10, {}}).empty());
+  EXPECT_EQ(count<effect::Grant>(send(event::LinkBack{7})), 1) << "one, until it says how many it can do";
+  EXPECT_EQ(count<effect::Grant>(send(event::Ready{7, 4, 0})), 1);
+  EXPECT_EQ(life_.status(clock_.now()).wakes, 0U) << "nothing was woken";
+  send(event::Release{1, true});
+  send(event::Release{2, true});
+  EXPECT_TRUE(tick_after(seconds(59)).empty()) << "its idle time begins with its return";
+}
+
+TEST_F(LifeLinkTest, OneOfAnEarlierGatewayThatNeverCallsIsReplacedWhenItsLeaseIsOver) {
+  send(event::TakenBack{.instance = 7, .lost_for = seconds(6)});
+  send(event::Request{1, 10, {}});
+  EXPECT_TRUE(tick_after(seconds(13)).empty());
+  ASSERT_EQ(count<effect::Stop>(tick_after(seconds(1))), 1) << "6 of its 20 seconds had passed before";
+  EXPECT_EQ(count<effect::WriteIntent>(send(event::Exited{7, "gone"})), 0);
+  const std::vector<Effect> next = tick_after(seconds(1));  // its backoff
+  ASSERT_EQ(count<effect::WriteIntent>(next), 1) << "who waits is held for the replacement";
+  for (const Effect& effect : next) {
+    const auto* const intent = std::get_if<effect::WriteIntent>(&effect);
+    if (intent != nullptr) {
+      EXPECT_EQ(intent->instance, 8U);
+    }
+  }
+}
+
+TEST_F(LifeLinkTest, OneThatStillStartedGoesOnStarting) {
+  send(event::TakenBack{.instance = 7, .reached = Phase::kRequested, .alive = seconds(30)});
+  EXPECT_EQ(life_.state(), State::kStarting);
+  send(event::Started{7});
+  EXPECT_EQ(life_.state(), State::kLoading);
+  EXPECT_TRUE(tick_after(seconds(60)).empty()) << "no lease runs: it never had a link";
+  const std::vector<Effect> late = tick_after(config().load_deadline - seconds(90));
+  EXPECT_EQ(count<effect::Stop>(late), 1) << "its load counts from its request";
+}
+
+TEST_F(LifeLinkTest, AWorkersOwnWordIsTheReasonNotThatItWasStoppedForIt) {
+  send(event::Request{1, 10, {}});
+  send(event::IntentDurable{1});
+  EXPECT_EQ(count<effect::Stop>(send(event::WorkerFailed{1, event::Fault::kFailed, "no such program"})), 1);
+  send(event::StartFailed{1, "stopped before it ran"});
+  EXPECT_EQ(life_.status(clock_.now()).failure, "no such program");
+}
+
 }  // namespace
 }  // namespace dormouse::policy

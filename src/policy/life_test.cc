@@ -368,6 +368,28 @@ TEST_F(LifeTest, AWorkerThatTalksButDoesNotStepIsHungAfterAMinuteOrFiveOfItsLong
   EXPECT_EQ(stalled_s, 150) << "5 x 30 s";
 }
 
+TEST_F(LifeTest, AWorkerThatKnowsItsSlowStepsIsHungAfterTenSecondsOrFiveOfThem) {
+  for (const int slow_ms : {40, 4'000}) {
+    SCOPED_TRACE(slow_ms);
+    Life life(config_, 0, clock_.now());
+    const auto handle = [&](const Event& event) { return life.handle(event, {clock_.now(), 0}); };
+    handle(event::Request{1, 10, {}});
+    handle(event::IntentDurable{1});
+    handle(event::Started{1});
+    handle(event::Ready{1});
+    const event::Stats stands_still{1, 7, 1, 0, std::chrono::milliseconds(slow_ms)};
+    handle(stands_still);
+    int stalled_s = 0;
+    for (bool killed = false; stalled_s < 300 && !killed; ++stalled_s) {
+      clock_.advance(seconds(1));
+      for (const Effect& effect : handle(event::Tick{}))
+        killed = killed || std::holds_alternative<effect::Stop>(effect);
+      if (!killed) handle(stands_still);
+    }
+    EXPECT_EQ(stalled_s, slow_ms == 40 ? 10 : 20);
+  }
+}
+
 TEST_F(LifeTest, AnIdleOrSlowlyReadWorkerIsNotHung) {
   bring_up(1);
   send(event::Stats{1, 9, 0});  // done; the client still reads: the lease is out

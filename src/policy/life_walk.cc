@@ -25,7 +25,7 @@ void LifeWalk::note_intent(const effect::WriteIntent& intent) {
   last_id_ = intent.instance;
   if (intent.cause == Cause::kLoad) {
     if (things_.empty()) fail("the first instance follows requests, not load");
-    const bool too_soon = last_load_start_.has_value() && clock_.now() < *last_load_start_ + config_.scale_spacing;
+    const bool too_soon = last_load_start_.has_value() && clock_.now() < *last_load_start_ + config_.scale_window;
     if (too_soon) fail("6: two starts for load within the spacing");
     last_load_start_ = clock_.now();
   }
@@ -164,6 +164,13 @@ void LifeWalk::move_world(std::uint8_t with) {
   }
 }
 
+// The gateway was restarted a moment ago: only then.
+bool LifeWalk::take_back() {
+  last_id_ = 1;
+  things_[last_id_] = {.world = World::kReady, .is_lost = true, .max_sequences = 1};
+  return send(event::TakenBack{.instance = last_id_, .alive = std::chrono::hours(1)});
+}
+
 bool LifeWalk::step(std::uint8_t what, std::uint8_t with) {
   switch (what % 16) {
     case 0:
@@ -215,6 +222,7 @@ bool LifeWalk::step(std::uint8_t what, std::uint8_t with) {
     }
     case 15: {
       if (with % 4 == 0) return send(event::ModelChanged{});
+      if (with % 4 == 2 && last_id_ == 0) return take_back();
       return with % 4 == 1 ? send(event::Evict{}) : send(event::Tick{});
     }
   }

@@ -42,6 +42,7 @@ class LifeWalk {
   void fail(const std::string& what) {
     if (broken_.empty()) broken_ = what;
   }
+  bool take_back();
   void move_world(std::uint8_t with);
   void move_ready(InstanceId id, Thing& thing, std::uint8_t with);
   void note_intent(const effect::WriteIntent& intent);

@@ -45,6 +45,8 @@ Nanoseconds percentile(std::vector<Nanoseconds> values, double p) {
   return values[static_cast<std::size_t>(p * static_cast<double>(values.size() - 1))];
 }
 
+constexpr Nanoseconds kHold = minutes(5);
+
 TEST(Demand, AveragesOverAMinuteAndOverSixSecondsTheLargerCounts) {
   Demand demand;
   MonoTime now{5'000'000'000};
@@ -58,12 +60,13 @@ TEST(Demand, AveragesOverAMinuteAndOverSixSecondsTheLargerCounts) {
   demand.set(0, now);
   now = now + seconds(10);
   EXPECT_EQ(demand.desired(now), 1) << "the minute remembers";
-  EXPECT_EQ(demand.most_desired(now), 3);
+  EXPECT_EQ(demand.most_desired(now, kHold), 3);
+  EXPECT_EQ(demand.most_desired(now, seconds(5)), 1) << "as short a memory as one likes";
   now = now + minutes(2);
   EXPECT_EQ(demand.desired(now), 0);
-  EXPECT_EQ(demand.most_desired(now), 3);
+  EXPECT_EQ(demand.most_desired(now, kHold), 3);
   now = now + minutes(5);
-  EXPECT_EQ(demand.most_desired(now), 0);
+  EXPECT_EQ(demand.most_desired(now, kHold), 0);
 }
 
 TEST(Demand, JumpsOfHoursAreOver) {
@@ -75,7 +78,7 @@ TEST(Demand, JumpsOfHoursAreOver) {
   demand.set(0, now);
   now = now + hours(10'000);
   EXPECT_EQ(demand.desired(now), 0);
-  EXPECT_EQ(demand.most_desired(now), 0);
+  EXPECT_EQ(demand.most_desired(now, kHold), 0);
 }
 
 TEST(Simulation, OneRequestPaysItsWakeAndTheIdleTimeout) {

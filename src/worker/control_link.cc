@@ -35,6 +35,9 @@ struct ControlLink::Impl : std::enable_shared_from_this<Impl> {
   Task<void> run(std::shared_ptr<Impl> self);
   [[nodiscard]] std::chrono::milliseconds time_left() const;
   Task<bool> dial();
+  // All is said. Over TCP a welcome that nobody has read would make our end a reset, and the other side would lose what
+  // it has not read yet.
+  [[nodiscard]] bool is_heard() const { return outbox.empty() && (!options.is_remote() || welcomed); }
   Task<void> listen();
   Task<void> write_loop(std::shared_ptr<Impl> self);
   Task<void> last_word(std::shared_ptr<Impl> self, std::chrono::milliseconds deadline, std::function<void()> done);
@@ -52,7 +55,7 @@ struct ControlLink::Impl : std::enable_shared_from_this<Impl> {
   };
   std::deque<Outgoing> outbox;
   std::string ready;        // once it has been sent
-  asio::steady_timer wake;  // last_word() waits here for an empty outbox
+  asio::steady_timer wake;  // last_word() waits here until it is heard
   const SystemClock clock;
   MonoTime alone_since = clock.now();
   bool welcomed = false;  // on this connection
@@ -140,6 +143,7 @@ void ControlLink::Impl::handle(const std::string& text) {
     end_with(events.on_stop);
   } else if (std::holds_alternative<control::Welcome>(*message)) {
     welcomed = true;
+    wake.cancel();
   }
 }
 
@@ -170,8 +174,9 @@ Task<void> ControlLink::Impl::write_loop([[maybe_unused]] std::shared_ptr<Impl> 
 Task<void> ControlLink::Impl::last_word([[maybe_unused]] std::shared_ptr<Impl> self, std::chrono::milliseconds deadline,
                                         std::function<void()> done) {
   start_writer();
-  if (!outbox.empty()) {
-    wake.expires_after(deadline);
+  const MonoTime until = clock.now() + deadline;
+  while (!is_heard() && clock.now() < until) {
+    wake.expires_after(until - clock.now());
     co_await wake.async_wait(kTuple);
   }
   done();

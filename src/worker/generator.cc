@@ -283,6 +283,7 @@ EngineSnapshot Generator::snapshot() const {
   out.kv_pages_idle = scheduler_.idle_pages();
   out.draft_tokens = scheduler_.draft_tokens();
   out.accepted_tokens = scheduler_.accepted_tokens();
+  out.slow_step = pace_.slow_step(model_.max_batch_tokens);
   out.prefill_chunk = pace_.prompt_rows_within(options_.prefill_budget);
   out.prefix_queries = scheduler_.prefix_queries();
   out.prefix_hits = scheduler_.prefix_hits();

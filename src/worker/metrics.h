@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace dormouse::worker {
 
 class Histogram {
@@ -41,6 +43,7 @@ struct EngineSnapshot {
   std::uint64_t prefix_hits = 0;      // and found there
   std::uint64_t draft_tokens = 0;     // guesses computed
   std::uint64_t accepted_tokens = 0;  // and right
+  Nanoseconds slow_step{0};           // StepPace's, of a step as full as may be; 0: not known yet
   std::int64_t prefill_chunk = 0;     // rows of prompt the next step may hold beside decodes
 };
 

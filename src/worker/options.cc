@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <limits>
+#include <string>
 #include <string_view>
 
 #include "engine/kv_cache.h"
@@ -39,10 +39,6 @@ constexpr std::array kNumbers = {
                  [](ServeOptions& o, std::int64_t v) { o.generator.prefill_budget = std::chrono::milliseconds(v); }},
     NumberSwitch{"--prefix-cache-memory", 0, kHuge,
                  [](ServeOptions& o, std::int64_t v) { o.generator.prefix_cache_bytes = v; }},
-    NumberSwitch{"--lease-ttl", 1, 86'400,
-                 [](ServeOptions& o, std::int64_t v) { o.lease_time_to_live = std::chrono::seconds(v); }},
-    NumberSwitch{"--epoch", 0, std::numeric_limits<std::int64_t>::max(),
-                 [](ServeOptions& o, std::int64_t v) { o.epoch = static_cast<std::uint64_t>(v); }},
 };
 
 struct TextSwitch {
@@ -55,10 +51,6 @@ constexpr std::array kTexts = {
     TextSwitch{"--isa", [](ServeOptions& o, std::string v) { o.load.isa = std::move(v); }},
     TextSwitch{"--packed-dir", [](ServeOptions& o, std::string v) { o.load.packed_directory = std::move(v); }},
     TextSwitch{"--golden-dir", [](ServeOptions& o, std::string v) { o.load.golden_directory = std::move(v); }},
-    TextSwitch{"--control", [](ServeOptions& o, std::string v) { o.control = std::move(v); }},
-    TextSwitch{"--control-fingerprint", [](ServeOptions& o, std::string v) { o.control_fingerprint = std::move(v); }},
-    TextSwitch{"--advertise", [](ServeOptions& o, std::string v) { o.advertise = std::move(v); }},
-    TextSwitch{"--lease", [](ServeOptions& o, std::string v) { o.lease = std::move(v); }},
 };
 
 Result<sched::Speculation> to_speculation(std::string_view text) {
@@ -80,6 +72,8 @@ Status apply_switch(ServeOptions& options, std::string_view flag, std::string_vi
     text.set(options, std::string(value));
     return {};
   }
+  TRY(const bool is_gateways, apply_gateway_switch(options.gateway, flag, value));
+  if (is_gateways) return {};
   if (flag == "--listen") {
     TRY(options.listen, http::Address::parse(value));
     return {};
@@ -133,7 +127,7 @@ Result<ServeOptions> parse_serve_options(std::span<char* const> arguments) {
 }
 
 const char* serve_usage() {
-  return R"(dormouse-worker serve --model FILE.gguf [switches]
+  static const std::string text = R"(dormouse-worker serve --model FILE.gguf [switches]
 
 An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/completions, /v1/models, /tokenize,
 /detokenize, /health, /metrics.
@@ -158,12 +152,8 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --packed-dir DIR              where weights are kept as this engine wants them (beside the model)
   --golden-dir DIR              where the records of known good outputs are kept
   --enable-chunked-prefill      accepted; it always is
-  --control ADDRESS --epoch N   set by the gateway that starts this worker, with the lease in DORMOUSE_LEASE (--lease
-                                shows it to everybody who may list processes)
-  --control-fingerprint FP      the gateway is on another machine: sha256:HEX of its certificate
-  --advertise HOST[:PORT]       where that gateway reaches this worker (as it sees the control channel come)
-  --lease-ttl SECONDS           how long that gateway may be out of reach before this worker ends itself (120)
-)";
+)" + std::string(gateway_usage());
+  return text.c_str();
 }
 
 }  // namespace dormouse::worker

@@ -2,13 +2,12 @@
 // working.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <span>
 #include <string>
 
 #include "base/result.h"
 #include "http/message.h"
+#include "worker/gateway_side.h"
 #include "worker/generator.h"
 #include "worker/model.h"
 
@@ -17,13 +16,8 @@ namespace dormouse::worker {
 struct ServeOptions {
   LoadOptions load;
   http::Address listen;
-  std::string served_model_name;    // empty: the file's general.name, or the file's own name
-  std::string control;              // empty: nobody's worker, a server of its own
-  std::string control_fingerprint;  // "sha256:HEX": the gateway is on another machine, and this is its certificate
-  std::string advertise;            // HOST or HOST:PORT; empty: where the gateway sees the control channel come from
-  std::string lease;                // secret; comes by DORMOUSE_LEASE
-  std::chrono::seconds lease_time_to_live{120};  // of the lease, once a gateway on another machine is out of reach
-  std::uint64_t epoch = 0;
+  std::string served_model_name;  // empty: the file's general.name, or the file's own name
+  GatewayOptions gateway;
   GeneratorOptions generator;  // spoil_golden: DORMOUSE_FAULT=golden_mismatch
   bool show_help = false;
 };

@@ -42,6 +42,7 @@ StepRows rows_of(const sched::BatchPlan& plan) {
 
 void StepPace::observe(const StepRows& rows, Nanoseconds duration) {
   const double step_s = seconds(duration);
+  last_[steps_++ % last_.size()] = duration;
   if (rows.prompt == 0 && rows.drafts == 0) {
     if (rows.generated > 0) learn(decode_s_, step_s);
     return;
@@ -61,6 +62,16 @@ std::int32_t StepPace::prompt_rows_within(Nanoseconds budget) const {
   const double room_s = seconds(budget) - decode_s_.value_or(0.0);
   if (room_s >= *prompt_row_s_ * most) return most;
   return std::max(static_cast<std::int32_t>(room_s / *prompt_row_s_), kChunk);
+}
+
+Nanoseconds StepPace::slow_step(std::int32_t rows_max) const {
+  if (!prompt_row_s_.has_value()) return Nanoseconds{0};
+  const std::size_t known = std::min(steps_, last_.size());
+  std::array<Nanoseconds, 256> sorted = last_;
+  const auto slow = sorted.begin() + static_cast<std::ptrdiff_t>((known - 1) * 99 / 100);
+  std::nth_element(sorted.begin(), slow, sorted.begin() + static_cast<std::ptrdiff_t>(known));
+  const std::chrono::duration<double> full(decode_s_.value_or(0.0) + *prompt_row_s_ * rows_max);
+  return std::max(*slow, std::chrono::duration_cast<Nanoseconds>(full));
 }
 
 double StepPace::draft_cost() const {

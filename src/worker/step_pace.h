@@ -3,6 +3,8 @@
 // PURE: durations come in. Owner: Generator.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -30,14 +32,19 @@ class StepPace {
   // Rows of prompt for a step with decodes in it to stay within `budget`; at least kChunk. Until something is known,
   // kChunk; then at most twice what was last tried: that a few rows cost nothing does not mean that many do.
   [[nodiscard]] std::int32_t prompt_rows_within(Nanoseconds budget) const;
+  // What a slow step takes: the 99th of a hundred of the last 256, or a step full of prompt at what its rows have
+  // taken, whichever is longer; 0 until a prompt has been computed. Who waits five times as long waits for nothing.
+  [[nodiscard]] Nanoseconds slow_step(std::int32_t rows_max) const;
   // What one guess costs, as a part of a step without any. Until something is known, a tenth.
   [[nodiscard]] double draft_cost() const;
 
  private:
-  std::optional<double> decode_s_;      // a step without prompts and guesses
-  std::optional<double> prompt_row_s_;  // a row of prompt, beyond that
-  std::optional<double> draft_row_s_;   // a guess, beyond a step of decodes
-  std::int32_t last_chunk_ = 0;         // rows of prompt in the last step that had enough of them
+  std::optional<double> decode_s_;       // a step without prompts and guesses
+  std::optional<double> prompt_row_s_;   // a row of prompt, beyond that
+  std::optional<double> draft_row_s_;    // a guess, beyond a step of decodes
+  std::int32_t last_chunk_ = 0;          // rows of prompt in the last step that had enough of them
+  std::array<Nanoseconds, 256> last_{};  // durations, a ring
+  std::size_t steps_ = 0;
 };
 
 }  // namespace dormouse::worker

@@ -70,6 +70,20 @@ TEST(StepPace, AMachineTooSlowForTheBudgetStillTakesAChunkAndRecovers) {
   EXPECT_NEAR(pace.prompt_rows_within(kBudget), 100, 2);
 }
 
+TEST(StepPace, ASlowStepIsTheP99OrOneFullOfPrompt) {
+  StepPace pace;
+  for (int step = 0; step < 100; ++step)
+    pace.observe({.prompt = 0, .generated = 1}, milliseconds(step < 97 ? 10 : 900));
+  EXPECT_EQ(pace.slow_step(512), Nanoseconds{0}) << "a prompt may take far longer than any step so far";
+  pace.observe({.prompt = 0, .generated = 1}, milliseconds(10));
+  pace.observe({.prompt = 0, .generated = 1}, milliseconds(10));
+  pace.observe({.prompt = 64, .generated = 0}, milliseconds(700));
+  EXPECT_GT(pace.slow_step(512), milliseconds(512 * 100 / 64)) << "what 512 of such rows take";
+  EXPECT_EQ(pace.slow_step(1), milliseconds(900)) << "the 99th of a hundred";
+  for (int step = 0; step < 256; ++step) pace.observe({.prompt = 0, .generated = 1}, milliseconds(10));
+  EXPECT_LT(pace.slow_step(1), milliseconds(900)) << "of the last 256";
+}
+
 TEST(StepPace, AGuessCostsWhatAStepWithItTakesLonger) {
   StepPace pace;
   EXPECT_DOUBLE_EQ(pace.draft_cost(), 0.1);

@@ -9,14 +9,11 @@
 #include <utility>
 
 #include "base/log.h"
-#include "http/tls.h"
 
 namespace dormouse::worker {
 namespace {
 
 constexpr std::chrono::seconds kStatsInterval{1};
-// Nothing of an orphan is billed for ever: what still runs when the lease is over has this long.
-constexpr std::chrono::seconds kOrphanGrace{10};
 // A worker that failed says so before it goes; a gateway that does not listen must not keep it.
 constexpr std::chrono::milliseconds kLastWord{1'000};
 
@@ -90,67 +87,19 @@ EngineLoopEvents Worker::engine_events() {
 }
 
 Status Worker::start() {
-  TRY_STATUS(listen());
+  TRY(door_, open_data_door(server_, options_.listen, options_.gateway));
+  service_.lease = door_.lease;
   TRY_STATUS(dial_gateway());
-  log_info("event=worker_started address={} model={} pid={} build={}", address_.to_string(), service_.model_name,
+  log_info("event=worker_started address={} model={} pid={} build={}", address().to_string(), service_.model_name,
            ::getpid(), kBuildVersion);
   engine_.start();
   asio::co_spawn(io_, report_stats(), asio::detached);
   return {};
 }
 
-// A server of its own listens as it is told. A gateway's worker that others could reach speaks TLS only, and only to
-// who has the lease.
-Status Worker::listen() {
-  const bool is_tcp = options_.listen.kind == http::Address::Kind::kTcp;
-  const bool is_remote = !options_.control_fingerprint.empty();
-  if (is_remote && !is_tcp) {
-    return make_error(Code::kInvalidArgument, "--listen: HOST:PORT is wanted when the gateway is on another machine");
-  }
-  const bool is_exposed = !options_.control.empty() && (is_remote || !options_.listen.is_loopback());
-  if (!options_.control.empty() && is_tcp) service_.lease = options_.lease;
-  if (!is_exposed) {
-    TRY(address_, server_.listen(options_.listen, "data"));
-    return {};
-  }
-  if (options_.lease.empty()) return make_error(Code::kInvalidArgument, "DORMOUSE_LEASE: the lease is missing");
-  TRY(const http::TlsIdentity identity, http::make_tls_identity({"localhost"}));
-  TRY(address_, server_.listen(options_.listen, "data", &identity));
-  fingerprint_ = identity.fingerprint;
-  return {};
-}
-
-// The data address as the gateway hears it; one like 0.0.0.0 lets it take where our call came from.
-Result<std::string> Worker::advertised() const {
-  if (options_.advertise.empty()) return address_.to_string();
-  Result<http::Address> whole = http::Address::parse(options_.advertise);
-  if (!whole.has_value()) {
-    whole = http::Address::parse(options_.advertise + ":" + std::to_string(address_.port));
-  }
-  if (!whole.has_value() || whole->kind != http::Address::Kind::kTcp) {
-    return make_error(Code::kInvalidArgument, "--advertise: HOST or HOST:PORT is wanted");
-  }
-  return whole->to_string();
-}
-
 Status Worker::dial_gateway() {
-  if (options_.control.empty()) return {};
-  ControlLinkOptions link;
-  TRY(link.address, http::Address::parse(options_.control));
-  if (!options_.control_fingerprint.empty()) {
-    TRY(std::string fingerprint, http::parse_fingerprint(options_.control_fingerprint));
-    link.address.tls = http::TlsTrust{std::move(fingerprint), {}};
-  } else if (!link.address.is_loopback()) {
-    return make_error(Code::kInvalidArgument,
-                      "--control: the lease goes to another machine only with --control-fingerprint");
-  }
-  link.lease_time_to_live = options_.lease_time_to_live;
-  link.hello.build = kBuildVersion;
-  link.hello.lease = options_.lease;
-  link.hello.epoch = options_.epoch;
-  TRY(link.hello.address, advertised());
-  link.hello.tls_fingerprint = fingerprint_;
-  link.hello.pid = ::getpid();
+  if (options_.gateway.control.empty()) return {};
+  TRY(ControlLinkOptions link, call_gateway(options_.gateway, door_, kBuildVersion));
   ControlEvents events;
   events.on_drain = [this] {
     if (service_.state != ServiceState::kDraining) drain();
@@ -225,7 +174,7 @@ void Worker::exit_with(int code) {
   stats_timer_.cancel();
   orphan_timer_.cancel();
   server_.close_listeners();
-  if (address_.kind == http::Address::Kind::kUnix) ::unlink(address_.path.c_str());
+  if (address().kind == http::Address::Kind::kUnix) ::unlink(address().path.c_str());
   if (link_.has_value()) link_->close();
   log_info("event=worker_exit code={}", code);
   on_exit_(code);
@@ -247,6 +196,7 @@ Task<void> Worker::report_stats() {
     stats.waiting = engine.waiting;
     stats.prompt_tokens = engine.prompt_tokens;
     stats.generated_tokens = engine.generated_tokens;
+    stats.slow_step_us = std::chrono::duration_cast<std::chrono::microseconds>(engine.slow_step).count();
     link_->send(stats);
   }
 }

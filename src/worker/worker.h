@@ -36,14 +36,12 @@ class Worker {
   // Exits with 0 now.
   void stop();
 
-  [[nodiscard]] const http::Address& address() const { return address_; }
+  [[nodiscard]] const http::Address& address() const { return door_.address; }
   [[nodiscard]] ServiceState state() const { return service_.state; }
   [[nodiscard]] EngineLoop& engine() { return engine_; }
 
  private:
   [[nodiscard]] EngineLoopEvents engine_events();
-  Status listen();
-  [[nodiscard]] Result<std::string> advertised() const;
   Status dial_gateway();
   void end_orphaned();
   void become_ready(const LoadedModel& model);
@@ -59,11 +57,10 @@ class Worker {
   Service service_;
   EngineLoop engine_;
   http::Server server_;
-  http::Address address_;
+  DataDoor door_;
   std::optional<ControlLink> link_;
   asio::steady_timer stats_timer_;
   asio::steady_timer orphan_timer_;
-  std::string fingerprint_;  // of our own certificate; empty: no TLS
   bool exiting_ = false;
   bool quiet_reported_ = true;  // the gateway knows that nothing runs
 };

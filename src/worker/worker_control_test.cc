@@ -9,9 +9,9 @@ namespace {
 
 WorkerHarness::Options controlled(const FakeGateway& gateway) {
   WorkerHarness::Options options;
-  options.serve.control = gateway.address();
-  options.serve.lease = "the-lease";
-  options.serve.epoch = 42;
+  options.serve.gateway.control = gateway.address();
+  options.serve.gateway.lease = "the-lease";
+  options.serve.gateway.epoch = 42;
   return options;
 }
 
@@ -66,6 +66,26 @@ TEST(WorkerControl, ReportsStepsAndOnceWhenTheLastRequestHasEnded) {
   ASSERT_TRUE(quiet.has_value());
   EXPECT_EQ(quiet->generated_tokens, 4U);
   EXPECT_GE(quiet->steps, 4U);
+}
+
+TEST(WorkerControl, ReportsWhatASlowStepTakesOnceAPromptHasBeenComputed) {
+  FakeGateway gateway;
+  WorkerHarness harness(controlled(gateway));
+  http::RawClient client(harness.address());
+  std::string prompt;
+  for (int word = 0; word < 64; ++word) prompt += "abc ";
+  ASSERT_TRUE(wait_for<control::Ready>(gateway).has_value());
+  harness.engine().hold();  // until it reports that something runs
+  client.send(post_bytes("/v1/completions", completion(prompt + "SAY:abc|")));
+  const std::optional<control::Stats> busy = wait_for<control::Stats>(gateway);
+  ASSERT_TRUE(busy.has_value());
+  EXPECT_EQ(busy->slow_step_us, 0) << "no step has ended";
+  harness.engine().release();
+  EXPECT_EQ(client.read_answer().status, 200);
+  std::optional<control::Stats> quiet = wait_for<control::Stats>(gateway);
+  while (quiet.has_value() && quiet->running != 0) quiet = wait_for<control::Stats>(gateway);
+  ASSERT_TRUE(quiet.has_value());
+  EXPECT_GT(quiet->slow_step_us, 0);
 }
 
 TEST(WorkerControl, ObeysDrainAndStop) {

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
 #include "base/ids.h"
+#include "e2e/grow_house.h"
 #include "e2e/running_house.h"
 
 namespace dormouse::e2e {
@@ -16,22 +18,26 @@ namespace {
 namespace fs = std::filesystem;
 namespace json = boost::json;
 
+// A program of that name that hands its --port on, with further switches of the fake's.
+void make_llama_server(const std::string& directory, const std::string& more) {
+  fs::create_directories(directory);
+  std::ofstream(directory + "/some.gguf") << "weights that only the other engine reads";
+  const std::string program = directory + "/llama-server";
+  std::ofstream(program) << "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = --port ] && port=$2; shift; done\nexec "
+                         << E2E_FAKE_UPSTREAM << " --port $port " << more << "\n";
+  fs::permissions(program, fs::perms::owner_all);
+}
+
 class Adopted : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!fs::exists(E2E_REAL_WORKER)) GTEST_SKIP() << "skipped: dormouse-worker is not built";
     directory_ = (fs::temp_directory_path() / ("dormouse-adopt-" + random_hex(4))).string();
-    fs::create_directories(directory_);
-    std::ofstream(directory_ + "/some.gguf") << "weights that only the other engine reads";
   }
   void TearDown() override { fs::remove_all(directory_); }
 
-  // A llama-server that hands its --port on, with further switches of the fake's.
   HouseSetup with_llama_server(const std::string& more) {
-    const std::string program = directory_ + "/llama-server";
-    std::ofstream(program) << "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = --port ] && port=$2; shift; done\nexec "
-                           << E2E_FAKE_UPSTREAM << " --port $port " << more << "\n";
-    fs::permissions(program, fs::perms::owner_all);
+    make_llama_server(directory_, more);
     HouseSetup setup;
     setup.worker = E2E_REAL_WORKER;
     setup.environment = {"PATH=" + directory_ + ":/usr/bin:/bin"};
@@ -91,6 +97,48 @@ TEST_F(Adopted, ARuntimeNobodyKnowsIsRefusedWithThoseThatAre) {
       house.run_cli({"deploy", directory_ + "/some.gguf", "--on", "local", "--runtime", "exllama"});
   EXPECT_NE(refused, 0);
   EXPECT_NE(words.find("llama-server"), std::string::npos) << words;
+}
+
+// On a machine that is rented: over TLS, with the lease.
+class AdoptedElsewhere : public GrowHouse {
+ protected:
+  void arrange() override {
+    directory_ = (fs::temp_directory_path() / ("dormouse-adopt-" + random_hex(4))).string();
+    make_llama_server(directory_, "");
+    replace(
+        "name = \"rented\"                      # whatever the provider's commands start\nimage = \"qwen3-demo\"",
+        "name = \"rented\"\nruntime = \"llama-server\"\nlease_ttl = \"3s\"\nimage = \"" + directory_ + "/some.gguf\"");
+    environment_ = {"PATH=" + directory_ + ":/usr/bin:/bin"};
+  }
+  void TearDown() override {
+    GrowHouse::TearDown();
+    if (!directory_.empty()) fs::remove_all(directory_);
+  }
+  std::string directory_;
+};
+
+TEST_F(AdoptedElsewhere, ServesOverTlsIsTakenBackAndEndsItselfWhenNobodyComesBack) {
+  ASSERT_EQ(ask("rented"), 200) << house_->log();
+  const gateway::DeploymentView before = house_->deployment("rented");
+  ASSERT_EQ(before.instances.size(), 1U);
+  EXPECT_EQ(before.instances[0].isa, "external");
+  EXPECT_EQ(machines(), 1);
+  ASSERT_TRUE(house_->restart(SIGKILL)) << house_->log();
+  ASSERT_EQ(ask("rented"), 200) << house_->log();
+  ASSERT_EQ(house_->deployment("rented").instances.size(), 1U);
+  EXPECT_EQ(house_->deployment("rented").instances[0].pid, before.instances[0].pid) << "the same one";
+  ASSERT_GT(before.instances[0].pid, 1);
+  house_->signal(SIGKILL);
+  EXPECT_TRUE(process_gone(static_cast<pid_t>(before.instances[0].pid), std::chrono::seconds(30)))
+      << "its lease is 3 s";
+  ASSERT_TRUE(house_->restart()) << house_->log();
+}
+
+TEST_F(AdoptedElsewhere, OneThatCannotStartSaysWhyInPs) {
+  fs::remove(directory_ + "/llama-server");
+  EXPECT_EQ(ask("rented"), 503);
+  EXPECT_NE(house_->deployment("rented").failure.find("no program 'llama-server'"), std::string::npos)
+      << house_->deployment("rented").failure << house_->log();
 }
 
 }  // namespace

@@ -332,6 +332,14 @@ TEST_F(Deploying, ABrokenFileChangesNothingAndSaysSo) {
   replace_config("listen = [\"127.0.0.1:9\"]\n" + entry("a", "five.gguf"));
   ASSERT_TRUE(soon([this] { return notices().size() == 1 && notices()[0].find("restart") != std::string::npos; }));
   EXPECT_TRUE(soon([this] { return tokens("a") == 5; }));
+  const std::string driver = "[driver.hpc]\nkind = \"slurm\"\n";
+  replace_config(entry("a", "five.gguf") + driver);
+  EXPECT_TRUE(soon([this] { return notices().size() == 1 && notices()[0].find("[driver.hpc]") != std::string::npos; }));
+  replace_config(entry("a", "five.gguf") + driver + "partitoin = \"x\"\n");
+  EXPECT_TRUE(soon([this] {
+    const std::vector<std::string> told = notices();
+    return !told.empty() && told.back().find("driver.hpc.partitoin") != std::string::npos;
+  })) << "before the restart that would not come up with it";
   replace_config("worker_listen = [\"127.0.0.1:9\"]\n" + entry("a", "five.gguf"));
   EXPECT_TRUE(soon([this] { return notices().size() == 1 && notices()[0].find("worker_listen") != std::string::npos; }));
 }

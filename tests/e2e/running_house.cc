@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <filesystem>
@@ -107,8 +108,12 @@ void RunningHouse::start() {
     options.argv.insert(options.argv.end(), {"--model", file, "--name", name});
   }
   options.argv.insert(options.argv.end(), setup_.extra.begin(), setup_.extra.end());
-  options.environment = setup_.environment;  // of two entries with one name the first counts
-  for (std::string& entry : worker_environment()) options.environment.push_back(std::move(entry));
+  options.environment = setup_.environment;
+  for (std::string& entry : worker_environment()) {
+    const std::string name = entry.substr(0, entry.find('=') + 1);
+    const auto is_it = [&name](const std::string& given) { return given.starts_with(name); };
+    if (std::none_of(setup_.environment.begin(), setup_.environment.end(), is_it)) options.environment.push_back(entry);
+  }
   const UniqueFd log(::open((directory_ + "/serve.log").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
   options.output_fd = log.get();
   Result<Subprocess> process = Subprocess::spawn(options);
@@ -142,9 +147,9 @@ RunningHouse::~RunningHouse() {
   fs::remove_all(directory_, ec);
 }
 
-bool RunningHouse::restart() {
-  signal(SIGTERM);
-  signal(SIGTERM);
+bool RunningHouse::restart(int how) {
+  signal(how);
+  signal(how);
   if (!wait_exit(milliseconds(20'000)).has_value()) return false;
   process_.reset();
   exit_.reset();
@@ -240,8 +245,9 @@ pid_t RunningHouse::pid() const {
   return process_.has_value() ? process_->pid() : -1;
 }
 
+// Never once it has been waited for: its pid is -1 then, and kill() takes that for every process there is.
 void RunningHouse::signal(int number) {
-  ::kill(pid(), number);
+  if (pid() > 0) ::kill(pid(), number);
 }
 
 std::optional<ExitStatus> RunningHouse::wait_exit(milliseconds deadline) {

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <csignal>
 #include <functional>
 #include <optional>
 #include <string>
@@ -41,7 +42,7 @@ struct HouseSetup {
   std::string worker;              // default: the fake one
   std::vector<std::string> extra;  // further switches
   std::string config;              // dormouse.toml, written before it starts
-  std::vector<std::string> environment;  // "NAME=value", in front of what it has anyway
+  std::vector<std::string> environment;  // "NAME=value", instead of what it has anyway
   std::string data_dir;            // default: a new one, removed at the end
 };
 
@@ -69,8 +70,8 @@ class RunningHouse {
 
   [[nodiscard]] pid_t pid() const;
   void signal(int number);
-  // Ends the server and starts it again on the same data. False: it did not come up.
-  bool restart();
+  // Ends the server (SIGKILL: without a word) and starts it again on the same data. False: it did not come up.
+  bool restart(int how = SIGTERM);
   std::optional<ExitStatus> wait_exit(std::chrono::milliseconds deadline);
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] std::string admin_socket() const { return directory_ + "/data/run/admin.sock"; }

@@ -109,7 +109,7 @@ TEST(WorkerCommand, KeepsTheLeaseOutOfTheArgumentsUnlessTold) {
   spec.adopt_arguments = {"--max-num-seqs", "4", "--", "llama-server"};
   EXPECT_EQ(shell_quoted(worker_command(spec, place).argv),
             "dormouse-worker adopt --listen 0.0.0.0:0 --control gw:9000 --epoch 3 --served-model-name 'it'\\''s' "
-            "--max-num-seqs 4 -- llama-server");
+            "--control-fingerprint sha256:ab --lease-ttl 120 --max-num-seqs 4 -- llama-server");
 }
 
 }  // namespace

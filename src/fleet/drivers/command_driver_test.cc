@@ -142,6 +142,43 @@ TEST_F(CommandDriverTest, StartsOnceAndStopsConfirmed) {
   EXPECT_EQ(text("calls").find("topsecret"), std::string::npos) << "the lease is no argument";
 }
 
+TEST_F(CommandDriverTest, WhatAnEarlierGatewayStartedIsFoundAgainNotStartedAndNoStranger) {
+  const std::string id = make_uuid_v7(clock_.wall());
+  put_machine("m-1", "gw1", id);
+  put_machine("m-2", "gw1", make_uuid_v7(clock_.wall()));
+  make(options());
+  driver_->resume(id, std::chrono::hours(1));
+  ASSERT_TRUE(reaches("started", id));
+  EXPECT_TRUE(run_until(io_, [this] { return alive() == 1; })) << "the stranger goes, it stays";
+  EXPECT_EQ(made(), 0);
+  const int looks = lines_with("calls", "list ");
+  EXPECT_TRUE(run_until(io_, [&] { return lines_with("calls", "list ") >= looks + 3; }));
+  EXPECT_EQ(alive(), 1);
+  stop_and_expect_nothing_left(id);
+}
+
+TEST_F(CommandDriverTest, WhatHasEndedMeanwhileHasExitedWhenTwoAnswersSaySo) {
+  set("plan/list", "fail\nnonsense");
+  make(options());
+  const std::string id = make_uuid_v7(clock_.wall());
+  driver_->resume(id, std::chrono::hours(1));
+  ASSERT_TRUE(reaches("exited", id));
+  EXPECT_GE(lines_with("calls", "list "), 4) << "two that said nothing, two that said none";
+  EXPECT_EQ(made(), 0);
+  EXPECT_EQ(lines_with("calls", "stop "), 0);
+  EXPECT_TRUE(driver_->list().empty());
+}
+
+TEST_F(CommandDriverTest, WhatNobodyTakesBackIsEnded) {
+  const std::string id = make_uuid_v7(clock_.wall());
+  put_machine("m-1", "gw1", id);
+  make(options());
+  driver_->resume(id, std::chrono::seconds(1));
+  driver_->stop(id, StopMode::kGraceful);
+  ASSERT_TRUE(reaches("exited", id));
+  EXPECT_EQ(alive(), 0);
+}
+
 TEST_F(CommandDriverTest, ALostReplyIsLookedUpNotRepeated) {
   for (const char* how : {"lose_reply", "nonsense", "huge", "hang", "late:3"}) {
     SCOPED_TRACE(how);

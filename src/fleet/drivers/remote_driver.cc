@@ -21,6 +21,7 @@ struct Machine {
   MonoTime created_at;      // when the last create had answered
   InstanceExit exit;        // as the provider told it
   bool perhaps_made = false;
+  bool is_resumed = false;  // an earlier gateway asked for it
   bool stop_requested = false;
   bool joined = false;
   bool vanished = false;
@@ -45,6 +46,7 @@ struct RemoteDriver::Impl {
   using Instance = std::shared_ptr<Machine>;
   static Task<void> live(Self self, Instance machine);
   static Task<Status> bring_up(const Self& self, const Instance& machine);
+  static Task<Status> find_again(const Self& self, const Instance& machine);
   static Task<CreateVerdict> create_one(const Self& self, const Instance& machine, std::size_t kind, Error* error);
   static Task<CreateVerdict> look_for_lost(const Self& self, const Instance& machine,
                                            std::chrono::milliseconds at_least);
@@ -55,6 +57,7 @@ struct RemoteDriver::Impl {
   static Task<void> reconcile_loop(Self self);
   static Task<void> reconcile_once(const Self& self);
 
+  void know(const Instance& machine);
   void adopt(Machine& machine, const std::string& id);
   void now_running(Machine& machine);
   void progress(Machine& machine, const Sighting& sighting, std::string* last);
@@ -92,12 +95,26 @@ void RemoteDriver::attach(DriverEvents& events) {
 }
 
 void RemoteDriver::start(StartSpec spec) {
-  const std::string id = spec.instance_id;
-  if (impl_->machines.contains(id)) return;  // the idempotency key: it is on its way or runs
+  if (impl_->machines.contains(spec.instance_id)) return;  // the idempotency key: it is on its way or runs
   auto machine = std::make_shared<Machine>(*impl_->options.io, std::move(spec));
-  impl_->machines.emplace(id, machine);
-  impl_->reconciler.know(id, impl_->options.clock->now());
+  impl_->know(machine);
   asio::co_spawn(*impl_->options.io, Impl::live(impl_, std::move(machine)), asio::detached);
+}
+
+void RemoteDriver::resume(const std::string& instance_id, Nanoseconds age) {
+  StartSpec spec;
+  spec.instance_id = instance_id;
+  auto machine = std::make_shared<Machine>(*impl_->options.io, std::move(spec));
+  machine->is_resumed = true;
+  machine->perhaps_made = true;
+  machine->created_at = impl_->options.clock->now() + (-age);
+  impl_->know(machine);
+  asio::co_spawn(*impl_->options.io, Impl::live(impl_, std::move(machine)), asio::detached);
+}
+
+void RemoteDriver::Impl::know(const Instance& machine) {
+  machines.emplace(machine->spec.instance_id, machine);
+  reconciler.know(machine->spec.instance_id, options.clock->now());
 }
 
 void RemoteDriver::stop(const std::string& instance_id, StopMode /*mode*/) {
@@ -129,7 +146,8 @@ Task<void> RemoteDriver::Impl::pause(const Instance& machine, std::chrono::milli
 void RemoteDriver::Impl::adopt(Machine& machine, const std::string& id) {
   machine.id = id;
   reconciler.set_id(machine.spec.instance_id, id);
-  log_info("event=machine_made driver={} instance={} id=\"{}\"", options.name, machine.spec.instance_id, id);
+  log_info("event={} driver={} instance={} id=\"{}\"", machine.is_resumed ? "machine_found_again" : "machine_made",
+           options.name, machine.spec.instance_id, id);
 }
 
 // From here on its absence is an exit; what reconcile noted while it came up no longer counts.
@@ -144,7 +162,8 @@ Task<void> RemoteDriver::Impl::live(Self self, Instance machine) {
   // Never from inside start(): co_spawn runs up to here at once.
   co_await pause(machine, std::chrono::milliseconds(0));
   if (self->closed) co_return;
-  const Status up = co_await bring_up(self, machine);
+  Task<Status> rising = machine->is_resumed ? find_again(self, machine) : bring_up(self, machine);
+  const Status up = co_await std::move(rising);
   if (self->closed) co_return;
   if (up.has_value()) {
     self->now_running(*machine);
@@ -170,7 +189,7 @@ void RemoteDriver::Impl::finish(const Instance& machine, const Status& up) {
   reconciler.forget(id);
   machines.erase(id);
   log_info("event=machine_gone driver={} instance={} id=\"{}\"", options.name, id, machine->id);
-  if (up.has_value()) return events->on_exited(id, machine->exit);
+  if (up.has_value() || machine->is_resumed) return events->on_exited(id, machine->exit);
   events->on_start_failed(id, up.error());
 }
 
@@ -205,6 +224,20 @@ Task<Status> RemoteDriver::Impl::bring_up(const Self& self, const Instance& mach
     self->reconciler.set_id(machine->spec.instance_id, "");
   }
   co_return error;
+}
+
+// Gone only if the provider says so when it must show what it made. One that does not answer keeps it: it is known, and
+// its machine's end is seen by reconciling, or its worker's by the lease.
+Task<Status> RemoteDriver::Impl::find_again(const Self& self, const Instance& machine) {
+  const Nanoseconds age = self->options.clock->now() - machine->created_at;
+  const auto late = std::chrono::ceil<std::chrono::milliseconds>(self->options.visible_after - age);
+  // One poll at least, and so two answers.
+  const CreateVerdict found = co_await look_for_lost(self, machine, std::max(late, self->options.poll_interval));
+  if (found == CreateVerdict::kCreated) co_return co_await wait_running(self, machine);
+  if (self->over(*machine)) co_return make_error(Code::kCancelled, "stopped before it was found again");
+  if (found == CreateVerdict::kUnknown) co_return Status();
+  machine->perhaps_made = false;
+  co_return make_error(Code::kUnavailable, "its machine is gone");
 }
 
 // kCreated with machine->id, or with *error: kRefused (nothing made) or kUnknown.

@@ -7,7 +7,8 @@
 //   3. Every reconcile interval, and once at the start, all our machines are listed: strangers seen twice are ended,
 //      known ones missing twice have exited.
 //   4. A provider that does not answer is never taken for one that has nothing.
-// What still runs when the driver goes is ended by the worker itself (its lease) or by the next gateway as a stranger.
+// What still runs when the driver goes is the next gateway's: it resumes what its ledger knows and ends the rest as
+// strangers; without one the worker ends itself (its lease).
 // Threads: the loop's.
 #pragma once
 
@@ -50,6 +51,7 @@ class RemoteDriver final : public Driver {
 
   void attach(DriverEvents& events) override;  // the first reconcile begins
   void start(StartSpec spec) override;
+  void resume(const std::string& instance_id, Nanoseconds age) override;
   // Both modes are the provider's one way to end a machine: the worker was asked over the control channel before.
   void stop(const std::string& instance_id, StopMode mode) override;
   [[nodiscard]] std::vector<std::string> list() const override;

@@ -22,11 +22,12 @@ constexpr const char* kEnvironment[] = {"PATH=/usr/bin:/bin", nullptr};
 AdopterHarness::AdopterHarness(Options options) : directory_(make_directory()) {
   AdoptOptions adopt;
   adopt.listen = {.kind = http::Address::Kind::kUnix, .path = path("data.sock"), .host = {}, .port = 0};
+  if (!options.listen.empty()) adopt.listen = http::Address::parse(options.listen).value();
   adopt.served_model_name = "ours";
   adopt.context_length = 2048;
-  adopt.control = options.control;
-  adopt.lease = "the-lease";
-  adopt.epoch = 42;
+  adopt.gateway.control = options.control;
+  adopt.gateway.lease = "the-lease";
+  adopt.gateway.epoch = 42;
   adopt.ready_deadline = options.ready_deadline;
   adopt.ready_path = options.ready_path;
   adopt.command = std::move(options.command);

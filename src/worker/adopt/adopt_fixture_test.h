@@ -22,6 +22,7 @@ class AdopterHarness {
   struct Options {
     std::vector<std::string> command = {};    // empty: fake_upstream with `arguments`
     std::vector<std::string> arguments = {};  // {dir} is the harness's directory
+    std::string listen = {};                  // empty: a Unix socket
     std::string control = {};
     std::chrono::milliseconds ready_deadline{60'000};
     std::string ready_path = {};

@@ -238,5 +238,16 @@ TEST(Adopt, AChildThatIgnoresSigtermIsKilledByTheSecondStop) {
   EXPECT_EQ(harness.wait_exit(), 0);
 }
 
+TEST(Adopt, OnAPortItAnswersNobodyWithoutTheLease) {
+  FakeGateway gateway;
+  AdopterHarness harness({.listen = "127.0.0.1:0", .control = gateway.address()});
+  ASSERT_TRUE(wait_for<control::Ready>(gateway).has_value());
+  for (const char* path : {"/health", "/v1/models", "/v1/whatever"}) EXPECT_EQ(harness.get(path).status, 401) << path;
+  EXPECT_EQ(harness.post("/v1/completions", completion("say")).status, 401);
+  http::RawClient client(harness.address());
+  client.send("GET /health HTTP/1.1\r\nhost: x\r\nauthorization: Bearer the-lease\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 200);
+}
+
 }  // namespace
 }  // namespace dormouse::worker::adopt

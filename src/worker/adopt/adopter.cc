@@ -61,7 +61,8 @@ Adopter::Adopter(asio::io_context& io, AdoptOptions options, const char* const* 
       server_(
           io, http::ServerLimits{}, [this](http::Exchange& exchange) { return handle(front_, exchange); },
           server_error_body),
-      report_timer_(io) {
+      report_timer_(io),
+      orphan_timer_(io) {
   started_ = front_.clock.now();
   front_.names.served = served_name(options_);
   front_.context_length = options_.context_length;
@@ -79,9 +80,10 @@ Status Adopter::start() {
   }
   front_.upstream = options_.upstream;
   front_.upstream_path = options_.upstream_path;
-  TRY(address_, server_.listen(options_.listen, "data"));
+  TRY(door_, open_data_door(server_, options_.listen, options_.gateway));
+  front_.lease = door_.lease;
   TRY_STATUS(dial_gateway());
-  log_info("event=worker_started address={} model={} pid={} build={} upstream={}", address_.to_string(),
+  log_info("event=worker_started address={} model={} pid={} build={} upstream={}", address().to_string(),
            front_.names.served, ::getpid(), kBuildVersion, options_.upstream.to_string());
   asio::co_spawn(io_, report(abandoned_), asio::detached);
   if (const Status started = start_child(); !started.has_value()) {
@@ -110,27 +112,15 @@ Status Adopter::start_child() {
 }
 
 Status Adopter::dial_gateway() {
-  if (options_.control.empty()) return {};
-  ControlLinkOptions link;
-  TRY(link.address, http::Address::parse(options_.control));
-  link.hello.build = kBuildVersion;
-  link.hello.lease = options_.lease;
-  link.hello.epoch = options_.epoch;
-  link.hello.address = address_.to_string();
-  link.hello.pid = ::getpid();
+  if (options_.gateway.control.empty()) return {};
+  TRY(ControlLinkOptions link, call_gateway(options_.gateway, door_, kBuildVersion));
   ControlEvents events;
   events.on_drain = [this] {
     if (front_.state != FrontState::kDraining) drain();
   };
   events.on_stop = [this] { stop(); };
-  // A remote gateway has been away for a whole lease: what still runs may finish, nothing new comes.
-  const bool is_local = link.address.is_loopback();
-  events.on_lost = [this, is_local] {
-    if (is_local)
-      stop();
-    else
-      drain();
-  };
+  const bool is_remote = link.is_remote();
+  events.on_lost = [this, is_remote] { is_remote ? end_orphaned() : stop(); };
   link_.emplace(io_, std::move(link), std::move(events));
   link_->start();
   return {};
@@ -215,6 +205,16 @@ void Adopter::drain() {
   end_child_if_quiet();
 }
 
+// A remote gateway has been away for a whole lease: what still runs may finish soon, nothing new comes.
+void Adopter::end_orphaned() {
+  log_warn("event=orphaned running={}", front_.active);
+  orphan_timer_.expires_after(kOrphanGrace);
+  orphan_timer_.async_wait([this, alive = std::weak_ptr<bool>(abandoned_)](const boost::system::error_code& ec) {
+    if (!ec && !alive.expired()) stop();
+  });
+  if (front_.state != FrontState::kDraining) drain();
+}
+
 void Adopter::stop() {
   front_.state = FrontState::kDraining;
   // Whoever asks twice does not want to wait for the grace: the child's destructor kills.
@@ -239,8 +239,9 @@ void Adopter::exit_with(int code) {
   exiting_ = true;
   *abandoned_ = true;
   report_timer_.cancel();
+  orphan_timer_.cancel();
   server_.close_listeners();
-  if (address_.kind == http::Address::Kind::kUnix) ::unlink(address_.path.c_str());
+  if (address().kind == http::Address::Kind::kUnix) ::unlink(address().path.c_str());
   if (options_.upstream.kind == http::Address::Kind::kUnix) ::unlink(options_.upstream.path.c_str());
   if (link_.has_value()) link_->close();
   log_info("event=worker_exit code={}", code);

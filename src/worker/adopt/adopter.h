@@ -45,7 +45,7 @@ class Adopter {
   // Ends the child now, whatever runs, then exits with 0. A second time: the child is killed.
   void stop();
 
-  [[nodiscard]] const http::Address& address() const { return address_; }
+  [[nodiscard]] const http::Address& address() const { return door_.address; }
   [[nodiscard]] FrontState state() const { return front_.state; }
 
  private:
@@ -55,6 +55,7 @@ class Adopter {
   void announce();
   void child_ended(ExitStatus status);
   void fail(const Error& error, int exit_code);
+  void end_orphaned();
   void end_child(int exit_code);
   void end_child_if_quiet();
   void exit_with(int code);
@@ -67,9 +68,10 @@ class Adopter {
   MonoTime started_;
   Front front_;
   http::Server server_;
-  http::Address address_;
+  DataDoor door_;
   std::optional<ControlLink> link_;
   asio::steady_timer report_timer_;
+  asio::steady_timer orphan_timer_;
   std::unique_ptr<Child> child_;
   std::shared_ptr<bool> abandoned_ = std::make_shared<bool>(false);  // of our own coroutines: this is over or gone
   std::optional<int> exit_code_;                                     // decided: the child is on its way out

@@ -83,6 +83,11 @@ Task<void> relay(const Reply& reply) {
 
 Task<void> dispatch(const Reply& reply) {
   const http::Request& request = reply.exchange.request();
+  if (!reply.front.lease.empty() && !http::has_bearer(request.headers, reply.front.lease)) {
+    api::ApiError error = error_of(api::ErrorCode::kInvalidApiKey);
+    co_await send_error(reply, std::move(error));
+    co_return;
+  }
   const bool is_health = request.path == "/health" || request.path == "/v1/health";
   const bool is_models = request.path == "/v1/models" || request.path.starts_with(kModelPrefix);
   const bool reads = request.method == "GET" || request.method == "HEAD";

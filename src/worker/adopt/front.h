@@ -26,6 +26,7 @@ struct Front {
   http::Client client;
   SystemClock clock;
   http::Address upstream;
+  std::string lease;          // every request must carry it; empty: none need to
   std::string upstream_path;  // before /v1; may be empty
   ModelNames names;           // upstream: known when ready
   std::int64_t context_length = 0;

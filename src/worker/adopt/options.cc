@@ -7,7 +7,6 @@
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <charconv>
-#include <limits>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -80,8 +79,6 @@ struct TextSwitch {
 constexpr std::array kTexts = {
     TextSwitch{"--model", &AdoptOptions::model},
     TextSwitch{"--served-model-name", &AdoptOptions::served_model_name},
-    TextSwitch{"--control", &AdoptOptions::control},
-    TextSwitch{"--lease", &AdoptOptions::lease},
     TextSwitch{"--upstream-model", &AdoptOptions::upstream_model},
 };
 
@@ -91,6 +88,8 @@ Status apply_switch(AdoptOptions& options, std::string_view flag, std::string_vi
     options.*text.field = std::string(value);
     return {};
   }
+  TRY(const bool is_gateways, apply_gateway_switch(options.gateway, flag, value));
+  if (is_gateways) return {};
   if (flag == "--listen") {
     TRY(options.listen, http::Address::parse(value));
     return {};
@@ -101,11 +100,6 @@ Status apply_switch(AdoptOptions& options, std::string_view flag, std::string_vi
   }
   if (flag == "--max-num-seqs") {
     TRY(options.max_sequences, number_switch(flag, value, 1, kMaxSequences));
-    return {};
-  }
-  if (flag == "--epoch") {
-    TRY(const std::int64_t epoch, number_switch(flag, value, 0, std::numeric_limits<std::int64_t>::max()));
-    options.epoch = static_cast<std::uint64_t>(epoch);
     return {};
   }
   if (flag == "--ready-deadline") {
@@ -266,7 +260,7 @@ Result<AdoptOptions> parse_adopt_options(std::span<char* const> arguments) {
 }
 
 const char* adopt_usage() {
-  return R"(dormouse-worker adopt [switches] -- CMD ARGS...
+  static const std::string text = R"(dormouse-worker adopt [switches] -- CMD ARGS...
 
 Runs somebody else's OpenAI-compatible server (llama-server, vLLM, Ollama, any) as a child and stands in front of it: to
 clients and to the gateway it is what `dormouse-worker serve` is. CMD ends with this process, and this process with CMD.
@@ -282,8 +276,8 @@ clients and to the gateway it is what `dormouse-worker serve` is. CMD ends with 
   --ready-path PATH             answers 200 when CMD can serve (/health; where there is none, its models)
   --ready-deadline TIME         how long CMD may take to get there (10m)
   --env NAME=VALUE              for CMD; repeatable. Otherwise it sees PATH, HOME, LANG, TZ, TMPDIR, LC_*, OMP_*, CUDA_*
-  --control ADDRESS --lease TOKEN --epoch N    set by the gateway that starts this worker
-
+)" + std::string(gateway_usage()) +
+                                  R"(
 In CMD, ARGS and --env: {port} {host} of --upstream, {model}, {context}, {slots}, {total_context} (context x slots),
 {name} (the served name).
 
@@ -296,6 +290,7 @@ Examples
   dormouse-worker adopt --model qwen3:4b --upstream-model qwen3:4b --ready-path /api/version \
       --env OLLAMA_HOST={host}:{port} -- ollama serve
 )";
+  return text.c_str();
 }
 
 }  // namespace dormouse::worker::adopt

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "http/message.h"
+#include "worker/gateway_side.h"
 
 namespace dormouse::worker::adopt {
 
@@ -19,9 +20,7 @@ struct AdoptOptions {
   std::string served_model_name;    // empty: of `model`, what is behind the last slash, without .gguf
   std::int64_t context_length = 0;  // tokens of one sequence; 0: not told
   std::int64_t max_sequences = 4;   // what the child is told, and the gateway
-  std::string control;              // empty: nobody's worker, a server of its own
-  std::string lease;
-  std::uint64_t epoch = 0;
+  GatewayOptions gateway;
   bool pick_port = true;       // --upstream auto
   http::Address upstream;      // where the child will listen; unset while pick_port
   std::string upstream_path;   // what stands before /v1 there ("/openai"); "" or starts with a slash

@@ -62,7 +62,7 @@ TEST(AdoptOptions, TakesServesSwitchesAndItsOwn) {
   EXPECT_EQ(options->ready_path, "/ping");
   EXPECT_EQ(options->ready_deadline, std::chrono::seconds(90));
   EXPECT_EQ(options->environment, std::vector<std::string>{"A=b=c"});
-  EXPECT_EQ(options->epoch, 3U);
+  EXPECT_EQ(options->gateway.epoch, 3U);
   EXPECT_EQ(options->command, (std::vector<std::string>{"srv", "--", "-x"})) << "only the first -- is ours";
 }
 
