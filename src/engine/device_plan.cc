@@ -37,6 +37,7 @@ Result<DevicePlan> DevicePlan::create(cuda::Device& device, Limits limits) {
 Status DevicePlan::upload(const sched::BatchPlan& plan) {
   rows_ = logits_count_ = generated_ = prompt_items_ = longest_ = 0;
   pages_used_ = 0;
+  entries_ = static_cast<std::int32_t>(plan.entries.size());
   for (const sched::PlanEntry& entry : plan.entries) add_entry(entry);
   const std::int64_t words = begin_[kPages] + pages_used_;
   return device_->upload(memory_.address(), host_, static_cast<std::uint64_t>(words) * sizeof(std::int32_t));

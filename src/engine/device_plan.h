@@ -34,6 +34,8 @@ class DevicePlan {
   // Generated rows, one attention item each; and the prompts' items, kPromptRows neighbouring rows at most.
   [[nodiscard]] std::int32_t generated() const { return generated_; }
   [[nodiscard]] std::int32_t prompt_items() const { return prompt_items_; }
+  // Each entry is one generated row: no row sees another of this step.
+  [[nodiscard]] bool has_lone_rows() const { return generated_ == rows_ && entries_ == rows_; }
   // Tokens that the generated row with the most looks at.
   [[nodiscard]] std::int32_t longest() const { return longest_; }
 
@@ -62,6 +64,7 @@ class DevicePlan {
   DeviceBuffer memory_;
   std::int32_t* host_ = nullptr;  // pinned
   std::int64_t begin_[kArrays + 1] = {};
+  std::int32_t entries_ = 0;
   std::int32_t rows_ = 0;
   std::int32_t logits_count_ = 0;
   std::int32_t generated_ = 0;

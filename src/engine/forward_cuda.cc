@@ -216,7 +216,7 @@ std::int32_t CudaForward::splits() const {
 }
 
 bool CudaForward::can_be_recorded() const {
-  return plan_.rows() <= cuda::kFewRows && plan_.generated() == plan_.rows();
+  return plan_.rows() <= cuda::kFewRows && plan_.has_lone_rows();
 }
 
 Status CudaForward::run_recorded() {
@@ -292,6 +292,7 @@ Status CudaForward::attend(std::int32_t layer) {
                                      .head_dim = config_->head_dim,
                                      .qkv_stride = stride,
                                      .epsilon = config_->rms_epsilon};
+  if (can_attend_alone()) return attend_alone(rotate);
   TRY_STATUS(launch(Kernel::k_rotate_store,
                     {plan_.rows(), cuda::rotate_store_blocks(config_->heads, config_->kv_heads)},
                     cuda::kRotateStoreThreads, 0, &rotate));
@@ -313,6 +314,36 @@ Status CudaForward::attend(std::int32_t layer) {
       cuda::kAttendPromptThreads, cuda::attend_prompt_shared_bytes(config_->head_dim, kv.is_q8 != 0), &prompt);
 }
 
+std::int64_t CudaForward::partial_bytes(std::int32_t items) const {
+  return std::int64_t{4} * items * config_->heads * splits() * cuda::partial_floats(config_->head_dim);
+}
+
+bool CudaForward::can_attend_alone() const {
+  return plan_.rows() <= cuda::kFewRows && plan_.has_lone_rows() && partial_bytes(plan_.rows()) <= kPartialBytes;
+}
+
+// Norm, rotation, storing and attention in one launch; splits beyond a block's in another.
+Status CudaForward::attend_alone(const cuda::RotateStoreArgs& step) {
+  const std::int32_t rows = plan_.rows();
+  const std::int32_t most_splits = splits();
+  const bool is_whole = most_splits <= kSplitsAtOnce;
+  // Two at least: their eight warps make the heads at once. A block is best alone on its multiprocessor.
+  constexpr std::int32_t kFewestSplits = 2;
+  const bool is_spread =
+      !is_whole && rows * config_->kv_heads * most_splits <= kFewestSplits * device_->info().multiprocessors;
+  const std::int32_t block_splits = is_spread ? kFewestSplits : std::clamp(most_splits, kFewestSplits, kSplitsAtOnce);
+  const cuda::AttendLoneArgs args{.step = step,
+                                  .out = attended_,
+                                  .partials = is_whole ? nullptr : partials_,
+                                  .max_splits = most_splits,
+                                  .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
+  const std::int32_t blocks = is_whole ? 1 : most_splits / block_splits;
+  TRY_STATUS(launch(Kernel::k_attend_lone, {rows, config_->kv_heads, blocks}, block_splits * cuda::kLoneThreads,
+                    cuda::attend_lone_shared_bytes(config_->head_dim, config_->heads / config_->kv_heads, block_splits),
+                    &args));
+  return is_whole ? Status{} : combine_splits(rows, most_splits);
+}
+
 Status CudaForward::attend_generated(const cuda::KvPages& kv) {
   const std::int32_t queries = config_->heads / config_->kv_heads;
   const std::int32_t most_splits = splits();
@@ -329,15 +360,18 @@ Status CudaForward::attend_generated(const cuda::KvPages& kv) {
                                   .qkv_stride = config_->q_dim() + 2 * config_->kv_dim(),
                                   .max_splits = most_splits,
                                   .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
-  const std::int64_t partial_bytes =
-      std::int64_t{4} * items * config_->heads * most_splits * cuda::partial_floats(config_->head_dim);
   const bool fills_device = items * config_->kv_heads >= 2 * device_->info().multiprocessors;
-  if (most_splits <= kSplitsAtOnce || fills_device || partial_bytes > kPartialBytes) {
+  if (most_splits <= kSplitsAtOnce || fills_device || partial_bytes(items) > kPartialBytes) {
     return launch(Kernel::k_attend_rows, {items, config_->kv_heads}, cuda::kAttendRowsThreads,
                   cuda::attend_rows_shared_bytes(config_->head_dim, queries), &args);
   }
   TRY_STATUS(launch(Kernel::k_attend_splits, {items, config_->kv_heads, most_splits}, cuda::kAttendSplitsThreads,
                     cuda::attend_splits_shared_bytes(config_->head_dim, queries), &args));
+  return combine_splits(items, most_splits);
+}
+
+Status CudaForward::combine_splits(std::int32_t items, std::int32_t most_splits) {
+  const std::int32_t queries = config_->heads / config_->kv_heads;
   const cuda::CombineSplitsArgs combine{.partials = partials_,
                                         .out = attended_,
                                         .items = plan_.generated_rows(),

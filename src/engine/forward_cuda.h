@@ -76,7 +76,11 @@ class CudaForward {
   Status compute();
   Status compute_layer(std::int32_t layer);
   Status attend(std::int32_t layer);
+  [[nodiscard]] bool can_attend_alone() const;
+  Status attend_alone(const cuda::RotateStoreArgs& step);
   Status attend_generated(const cuda::KvPages& kv);
+  Status combine_splits(std::int32_t items, std::int32_t most_splits);
+  [[nodiscard]] std::int64_t partial_bytes(std::int32_t items) const;
   Status compute_rows(const sched::BatchPlan& plan);
   // Slice by slice: logits of `rows` rows from `begin` on are in logits_ when `fetch` is called.
   Status compute_logits(const std::function<Status(std::int32_t begin, std::int32_t rows)>& fetch);
@@ -115,7 +119,7 @@ class CudaForward {
   Pinned host_logits_;
   Pinned host_likeliest_;
 
-  // By rows and splits: how often run, and the recording once there is one.
+  // Of lone rows, by rows and splits: how often run, and the recording once there is one.
   struct Recording {
     bool seen = false;
     int number = -1;

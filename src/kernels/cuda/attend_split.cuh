@@ -90,6 +90,18 @@ struct SplitPlace {
   }
 };
 
+// Scales of token g (r = 0) or g + 8; `scales` are the token's.
+template <class Shape>
+DEVICE void load_key_scales(Unit& unit, int r, const std::uint8_t* scales) {
+  if constexpr (Shape::kDim == 128) {
+    const Words2 both = *reinterpret_cast<const Words2*>(scales);
+    unit.scales[2 * r] = both.x;
+    unit.scales[2 * r + 1] = both.y;
+  } else {
+    unit.scales[2 * r] = *reinterpret_cast<const std::uint32_t*>(scales);
+  }
+}
+
 // Tokens after the last are not loaded: their words stay what they were, words of this sequence's own earlier tokens or
 // zeros. That is harmless, since their probabilities are 0; what lies in their place may be a NaN, and would not be.
 template <class Shape>
@@ -107,13 +119,7 @@ DEVICE void load_keys(Unit& unit, const LaneBytes<Shape>& bytes, const SplitPlac
     }
     if constexpr (Shape::kQ8) {
       const std::uint8_t* scales = bytes.key_scales + page + token * kTokenScaleBytes<Shape::kDim>;
-      if constexpr (Shape::kDim == 128) {
-        const Words2 both = *reinterpret_cast<const Words2*>(scales);
-        unit.scales[2 * r] = both.x;
-        unit.scales[2 * r + 1] = both.y;
-      } else {
-        unit.scales[2 * r] = *reinterpret_cast<const std::uint32_t*>(scales);
-      }
+      load_key_scales<Shape>(unit, r, scales);
     }
   }
 }
@@ -244,6 +250,24 @@ DEVICE void q8_value_step(float (&sums)[4], std::uint32_t low, std::uint32_t hig
   mma_f16(sums, values, p[0], p[1]);
 }
 
+// Four dimensions of four tokens, a word each: two steps.
+DEVICE void q8_value_word(float (&first)[4], float (&second)[4], const std::uint32_t (&t)[4],
+                          const std::uint32_t (&scales)[2], const std::uint32_t (&p)[2]) {
+  constexpr std::uint32_t kLowBytes = 0x5140;  // byte 0 of both, byte 1 of both
+  constexpr std::uint32_t kHighBytes = 0x7362;
+  q8_value_step<kBytes01, kBytes23>(first, permute_bytes(t[0], t[1], kLowBytes) ^ kFlipSigns,
+                                    permute_bytes(t[2], t[3], kLowBytes) ^ kFlipSigns, scales, p);
+  q8_value_step<kBytes01, kBytes23>(second, permute_bytes(t[0], t[1], kHighBytes) ^ kFlipSigns,
+                                    permute_bytes(t[2], t[3], kHighBytes) ^ kFlipSigns, scales, p);
+}
+// Two dimensions of four tokens: a step.
+DEVICE void half_value_word(float (&sums)[4], const std::uint32_t (&t)[4], const std::uint32_t (&p)[2]) {
+  mma_f16(sums,
+          {permute_bytes(t[0], t[1], 0x5410), permute_bytes(t[0], t[1], 0x7632), permute_bytes(t[2], t[3], 0x5410),
+           permute_bytes(t[2], t[3], 0x7632)},
+          p[0], p[1]);
+}
+
 DEVICE std::uint32_t word_of(const Words4& words, int i) {
   return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
 }
@@ -257,58 +281,52 @@ DEVICE void multiply_values(float (&sums)[Shape::kSteps][4], const Unit& unit, c
     const std::uint32_t t[4] = {word_of(unit.data[0], w), word_of(unit.data[1], w), word_of(unit.data[2], w),
                                 word_of(unit.data[3], w)};
     if constexpr (!Shape::kQ8) {
-      mma_f16(sums[4 * part + w],
-              {permute_bytes(t[0], t[1], 0x5410), permute_bytes(t[0], t[1], 0x7632), permute_bytes(t[2], t[3], 0x5410),
-               permute_bytes(t[2], t[3], 0x7632)},
-              p[0], p[1]);
+      half_value_word(sums[4 * part + w], t, p);
     } else {
-      constexpr std::uint32_t kLowBytes = 0x5140;  // byte 0 of both, byte 1 of both
-      constexpr std::uint32_t kHighBytes = 0x7362;
-      q8_value_step<kBytes01, kBytes23>(sums[2 * w], permute_bytes(t[0], t[1], kLowBytes) ^ kFlipSigns,
-                                        permute_bytes(t[2], t[3], kLowBytes) ^ kFlipSigns, scales, p);
-      q8_value_step<kBytes01, kBytes23>(sums[2 * w + 1], permute_bytes(t[0], t[1], kHighBytes) ^ kFlipSigns,
-                                        permute_bytes(t[2], t[3], kHighBytes) ^ kFlipSigns, scales, p);
+      q8_value_word(sums[2 * w], sums[2 * w + 1], t, scales, p);
     }
   }
 }
 
-// Scores to probabilities in halves: P as the 8-column operand of the second product, and each column's maximum.
-// `exchange`: kProbabilityBytes of shared memory, this warp's.
+DEVICE float minus_infinity() {
+  return bits_to_float(0xFF800000U);
+}
+
+// A tile's scores when all steps are done: tokens after the last get none, the maxima of the lane's columns grow.
 template <class Shape>
-DEVICE void probabilities(std::uint32_t (&p)[Shape::kTiles][2], float (&maxima)[2], float (&scores)[Shape::kTiles][4],
-                          int left, unsigned char* exchange) {
+DEVICE void finish_scores(float (&scores)[4], float (&maxima)[2], int tile, int left) {
   const Lane lane;
-  const float minus_infinity = bits_to_float(0xFF800000U);
-  maxima[0] = minus_infinity;
-  maxima[1] = minus_infinity;
 #pragma unroll
-  for (int t = 0; t < Shape::kTiles; ++t) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      float& s = scores[t][i];
-      // High and low parts; columns 4..7 become a copy of 0..3.
-      if constexpr (!Shape::kWide) s = s + shuffle_xor(s, 2);
-      if (16 * t + lane.group + 8 * (i / 2) >= left) s = minus_infinity;
-      maxima[i % 2] = fmaxf(maxima[i % 2], s);
-    }
+  for (int i = 0; i < 4; ++i) {
+    float& s = scores[i];
+    // High and low parts; columns 4..7 become a copy of 0..3.
+    if constexpr (!Shape::kWide) s = s + shuffle_xor(s, 2);
+    if (16 * tile + lane.group + 8 * (i / 2) >= left) s = minus_infinity();
+    maxima[i % 2] = fmaxf(maxima[i % 2], s);
   }
+}
+DEVICE void share_maxima(float (&maxima)[2]) {
 #pragma unroll
   for (int mask = 4; mask < kWarp; mask *= 2) {
     maxima[0] = fmaxf(maxima[0], shuffle_xor(maxima[0], mask));
     maxima[1] = fmaxf(maxima[1], shuffle_xor(maxima[1], mask));
   }
-  sync_warp();  // the last split's are read
+}
+
+// A tile's probabilities, and a split's as the 8-column operand of the second product, by way of kProbabilityBytes of
+// shared memory.
+DEVICE void put_probabilities(unsigned char* exchange, const float (&scores)[4], const float (&maxima)[2], int tile) {
+  const Lane lane;
 #pragma unroll
-  for (int t = 0; t < Shape::kTiles; ++t) {
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const std::uint32_t both =
-          pack_halves(fast_exp2(scores[t][2 * r] - maxima[0]), fast_exp2(scores[t][2 * r + 1] - maxima[1]));
-      const int token = 16 * t + lane.group + 8 * r;
-      *reinterpret_cast<std::uint32_t*>(exchange + 16 * token + 4 * lane.pair) = both;
-    }
+  for (int r = 0; r < 2; ++r) {
+    const std::uint32_t both =
+        pack_halves(fast_exp2(scores[2 * r] - maxima[0]), fast_exp2(scores[2 * r + 1] - maxima[1]));
+    const int token = 16 * tile + lane.group + 8 * r;
+    *reinterpret_cast<std::uint32_t*>(exchange + 16 * token + 4 * lane.pair) = both;
   }
-  sync_warp();
+}
+template <class Shape>
+DEVICE void take_probabilities(std::uint32_t (&p)[Shape::kTiles][2], const unsigned char* exchange) {
   // Matrix m of four: tile m / 2, and of each lane's four tokens the first or second two.
   const int matrix = lane_index() / 8;
   const int row = lane_index() % 8;
@@ -322,6 +340,22 @@ DEVICE void probabilities(std::uint32_t (&p)[Shape::kTiles][2], float (&maxima)[
     p[t + 1][0] = four[2];
     p[t + 1][1] = four[3];
   }
+}
+
+// Scores to probabilities in halves, and each column's maximum. `exchange` is this warp's.
+template <class Shape>
+DEVICE void probabilities(std::uint32_t (&p)[Shape::kTiles][2], float (&maxima)[2], float (&scores)[Shape::kTiles][4],
+                          int left, unsigned char* exchange) {
+  maxima[0] = minus_infinity();
+  maxima[1] = minus_infinity();
+#pragma unroll
+  for (int t = 0; t < Shape::kTiles; ++t) finish_scores<Shape>(scores[t], maxima, t, left);
+  share_maxima(maxima);
+  sync_warp();  // the last split's are read
+#pragma unroll
+  for (int t = 0; t < Shape::kTiles; ++t) put_probabilities(exchange, scores[t], maxima, t);
+  sync_warp();
+  take_probabilities<Shape>(p, exchange);
 }
 
 }  // namespace dormouse::cuda

@@ -131,6 +131,31 @@ inline constexpr int kAttendSplitsThreads = 32;
   return query_bytes(head_dim, queries) + kProbabilityBytes;
 }
 
+// Lone generated rows: each is its sequence's only row of the step. The bits of rotate_store and attend_rows (grid z is
+// 1), or of rotate_store and attend_splits, in one launch; q stays what it was. A block takes `threads / kLoneThreads`
+// neighbouring splits, four warps each: grid (row_count, kv_heads, splits over those of a block). Rows and items are
+// the same here. Keys and values of earlier tokens are read before wait_for_previous(), as StepRows are.
+struct AttendLoneArgs {
+  RotateStoreArgs step;
+  float* out;       // [rows, heads, head_dim], contiguous
+  float* partials;  // as of AttendRowsArgs; null: the block has all splits, of which there are at most kSplitChains
+  std::int32_t max_splits;  // of partials
+  float scale;
+};
+inline constexpr int kLoneWarps = 4;  // of a split
+inline constexpr int kLoneThreads = 32 * kLoneWarps;
+inline constexpr int kMostLoneThreads = kSplitChains * kLoneThreads;
+[[nodiscard]] ON_BOTH constexpr int lone_token_bytes(int head_dim) {  // the new token's key or value, and scales
+  return 2 * head_dim + 16;
+}
+// Probabilities, the maxima of each warp's columns, what a softmax needs of the 8 columns, and the sums.
+[[nodiscard]] ON_BOTH constexpr int lone_split_bytes(int head_dim, int queries) {
+  return kProbabilityBytes + 32 * kLoneWarps + 64 + 16 * head_dim * (queries > 4 ? 2 : 1);
+}
+[[nodiscard]] ON_BOTH constexpr int attend_lone_shared_bytes(int head_dim, int queries, int splits) {
+  return query_bytes(head_dim, queries) + 2 * lone_token_bytes(head_dim) + splits * lone_split_bytes(head_dim, queries);
+}
+
 // grid (items, kv_heads, heads / kv_heads).
 struct CombineSplitsArgs {
   const float* partials;

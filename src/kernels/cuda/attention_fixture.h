@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -28,7 +29,7 @@ class InBothOrders : public testing::TestWithParam<emulator::Order> {
 // Two layers, of which the second is used, so that every stride is.
 class TestCache {
  public:
-  static constexpr int kPages = 12;
+  static constexpr int kPages = 24;
   static constexpr int kFirstPage = 2;  // of the table: page_begin is not 0
   int kv_heads;
   int head_dim;
@@ -54,6 +55,9 @@ class TestCache {
             .layer = 1};
   }
   [[nodiscard]] const std::int32_t* table() const { return table_.data(); }
+  [[nodiscard]] bool holds_what(const TestCache& other) const {
+    return std::memcmp(memory_.data(), other.memory_.data(), memory_.size() * sizeof(Block)) == 0;
+  }
 
   // Random keys and values for tokens [0, count): a few keys stand out, as real ones do.
   void fill(int count, std::mt19937& random) {

@@ -22,6 +22,7 @@
   KERNEL(attend_rows, AttendRowsArgs, 128, 4)       \
   KERNEL(attend_splits, AttendRowsArgs, 32, 8)      \
   KERNEL(combine_splits, CombineSplitsArgs, 128, 4) \
+  KERNEL(attend_lone, AttendLoneArgs, 512, 1)       \
   KERNEL(attend_prompt, AttendPromptArgs, 128, 3)
 
 #define DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)       \

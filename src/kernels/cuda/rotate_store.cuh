@@ -30,11 +30,15 @@ struct HeadLane {
 };
 
 template <int kDim>
+DEVICE int first_pair() {
+  return lane_index() % 16 + (lane_index() >= 16 ? 16 * HeadLane<kDim>::kPairs : 0);
+}
+template <int kDim>
 DEVICE HeadLane<kDim> take_pairs(const float (&x)[HeadLane<kDim>::kSums]) {
   using Part = HeadLane<kDim>;
   const bool second = lane_index() >= 16;
   Part lane;
-  lane.first = lane_index() % 16 + (second ? 16 * Part::kPairs : 0);
+  lane.first = first_pair<kDim>();
 #pragma unroll
   for (int k = 0; k < Part::kPairs; ++k) {
     lane.low[k] = second ? x[k + Part::kPairs] : x[k];
@@ -43,10 +47,32 @@ DEVICE HeadLane<kDim> take_pairs(const float (&x)[HeadLane<kDim>::kSums]) {
   return lane;
 }
 
+// What a lane's dimensions are multiplied with; rope: the position's.
+template <int kDim>
+struct Rotation {
+  float norm_low[HeadLane<kDim>::kPairs];
+  float norm_high[HeadLane<kDim>::kPairs];
+  float cosine[HeadLane<kDim>::kPairs];
+  float sine[HeadLane<kDim>::kPairs];
+
+  DEVICE static Rotation of(int first, const float* norm, const float* rope) {
+    Rotation out;
+#pragma unroll
+    for (int k = 0; k < HeadLane<kDim>::kPairs; ++k) {
+      const int dim = first + 16 * k;
+      out.norm_low[k] = norm[dim];
+      out.norm_high[k] = norm[dim + kDim / 2];
+      out.cosine[k] = rope[2 * dim];
+      out.sine[k] = rope[2 * dim + 1];
+    }
+    return out;
+  }
+};
+
 // As kernels/cpu/scalar/elementwise.h has it, bit for bit.
 template <int kDim>
-DEVICE void norm_and_rotate(HeadLane<kDim>& lane, const float (&x)[HeadLane<kDim>::kSums], const float* norm,
-                            const float* rope, float epsilon) {
+DEVICE void norm_and_rotate(HeadLane<kDim>& lane, const float (&x)[HeadLane<kDim>::kSums],
+                            const Rotation<kDim>& rotation, float epsilon) {
   float sum = 0.0F;
 #pragma unroll
   for (int j = 0; j < HeadLane<kDim>::kSums; ++j) sum = fmaf(x[j], x[j], sum);
@@ -55,13 +81,10 @@ DEVICE void norm_and_rotate(HeadLane<kDim>& lane, const float (&x)[HeadLane<kDim
   const float inverse = 1.0F / sqrtf(sum / static_cast<float>(kDim) + epsilon);
 #pragma unroll
   for (int k = 0; k < HeadLane<kDim>::kPairs; ++k) {
-    const int dim = lane.first + 16 * k;
-    const float a = lane.low[k] * inverse * norm[dim];
-    const float b = lane.high[k] * inverse * norm[dim + kDim / 2];
-    const float cosine = rope[2 * dim];
-    const float sine = rope[2 * dim + 1];
-    lane.low[k] = a * cosine - b * sine;
-    lane.high[k] = b * cosine + a * sine;
+    const float a = lane.low[k] * inverse * rotation.norm_low[k];
+    const float b = lane.high[k] * inverse * rotation.norm_high[k];
+    lane.low[k] = a * rotation.cosine[k] - b * rotation.sine[k];
+    lane.high[k] = b * rotation.cosine[k] + a * rotation.sine[k];
   }
 }
 
@@ -96,30 +119,42 @@ DEVICE std::int8_t quantised(float x, const GroupScale& group) {
   return static_cast<std::int8_t>(static_cast<int>((x * group.inverse + 12582912.0F) - 12582912.0F));
 }
 
-template <int kDim, bool kIsKey>
-DEVICE void store_q8(const HeadLane<kDim>& lane, std::uint8_t* page, int token) {
+// A token's bytes of keys or values, and its scales in q8.
+struct TokenBytes {
+  std::uint8_t* row;
+  std::uint8_t* scales;
+};
+// In the page of a head's keys, or of its values.
+template <int kDim, bool kQ8>
+DEVICE TokenBytes token_bytes(std::uint8_t* page, int token) {
+  constexpr int kRowBytes = kTokenBytes<kDim, kQ8>;
+  return {page + token * kRowBytes, page + kPageTokens * kRowBytes + token * kTokenScaleBytes<kDim>};
+}
+
+template <int kDim>
+DEVICE void store_q8(const HeadLane<kDim>& lane, const TokenBytes& to, bool is_key) {
   const GroupScale low = group_scale<kDim>(lane.low);
   const GroupScale high = group_scale<kDim>(lane.high);
-  auto* row = reinterpret_cast<std::int8_t*>(page) + token * kDim;
+  auto* row = reinterpret_cast<std::int8_t*>(to.row);
 #pragma unroll
   for (int k = 0; k < HeadLane<kDim>::kPairs; ++k) {
     const int dim = lane.first + 16 * k;
-    row[kIsKey ? key_place(dim) : dim] = quantised(lane.low[k], low);
-    row[kIsKey ? key_place(dim + kDim / 2) : dim + kDim / 2] = quantised(lane.high[k], high);
+    row[is_key ? key_place(dim) : dim] = quantised(lane.low[k], low);
+    row[is_key ? key_place(dim + kDim / 2) : dim + kDim / 2] = quantised(lane.high[k], high);
   }
   if (lane_index() % 16 != 0) return;
-  auto* scales = reinterpret_cast<std::uint16_t*>(page + kPageTokens * kDim) + token * (kDim / 32);
+  auto* scales = reinterpret_cast<std::uint16_t*>(to.scales);
   scales[lane.first / 32] = float_to_half(low.scale);
   scales[(lane.first + kDim / 2) / 32] = float_to_half(high.scale);
 }
 
-template <int kDim, bool kIsKey>
-DEVICE void store_head(const HeadLane<kDim>& lane, const KvPages& kv, std::uint8_t* page, int token) {
-  if (kv.is_q8 != 0) {
-    store_q8<kDim, kIsKey>(lane, page, token);
+template <int kDim, bool kQ8>
+DEVICE void store_head(const HeadLane<kDim>& lane, const TokenBytes& to, bool is_key) {
+  if constexpr (kQ8) {
+    store_q8<kDim>(lane, to, is_key);
     return;
   }
-  auto* row = reinterpret_cast<std::uint16_t*>(page) + token * kDim;
+  auto* row = reinterpret_cast<std::uint16_t*>(to.row);
 #pragma unroll
   for (int k = 0; k < HeadLane<kDim>::kPairs; ++k) {
     row[lane.first + 16 * k] = float_to_half(lane.low[k]);
@@ -139,8 +174,9 @@ DEVICE void rotate_store_head(const RotateStoreArgs& args, int row, int head, in
   for (int j = 0; j < HeadLane<kDim>::kSums; ++j) x[j] = from[lane_index() % 16 + 16 * j];
   HeadLane<kDim> lane = take_pairs<kDim>(x);
   if (!is_value) {
-    norm_and_rotate<kDim>(lane, x, is_query ? args.q_norm : args.k_norm, args.rope + std::int64_t{position} * kDim,
-                          args.epsilon);
+    const auto rotation =
+        Rotation<kDim>::of(lane.first, is_query ? args.q_norm : args.k_norm, args.rope + std::int64_t{position} * kDim);
+    norm_and_rotate<kDim>(lane, x, rotation, args.epsilon);
   }
   if (is_query) {
     float* to = args.q + row_at + head * kDim;
@@ -152,12 +188,12 @@ DEVICE void rotate_store_head(const RotateStoreArgs& args, int row, int head, in
     }
     return;
   }
-  std::uint8_t* keys =
-      args.kv.memory + page * args.kv.page_bytes + args.kv.layer * args.kv.layer_bytes + kv_head * args.kv.head_bytes;
-  if (is_value) {
-    store_head<kDim, false>(lane, args.kv, keys + args.kv.value_bytes, position % kPageTokens);
+  std::uint8_t* page_at = args.kv.memory + page * args.kv.page_bytes + args.kv.layer * args.kv.layer_bytes +
+                          kv_head * args.kv.head_bytes + (is_value ? args.kv.value_bytes : 0);
+  if (args.kv.is_q8 != 0) {
+    store_head<kDim, true>(lane, token_bytes<kDim, true>(page_at, position % kPageTokens), !is_value);
   } else {
-    store_head<kDim, true>(lane, args.kv, keys, position % kPageTokens);
+    store_head<kDim, false>(lane, token_bytes<kDim, false>(page_at, position % kPageTokens), !is_value);
   }
 }
 
