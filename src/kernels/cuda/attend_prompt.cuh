@@ -214,8 +214,8 @@ DEVICE void attend_item(const AttendPromptArgs& args, const PromptItem& item) {
 DEVICE void attend_prompt(const AttendPromptArgs& args) {
   // Later rows see more tokens: the longest first leaves the short for the end.
   const PromptItem item = args.items[grid_x() - 1 - block_x()];
-  wait_for_previous();
   let_next_begin();
+  wait_for_previous();
   if (item.count == 0) return;
   if (args.head_dim == 128) {
     attend_item<128>(args, item);

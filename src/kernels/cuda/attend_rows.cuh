@@ -209,8 +209,8 @@ DEVICE void attend_any_row(const AttendRowsArgs& args) {
   // What StepRows promises may be read before the previous kernel ends.
   const int row = args.items[block_x()];
   const RowPlace place = row_place(args, row < 0 ? 0 : row, kSplitOnly ? block_z() : warp_index());
-  wait_for_previous();
   let_next_begin();
+  wait_for_previous();
   if (row < 0) return;
   if (args.head_dim == 128) {
     if (args.kv.is_q8 != 0) {
@@ -240,8 +240,8 @@ DEVICE void combine_splits(const CombineSplitsArgs& args) {
   const int queries = args.heads / args.kv_heads;
   const int query = block_z();
   const int splits = splits_of(args.rows.positions[row < 0 ? 0 : row] + 1);
-  wait_for_previous();
   let_next_begin();
+  wait_for_previous();
   if (row < 0) return;
   const std::int64_t first = (std::int64_t{block_x()} * args.kv_heads + block_y()) * args.max_splits * queries + query;
   const float* partials = args.partials + first * partial_floats(args.head_dim);

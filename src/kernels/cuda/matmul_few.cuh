@@ -139,9 +139,11 @@ DEVICE void few_results(const MatmulArgs& args, FewPlace place, const float* par
     const int row = 16 * place.strip + i % 16;
     if (row >= out.rows) continue;
     float sum = 0;
+#pragma unroll 8
     for (int tile = 0; tile < tiles; ++tile) sum += partial[tile * results + i];
     if (args.epilogue == Epilogue::kSwiglu) {
       float up = 0;
+#pragma unroll 8
       for (int tile = tiles; tile < 2 * tiles; ++tile) up += partial[tile * results + i];
       sum = swiglu(sum, up);
     }

@@ -204,8 +204,8 @@ DEVICE void rotate_store(const RotateStoreArgs& args) {
   // What StepRows promises may be read before the previous kernel ends.
   const int position = row < args.row_count ? args.rows.positions[row] : -1;
   const int page = position < 0 ? 0 : args.rows.pages[args.rows.page_begin[row] + position / kPageTokens];
-  wait_for_previous();
   let_next_begin();
+  wait_for_previous();
   if (position < 0 || head >= args.heads + 2 * args.kv_heads) return;
   if (args.head_dim == 128) {
     rotate_store_head<128>(args, row, head, position, page);

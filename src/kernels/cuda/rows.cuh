@@ -68,8 +68,8 @@ DEVICE float weight_of(TensorType type, const std::uint8_t* tile, int r, int i) 
 
 // Grid x: rows.
 DEVICE void embed_rows(const EmbedArgs& args) {
-  wait_for_previous();
   let_next_begin();
+  wait_for_previous();
   const int token = args.tokens[block_x()];
   const auto type = static_cast<TensorType>(args.type);
   const std::uint8_t* strip = args.weights + token / 16 * args.strip_bytes;
@@ -90,8 +90,8 @@ DEVICE Best better(Best a, Best b) {
 
 // Grid x: rows. Shared: a Best a warp. A NaN is never the largest; a row of nothing else gives token 0.
 DEVICE void best_tokens(const BestTokensArgs& args) {
-  wait_for_previous();
   let_next_begin();
+  wait_for_previous();
   const float* logits = args.logits + std::int64_t{block_x()} * args.vocab;
   constexpr float kLowest = -3.4e38F;
   Best best{kLowest, 0};
