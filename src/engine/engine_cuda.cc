@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "engine/cpu_budget.h"
 #include "engine/device_weights.h"
@@ -33,9 +34,10 @@ class CudaEngine final : public Engine {
       TRY(host, pack_weights(file, config_, pool, progress));
       TRY_STATUS(check_for_device(config_, host));
     }
-    const auto begin = std::chrono::steady_clock::now();
+    const SystemClock clock;
+    const MonoTime begin = clock.now();
     TRY(weights_, upload_weights(*device_, host, progress));
-    const auto uploaded = std::chrono::steady_clock::now();
+    const MonoTime uploaded = clock.now();
     TRY(CudaForward forward, CudaForward::create(*device_, config_, weights_,
                                                  {.rows = options_.max_batch_tokens,
                                                   .logits_rows = options_.max_logits_rows,
@@ -44,7 +46,7 @@ class CudaEngine final : public Engine {
     // Also: nothing of `host` is read any more.
     TRY_STATUS(device_->synchronize());
     const std::chrono::duration<double, std::milli> upload = uploaded - begin;
-    const std::chrono::duration<double, std::milli> buffers = std::chrono::steady_clock::now() - uploaded;
+    const std::chrono::duration<double, std::milli> buffers = clock.now() - uploaded;
     log_info("event=device_ready upload_ms={:.0f} upload_gb_s={:.1f} buffers_ms={:.0f} weights_mb={} buffers_mb={}",
              upload.count(), static_cast<double>(weights_.bytes) / upload.count() / 1e6, buffers.count(),
              weights_.bytes / 1'000'000, forward.bytes() / 1'000'000);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "kernels/cuda/driver_upload.h"
 #include "kernels/cuda/gpu_list.h"
@@ -128,12 +129,13 @@ Status GpuDevice::open(const KernelCode& code, int ordinal) {
                                   info_.name, info_.compute_major, info_.compute_minor, arch_words(code.archs)));
   }
   TRY_STATUS(checked(api_.gpu(&gpu_, ordinal), "finding the GPU"));
-  const auto begin = std::chrono::steady_clock::now();
+  const SystemClock clock;
+  const MonoTime begin = clock.now();
   TRY_STATUS(open_context());
-  const auto made = std::chrono::steady_clock::now();
+  const MonoTime made = clock.now();
   TRY_STATUS(load_kernels(code.images));
   const std::chrono::duration<double, std::milli> context = made - begin;
-  const std::chrono::duration<double, std::milli> kernels = std::chrono::steady_clock::now() - made;
+  const std::chrono::duration<double, std::milli> kernels = clock.now() - made;
   log_info("event=device_open context_ms={:.0f} kernels_ms={:.0f}", context.count(), kernels.count());
   return {};
 }
