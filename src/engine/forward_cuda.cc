@@ -19,7 +19,7 @@ using cuda::Kernel;
 // Logits are computed and fetched so many rows at a time: 128 rows of 152 K floats are 78 MB of a card's memory.
 constexpr std::int32_t kLogitsSlice = 128;
 // For the splits of long contexts; a step whose splits need more walks them one after the other: the same bits.
-constexpr std::int64_t kPartialBytes = std::int64_t{32} << 20;
+constexpr std::int64_t kPartialBytes = std::int64_t{16} << 20;
 // A block of attend_rows has a warp for each of so many splits at once.
 constexpr std::int32_t kSplitsAtOnce = cuda::kSplitChains;
 
@@ -452,8 +452,14 @@ Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
   const std::int32_t tiles = args.k / 256;
   const std::int32_t units = tiles * (fused ? 2 : 1);
   if (fits_one(args)) {
-    return launch(Kernel::k_matmul_one_k, {strips}, 32 * cuda::one_warps(tiles),
-                  cuda::one_shared_bytes(units, tiles, args.input), &args);
+    cuda::MatmulArgs one = args;
+    one.strips_a_block = cuda::one_strips_a_block(strips, device_->info().multiprocessors);
+    std::int32_t blocks = 0;
+    for (std::int32_t i = 0; i < (fused ? 1 : args.part_count); ++i) {
+      blocks += (args.parts[i].strips + one.strips_a_block - 1) / one.strips_a_block;
+    }
+    return launch(Kernel::k_matmul_one_k, {blocks}, 32 * cuda::one_warps(tiles),
+                  cuda::one_shared_bytes(units, tiles, args.input), &one);
   }
   std::int64_t shared = cuda::few_partial_bytes(units, args.tokens);
   if (args.input != cuda::Input::kCoded) shared += cuda::few_coded_bytes(args.k, args.coding);

@@ -1,7 +1,8 @@
-// Products with one activation row: a decode step of one stream. A block takes one strip of 16 weight rows (kSwiglu: of
-// gate and of up), a warp every one_warps()th tile of it. Sums are of integers, by dot products of four bytes: a third
-// of the instructions the tensor cores' way needs for one row, and the same bits (matmul_args.h). A warp codes the 256
-// activations its tile meets for itself: but for the norm's sum no warp waits for another before the end.
+// Products with one activation row: a decode step of one stream. A block takes one strip of 16 weight rows after the
+// other (kSwiglu: of gate and of up), a warp every one_warps()th tile of them. Few strips a block: room beside them for
+// blocks of the next kernel; but a row is coded once for them all. Sums are of integers, by dot products of four bytes:
+// a third of the instructions the tensor cores' way needs for one row, and the same bits (matmul_args.h). A warp codes
+// the 256 activations its tile meets for itself: but for the norm's sum no warp waits for another before the end.
 // Limit: memory. All of a block's bytes are asked for before the kernel that makes the activations has ended: the first
 // tile's to registers, the others' to L2.
 #pragma once
@@ -198,7 +199,7 @@ DEVICE void code_for_one(OneBlock& out, const Eight& v) {
 struct OneShared {
   OneBlock* blocks;      // [tiles]
   float* norm;           // [k], kNorm
-  float* partial;        // [matrices, tiles, 16]
+  float* partial;        // [2, matrices, tiles, 16]
   unsigned char* heads;  // [256], the warp's own
   float* squares;        // [tiles], kNorm
 };
@@ -208,7 +209,7 @@ DEVICE OneShared one_shared(const MatmulArgs& args, int matrices) {
   out.blocks = reinterpret_cast<OneBlock*>(shared_memory());
   out.norm = reinterpret_cast<float*>(out.blocks + tiles);
   out.partial = out.norm + (args.input == Input::kNorm ? args.k : 0);
-  auto* heads = reinterpret_cast<unsigned char*>(out.partial + 16 * matrices * tiles);
+  auto* heads = reinterpret_cast<unsigned char*>(out.partial + 32 * matrices * tiles);
   out.heads = heads + 256 * warp_index();
   out.squares = reinterpret_cast<float*>(heads + 8 * thread_count());
   return out;
@@ -254,7 +255,8 @@ DEVICE void code_for_warp(const OneShared& shared, const MatmulArgs& args) {
 }
 
 // The first warp's end: lane l adds the tiles of row l % 16, lanes from 16 on those of the second matrix.
-DEVICE void one_results(const MatmulArgs& args, FewPlace place, const float* partial, int tiles, float before) {
+DEVICE void one_results(const MatmulArgs& args, const MatrixPart& out, int strip, const float* partial, int tiles,
+                        float before) {
   const int lane = lane_index();
   const bool fused = args.epilogue == Epilogue::kSwiglu;
   const float* mine = partial + (fused ? lane / 16 * tiles * 16 : 0) + lane % 16;
@@ -262,9 +264,27 @@ DEVICE void one_results(const MatmulArgs& args, FewPlace place, const float* par
 #pragma unroll 8
   for (int tile = 0; tile < tiles; ++tile) sum += mine[16 * tile];
   if (fused) sum = swiglu(sum, shuffle_xor(sum, 16));
-  const MatrixPart& out = args.parts[place.part];
-  const int row = 16 * place.strip + lane;
+  const int row = 16 * strip + lane;
   if (lane < 16 && row < out.rows) out.out[row] = args.epilogue == Epilogue::kAdd ? before + sum : sum;
+}
+// What a strip's results are added to, asked for before they are there.
+DEVICE float one_before(const MatmulArgs& args, const MatrixPart& out, int strip) {
+  const int row = 16 * strip + lane_index() % 16;
+  return args.epilogue == Epilogue::kAdd && warp_index() == 0 && row < out.rows ? out.out[row] : 0.0F;
+}
+
+// Where a warp is: which tile of which matrix of which strip.
+struct OneUnit {
+  int strip;
+  int tile;
+  int matrix;
+};
+DEVICE OneUnit after(OneUnit unit, int matrices, int tiles, int warps) {
+  if (++unit.matrix < matrices) return unit;
+  unit.matrix = 0;
+  unit.tile += warps;
+  if (unit.tile < tiles) return unit;
+  return {unit.strip + 1, warp_index(), 0};
 }
 
 template <TensorType type>
@@ -274,55 +294,70 @@ DEVICE void one_of(const MatmulArgs& args, FewPlace place) {
   const int matrices = args.epilogue == Epilogue::kSwiglu ? 2 : 1;
   const int warps = thread_count() / kWarp;
   const OneShared shared = one_shared(args, matrices);
-  const std::int64_t offset = place.strip * args.parts[place.part].strip_bytes;
-  // The warp's units: a tile of each matrix, then the next tile.
-  const auto tile_of = [&](int matrix, int tile) {
-    return args.parts[place.part + matrix].weights + offset + tile * Tile<type>::kBytes;
+  const MatrixPart& part = args.parts[place.part];
+  const int end = place.strip + args.strips_a_block < part.strips ? place.strip + args.strips_a_block : part.strips;
+  const auto bytes_of = [&](const OneUnit& unit) {
+    const MatrixPart& from = args.parts[place.part + unit.matrix];
+    return from.weights + unit.strip * from.strip_bytes + std::int64_t{unit.tile} * Tile<type>::kBytes;
   };
-  OneTile<type> unit = OneTile<type>::load(tile_of(0, warp_index()), at);
-  if (args.input == Input::kNorm) copy_norm(shared, args);
-  if (lane_index() == 0) {
+  const auto prefetch_strip = [&](int strip) {
+    if (lane_index() != 0 || strip >= end) return;
 #pragma unroll 1
-    for (int tile = warp_index(); tile < tiles; tile += warps) {
-#pragma unroll 1
-      for (int matrix = tile == warp_index() ? 1 : 0; matrix < matrices; ++matrix) {
-        prefetch_bytes(tile_of(matrix, tile), Tile<type>::kBytes);
-      }
+    for (OneUnit unit{strip, warp_index(), 0}; unit.strip == strip; unit = after(unit, matrices, tiles, warps)) {
+      prefetch_bytes(bytes_of(unit), Tile<type>::kBytes);
     }
-  }
+  };
+  OneUnit now{place.strip, warp_index(), 0};
+  OneTile<type> tile = OneTile<type>::load(bytes_of(now), at);
+  if (args.input == Input::kNorm) copy_norm(shared, args);
+  prefetch_strip(place.strip);
   let_next_begin();
   wait_for_previous();
-  float before = 0;
-  const int row = 16 * place.strip + lane_index() % 16;
-  if (args.epilogue == Epilogue::kAdd && warp_index() == 0 && row < args.parts[place.part].rows) {
-    before = args.parts[place.part].out[row];
-  }
+  float before = one_before(args, part, now.strip);
   code_for_warp(shared, args);
-  int matrix = 0;
-  for (int tile = warp_index(); tile < tiles;) {
-    const OneBlock& block = shared.blocks[tile];
-    float* out = shared.partial + 16 * (matrix * tiles + tile);
-    *reinterpret_cast<Words2*>(shared.heads + 8 * lane_index()) = unit.head;
+  float* partial = shared.partial;
+  float* other = partial + 16 * matrices * tiles;
+  while (now.strip < end) {
+    if (now.tile == warp_index() && now.matrix == 0) prefetch_strip(now.strip + 1);
+    const OneBlock& block = shared.blocks[now.tile];
+    float* out = partial + 16 * (now.matrix * tiles + now.tile);
+    *reinterpret_cast<Words2*>(shared.heads + 8 * lane_index()) = tile.head;
     sync_warp();
-    const OneScales scales = unit.scales(shared.heads, at);
-    const RowSums sums = unit.sums(block, shared.heads, at);
-    if (++matrix == matrices) {
-      matrix = 0;
-      tile += warps;
-    }
-    sync_warp();  // the next unit's loads stay below: they take this one's registers
-    if (tile < tiles) unit = OneTile<type>::load(tile_of(matrix, tile), at);
+    const OneScales scales = tile.scales(shared.heads, at);
+    const RowSums sums = tile.sums(block, shared.heads, at);
+    const OneUnit next = after(now, matrices, tiles, warps);
+    sync_warp();  // the next tile's loads stay below: they take this one's registers
+    if (next.strip < end) tile = OneTile<type>::load(bytes_of(next), at);
     const float t = one_fold<type>(sums, scales, block.scale, at);
     if (at.t < 2) out[2 * at.g + at.t] = t;
+    if (next.strip != now.strip) {
+      // The first warp adds up while the others are at the next strip, whose results go to the other place.
+      sync_block();
+      if (warp_index() == 0) {
+        one_results(args, part, now.strip, partial, tiles, before);
+        if (next.strip < end) before = one_before(args, part, next.strip);
+      }
+      float* const free = partial;
+      partial = other;
+      other = free;
+    }
+    now = next;
   }
-  sync_block();
-  if (warp_index() == 0) one_results(args, place, shared.partial, tiles, before);
 }
 
-// Grid x: strips of all parts (kSwiglu: of one). Threads: one_warps(k / 256) warps. Shared: one_shared_bytes().
+// Grid x: per part, strips / strips_a_block rounded up (kSwiglu: of one). Threads: one_warps(k / 256) warps.
+// Shared: one_shared_bytes().
 DEVICE void matmul_one_k(const MatmulArgs& args) {
-  const FewPlace place = few_place(args);
-  if (static_cast<TensorType>(args.parts[place.part].type) == TensorType::kQ4_K) {
+  int block = block_x();
+  int part = 0;
+  while (args.epilogue != Epilogue::kSwiglu && part + 1 < args.part_count) {
+    const int blocks = (args.parts[part].strips + args.strips_a_block - 1) / args.strips_a_block;
+    if (block < blocks) break;
+    block -= blocks;
+    ++part;
+  }
+  const FewPlace place{part, block * args.strips_a_block};
+  if (static_cast<TensorType>(args.parts[part].type) == TensorType::kQ4_K) {
     one_of<TensorType::kQ4_K>(args, place);
   } else {
     one_of<TensorType::kQ6_K>(args, place);

@@ -92,7 +92,11 @@ inline void run_product(Product product, MatmulArgs args) {
     const int tiles = args.k / 256;
     const int units = tiles * (fused ? 2 : 1);
     if (product == Product::kOne) {
-      run_kernel(strips, 1, 32 * one_warps(tiles), one_shared_bytes(units, tiles, args.input),
+      // Two strips a block: the second's results go to the other place, and the last block may have one.
+      args.strips_a_block = 2;
+      int blocks = 0;
+      for (int i = 0; i < (fused ? 1 : args.part_count); ++i) blocks += (args.parts[i].strips + 1) / 2;
+      run_kernel(blocks, 1, 32 * one_warps(tiles), one_shared_bytes(units, tiles, args.input),
                  [&] { matmul_one_k(args); });
       return;
     }
