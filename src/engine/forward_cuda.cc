@@ -318,8 +318,13 @@ std::int64_t CudaForward::partial_bytes(std::int32_t items) const {
   return std::int64_t{4} * items * config_->heads * splits() * cuda::partial_floats(config_->head_dim);
 }
 
+// One launch for all saves time as long as little is to be read. A block of it has a multiprocessor to itself: in a
+// third round of blocks attend_splits, which keeps more loads under way, would be ahead.
 bool CudaForward::can_attend_alone() const {
-  return plan_.rows() <= cuda::kFewRows && plan_.has_lone_rows() && partial_bytes(plan_.rows()) <= kPartialBytes;
+  const std::int32_t rows = plan_.rows();
+  const std::int32_t blocks = rows * config_->kv_heads * ((splits() + kSplitsAtOnce - 1) / kSplitsAtOnce);
+  return rows <= cuda::kFewRows && plan_.has_lone_rows() && blocks <= 2 * device_->info().multiprocessors &&
+         partial_bytes(rows) <= kPartialBytes;
 }
 
 // Norm, rotation, storing and attention in one launch; splits beyond a block's in another.

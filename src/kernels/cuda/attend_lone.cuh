@@ -338,16 +338,15 @@ DEVICE void attend_lone_row(const AttendLoneArgs& args, int position) {
   LoneValues<Shape> values = {};
   load_old<Shape>(keys, values, pages, old, at.part);
   const int page = pages.pages[position / kPageTokens];
-  int task = warp_index();
-  Rotation<Shape::kDim> rotation = rotation_of<Shape::kDim>(step, task < queries, position);
+  Rotation<Shape::kDim> rotation = rotation_of<Shape::kDim>(step, warp_index() < queries, position);
   clear_columns<Shape>(queries);
   wait_for_previous();
   if (tokens <= 0) return;
 #pragma unroll 1
-  while (task < queries + (has_new ? 2 : 0)) {
+  for (int task = warp_index(); task < queries + (has_new ? 2 : 0);) {
     prepare_head<Shape>(args, rotation, task, queries);
     task += warps;
-    rotation = rotation_of<Shape::kDim>(step, task < queries, position);
+    if (task < queries + 2) rotation = rotation_of<Shape::kDim>(step, task < queries, position);
   }
   sync_block();
   attend_block<Shape>(keys, values, at);
