@@ -252,14 +252,13 @@ Status CudaForward::compute_layer(std::int32_t layer) {
   TRY_STATUS(multiply({{&w.q, qkv_, stride},
                        {&w.k, qkv_ + config_->q_dim(), stride},
                        {&w.v, qkv_ + config_->q_dim() + config_->kv_dim(), stride}},
-                      {x_, w.attention_norm, nullptr, rows}, Epilogue::kStore,
-                      ahead(w.attention_output, w.attention_output)));
+                      {x_, w.attention_norm, nullptr, rows}, Epilogue::kStore));
   TRY_STATUS(attend(layer));
   TRY_STATUS(
       multiply({{&w.attention_output, x_, config_->hidden}}, {attended_, nullptr, nullptr, rows}, Epilogue::kAdd));
   TRY_STATUS(multiply({{&w.gate, ffn_, config_->ffn}, {&w.up, ffn_, config_->ffn}}, {x_, w.ffn_norm, nullptr, rows},
-                      Epilogue::kSwiglu, ahead(w.down, w.down)));
-  return multiply({{&w.down, x_, config_->hidden}}, {ffn_, nullptr, nullptr, rows}, Epilogue::kAdd, after_layer(layer));
+                      Epilogue::kSwiglu));
+  return multiply({{&w.down, x_, config_->hidden}}, {ffn_, nullptr, nullptr, rows}, Epilogue::kAdd);
 }
 
 cuda::KvPages CudaForward::kv_pages(std::int32_t layer) const {
@@ -396,27 +395,14 @@ Status CudaForward::compute_logits(const std::function<Status(std::int32_t begin
   for (std::int32_t begin = 0; begin < count; begin += kLogitsSlice) {
     const std::int32_t rows = std::min(kLogitsSlice, count - begin);
     TRY_STATUS(multiply({{&weights_->output, logits_, config_->vocab}},
-                        {x_, weights_->output_norm, plan_.logits_index() + begin, rows}, Epilogue::kStore, {}));
+                        {x_, weights_->output_norm, plan_.logits_index() + begin, rows}, Epilogue::kStore));
     TRY_STATUS(fetch(begin, rows));
   }
   return {};
 }
 
-CudaForward::Ahead CudaForward::ahead(const DeviceMatrix& first, const DeviceMatrix& last) const {
-  // Half of the L2: the other half has the weights in use.
-  const auto most = static_cast<std::int64_t>(device_->info().l2_bytes / 2);
-  const std::int64_t bytes = last.data + strips_of(last) * last.strip_bytes - first.data;
-  return {first.data, std::min(bytes, most) / 16 * 16};
-}
-CudaForward::Ahead CudaForward::after_layer(std::int32_t layer) const {
-  const auto next = static_cast<std::size_t>(layer) + 1;
-  if (next == weights_->layers.size()) return ahead(weights_->output, weights_->output);
-  return ahead(weights_->layers[next].q, weights_->layers[next].v);
-}
-
 // One launch for all products of one coding; kSwiglu's two are alike (check_for_device).
-Status CudaForward::multiply(std::initializer_list<Product> products, const Source& source, Epilogue epilogue,
-                             Ahead next) {
+Status CudaForward::multiply(std::initializer_list<Product> products, const Source& source, Epilogue epilogue) {
   for (const Coding coding : {Coding::kK, Coding::kQ8_0, Coding::kHalves}) {
     cuda::MatmulArgs args{};
     for (const Product& product : products) {
@@ -440,8 +426,6 @@ Status CudaForward::multiply(std::initializer_list<Product> products, const Sour
       args.x = source.x;
       args.norm = source.norm;
       args.input = source.norm == nullptr ? cuda::Input::kPlain : cuda::Input::kNorm;
-      args.ahead = next.weights;
-      args.ahead_bytes = next.bytes;
       TRY_STATUS(launch_few(args));
     } else {
       TRY_STATUS(multiply_coded(args, source));

@@ -84,14 +84,7 @@ class CudaForward {
   Status compute_rows(const sched::BatchPlan& plan);
   // Slice by slice: logits of `rows` rows from `begin` on are in logits_ when `fetch` is called.
   Status compute_logits(const std::function<Status(std::int32_t begin, std::int32_t rows)>& fetch);
-  // What is multiplied next: matrices that lie one behind the other.
-  struct Ahead {
-    const std::uint8_t* weights = nullptr;
-    std::int64_t bytes = 0;
-  };
-  [[nodiscard]] Ahead ahead(const DeviceMatrix& first, const DeviceMatrix& last) const;
-  [[nodiscard]] Ahead after_layer(std::int32_t layer) const;
-  Status multiply(std::initializer_list<Product> products, const Source& source, cuda::Epilogue epilogue, Ahead next);
+  Status multiply(std::initializer_list<Product> products, const Source& source, cuda::Epilogue epilogue);
   Status multiply_coded(cuda::MatmulArgs& args, const Source& source);
   Status launch_few(const cuda::MatmulArgs& args);
   [[nodiscard]] bool has_wgmma(cuda::Coding coding) const;

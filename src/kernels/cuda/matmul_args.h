@@ -96,9 +96,6 @@ struct MatmulArgs {
   Input input;
   float epsilon;
   std::int32_t strips_a_block;  // matmul_one
-  // Weights of the product after this one, for the L2: memory would idle while a step passes from kernel to kernel.
-  const std::uint8_t* ahead;
-  std::int64_t ahead_bytes;  // a multiple of 16
 };
 
 // matmul_few: up to this many rows, a block per strip of 16 weight rows. A unit is a tile of a strip (kSwiglu: of
@@ -125,10 +122,9 @@ constexpr bool one_multiplies(TensorType type) {
 }
 // Measured on an H200: 16 tiles are fastest with a warp each, 38 with 13 warps.
 inline constexpr int kOneMostWarps = 16;
-// Measured on an H200 with 132: 160 strips one a block, 384 and 608 two, 9,496 nine.
+// Two blocks of the largest size are on a multiprocessor at once.
 constexpr int one_strips_a_block(int strips, int multiprocessors) {
-  if (strips <= 2 * multiprocessors) return 1;
-  return strips <= 6 * multiprocessors ? 2 : 9;
+  return (strips + 2 * multiprocessors - 1) / (2 * multiprocessors);
 }
 constexpr int one_warps(int tiles) {
   const int rounds = (tiles + kOneMostWarps - 1) / kOneMostWarps;

@@ -287,15 +287,6 @@ DEVICE OneUnit after(OneUnit unit, int matrices, int tiles, int warps) {
   return {unit.strip + 1, warp_index(), 0};
 }
 
-// This block's share of the next product's weights.
-DEVICE void prefetch_ahead(const MatmulArgs& args) {
-  const std::int64_t share = (args.ahead_bytes / grid_x() + 127) / 128 * 128;
-  const std::int64_t begin = block_x() * share;
-  if (begin >= args.ahead_bytes) return;
-  const std::int64_t left = args.ahead_bytes - begin;
-  prefetch_bytes(args.ahead + begin, static_cast<int>(left < share ? left : share));
-}
-
 template <TensorType type>
 DEVICE void one_of(const MatmulArgs& args, FewPlace place) {
   const LanePlace at = lane_place();
@@ -320,7 +311,6 @@ DEVICE void one_of(const MatmulArgs& args, FewPlace place) {
   OneTile<type> tile = OneTile<type>::load(bytes_of(now), at);
   if (args.input == Input::kNorm) copy_norm(shared, args);
   prefetch_strip(place.strip);
-  if (thread_index() == 0) prefetch_ahead(args);
   let_next_begin();
   wait_for_previous();
   float before = one_before(args, part, now.strip);
