@@ -85,6 +85,7 @@ TEST_F(RealWorker, AKilledWorkerMidStreamIsReplaced) {
   ASSERT_TRUE(house.is_up()) << house.log();
   ASSERT_EQ(house.post("/admin/v1/deployments/demo/wake", "").status, 200) << house.log();
   const auto worker = static_cast<pid_t>(house.deployment("demo").instances.at(0).pid);
+  ASSERT_GT(worker, 0);  // 0 would be our own process group
   Wish wish;
   wish.method = "POST";
   wish.target = "/generate";

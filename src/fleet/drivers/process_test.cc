@@ -150,8 +150,10 @@ TEST_F(ProcessTest, SigkillUnderALeaseIsSeenWithin100MsAndTheRetryIsServed) {
   for (int i = 0; i < 20; ++i) {
     AcquireResult lease = acquire();
     ASSERT_TRUE(lease.has_value());
+    const std::int64_t worker = pid();
+    ASSERT_GT(worker, 0);
     const MonoTime killed_at = clock_.now();
-    ::kill(static_cast<pid_t>(pid()), SIGKILL);
+    ::kill(static_cast<pid_t>(worker), SIGKILL);
     EXPECT_EQ(run_task(io_, lease->why_lost(std::chrono::seconds(5))).value(), LossReason::kCrashed);
     slowest = std::max(slowest, clock_.now() - killed_at);
     lease->release(LeaseOutcome::kWorkerFailed);
@@ -169,6 +171,7 @@ TEST_F(ProcessTest, AStoppedProcessWithWorkIsHungKilledAndReplaced) {
   AcquireResult lease = acquire();
   ASSERT_TRUE(lease.has_value());
   const std::int64_t first = pid();
+  ASSERT_GT(first, 0);
   ::kill(static_cast<pid_t>(first), SIGSTOP);
   EXPECT_EQ(run_task(io_, lease->why_lost(std::chrono::seconds(10))).value(), LossReason::kHung);
   lease->release(LeaseOutcome::kWorkerFailed);
