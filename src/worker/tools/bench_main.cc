@@ -101,7 +101,8 @@ struct Limits {
 // One model under measurement.
 class Bench {
  public:
-  Bench(const BenchOptions& options, engine::Engine& model, engine::ReadProbe& probe, const Clock& clock, Limits limits)
+  // `probe` is null where the model does not lie in this memory.
+  Bench(const BenchOptions& options, engine::Engine& model, engine::ReadProbe* probe, const Clock& clock, Limits limits)
       : options_(options), model_(model), probe_(probe), clock_(clock), limits_(limits) {}
 
   Result<Measured> prefill();
@@ -115,14 +116,15 @@ class Bench {
 
   const BenchOptions& options_;
   engine::Engine& model_;
-  engine::ReadProbe& probe_;
+  engine::ReadProbe* probe_;
   const Clock& clock_;
   const Limits limits_;
 };
 
 std::vector<double> Bench::read_bursts() {
+  if (probe_ == nullptr) return {0.0};
   std::vector<double> out;
-  for (int i = 0; i < 5; ++i) out.push_back(probe_.burst());
+  for (int i = 0; i < 5; ++i) out.push_back(probe_->burst());
   return out;
 }
 
@@ -256,8 +258,10 @@ Result<BenchResult> measure(const BenchOptions& options) {
   out.file_bytes = static_cast<double>(file.bytes().size());
   out.isa = model->isa();
   out.threads = model->threads();
+  const bool is_on_cpu = !out.isa.starts_with("cuda");
+  if (!is_on_cpu) out.int8_tops = 0;
   Bench bench(
-      options, *model, probe, clock,
+      options, *model, is_on_cpu ? &probe : nullptr, clock,
       {.pages_each = pages_each, .batch_tokens = engine_options.max_batch_tokens, .weight_bytes = out.file_bytes});
   if (options.prefill > 0) {
     TRY(out.prefill, bench.prefill());

@@ -9,9 +9,11 @@ void print_row(const std::string& name, const Measured& row, double steps_unit, 
   const Speed& s = row.speed;
   const std::string of_peak =
       machine.int8_tops > 0 ? fmt::format("{:.0f} %", 100 * row.tops() / machine.int8_tops) : "-";
-  fmt::print("{:<38} {:>9.2f} {:>16} {:>10.1f} {:>7.1f} {:>10.1f} {:>5.0f} % {:>7.2f} {:>8}\n", name, s.median,
-             fmt::format("{:.2f}..{:.2f}", s.least, s.most), 1e3 * steps_unit / s.median, row.gb_s(), row.read_gb_s,
-             100 * row.gb_s() / row.read_gb_s, row.tops(), of_peak);
+  const bool has_read = row.read_gb_s > 0;
+  fmt::print("{:<38} {:>9.2f} {:>16} {:>10.1f} {:>7.1f} {:>10} {:>7} {:>7.2f} {:>8}\n", name, s.median,
+             fmt::format("{:.2f}..{:.2f}", s.least, s.most), 1e3 * steps_unit / s.median, row.gb_s(),
+             has_read ? fmt::format("{:.1f}", row.read_gb_s) : "-",
+             has_read ? fmt::format("{:.0f} %", 100 * row.gb_s() / row.read_gb_s) : "-", row.tops(), of_peak);
 }
 
 std::string json_of(const Measured& row) {

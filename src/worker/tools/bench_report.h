@@ -39,14 +39,14 @@ struct Measured {
   double steps_s = 0;     // of the median
   double step_bytes = 0;  // weights once, and the keys and values that a step reads
   double step_operations = 0;
-  double read_gb_s = 0;  // what a plain read made just before and after, median
+  double read_gb_s = 0;  // what a plain read made just before and after, median; 0 on a GPU
 
   [[nodiscard]] double gb_s() const { return steps_s * step_bytes / 1e9; }
   [[nodiscard]] double tops() const { return steps_s * step_operations / 1e12; }
 };
 
 struct BenchResult {
-  double int8_tops = 0;  // 0: the table does not tell
+  double int8_tops = 0;  // 0: the table does not tell, or a GPU
   double load_ms = 0;
   double file_bytes = 0;
   double resident_bytes = 0;
