@@ -30,6 +30,7 @@ AdopterHarness::AdopterHarness(Options options) : directory_(make_directory()) {
   adopt.gateway.epoch = 42;
   adopt.ready_deadline = options.ready_deadline;
   adopt.ready_path = options.ready_path;
+  adopt.container = std::move(options.container);
   adopt.command = std::move(options.command);
   if (adopt.command.empty()) adopt.command = {FAKE_UPSTREAM_PATH, "--port", "{port}"};
   for (std::string word : options.arguments) {

@@ -26,6 +26,7 @@ class AdopterHarness {
     std::string control = {};
     std::chrono::milliseconds ready_deadline{60'000};
     std::string ready_path = {};
+    ContainerOptions container = {};
   };
   explicit AdopterHarness(Options options);
   ~AdopterHarness();
