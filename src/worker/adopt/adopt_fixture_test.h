@@ -50,6 +50,7 @@ class AdopterHarness {
  private:
   asio::io_context io_;
   std::string directory_;
+  bool is_contained_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string output_;

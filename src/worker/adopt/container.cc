@@ -210,12 +210,13 @@ Task<Status> Container::pull() {
 }
 
 Task<Status> Container::prepare() {
+  const Output quiet;
   std::vector<std::string> remove = {"rm", "-f", plan_.name};
   // Nothing there is an error to one engine and none to the other; a name that stays taken is told by `run`.
-  CO_TRY([[maybe_unused]] const Answer removed, co_await ask(std::move(remove), kCallDeadline, {}));
+  CO_TRY([[maybe_unused]] const Answer removed, co_await ask(std::move(remove), kCallDeadline, quiet));
   if (is_ending_) co_return make_error(Code::kCancelled, "ended");
   std::vector<std::string> look = {"image", "inspect", plan_.image};
-  CO_TRY(const Answer found, co_await ask(std::move(look), kCallDeadline, {}));
+  CO_TRY(const Answer found, co_await ask(std::move(look), kCallDeadline, quiet));
   if (is_ending_) co_return make_error(Code::kCancelled, "ended");
   if (found.status.exit_code == 0) co_return Status{};
   is_pulling_ = true;
@@ -225,19 +226,22 @@ Task<Status> Container::prepare() {
 }
 
 Task<void> Container::end() {
+  const Output quiet;
   interrupt();
   is_ending_ = true;
   if (was_run_ && !is_hurried_) {
     std::vector<std::string> stop = {"stop", "-t", std::to_string(kStopGrace_s), plan_.name};
-    co_await ask(std::move(stop), kCallDeadline, {});
+    is_patient_ = true;
+    co_await ask(std::move(stop), kCallDeadline, quiet);
+    is_patient_ = false;
   }
   if (was_run_ && is_hurried_) {  // podman's rm -f is patient with a container that ignores SIGTERM
     std::vector<std::string> kill_it = {"kill", plan_.name};
-    co_await ask(std::move(kill_it), kCallDeadline, {});
+    co_await ask(std::move(kill_it), kCallDeadline, quiet);
   }
   if (was_run_) {
     std::vector<std::string> remove = {"rm", "-f", plan_.name};
-    const Result<Answer> removed = co_await ask(std::move(remove), kCallDeadline, {});
+    const Result<Answer> removed = co_await ask(std::move(remove), kCallDeadline, quiet);
     if (!removed.has_value())
       log_error("event=container_left name={} error=\"{}\"", plan_.name, removed.error().message);
   }
@@ -245,7 +249,7 @@ Task<void> Container::end() {
 }
 
 void Container::hurry() {
-  if (!std::exchange(is_hurried_, true)) interrupt();
+  if (!std::exchange(is_hurried_, true) && is_patient_) interrupt();
 }
 
 void Container::interrupt() {

@@ -92,6 +92,7 @@ class Container {
   bool was_run_ = false;
   bool is_ending_ = false;
   bool is_hurried_ = false;
+  bool is_patient_ = false;  // what end() waits for may be cut short; a removal may not
   bool is_over_ = false;
 };
 
