@@ -42,9 +42,23 @@ void unblock_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+// The group's last moments when nobody waits for it any more: the program has been asked to end and is given a while.
+[[noreturn]] void end_gently(pid_t program, const sigset_t& watched) {
+  constexpr int kGrace_s = 10;
+  ::kill(0, SIGTERM);  // blocked in the guard itself
+  for (int signals = 0; signals < 1000; ++signals) {
+    if (::waitpid(program, nullptr, WNOHANG) == program) break;
+    const timespec grace{.tv_sec = kGrace_s, .tv_nsec = 0};
+    // SIGTERM is our own; any other but the program's end is none of ours.
+    if (::sigtimedwait(&watched, nullptr, &grace) < 0 && errno == EAGAIN) break;
+  }
+  ::kill(0, SIGKILL);
+  ::_exit(1);
+}
+
 // The guard's life: until the program ends, whose end it takes over, or until our parent ends. TERM and INT meant for
 // the group reach the program by themselves; the guard only passes over them.
-[[noreturn]] void stand_guard(pid_t program, pid_t parent) {
+[[noreturn]] void stand_guard(pid_t program, pid_t parent, SubprocessOptions::Guard how) {
   sigset_t watched;
   ::sigemptyset(&watched);
   for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT}) ::sigaddset(&watched, number);
@@ -59,7 +73,9 @@ void unblock_signals() {
       ::raise(number);
       ::_exit(128 + number);
     }
-    if (::getppid() != parent) ::kill(0, SIGKILL);  // the group, ourselves last of all
+    const bool is_orphan = ::getppid() != parent;
+    if (is_orphan && how == SubprocessOptions::Guard::kGroupGently) end_gently(program, watched);
+    if (is_orphan) ::kill(0, SIGKILL);  // the group, ourselves last of all
     int number = 0;
     ::sigwait(&watched, &number);
   }
@@ -83,14 +99,14 @@ void become_guarded(const ChildPlan& plan) {
   ::prctl(PR_SET_DUMPABLE, 0);         // a program that dumps core needs no second core of ours
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // not KILL: it wakes the guard, which then looks for its parent
   ::syscall(SYS_close_range, 0U, ~0U, 0U);
-  stand_guard(program, plan.parent);
+  stand_guard(program, plan.parent, plan.guard);
 }
 
 [[noreturn]] void run_child(const ChildPlan& plan) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() == plan.parent) {  // else: the parent died before the prctl, nobody would ever kill us
-    if (plan.guard == SubprocessOptions::Guard::kGroup) become_guarded(plan);
+    if (plan.guard != SubprocessOptions::Guard::kNone) become_guarded(plan);
     unblock_signals();
     ::signal(SIGPIPE, SIG_DFL);
     const int null_fd = ::open("/dev/null", O_RDWR);

@@ -17,7 +17,8 @@ namespace dormouse {
 struct SubprocessOptions {
   // kGroup: between us and the program stands a process without a program, the group's leader. PDEATHSIG reaches direct
   // children only; when we are killed, the guard kills the whole group, grandchildren too. Its exit is the program's.
-  enum class Guard { kNone, kGroup };
+  // kGroupGently: then SIGTERM comes first and the kill 10 s later, for a program that has to end something elsewhere.
+  enum class Guard { kNone, kGroup, kGroupGently };
   std::vector<std::string> argv;         // argv[0] is the path; no PATH search
   std::vector<std::string> environment;  // "NAME=value", complete: nothing is inherited
   int output_fd = -1;                    // the child's stdout and stderr; -1: /dev/null

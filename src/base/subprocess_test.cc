@@ -135,6 +135,28 @@ TEST(Subprocess, AGuardedGroupDiesWithItsOwnerGrandchildrenToo) {
   for (const int fd : {watch, ends[0], ends[1]}) ::close(fd);
 }
 
+TEST(Subprocess, AGentlyGuardedGroupIsAskedFirst) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const pid_t owner = ::fork();
+  ASSERT_GE(owner, 0);
+  if (owner == 0) {
+    SubprocessOptions options = guarded("trap 'echo bye; exit 0' TERM; echo hi; sleep 1000 & wait", ends[1]);
+    options.guard = SubprocessOptions::Guard::kGroupGently;
+    const auto child = Subprocess::spawn(options);
+    while (child.has_value()) ::pause();
+    ::_exit(1);
+  }
+  ::close(ends[1]);
+  std::array<char, 32> text{};
+  ASSERT_EQ(::read(ends[0], text.data(), text.size()), 3);
+  ASSERT_EQ(::kill(owner, SIGKILL), 0);
+  EXPECT_EQ(::read(ends[0], text.data(), text.size()), 4) << "bye";
+  EXPECT_EQ(::read(ends[0], text.data(), text.size()), 0) << "all of the group is gone";
+  EXPECT_EQ(::waitpid(owner, nullptr, 0), owner);
+  ::close(ends[0]);
+}
+
 // A daemon that a child leaves behind comes to its subreaper, in a group and a session of its own.
 TEST(Subprocess, StrangersAreReapedAndHeldChildrenAreNot) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);

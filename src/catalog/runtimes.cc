@@ -64,13 +64,12 @@ Status check_runtime(const Runtime& runtime) {
   TRY_STATUS(check_words(runtime, runtime.command, ""));
   TRY_STATUS(check_words(runtime, runtime.environment, ""));
   TRY_STATUS(check_words(runtime, runtime.quantization, "quantization"));
-  TRY_STATUS(check_words(runtime, runtime.container, "image"));
+  TRY_STATUS(check_words(runtime, runtime.container, ""));
   if (!mentions(runtime.command, "{port}") && !mentions(runtime.environment, "{port}")) {
     return invalid(runtime, "neither command nor environment says {port}: it would not know where to listen");
   }
   if (runtime.container.empty()) return {};
   if (runtime.image.empty()) return invalid(runtime, "a container needs an image");
-  if (!mentions(runtime.container, "{image}")) return invalid(runtime, "container does not say {image}");
   if (!mentions(runtime.container, "{port}")) return invalid(runtime, "container does not say {port}");
   // "name:tag" or "name@sha256:..." behind the last slash.
   const std::string_view last = std::string_view(runtime.image).substr(runtime.image.find_last_of('/') + 1);
@@ -96,11 +95,12 @@ Result<Runtime> read_runtime(const TomlTable& entry) {
   out.upstream_model = entry.string("upstream_model");
   out.image = entry.string("image");
   out.container = entry.list("container");
+  out.container_options = entry.list("container_options");
   TRY_STATUS(check_runtime(out));
   return out;
 }
 
-// The command to run, adopt's placeholders still in it.
+// The command to run, or the words behind the image; adopt's placeholders still in it.
 Result<std::vector<std::string>> command_of(const Runtime& runtime, const RuntimeParameters& parameters) {
   std::vector<std::string> out;
   if (parameters.container_engine.empty()) {
@@ -111,8 +111,7 @@ Result<std::vector<std::string>> command_of(const Runtime& runtime, const Runtim
   } else if (runtime.container.empty()) {
     return invalid(runtime, "there is no container for it here; run its program");
   } else {
-    out.push_back(parameters.container_engine);
-    for (const std::string& word : runtime.container) out.push_back(replaced(word, "{image}", runtime.image));
+    out = runtime.container;
   }
   if (!parameters.quantization.empty()) {
     if (runtime.quantization.empty()) {
@@ -193,6 +192,11 @@ Result<std::vector<std::string>> adopt_arguments(const Runtime& runtime, const R
   if (!runtime.ready_path.empty()) add("--ready-path", runtime.ready_path);
   for (const std::string& entry : runtime.environment) add("--env", entry);
   for (const std::string& entry : parameters.environment) add("--env", entry);
+  if (!parameters.container_engine.empty()) {
+    add("--container", runtime.image);
+    add("--container-engine", parameters.container_engine);
+    for (const std::string& word : runtime.container_options) add("--container-option", word);
+  }
   out.push_back("--");
   out.insert(out.end(), command.begin(), command.end());
   return out;

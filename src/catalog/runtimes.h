@@ -22,7 +22,8 @@ struct Runtime {
   std::string upstream_path;              // what stands before /v1 there
   std::string upstream_model;             // what it calls the model; empty: its first. {model} is the deployment's
   std::string image;                      // pinned; empty: no container
-  std::vector<std::string> container;     // behind "podman" or "docker"; {image} is the image
+  std::vector<std::string> container;     // the words behind the image, with adopt's placeholders
+  std::vector<std::string> container_options;  // words for `run`, in front of the image
 };
 
 // What a deployment says of how it runs.

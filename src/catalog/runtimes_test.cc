@@ -117,16 +117,20 @@ TEST(Runtimes, OllamaIsToldByItsEnvironment) {
   EXPECT_EQ(words->back(), "serve");
 }
 
-TEST(Runtimes, AContainerPublishesThePortAndRunsThePinnedImage) {
-  RuntimeParameters parameters = with_model("/m/q.gguf");
+TEST(Runtimes, AContainerIsThePinnedImageWithTheWordsBehindIt) {
+  RuntimeParameters parameters = with_model("/m/Qwen3-4B");
   parameters.context_length = 8192;
+  parameters.quantization = std::string("awq");
   parameters.container_engine = std::string("podman");
-  const Runtime runtime = built_in("llama-server");
+  const Runtime runtime = built_in("vllm");
   const Words words = *adopt_arguments(runtime, parameters);
-  const auto command = std::find(words.begin(), words.end(), "--") + 1;
-  EXPECT_EQ(*command, "podman");
-  EXPECT_NE(std::find(words.begin(), words.end(), "{host}:{port}:8080"), words.end());
-  EXPECT_NE(std::find(words.begin(), words.end(), runtime.image), words.end());
+  const auto command = std::find(words.begin(), words.end(), "--");
+  const Words wanted = {"--container",        runtime.image, "--container-engine", "podman",
+                        "--container-option", "--gpus=all",  "--container-option", "--ipc=host"};
+  ASSERT_GE(command - words.begin(), std::ssize(wanted));
+  EXPECT_EQ(Words(command - std::ssize(wanted), command), wanted);
+  EXPECT_EQ(*(command + 1), "--model");
+  EXPECT_EQ(words.back(), "awq");
   parameters.container_engine = std::string("lxc");
   EXPECT_NE(adopt_arguments(runtime, parameters).error().message.find("podman or docker"), std::string::npos);
   parameters.container_engine = std::string("docker");
@@ -159,11 +163,11 @@ TEST(Runtimes, BadEntriesAreNamed) {
   EXPECT_NE(refusal("[[runtime]]\nname='a'\ncommand=['x']\n").find("{port}"), std::string::npos);
   EXPECT_NE(refusal("[[runtime]]\nname='a'\ncommand=['x','{port}','{gpu}']\n").find("{gpu}"), std::string::npos);
   EXPECT_NE(refusal("[[runtime]]\nname='a'\ncommand=['x','{port}','{image}']\n").find("{image}"), std::string::npos);
-  EXPECT_NE(refusal("[[runtime]]\nname='a'\ncommand=['x','{port}']\ncontainer=['run','{image}','{port}']\n")
-                .find("needs an image"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal("[[runtime]]\nname='a'\ncommand=['x','{port}']\ncontainer=['--port','{port}']\n").find("needs an image"),
+      std::string::npos);
   EXPECT_NE(refusal("[[runtime]]\nname='a'\ncommand=['x','{port}']\nimage='h:5000/x'\n"
-                    "container=['run','{image}','{port}']\n")
+                    "container=['--port','{port}']\n")
                 .find("not pinned"),
             std::string::npos);
   EXPECT_NE(refusal("[[runtime]]\nname='a'\ncommand=['x','{port}']\n"

@@ -30,6 +30,8 @@ AdopterHarness::AdopterHarness(Options options) : directory_(make_directory()) {
   adopt.gateway.epoch = 42;
   adopt.ready_deadline = options.ready_deadline;
   adopt.ready_path = options.ready_path;
+  adopt.container = std::move(options.container);
+  is_contained_ = !adopt.container.image.empty();
   adopt.command = std::move(options.command);
   if (adopt.command.empty()) adopt.command = {FAKE_UPSTREAM_PATH, "--port", "{port}"};
   for (std::string word : options.arguments) {
@@ -63,6 +65,7 @@ AdopterHarness::~AdopterHarness() {
     stopped.set_value();
   });
   stopped.get_future().wait();
+  if (is_contained_) (void)wait_exit();  // its container is no process of ours
   io_.stop();
   thread_.join();
   adopter_.reset();

@@ -26,6 +26,7 @@ class AdopterHarness {
     std::string control = {};
     std::chrono::milliseconds ready_deadline{60'000};
     std::string ready_path = {};
+    ContainerOptions container = {};
   };
   explicit AdopterHarness(Options options);
   ~AdopterHarness();
@@ -49,6 +50,7 @@ class AdopterHarness {
  private:
   asio::io_context io_;
   std::string directory_;
+  bool is_contained_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string output_;

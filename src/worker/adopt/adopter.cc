@@ -86,15 +86,53 @@ Status Adopter::start() {
   log_info("event=worker_started address={} model={} pid={} build={} upstream={}", address().to_string(),
            front_.names.served, ::getpid(), kBuildVersion, options_.upstream.to_string());
   asio::co_spawn(io_, report(abandoned_), asio::detached);
-  if (const Status started = start_child(); !started.has_value()) {
+  if (const Status started = start_server(); !started.has_value()) {
     // From the loop, as a death would be: start()'s caller has nothing to do yet.
     asio::post(io_, [this, alive = std::weak_ptr<bool>(abandoned_), error = started.error()] {
       if (!alive.expired()) fail(error, kExitNotStarted);
     });
+  }
+  return {};
+}
+
+Status Adopter::start_server() {
+  if (options_.container.image.empty()) {
+    TRY_STATUS(start_child());
+    asio::co_spawn(io_, become_ready(abandoned_), asio::detached);
     return {};
   }
-  asio::co_spawn(io_, become_ready(abandoned_), asio::detached);
+  TRY(ContainerPlan plan, plan_container(options_, address(), environment_));
+  if (plan.image.find('@') == std::string::npos) {
+    log_warn("event=image_not_pinned image={} hint=\"a tag may move; NAME@sha256:... does not\"", plan.image);
+  }
+  log_info("event=container engine={} name={} image={}", plan.engine, plan.name, plan.image);
+  container_ = std::make_shared<Container>(io_, front_.clock, std::move(plan));
+  asio::co_spawn(io_, start_container(container_, abandoned_), asio::detached);
   return {};
+}
+
+Task<void> Adopter::start_container(std::shared_ptr<Container> container, std::shared_ptr<bool> abandoned) {
+  Status started = co_await container->prepare();
+  if (*abandoned || exit_code_.has_value()) co_return;
+  if (started.has_value()) {
+    container->set_running();
+    ChildOptions child;
+    child.argv = container->plan().run;
+    child.environment = container->plan().environment;
+    child.on_our_death = SubprocessOptions::Guard::kGroupGently;
+    started = launch(std::move(child));
+  }
+  if (!started.has_value()) {
+    fail(started.error(), kExitNotStarted);
+    co_return;
+  }
+  co_await become_ready(std::move(abandoned));
+}
+
+// The client ends with its container; one that does not is ended like any child.
+Task<void> Adopter::end_container(std::shared_ptr<Container> container, std::shared_ptr<bool> abandoned) {
+  co_await container->end();
+  if (!*abandoned) end_child(exit_code_.value_or(0));
 }
 
 Status Adopter::start_child() {
@@ -103,6 +141,10 @@ Status Adopter::start_child() {
   child.environment = child_environment(environment_, command.environment);
   child.argv = std::move(command.argv);
   TRY(child.argv[0], find_program(child.argv[0], path_of(child.environment)));
+  return launch(std::move(child));
+}
+
+Status Adopter::launch(ChildOptions child) {
   ChildEvents events;
   events.on_output = events_.on_output;
   events.on_exit = [this](ExitStatus status) { child_ended(status); };
@@ -174,10 +216,15 @@ void Adopter::child_ended(ExitStatus status) {
   const std::string words = child_->last_words();
   child_.reset();
   if (saying_last_word_) return;
-  if (exit_code_.has_value()) return exit_with(*exit_code_);
+  if (exit_code_.has_value()) return end_child(*exit_code_);
   const bool was_ready = !front_.names.upstream.empty();
-  std::string message = fmt::format("{} ended with {} {}", options_.command.front(), how_it_ended(status),
+  const std::string what =
+      container_ == nullptr ? options_.command.front() : "container of " + container_->plan().image;
+  std::string message = fmt::format("{} ended with {} {}", what, how_it_ended(status),
                                     was_ready ? "while serving" : "before it was ready");
+  if (container_ != nullptr && !was_ready) {
+    return fail(container_death(container_->plan(), std::move(message), words), kExitNotStarted);
+  }
   if (!words.empty()) message += "; its last words:\n" + words;
   fail(make_error(Code::kUnavailable, std::move(message)), was_ready ? kExitUpstreamDied : kExitNotStarted);
 }
@@ -218,7 +265,10 @@ void Adopter::end_orphaned() {
 void Adopter::stop() {
   front_.state = FrontState::kDraining;
   // Whoever asks twice does not want to wait for the grace: the child's destructor kills.
-  if (exit_code_.has_value()) child_.reset();
+  if (exit_code_.has_value()) {
+    child_.reset();
+    if (container_ != nullptr) container_->hurry();
+  }
   end_child(exit_code_.value_or(0));
 }
 
@@ -230,6 +280,11 @@ void Adopter::end_child_if_quiet() {
 // SIGTERM, grace, SIGKILL; child_ended() goes on from there.
 void Adopter::end_child(int exit_code) {
   exit_code_ = exit_code;
+  if (container_ != nullptr && !container_->is_over()) {
+    if (std::exchange(ending_container_, true)) return;
+    asio::co_spawn(io_, end_container(container_, abandoned_), asio::detached);
+    return;
+  }
   if (child_ == nullptr) return exit_with(exit_code);
   child_->stop();
 }
@@ -252,7 +307,8 @@ void Adopter::exit_with(int code) {
 Task<void> Adopter::report(std::shared_ptr<bool> abandoned) {
   while (true) {
     if (front_.state == FrontState::kStarting && link_.has_value()) {
-      link_->send(control::Progress{.phase = "starting", .fraction = 0});
+      const bool is_pulling = container_ != nullptr && container_->is_pulling();
+      link_->send(control::Progress{.phase = is_pulling ? "pulling" : "starting", .fraction = 0});
     }
     report_timer_.expires_after(kReportInterval);
     co_await report_timer_.async_wait(kTuple);

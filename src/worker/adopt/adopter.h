@@ -15,6 +15,7 @@
 #include "http/asio.h"
 #include "http/server.h"
 #include "worker/adopt/child.h"
+#include "worker/adopt/container.h"
 #include "worker/adopt/front.h"
 #include "worker/adopt/options.h"
 #include "worker/control_link.h"
@@ -50,7 +51,11 @@ class Adopter {
 
  private:
   Status dial_gateway();
+  Status start_server();
   Status start_child();
+  Status launch(ChildOptions child);
+  Task<void> start_container(std::shared_ptr<Container> container, std::shared_ptr<bool> abandoned);
+  Task<void> end_container(std::shared_ptr<Container> container, std::shared_ptr<bool> abandoned);
   Task<void> become_ready(std::shared_ptr<bool> abandoned);
   void announce();
   void child_ended(ExitStatus status);
@@ -73,9 +78,11 @@ class Adopter {
   asio::steady_timer report_timer_;
   asio::steady_timer orphan_timer_;
   std::unique_ptr<Child> child_;
+  std::shared_ptr<Container> container_;  // null: a program. Shared with the coroutines that wait for its engine
   std::shared_ptr<bool> abandoned_ = std::make_shared<bool>(false);  // of our own coroutines: this is over or gone
   std::optional<int> exit_code_;                                     // decided: the child is on its way out
   bool saying_last_word_ = false;                                    // it ends with end_child()
+  bool ending_container_ = false;
   bool exiting_ = false;
   bool quiet_reported_ = true;  // the gateway knows that nothing runs
 };

@@ -153,7 +153,7 @@ Result<std::unique_ptr<Child>> Child::start(asio::io_context& io, ChildOptions o
   spawn.argv = options.argv;
   spawn.environment = options.environment;
   spawn.output_fd = write_end.get();
-  spawn.guard = SubprocessOptions::Guard::kGroup;
+  spawn.guard = options.on_our_death;
   TRY(Subprocess process, Subprocess::spawn(spawn));
   write_end.reset();
   UniqueFd pidfd(::fcntl(process.pidfd(), F_DUPFD_CLOEXEC, 0));

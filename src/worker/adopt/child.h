@@ -28,6 +28,7 @@ struct ChildOptions {
   std::vector<std::string> argv;           // argv[0] is a path
   std::vector<std::string> environment;    // complete
   std::chrono::milliseconds grace{5'000};  // SIGTERM to SIGKILL
+  SubprocessOptions::Guard on_our_death = SubprocessOptions::Guard::kGroup;
 };
 
 struct ChildEvents {

@@ -82,6 +82,50 @@ constexpr std::array kTexts = {
     TextSwitch{"--upstream-model", &AdoptOptions::upstream_model},
 };
 
+// A tag other than latest, or a digest.
+bool is_pinned(std::string_view image) {
+  if (const std::size_t at = image.find("@sha256:"); at != std::string_view::npos) {
+    const std::string_view digest = image.substr(at + std::string_view("@sha256:").size());
+    return digest.size() == 64 && digest.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  }
+  const std::string_view last = image.substr(image.find_last_of('/') + 1);
+  const std::size_t colon = last.find(':');
+  return colon != std::string_view::npos && colon + 1 < last.size() && last.substr(colon + 1) != "latest";
+}
+
+Status set_image(AdoptOptions& options, std::string_view value) {
+  const bool is_word = std::all_of(value.begin(), value.end(), [](char c) { return c > ' ' && c < 127; });
+  if (!is_word || value.starts_with('-') || !is_pinned(value)) {
+    return usage_error(fmt::format(
+        "--container: an image with a digest (NAME@sha256:64 hex digits) or a tag other than latest is wanted, since "
+        "one that moves would change answers overnight; got '{}'",
+        value));
+  }
+  options.container.image = std::string(value);
+  return {};
+}
+
+// false: not one of these.
+Result<bool> apply_container_switch(AdoptOptions& options, std::string_view flag, std::string_view value) {
+  if (flag == "--container") {
+    TRY_STATUS(set_image(options, value));
+    return true;
+  }
+  if (flag == "--container-engine") {
+    options.container.engine = std::string(value);
+    return true;
+  }
+  if (flag == "--container-option") {
+    options.container.options.emplace_back(value);
+    return true;
+  }
+  if (flag == "--pull-deadline") {
+    TRY(options.container.pull_deadline, to_duration(flag, value));
+    return true;
+  }
+  return false;
+}
+
 Status apply_switch(AdoptOptions& options, std::string_view flag, std::string_view value) {
   for (const TextSwitch& text : kTexts) {
     if (text.flag != flag) continue;
@@ -90,6 +134,8 @@ Status apply_switch(AdoptOptions& options, std::string_view flag, std::string_vi
   }
   TRY(const bool is_gateways, apply_gateway_switch(options.gateway, flag, value));
   if (is_gateways) return {};
+  TRY(const bool is_containers, apply_container_switch(options, flag, value));
+  if (is_containers) return {};
   if (flag == "--listen") {
     TRY(options.listen, http::Address::parse(value));
     return {};
@@ -176,6 +222,20 @@ Result<std::string> expand(std::string_view text, const std::vector<Placeholder>
   return out;
 }
 
+Status check_container(const AdoptOptions& options) {
+  if (options.container.image.empty()) {
+    const bool is_meant = !options.container.engine.empty() || !options.container.options.empty();
+    if (is_meant) return usage_error("--container-engine, --container-option: --container IMAGE is missing");
+    return {};
+  }
+  const bool is_loopback = options.upstream.kind == http::Address::Kind::kTcp && options.upstream.host == "127.0.0.1";
+  if (!options.pick_port && !is_loopback) {
+    return usage_error("--upstream: a container's port is published on 127.0.0.1 only, got '" +
+                       options.upstream.to_string() + "'");
+  }
+  return {};
+}
+
 Status check_template(const AdoptOptions& options) {
   const auto has_port = [](const std::string& text) { return text.find("{port}") != std::string::npos; };
   const bool told = std::any_of(options.command.begin(), options.command.end(), has_port) ||
@@ -252,7 +312,8 @@ Result<AdoptOptions> parse_adopt_options(std::span<char* const> arguments) {
     TRY_STATUS(apply_switch(out, flag, value));
   }
   for (++i; i < arguments.size(); ++i) out.command.emplace_back(arguments[i]);
-  if (out.command.empty() || out.command.front().empty()) {
+  TRY_STATUS(check_container(out));
+  if (out.container.image.empty() && (out.command.empty() || out.command.front().empty())) {
     return usage_error("no command: say what to run behind --, such as -- llama-server -m {model} --port {port}");
   }
   TRY_STATUS(check_template(out));
@@ -261,6 +322,7 @@ Result<AdoptOptions> parse_adopt_options(std::span<char* const> arguments) {
 
 const char* adopt_usage() {
   static const std::string text = R"(dormouse-worker adopt [switches] -- CMD ARGS...
+       dormouse-worker adopt --container IMAGE [switches] -- WORDS BEHIND THE IMAGE...
 
 Runs somebody else's OpenAI-compatible server (llama-server, vLLM, Ollama, any) as a child and stands in front of it: to
 clients and to the gateway it is what `dormouse-worker serve` is. CMD ends with this process, and this process with CMD.
@@ -276,6 +338,10 @@ clients and to the gateway it is what `dormouse-worker serve` is. CMD ends with 
   --ready-path PATH             answers 200 when CMD can serve (/health; where there is none, its models)
   --ready-deadline TIME         how long CMD may take to get there (10m)
   --env NAME=VALUE              for CMD; repeatable. Otherwise it sees PATH, HOME, LANG, TZ, TMPDIR, LC_*, OMP_*, CUDA_*
+  --container IMAGE             run this image with podman or docker instead of a program: NAME:TAG or NAME@sha256:...
+  --container-engine WHICH      podman, docker or a path (the first of the two in PATH)
+  --container-option WORD       for `run`, in front of the image, such as --gpus=all; repeatable
+  --pull-deadline TIME          how long pulling the image may take when it is not there (1h)
 )" + std::string(gateway_usage()) +
                                   R"(
 In CMD, ARGS and --env: {port} {host} of --upstream, {model}, {context}, {slots}, {total_context} (context x slots),
@@ -289,6 +355,9 @@ Examples
       --max-num-seqs {slots}
   dormouse-worker adopt --model qwen3:4b --upstream-model qwen3:4b --ready-path /api/version \
       --env OLLAMA_HOST={host}:{port} -- ollama serve
+  dormouse-worker adopt --container docker.io/vllm/vllm-openai:v0.8.5 --container-option --gpus=all \
+      --model /models/Qwen3-4B --max-model-len 32768 -- \
+      --model {model} --host {host} --port {port} --max-model-len {context} --max-num-seqs {slots}
 )";
   return text.c_str();
 }

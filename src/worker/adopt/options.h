@@ -14,6 +14,13 @@
 
 namespace dormouse::worker::adopt {
 
+struct ContainerOptions {
+  std::string image;                 // empty: no container, a program
+  std::string engine;                // "podman", "docker", a path; empty: the first of them in PATH
+  std::vector<std::string> options;  // words for `run`, in front of the image
+  std::chrono::milliseconds pull_deadline{3'600'000};
+};
+
 struct AdoptOptions {
   http::Address listen;
   std::string model;                // what {model} stands for: a file, a repository's name
@@ -28,13 +35,15 @@ struct AdoptOptions {
   std::string ready_path;      // empty: /health, and /v1/models where that does not exist
   std::chrono::milliseconds ready_deadline{600'000};
   std::vector<std::string> environment;  // NAME=VALUE, for the child
-  std::vector<std::string> command;      // with placeholders
+  std::vector<std::string> command;      // with placeholders; the words behind the image of a container
+  ContainerOptions container;
   bool show_help = false;
 };
 
 // `arguments`: what follows "adopt". Errors: kInvalidArgument, naming the switch and what it wants; a placeholder that
 // is not known or has no value; `--upstream auto` and no {port} in the command or its environment (a port nobody was
-// told is a port nobody listens on).
+// told is a port nobody listens on); an image without tag or digest, or "latest": one that moves would change answers
+// overnight.
 [[nodiscard]] Result<AdoptOptions> parse_adopt_options(std::span<char* const> arguments);
 [[nodiscard]] const char* adopt_usage();
 

@@ -136,5 +136,26 @@ TEST(AdoptOptions, FindsAFreePort) {
   EXPECT_GT(one->port, 0);
 }
 
+TEST(AdoptOptions, TakesAContainerOfAPinnedImageOnly) {
+  const std::string digest = "ghcr.io/x/y@sha256:" + std::string(64, 'a');
+  for (const std::string& image : {std::string("host:5000/x/y:v1"), digest, std::string("y:1")}) {
+    const auto options = parse({"--container", image, "--container-option", "--gpus=all", "--container-engine",
+                                "docker", "--pull-deadline", "5m", "--", "--port", "{port}"});
+    ASSERT_TRUE(options.has_value()) << options.error().message;
+    EXPECT_EQ(options->container.image, image);
+    EXPECT_EQ(options->container.options, std::vector<std::string>{"--gpus=all"});
+    EXPECT_EQ(options->container.engine, "docker");
+    EXPECT_EQ(options->container.pull_deadline, std::chrono::minutes(5));
+  }
+  for (const char* image : {"x/y", "host:5000/x/y", "y:", "y:latest", "y@sha256:12", "--rm:1", "a b:1", ""}) {
+    EXPECT_NE(refusal({"--container", image, "--", "--port", "{port}"}).find("--container"), std::string::npos)
+        << image;
+  }
+  EXPECT_TRUE(parse({"--container", "y:1", "--env", "AT={port}"}).has_value()) << "the image knows its command";
+  EXPECT_NE(refusal({"--container", "y:1"}).find("{port}"), std::string::npos);
+  EXPECT_NE(refusal({"--container-engine", "podman", "--", "x", "{port}"}).find("missing"), std::string::npos);
+  EXPECT_NE(refusal({"--container", "y:1", "--upstream", "10.0.0.1:80"}).find("127.0.0.1 only"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace dormouse::worker::adopt
