@@ -87,7 +87,7 @@ Status check_for_device(const ModelConfig& config, const ModelWeights& weights) 
   DeviceWeights unused;
   TRY_STATUS(walk(
       weights, unused,
-      [](const Matrix& from, DeviceMatrix&) -> Status {
+      [](const Matrix& from, Matrix&) -> Status {
         if (from.type != TensorType::kF32) return {};
         return make_error(Code::kInvalidArgument,
                           "cuda: a matrix is in F32; quantise the model (dormouse-worker quantize) or run it with "
@@ -107,7 +107,7 @@ std::uint64_t device_weight_bytes(const ModelWeights& weights) {
   DeviceWeights unused;
   (void)walk(
       weights, unused,
-      [&](const Matrix& from, DeviceMatrix&) -> Status {
+      [&](const Matrix& from, Matrix&) -> Status {
         total += padded(matrix_bytes(from));
         return {};
       },
@@ -132,13 +132,10 @@ Result<DeviceWeights> upload_weights(cuda::Device& device, const ModelWeights& w
   };
   TRY_STATUS(walk(
       weights, out,
-      [&](const Matrix& from, DeviceMatrix& to) -> Status {
+      [&](const Matrix& from, Matrix& to) -> Status {
         TRY(const std::uint64_t at, copy(from.data, matrix_bytes(from)));
-        to = {.data = out.memory.at<std::uint8_t>(at),
-              .type = from.type,
-              .rows = from.rows,
-              .columns = from.columns,
-              .strip_bytes = from.strip_bytes};
+        to = from;
+        to.data = out.memory.at<std::uint8_t>(at);
         return {};
       },
       [&](const std::vector<float>& from, const float*& to) -> Status {

@@ -32,15 +32,9 @@ class DeviceBuffer {
   cuda::DevicePointer address_ = 0;
 };
 
-struct DeviceMatrix {
-  const std::uint8_t* data = nullptr;  // on the device
-  TensorType type = TensorType::kF32;
-  std::int32_t rows = 0;
-  std::int32_t columns = 0;
-  std::int64_t strip_bytes = 0;
-};
+// Matrices whose data is on the device.
 struct DeviceLayer {
-  DeviceMatrix q, k, v, attention_output, gate, up, down;
+  Matrix q, k, v, attention_output, gate, up, down;
   const float* attention_norm = nullptr;
   const float* q_norm = nullptr;
   const float* k_norm = nullptr;
@@ -49,10 +43,10 @@ struct DeviceLayer {
 
 struct DeviceWeights {
   DeviceBuffer memory;
-  DeviceMatrix embedding;
+  Matrix embedding;
   std::vector<DeviceLayer> layers;
   const float* output_norm = nullptr;
-  DeviceMatrix output;
+  Matrix output;
   std::uint64_t bytes = 0;
 };
 

@@ -13,6 +13,7 @@ namespace dormouse::engine {
 namespace {
 
 using cuda::Coding;
+using cuda::coding_of;
 using cuda::Epilogue;
 using cuda::Kernel;
 
@@ -23,22 +24,11 @@ constexpr std::int64_t kPartialBytes = std::int64_t{16} << 20;
 // A block of attend_rows has a warp for each of so many splits at once.
 constexpr std::int32_t kSplitsAtOnce = cuda::kSplitChains;
 
-Coding coding_of(TensorType type) {
-  switch (type) {
-    case TensorType::kQ8_0: return Coding::kQ8_0;
-    case TensorType::kF16:
-    case TensorType::kBF16: return Coding::kHalves;
-    default: return Coding::kK;
-  }
-}
 constexpr std::array kFew = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, Kernel::k_matmul_few_halves};
 constexpr std::array kMiddle = {Kernel::k_matmul_middle_k, Kernel::k_matmul_middle_q8_0,
                                 Kernel::k_matmul_middle_halves};
 constexpr std::array kMany = {Kernel::k_matmul_many_k, Kernel::k_matmul_many_q8_0, Kernel::k_matmul_many_halves};
 
-std::int32_t strips_of(const DeviceMatrix& matrix) {
-  return (matrix.rows + 15) / 16;
-}
 std::int64_t padded_rows(std::int64_t rows) {
   return (rows + cuda::kCodedRowMultiple - 1) / cuda::kCodedRowMultiple * cuda::kCodedRowMultiple;
 }
@@ -49,18 +39,6 @@ bool fits_one(const cuda::MatmulArgs& args) {
   return args.tokens == 1 && args.input != cuda::Input::kCoded && std::ranges::all_of(parts, [](const auto& part) {
            return cuda::one_multiplies(static_cast<TensorType>(part.type));
          });
-}
-
-// Blocks along the strips, of a kernel whose blocks take so many of them.
-template <typename Shape>
-std::int32_t blocks_across(const cuda::MatmulArgs& args, const Shape& shape) {
-  const bool fused = args.epilogue == Epilogue::kSwiglu;
-  const std::int32_t strips = fused ? shape.strips() / 2 : shape.strips();
-  std::int32_t blocks = 0;
-  for (std::int32_t i = 0; i < (fused ? 1 : args.part_count); ++i) {
-    blocks += (args.parts[i].strips + strips - 1) / strips;
-  }
-  return blocks;
 }
 
 }  // namespace
@@ -113,8 +91,7 @@ Status CudaForward::reserve() {
   const std::uint64_t likeliest = take(limits_.logits_rows, sizeof(sched::TokenId));
   bool has_halves = coding_of(weights_->output.type) == Coding::kHalves;
   for (const DeviceLayer& layer : weights_->layers) {
-    for (const DeviceMatrix* matrix :
-         {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.down}) {
+    for (const Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.down}) {
       has_halves = has_halves || coding_of(matrix->type) == Coding::kHalves;
     }
   }
@@ -233,7 +210,7 @@ Status CudaForward::run_recorded() {
 }
 
 Status CudaForward::compute() {
-  const DeviceMatrix& embedding = weights_->embedding;
+  const Matrix& embedding = weights_->embedding;
   const cuda::EmbedArgs args{.out = x_,
                              .tokens = plan_.tokens(),
                              .weights = embedding.data,
@@ -406,7 +383,7 @@ Status CudaForward::multiply(std::initializer_list<Product> products, const Sour
   for (const Coding coding : {Coding::kK, Coding::kQ8_0, Coding::kHalves}) {
     cuda::MatmulArgs args{};
     for (const Product& product : products) {
-      const DeviceMatrix& matrix = *product.matrix;
+      const Matrix& matrix = *product.matrix;
       if (coding_of(matrix.type) != coding) continue;
       args.k = matrix.columns;
       args.parts[args.part_count++] = {.weights = matrix.data,
@@ -451,19 +428,13 @@ Status CudaForward::multiply_coded(cuda::MatmulArgs& args, const Source& source)
 }
 
 Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
-  const bool fused = args.epilogue == Epilogue::kSwiglu;
-  std::int32_t strips = 0;
-  for (std::int32_t i = 0; i < (fused ? 1 : args.part_count); ++i) strips += args.parts[i].strips;
+  const std::int32_t strips = cuda::blocks_across(args, 1);
   const std::int32_t tiles = args.k / 256;
-  const std::int32_t units = tiles * (fused ? 2 : 1);
+  const std::int32_t units = tiles * (args.epilogue == Epilogue::kSwiglu ? 2 : 1);
   if (fits_one(args)) {
     cuda::MatmulArgs one = args;
     one.strips_a_block = cuda::one_strips_a_block(strips, device_->info().multiprocessors);
-    std::int32_t blocks = 0;
-    for (std::int32_t i = 0; i < (fused ? 1 : args.part_count); ++i) {
-      blocks += (args.parts[i].strips + one.strips_a_block - 1) / one.strips_a_block;
-    }
-    return launch(Kernel::k_matmul_one_k, {blocks}, 32 * cuda::one_warps(tiles),
+    return launch(Kernel::k_matmul_one_k, {cuda::blocks_across(one, one.strips_a_block)}, 32 * cuda::one_warps(tiles),
                   cuda::one_shared_bytes(units, tiles, args.input), &one);
   }
   std::int64_t shared = cuda::few_partial_bytes(units, args.tokens);
@@ -478,7 +449,8 @@ bool CudaForward::has_wgmma(Coding coding) const {
 Status CudaForward::launch_many(const cuda::MatmulArgs& args) {
   const auto coding = static_cast<std::size_t>(args.coding);
   const auto blocks = [&](const auto& shape) {
-    return std::pair(blocks_across(args, shape), (args.tokens + shape.tokens() - 1) / shape.tokens());
+    return std::pair(cuda::blocks_across(args, shape.strips_a_block(args.epilogue)),
+                     (args.tokens + shape.tokens() - 1) / shape.tokens());
   };
   // The large shapes unpack weights for 128 rows at once, but leave multiprocessors without work where there are fewer
   // blocks than those.

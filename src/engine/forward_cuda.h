@@ -45,7 +45,7 @@ class CudaForward {
 
  private:
   struct Product {
-    const DeviceMatrix* matrix;
+    const Matrix* matrix;
     float* out;
     std::int32_t out_stride;
   };

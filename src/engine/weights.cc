@@ -104,10 +104,6 @@ std::vector<Matrix*> all_matrices(ModelWeights& weights, bool tied) {
   return out;
 }
 
-std::int32_t strips_of(const Matrix& matrix) {
-  return (matrix.rows + kernels::kTileRows - 1) / kernels::kTileRows;
-}
-
 // From where it lies in the file to where it is packed.
 void pack_matrix(Matrix& matrix, std::uint8_t* out, ThreadPool& pool) {
   const TensorTypeTraits type = traits(matrix.type);
@@ -141,6 +137,10 @@ Result<ModelWeights> find_weights(const gguf::File& file, const ModelConfig& con
 }
 
 }  // namespace
+
+std::int32_t strips_of(const Matrix& matrix) {
+  return (matrix.rows + kernels::kTileRows - 1) / kernels::kTileRows;
+}
 
 Status check_weights(const gguf::File& file, const ModelConfig& config) {
   TRY([[maybe_unused]] const ModelWeights weights, find_weights(file, config));

@@ -26,6 +26,8 @@ struct Matrix {
   std::int64_t strip_bytes = 0;  // of 16 rows
 };
 
+[[nodiscard]] std::int32_t strips_of(const Matrix& matrix);
+
 struct LayerWeights {
   std::vector<float> attention_norm;  // [hidden]
   Matrix q;                           // [heads * head_dim, hidden]

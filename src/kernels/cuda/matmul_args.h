@@ -22,6 +22,15 @@ enum class Coding : std::int32_t {
   kHalves,  // x = scale * (high + low), scale a power of two per 256
 };
 
+constexpr Coding coding_of(TensorType type) {
+  switch (type) {
+    case TensorType::kQ8_0: return Coding::kQ8_0;
+    case TensorType::kF16:
+    case TensorType::kBF16: return Coding::kHalves;
+    default: return Coding::kK;
+  }
+}
+
 // Activation rows as the products read them. `rows` is the stride between blocks of scales and sums.
 struct CodedRows {
   std::uint16_t* codes;   // [rows, k] halves; kHalves: [2, rows, k], high then low
@@ -98,6 +107,19 @@ struct MatmulArgs {
   std::int32_t strips_a_block;  // matmul_one
 };
 
+// Every product kernel's grid x: part by part, blocks of so many strips (kSwiglu: of gate, and as many of up).
+constexpr int parts_across(const MatmulArgs& args) {
+  return args.epilogue == Epilogue::kSwiglu ? 1 : args.part_count;
+}
+constexpr int blocks_of(const MatrixPart& part, int strips_a_block) {
+  return (part.strips + strips_a_block - 1) / strips_a_block;
+}
+constexpr int blocks_across(const MatmulArgs& args, int strips_a_block) {
+  int blocks = 0;
+  for (int i = 0; i < parts_across(args); ++i) blocks += blocks_of(args.parts[i], strips_a_block);
+  return blocks;
+}
+
 // matmul_few: up to this many rows, a block per strip of 16 weight rows. A unit is a tile of a strip (kSwiglu: of
 // gate's, then of up's); a warp takes one or a few of them.
 inline constexpr int kFewRows = 8;
@@ -148,6 +170,9 @@ struct ManyShape {
   int row_warps, token_warps, token_tiles;
   constexpr int threads() const { return 32 * row_warps * token_warps; }
   constexpr int strips() const { return 2 * row_warps; }
+  constexpr int strips_a_block(Epilogue epilogue) const {
+    return epilogue == Epilogue::kSwiglu ? strips() / 2 : strips();
+  }
   constexpr int tokens() const { return 8 * token_warps * token_tiles; }
   constexpr int shared_bytes(Coding coding) const {
     return kManyStages * 128 * tokens() * (coding == Coding::kHalves ? 2 : 1);
@@ -166,6 +191,9 @@ struct WideShape {
   int groups, token_tiles;
   constexpr int threads() const { return 128 * groups; }
   constexpr int strips() const { return 4 * groups; }
+  constexpr int strips_a_block(Epilogue epilogue) const {
+    return epilogue == Epilogue::kSwiglu ? strips() / 2 : strips();
+  }
   constexpr int tokens() const { return 8 * token_tiles; }
   // Stages of 64 columns of codes; scales and sums of tiles.
   constexpr int shared_bytes() const { return kStages * 128 * tokens() + kExtras * 36 * tokens(); }

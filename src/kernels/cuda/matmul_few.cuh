@@ -119,20 +119,7 @@ DEVICE void few_tile(float (&t)[4], LoadedTile<type>& tile, const CodedRows& cod
   }
 }
 
-// Which strip of which matrix this block has.
-struct FewPlace {
-  int part;
-  int strip;
-};
-DEVICE FewPlace few_place(const MatmulArgs& args) {
-  int strip = block_x();
-  if (args.epilogue == Epilogue::kSwiglu) return {0, strip};
-  int part = 0;
-  while (part + 1 < args.part_count && strip >= args.parts[part].strips) strip -= args.parts[part++].strips;
-  return {part, strip};
-}
-
-DEVICE void few_results(const MatmulArgs& args, FewPlace place, const float* partial, int tiles) {
+DEVICE void few_results(const MatmulArgs& args, StripPlace place, const float* partial, int tiles) {
   const MatrixPart& out = args.parts[place.part];
   const int results = 16 * args.tokens;
   for (int i = thread_index(); i < results; i += thread_count()) {
@@ -153,7 +140,7 @@ DEVICE void few_results(const MatmulArgs& args, FewPlace place, const float* par
 }
 
 template <TensorType type>
-DEVICE void few_of(const MatmulArgs& args, FewPlace place) {
+DEVICE void few_of(const MatmulArgs& args, StripPlace place) {
   const LanePlace at = lane_place();
   const int tiles = args.k / 256;
   const int units = args.epilogue == Epilogue::kSwiglu ? 2 * tiles : tiles;
@@ -194,7 +181,7 @@ DEVICE void few_of(const MatmulArgs& args, FewPlace place) {
 // Shared: few_partial_bytes(units, tokens), and few_coded_bytes(k, coding) where the input is not coded yet.
 template <Coding coding>
 DEVICE void few(const MatmulArgs& args) {
-  const FewPlace place = few_place(args);
+  const StripPlace place = strip_place(args, 1);
   with_type<coding>(args.parts[place.part].type, [&]<TensorType type>() { few_of<type>(args, place); });
 }
 DEVICE void matmul_few_k(const MatmulArgs& args) {

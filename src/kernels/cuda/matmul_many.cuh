@@ -18,16 +18,8 @@ struct ManyPlace {
 template <int kRowWarps, int kTokenWarps, int kTokenTiles>
 DEVICE ManyPlace many_place(const MatmulArgs& args) {
   constexpr ManyShape kShape = {kRowWarps, kTokenWarps, kTokenTiles};
-  const int strips = args.epilogue == Epilogue::kSwiglu ? kShape.strips() / 2 : kShape.strips();
-  int block = block_x();
-  int part = 0;
-  while (args.epilogue != Epilogue::kSwiglu && part + 1 < args.part_count) {
-    const int blocks = (args.parts[part].strips + strips - 1) / strips;
-    if (block < blocks) break;
-    block -= blocks;
-    ++part;
-  }
-  return {part, block * strips, block_y() * kShape.tokens()};
+  const StripPlace place = strip_place(args, kShape.strips_a_block(args.epilogue));
+  return {place.part, place.strip, block_y() * kShape.tokens()};
 }
 
 // 64 columns of the block's rows: [rows][8 chunks of 16 bytes], chunks of odd rows swapped by four so that the eight

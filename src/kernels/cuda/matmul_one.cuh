@@ -288,7 +288,7 @@ DEVICE OneUnit after(OneUnit unit, int matrices, int tiles, int warps) {
 }
 
 template <TensorType type>
-DEVICE void one_of(const MatmulArgs& args, FewPlace place) {
+DEVICE void one_of(const MatmulArgs& args, StripPlace place) {
   const LanePlace at = lane_place();
   const int tiles = args.k / 256;
   const int matrices = args.epilogue == Epilogue::kSwiglu ? 2 : 1;
@@ -348,16 +348,8 @@ DEVICE void one_of(const MatmulArgs& args, FewPlace place) {
 // Grid x: per part, strips / strips_a_block rounded up (kSwiglu: of one). Threads: one_warps(k / 256) warps.
 // Shared: one_shared_bytes().
 DEVICE void matmul_one_k(const MatmulArgs& args) {
-  int block = block_x();
-  int part = 0;
-  while (args.epilogue != Epilogue::kSwiglu && part + 1 < args.part_count) {
-    const int blocks = (args.parts[part].strips + args.strips_a_block - 1) / args.strips_a_block;
-    if (block < blocks) break;
-    block -= blocks;
-    ++part;
-  }
-  const FewPlace place{part, block * args.strips_a_block};
-  if (static_cast<TensorType>(args.parts[part].type) == TensorType::kQ4_K) {
+  const StripPlace place = strip_place(args, args.strips_a_block);
+  if (static_cast<TensorType>(args.parts[place.part].type) == TensorType::kQ4_K) {
     one_of<TensorType::kQ4_K>(args, place);
   } else {
     one_of<TensorType::kQ6_K>(args, place);

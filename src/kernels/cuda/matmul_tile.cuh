@@ -6,6 +6,20 @@
 
 namespace dormouse::cuda {
 
+// This block's part and the first of its strips, of as many as blocks_across() was asked with.
+struct StripPlace {
+  int part;
+  int strip;
+};
+DEVICE StripPlace strip_place(const MatmulArgs& args, int strips_a_block) {
+  int block = block_x();
+  int part = 0;
+  while (part + 1 < parts_across(args) && block >= blocks_of(args.parts[part], strips_a_block)) {
+    block -= blocks_of(args.parts[part++], strips_a_block);
+  }
+  return {part, block * strips_a_block};
+}
+
 template <TensorType type>
 constexpr int code_planes() {
   return Tile<type>::kCoding == Coding::kHalves ? 2 : 1;

@@ -242,17 +242,10 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
 // Of this block: as many strips as warps (kSwiglu: half of them, of gate and of up), 8 * kTokenTiles rows.
 template <int kGroups, int kTokenTiles>
 DEVICE void wide(const MatmulArgs& args) {
-  const int strips = args.epilogue == Epilogue::kSwiglu ? 2 * kGroups : 4 * kGroups;
-  int block = block_x();
-  int part = 0;
-  while (args.epilogue != Epilogue::kSwiglu && part + 1 < args.part_count) {
-    const int blocks = (args.parts[part].strips + strips - 1) / strips;
-    if (block < blocks) break;
-    block -= blocks;
-    ++part;
-  }
-  const ManyPlace place{part, block * strips, block_y() * 8 * kTokenTiles};
-  with_type<Coding::kK>(args.parts[part].type,
+  constexpr WideShape kShape = {kGroups, kTokenTiles};
+  const StripPlace first = strip_place(args, kShape.strips_a_block(args.epilogue));
+  const ManyPlace place{first.part, first.strip, block_y() * kShape.tokens()};
+  with_type<Coding::kK>(args.parts[place.part].type,
                         [&]<TensorType type>() { wide_of<type, kGroups, kTokenTiles>(args, place); });
 }
 

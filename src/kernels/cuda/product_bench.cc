@@ -40,6 +40,10 @@ struct Variant {
   int tokens;
   int threads;
   std::int64_t shared_bytes;
+
+  [[nodiscard]] int strips_a_block(Epilogue epilogue) const {
+    return epilogue == Epilogue::kSwiglu && strips > 1 ? strips / 2 : strips;
+  }
 };
 
 class Bench {
@@ -66,14 +70,13 @@ class Bench {
     MatmulArgs args = args_of(shape, rows);
     const bool fused = shape.epilogue == Epilogue::kSwiglu;
     const int strips = shape.rows / 16;
-    const int per_block = fused && variant.strips > 1 ? variant.strips / 2 : variant.strips;
     const int units = shape.k / 256 * (fused ? 2 : 1);
     Launch launch{.kernel = variant.kernel, .threads = variant.threads, .args = &args, .overlaps_previous = true};
-    launch.grid[0] = (strips + per_block - 1) / per_block;
+    launch.grid[0] = blocks_across(args, variant.strips_a_block(shape.epilogue));
     launch.shared_bytes = static_cast<std::size_t>(variant.shared_bytes);
     if (variant.kernel == Kernel::k_matmul_one_k) {
       args.strips_a_block = one_strips_a_block(strips, device_.info().multiprocessors);
-      launch.grid[0] = (strips + args.strips_a_block - 1) / args.strips_a_block;
+      launch.grid[0] = blocks_across(args, args.strips_a_block);
       launch.threads = 32 * one_warps(shape.k / 256);
       launch.shared_bytes = static_cast<std::size_t>(one_shared_bytes(units, shape.k / 256, args.input));
     } else if (variant.tokens > 0) {

@@ -17,15 +17,6 @@
 
 namespace dormouse::cuda {
 
-inline Coding coding_of(TensorType type) {
-  switch (type) {
-    case TensorType::kQ8_0: return Coding::kQ8_0;
-    case TensorType::kF16:
-    case TensorType::kBF16: return Coding::kHalves;
-    default: return Coding::kK;
-  }
-}
-
 // Rows as quantise_rows leaves them.
 struct CodedBuffer {
   std::vector<std::uint16_t> codes, sums16, sums32;
@@ -73,36 +64,28 @@ inline bool is_wide(Product product) {
 }
 
 inline void run_wide(Product product, const MatmulArgs& args) {
-  const bool fused = args.epilogue == Epilogue::kSwiglu;
   const bool wide = product == Product::kWide;
   const WideShape shape = wide ? kWideShape : kNarrowShape;
-  const int per_block = fused ? shape.strips() / 2 : shape.strips();
-  int blocks = 0;
-  for (int i = 0; i < (fused ? 1 : args.part_count); ++i) blocks += (args.parts[i].strips + per_block - 1) / per_block;
-  run_kernel(blocks, (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(), shape.shared_bytes(),
+  run_kernel(blocks_across(args, shape.strips_a_block(args.epilogue)),
+             (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(), shape.shared_bytes(),
              [&] { wide ? matmul_wide_k(args) : matmul_narrow_k(args); });
 }
 
 inline void run_product(Product product, MatmulArgs args) {
   if (is_wide(product)) return run_wide(product, args);
-  const bool fused = args.epilogue == Epilogue::kSwiglu;
   if (product == Product::kOne || product == Product::kFew) {
-    int strips = 0;
-    for (int i = 0; i < (fused ? 1 : args.part_count); ++i) strips += args.parts[i].strips;
     const int tiles = args.k / 256;
-    const int units = tiles * (fused ? 2 : 1);
+    const int units = tiles * (args.epilogue == Epilogue::kSwiglu ? 2 : 1);
     if (product == Product::kOne) {
       // Two strips a block: the second's results go to the other place, and the last block may have one.
       args.strips_a_block = 2;
-      int blocks = 0;
-      for (int i = 0; i < (fused ? 1 : args.part_count); ++i) blocks += (args.parts[i].strips + 1) / 2;
-      run_kernel(blocks, 1, 32 * one_warps(tiles), one_shared_bytes(units, tiles, args.input),
-                 [&] { matmul_one_k(args); });
+      run_kernel(blocks_across(args, args.strips_a_block), 1, 32 * one_warps(tiles),
+                 one_shared_bytes(units, tiles, args.input), [&] { matmul_one_k(args); });
       return;
     }
     const std::int64_t shared = few_partial_bytes(units, args.tokens) +
                                 (args.input == Input::kCoded ? 0 : few_coded_bytes(args.k, args.coding));
-    run_kernel(strips, 1, 32 * few_warps(units), shared, [&] {
+    run_kernel(blocks_across(args, 1), 1, 32 * few_warps(units), shared, [&] {
       switch (args.coding) {
         case Coding::kK: return matmul_few_k(args);
         case Coding::kQ8_0: return matmul_few_q8_0(args);
@@ -112,11 +95,9 @@ inline void run_product(Product product, MatmulArgs args) {
     return;
   }
   const ManyShape shape = product == Product::kMany ? many_shape(args.coding) : middle_shape(args.coding);
-  const int per_block = fused ? shape.strips() / 2 : shape.strips();
-  int blocks = 0;
-  for (int i = 0; i < (fused ? 1 : args.part_count); ++i) blocks += (args.parts[i].strips + per_block - 1) / per_block;
-  run_kernel(blocks, (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(),
-             shape.shared_bytes(args.coding), [&] {
+  run_kernel(blocks_across(args, shape.strips_a_block(args.epilogue)),
+             (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(), shape.shared_bytes(args.coding),
+             [&] {
                const bool many = product == Product::kMany;
                switch (args.coding) {
                  case Coding::kK: return many ? matmul_many_k(args) : matmul_middle_k(args);

@@ -28,11 +28,6 @@ struct alignas(8) Words2 {
   std::uint32_t x, y;
 };
 
-DEVICE float warp_max(float value) {
-#pragma unroll
-  for (int mask = kWarp / 2; mask > 0; mask /= 2) value = fmaxf(value, shuffle_xor(value, mask));
-  return value;
-}
 // Every lane gets the same bits: the sums are symmetric.
 DEVICE float warp_sum(float value) {
 #pragma unroll

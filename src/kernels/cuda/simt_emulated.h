@@ -142,12 +142,6 @@ inline float fmaf(float a, float b, float c) {
 inline float fmaxf(float a, float b) {
   return std::fmax(a, b);
 }
-inline float fminf(float a, float b) {
-  return std::fmin(a, b);
-}
-inline float fabsf(float a) {
-  return std::fabs(a);
-}
 inline float sqrtf(float a) {
   return std::sqrt(a);
 }
