@@ -10,6 +10,7 @@
 
 #include "api/error_table.h"
 #include "base/clock.h"
+#include "gateway/caller.h"
 #include "http/server.h"
 
 namespace dormouse::gateway {
@@ -57,6 +58,7 @@ struct Call {
   std::vector<std::string> parameters;   // what the {..} matched
   std::string request_id;                // ours (UUIDv7); the client's own is an attribute
   std::string client_request_id;         // x-request-id as sent, at most 128 bytes of printable ASCII
+  CallerPtr caller;                      // whose key it carries
   MonoTime accepted;
   WallTime accepted_wall;
   MonoTime deadline;
