@@ -19,4 +19,13 @@ std::string to_display(const Money& money) {
   return fmt::format("{}{} {}", sign, amount, money.currency);
 }
 
+std::int64_t proportion(std::int64_t whole, std::int64_t part, std::int64_t of) {
+  __extension__ using Wide = __int128;  // GCC's and clang's own; ISO C++ has none
+  return static_cast<std::int64_t>(static_cast<Wide>(whole) * part / of);
+}
+
+std::int64_t cost_micros(const TimePrice& price, std::int64_t ns) {
+  return proportion(price.micros, ns, price.period_ns);
+}
+
 }  // namespace dormouse

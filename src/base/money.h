@@ -16,4 +16,17 @@ struct Money {
 // "¥1.80" for CNY, "$0.35" for USD, "1.80 XYZ" otherwise; two decimals, rounded half to even.
 [[nodiscard]] std::string to_display(const Money& money);
 
+// whole * part / of, rounded down, without overflow in between. All >= 0, of > 0; the result must fit.
+[[nodiscard]] std::int64_t proportion(std::int64_t whole, std::int64_t part, std::int64_t of);
+
+// A price by time: `micros` for every `period_ns`. 1.80 CNY/h = {1'800'000, 3'600'000'000'000, "CNY"}.
+struct TimePrice {
+  std::int64_t micros = 0;
+  std::int64_t period_ns = 1;
+  std::string currency;
+  friend bool operator==(const TimePrice&, const TimePrice&) = default;
+};
+// Of `ns` >= 0 under this price, rounded down. Differences of this at two times add up to the whole exactly.
+[[nodiscard]] std::int64_t cost_micros(const TimePrice& price, std::int64_t ns);
+
 }  // namespace dormouse

@@ -214,11 +214,13 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Span& e) {
   if (loss.has_value()) remember_end(instance_id, *loss);
   const auto done = [](const Status& status) { log_failed_write("span", status); };
   const std::int64_t since_us = microseconds(e.since_request);
+  const bool is_down = e.phase == policy::Phase::kDown;
+  // First: what it was busy with belongs to the time that ends here.
+  if (is_down) options.ledger->record_progress({{instance_id, since_us, microseconds(e.busy)}}, done);
   options.ledger->record_span({instance_id, phase_of(e.phase), since_us, e.reason}, done);
-  if (e.phase != policy::Phase::kDown) return;
+  if (!is_down) return;
   // The driver has confirmed it: for a process its end and the return of its memory are one.
   options.ledger->record_span({instance_id, ledger::SpanPhase::kConfirmed, since_us, ""}, done);
-  options.ledger->record_progress({{instance_id, since_us, microseconds(e.busy)}}, done);
   log_info("event=instance_down deployment={} instance={} reason={} alive_ms={}", slot.spec.name, instance_id, e.reason,
            since_us / 1000);
   if (!loss.has_value()) remember_end(instance_id, LossReason::kStopped);
