@@ -32,7 +32,7 @@ using Body = std::variant<Deployment, RemoveDeployment, StartIntent, SpanEvent, 
 Status validate(const Body& body);
 // A settlement or a span's event states what has happened: it must land, if need be later.
 [[nodiscard]] bool must_land(const Body& body);
-// Nobody waits for it, and losing it errs in the customer's favour: it goes with the next commit, a second later at most.
+// Nobody waits for it, and losing it errs in the customer's favour: it goes with the next commit, or a second later.
 [[nodiscard]] bool is_lazy(const Body& body);
 // After one of these the transaction is of no use; every other error concerns its own command only.
 [[nodiscard]] bool is_fatal(const Error& error);
