@@ -76,14 +76,14 @@ Task<Result<Pricing>> find_pricing(asio::io_context& io, ledger::Ledger& ledger,
 }
 
 Month month_of(WallTime at, std::chrono::minutes utc_offset) {
-  using namespace std::chrono;  // NOLINT(google-build-using-namespace): the calendar's names
+  using std::chrono::microseconds;
   const std::int64_t offset_us = utc_offset.count() * kMinuteUs;
   const microseconds local(at.us + offset_us);
-  const year_month_day day{sys_days(floor<days>(local))};
-  const sys_days first(day.year() / day.month() / 1);
+  const std::chrono::year_month_day day{std::chrono::sys_days(std::chrono::floor<std::chrono::days>(local))};
+  const std::chrono::sys_days first(day.year() / day.month() / 1);
   Month out;
   out.name = fmt::format("{:04}-{:02}", static_cast<int>(day.year()), static_cast<unsigned>(day.month()));
-  out.begin.us = duration_cast<microseconds>(first.time_since_epoch()).count() - offset_us;
+  out.begin.us = std::chrono::duration_cast<microseconds>(first.time_since_epoch()).count() - offset_us;
   return out;
 }
 
