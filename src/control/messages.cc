@@ -102,6 +102,10 @@ void visit_fields(Io& io, M& m) {
   } else if constexpr (std::is_same_v<T, Failed>) {
     io.field("code", m.code);
     io.field("message", m.message);
+  } else if constexpr (std::is_same_v<T, Ended>) {
+    io.field("request_id", m.request_id);
+    io.field("prompt_tokens", m.prompt_tokens);
+    io.field("generated_tokens", m.generated_tokens);
   } else {
     static_assert(std::is_same_v<T, Drain> || std::is_same_v<T, Stop> || std::is_same_v<T, Welcome>);
   }
@@ -123,8 +127,8 @@ class Writer {
 
 std::string_view type_name(const Message& message) {
   // In the order of the variant.
-  static constexpr std::array<std::string_view, 8> kNames = {"hello",  "progress", "ready", "stats",
-                                                             "failed", "drain",    "stop",  "welcome"};
+  static constexpr std::array<std::string_view, 9> kNames = {"hello", "progress", "ready",   "stats", "failed",
+                                                             "drain", "stop",     "welcome", "ended"};
   static_assert(std::variant_size_v<Message> == kNames.size());
   return kNames[message.index()];
 }
@@ -182,6 +186,7 @@ Result<Message> decode(std::string_view text) {
   if (name == "drain") return decode_as<Drain>(*object);
   if (name == "stop") return decode_as<Stop>(*object);
   if (name == "welcome") return decode_as<Welcome>(*object);
+  if (name == "ended") return decode_as<Ended>(*object);
   return make_error(Code::kNotFound, "control: unknown message type");
 }
 

@@ -1,5 +1,5 @@
 // What worker and gateway say to each other over the control WebSocket: one JSON object a message, versioned. No I/O.
-// Worker -> gateway: hello first, then progress*, ready, stats*, failed. Gateway -> worker: drain, stop; to a
+// Worker -> gateway: hello first, then progress*, ready, stats*, ended*, failed. Gateway -> worker: drain, stop; to a
 // remote one welcome before.
 // Unknown message types and fields are skipped (a newer peer may send them); a wrong type of a known field is an error.
 #pragma once
@@ -18,17 +18,17 @@ inline constexpr std::size_t kMaxMessageBytes = 64 * 1024;
 
 struct Hello {
   int protocol = kProtocolVersion;
-  std::string build;    // "0.1.0"
-  std::string lease;    // token from the start command; proves who started it
+  std::string build;  // "0.1.0"
+  std::string lease;  // token from the start command; proves who started it
   std::uint64_t epoch = 0;
-  std::string address;  // data address, "unix:..." or "host:port"
+  std::string address;          // data address, "unix:..." or "host:port"
   std::string tls_fingerprint;  // empty: no TLS
   std::int64_t pid = 0;
 };
 
 struct Progress {
-  std::string phase;     // "loading"
-  double fraction = 0;   // 0..1
+  std::string phase;    // "loading"
+  double fraction = 0;  // 0..1
 };
 
 struct Ready {
@@ -43,10 +43,10 @@ struct Ready {
 
 // Sent every second while anything runs, and once when the last request ended.
 struct Stats {
-  std::uint64_t steps = 0;    // engine steps since start: progress, for hang detection
-  std::int64_t running = 0;   // sequences
+  std::uint64_t steps = 0;   // engine steps since start: progress, for hang detection
+  std::int64_t running = 0;  // sequences
   std::int64_t waiting = 0;
-  std::uint64_t prompt_tokens = 0;      // since start
+  std::uint64_t prompt_tokens = 0;  // since start
   std::uint64_t generated_tokens = 0;
   std::int64_t slow_step_us = 0;  // what a slow step takes on this machine; 0: not known
 };
@@ -57,11 +57,18 @@ struct Failed {
   std::string message;  // for the log
 };
 
-struct Welcome {};  // the hello was accepted; without it a remote worker's lease goes on running out
-struct Drain {};  // refuse new work, finish what runs, then exit 0
-struct Stop {};   // exit now
+// A request whose connection the gateway closed has ended: what it came to, which no chunk could tell any more.
+struct Ended {
+  std::string request_id;  // x-request-id of the data connection
+  std::int64_t prompt_tokens = 0;
+  std::int64_t generated_tokens = 0;
+};
 
-using Message = std::variant<Hello, Progress, Ready, Stats, Failed, Drain, Stop, Welcome>;
+struct Welcome {};  // the hello was accepted; without it a remote worker's lease goes on running out
+struct Drain {};    // refuse new work, finish what runs, then exit 0
+struct Stop {};     // exit now
+
+using Message = std::variant<Hello, Progress, Ready, Stats, Failed, Drain, Stop, Welcome, Ended>;
 
 [[nodiscard]] std::string encode(const Message& message);
 // Errors: kInvalidArgument (not JSON, wrong type of a field, protocol version we do not speak), kTooLarge,

@@ -202,6 +202,8 @@ void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, cons
     record.stats = *stats;
     dispatch(name, policy::event::Stats{id, stats->steps, stats->running + stats->waiting,
                                         stats->prompt_tokens + stats->generated_tokens, slow_step_of(*stats)});
+  } else if (const auto* ended = std::get_if<control::Ended>(&message)) {
+    ends_told.put(*ended);
   } else if (const auto* failed = std::get_if<control::Failed>(&message)) {
     log_error("event=worker_failed deployment={} code={} message=\"{}\"", name, failed->code, failed->message);
     const bool golden = failed->code == "golden_mismatch";

@@ -197,6 +197,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Grant& e) {
   lease.price_ = record.price;
   lease.clock_ = options.clock;
   lease.meter_ = record.meter;
+  lease.tells_ends_ = slot.spec.adopt_arguments.empty();
   lease.mark_ = record.meter->enter(options.clock->now());
   leases[e.ticket] = slot.spec.name;
   slot.last_used = options.clock->now();

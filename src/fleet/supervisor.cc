@@ -49,7 +49,8 @@ Lease::Lease(Lease&& other) noexcept
       meter_(std::move(other.meter_)),
       mark_(other.mark_),
       share_(other.share_),
-      clock_(other.clock_) {}
+      clock_(other.clock_),
+      tells_ends_(other.tells_ends_) {}
 
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this == &other) return *this;
@@ -67,6 +68,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   mark_ = other.mark_;
   share_ = other.share_;
   clock_ = other.clock_;
+  tells_ends_ = other.tells_ends_;
   return *this;
 }
 
@@ -118,6 +120,7 @@ std::shared_ptr<policy::BusyMeter> make_meter(const std::optional<InstancePrice>
 
 Supervisor::Impl::Impl(Supervisor& owner, SupervisorOptions o)
     : options(std::move(o)),
+      ends_told(*options.io),
       anchor(std::make_shared<Lease::Anchor>(this)),
       progress_timer(*options.io),
       schedule_timer(*options.io),
@@ -271,6 +274,10 @@ void Supervisor::model_changed(const std::string& name) {
 bool Supervisor::has(const std::string& name) const {
   const Slot* const slot = impl_->find(name);
   return slot != nullptr && !slot->removed;
+}
+
+Task<std::optional<control::Ended>> Supervisor::ended(std::string request_id, std::chrono::milliseconds wait) {
+  return impl_->ends_told.wait(std::move(request_id), wait);
 }
 
 void Supervisor::tick() {

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/money.h"
 #include "base/result.h"
+#include "control/messages.h"
 #include "fleet/driver.h"
 #include "http/asio.h"
 #include "http/message.h"
@@ -122,6 +123,8 @@ class Lease {
   // Of the instance's busy time: until now, or until its release.
   [[nodiscard]] policy::BusyMeter::Share share() const;
   [[nodiscard]] const std::optional<InstancePrice>& price() const { return price_; }
+  // Its worker says what a request came to whose connection was closed (Supervisor::ended); others cannot.
+  [[nodiscard]] bool tells_ends() const { return tells_ends_; }
   // After the connection broke: how the instance ended, once known; nullopt if it seems alive after `wait`.
   // kGoldenMismatch before the first byte: release, acquire again, send again, once.
   Task<std::optional<LossReason>> why_lost(std::chrono::milliseconds wait);
@@ -143,6 +146,7 @@ class Lease {
   std::int64_t mark_ = 0;
   std::optional<policy::BusyMeter::Share> share_;  // once released
   const Clock* clock_ = nullptr;
+  bool tells_ends_ = false;
 };
 
 using AcquireResult = tl::expected<Lease, Refusal>;
@@ -252,6 +256,9 @@ class Supervisor final : public DriverEvents {
 
   // GET /internal/worker: the control channel, for its whole life.
   Task<void> serve_control(http::Exchange& exchange, WorkerDoor door = WorkerDoor::kLocal);
+
+  // After the connection of a request was closed: what its worker says it came to; nullopt if it says nothing in `wait`.
+  Task<std::optional<control::Ended>> ended(std::string request_id, std::chrono::milliseconds wait);
 
   // Acts on every deadline that has passed, as if its timer had fired: for a loop whose clock is moved by hand.
   void tick();

@@ -13,6 +13,7 @@
 
 #include "control/messages.h"
 #include "fleet/supervisor.h"
+#include "fleet/told_ends.h"
 #include "http/websocket.h"
 #include "policy/life.h"
 #include "policy/memory.h"
@@ -166,6 +167,7 @@ struct Supervisor::Impl {
   static Task<bool> changed(std::weak_ptr<Lease::Anchor> anchor, std::string name, MonoTime until);
 
   const SupervisorOptions options;
+  ToldEnds ends_told;
   std::shared_ptr<Lease::Anchor> anchor;
   std::map<std::string, std::unique_ptr<Slot>> slots;
   std::map<std::string, std::pair<std::string, policy::InstanceId>> by_instance;  // instance id -> slot, epoch

@@ -22,6 +22,8 @@ constexpr std::int64_t kTemplateTokensPerMessage = 32;
 constexpr std::int64_t kTemplateTokens = 512;
 // How long a broken connection may wait for the news of its worker's death: pidfd events take milliseconds.
 constexpr std::chrono::milliseconds kWhyLost{500};
+// A worker notices a closed connection at once and stops after its current step: 100 ms on a CPU, more for a prompt.
+constexpr std::chrono::milliseconds kLastCount{1'000};
 
 double seconds(Nanoseconds d) {
   return static_cast<double>(d.count()) / 1e9;
@@ -153,8 +155,8 @@ Task<Generation::Attempt> Generation::attempt() {
   lease_ = &*lease;
   crashpoint("gateway.placed");
 
-  Upstream upstream(services_.client);
-  call_.stop.on_fire([&upstream] { upstream.cancel(); });
+  std::optional<Upstream> upstream(std::in_place, services_.client);
+  call_.stop.on_fire([&upstream] { upstream->cancel(); });
   UpstreamRequest request;
   request.request = plan_.request;
   request.request.model.clear();  // a worker has one model; the caller's name for it is ours to know
@@ -163,12 +165,26 @@ Task<Generation::Attempt> Generation::attempt() {
   request.max_prompt_tokens = prompt_bound();
   sent_ = services_.clock.now();
   request.time_left = std::chrono::duration_cast<std::chrono::milliseconds>(call_.deadline - sent_);
-  co_await upstream.open(lease->address(), std::move(request));
-  const Attempt outcome = co_await relay(upstream, *lease);
+  co_await upstream->open(lease->address(), std::move(request));
+  const Attempt outcome = co_await relay(*upstream, *lease);
   call_.stop.on_fire({});
+  upstream.reset();  // an answer that is not whole: its connection closes, and the worker stops
   lease_ = nullptr;
   account(*lease);
+  if (outcome == Attempt::kStopped && lease->tells_ends()) co_await learn_end();
   co_return outcome;
+}
+
+// The connection was closed in the middle: how much was made until the worker stopped, only it knows.
+Task<void> Generation::learn_end() {
+  std::string id = call_.request_id;
+  const std::optional<control::Ended> ended = co_await services_.fleet.ended(std::move(id), kLastCount);
+  if (!ended.has_value()) {
+    log_info("event=end_not_told id={} deployment={}", call_.request_id, call_.deployment);
+    co_return;
+  }
+  produced_.prompt_tokens = std::max(produced_.prompt_tokens, ended->prompt_tokens);
+  produced_.completion_tokens = std::max(produced_.completion_tokens, ended->generated_tokens);
 }
 
 void Generation::account(const fleet::Lease& lease) {

@@ -63,6 +63,7 @@ class Generation {
   Task<void> close_whole();
   Task<Attempt> relay(Upstream& upstream, fleet::Lease& lease);
   Task<Attempt> lost(fleet::Lease& lease);
+  Task<void> learn_end();
   // Sends what the dialect made of some chunks; false: the caller has gone.
   Task<bool> forward(std::vector<api::ParsedChunk> chunks);
   Task<void> finish();

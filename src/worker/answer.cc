@@ -298,15 +298,21 @@ Task<void> run_job(const Reply& reply, api::GenerationRequest request, Job job) 
   start_answer(answer, prompt_tokens);
   EngineLoop* const engine = service.engine;
   const JobId id = answer.channel->id();
-  reply.exchange.on_client_gone([engine, id] { engine->cancel(id); });
+  const auto give_up = [engine, id, &service, request_id = reply.request_id] {
+    engine->cancel(id, [&service, request_id](JobTotals totals) {
+      if (service.report_ended) service.report_ended(request_id, totals);
+    });
+  };
+  reply.exchange.on_client_gone(give_up);
   if (answer.request.stream) {
-    answer.channel->set_bounded([engine, id] { engine->cancel(id); });
+    answer.channel->set_bounded(give_up);
     co_await stream_answer(answer);
   } else {
     co_await whole_answer(answer);
   }
   reply.exchange.on_client_gone({});
-  engine->cancel(id);  // ended by itself: nothing happens
+  if (reply.exchange.client_gone()) give_up();
+  engine->cancel(id);  // ended by itself, or given up before: only forgotten
   report(answer);
 }
 

@@ -47,7 +47,7 @@ Result<std::shared_ptr<JobChannel>> EngineLoop::submit(Job job) {
   {
     const std::lock_guard lock(mutex_);
     if (commands_.size() >= kMaxCommands) return make_error(Code::kOverloaded, "engine: command queue full");
-    commands_.push_back({.id = id, .job = std::make_shared<Job>(std::move(job))});
+    commands_.push_back({.id = id, .job = std::make_shared<Job>(std::move(job)), .ended = {}});
   }
   wake_.notify_one();
   auto channel = std::make_shared<JobChannel>(io_, id);
@@ -55,7 +55,7 @@ Result<std::shared_ptr<JobChannel>> EngineLoop::submit(Job job) {
   return channel;
 }
 
-void EngineLoop::cancel(JobId id) {
+void EngineLoop::cancel(JobId id, std::function<void(JobTotals)> ended) {
   const auto channel = channels_.find(id);
   if (channel == channels_.end()) return;  // it has ended by itself
   channel->second->close();
@@ -63,7 +63,7 @@ void EngineLoop::cancel(JobId id) {
   {
     // Not bounded: at most one for each accepted job.
     const std::lock_guard lock(mutex_);
-    commands_.push_back({.id = id, .job = nullptr});
+    commands_.push_back({.id = id, .job = nullptr, .ended = std::move(ended)});
   }
   wake_.notify_one();
 }
@@ -101,10 +101,12 @@ void EngineLoop::serve(LoadedModel& model) {
   std::vector<Command> commands;
   while (wait_for_commands(generator.idle(), commands)) {
     for (Command& command : commands) {
-      if (command.job != nullptr)
+      if (command.job != nullptr) {
         generator.submit(command.id, std::move(*command.job));
-      else
-        generator.cancel(command.id);
+        continue;
+      }
+      const JobTotals totals = generator.cancel(command.id);
+      if (command.ended) asio::post(io_, [ended = std::move(command.ended), totals] { ended(totals); });
     }
     // Also before the step: it may be a long one, and who watches must see that work is pending.
     if (!commands.empty()) publish(generator);

@@ -46,7 +46,8 @@ class EngineLoop {
   // Errors: kOverloaded (command queue full).
   Result<std::shared_ptr<JobChannel>> submit(Job job);
   // The job ends with the current step; its channel gets nothing more.
-  void cancel(JobId id);
+  // `ended` is called on the loop with what the job came to, once it takes no more steps; not if it was over for us.
+  void cancel(JobId id, std::function<void(JobTotals)> ended = {});
   // Ends the thread after its current step (or its load). Blocks for that.
   void stop();
   [[nodiscard]] EngineSnapshot snapshot() const;
@@ -55,6 +56,7 @@ class EngineLoop {
   struct Command {
     JobId id = 0;
     std::shared_ptr<Job> job;  // null: cancel
+    std::function<void(JobTotals)> ended;
   };
   void run();
   void serve(LoadedModel& model);

@@ -102,12 +102,21 @@ void Generator::submit(JobId id, Job job) {
                                                                   .cached = 0}));
   }
   prompt_tokens_ += request->prompt.size();
+  totals_[id].prompt_tokens = static_cast<std::int64_t>(request->prompt.size());
   jobs_.emplace(id, std::move(accepted));
   events_.push_back(
       {.job = id, .kind = JobEvent::Kind::kAccepted, .choice = 0, .piece = {}, .logprobs = {}, .error = {}});
 }
 
-void Generator::cancel(JobId id) {
+JobTotals Generator::cancel(JobId id) {
+  const auto known = totals_.find(id);
+  const JobTotals totals = known != totals_.end() ? known->second : JobTotals{};
+  if (known != totals_.end()) totals_.erase(known);
+  end_job(id);
+  return totals;
+}
+
+void Generator::end_job(JobId id) {
   const auto job = jobs_.find(id);
   if (job == jobs_.end()) return;
   for (const sched::SequenceId sequence : job->second) {
@@ -191,6 +200,7 @@ bool Generator::consume_row(sched::SequenceId sequence, std::span<const float> l
     return false;
   }
   generated_tokens_ += 1;
+  totals_[choice.job].generated_tokens += 1;
   choice.generated += 1;
   choice.cached = scheduler_.cached_tokens(sequence);
   const auto ends = model_.tokenizer->end_tokens();
@@ -245,7 +255,7 @@ std::string Generator::token_text(text::TokenId token) const {
 }
 
 void Generator::fail(JobId job, api::ErrorCode code) {
-  cancel(job);
+  end_job(job);
   JobEvent event;
   event.job = job;
   event.kind = JobEvent::Kind::kFailed;

@@ -27,6 +27,11 @@ namespace dormouse::worker {
 
 using JobId = std::uint64_t;
 
+struct JobTotals {
+  std::int64_t prompt_tokens = 0;
+  std::int64_t generated_tokens = 0;
+};
+
 // One request, ready to run.
 struct Job {
   std::vector<text::TokenId> prompt;
@@ -75,7 +80,8 @@ class Generator {
   Generator& operator=(const Generator&) = delete;
 
   void submit(JobId id, Job job);
-  void cancel(JobId id);
+  // Also forgets a job that has ended by itself. What it came to; nothing for one never submitted.
+  JobTotals cancel(JobId id);
   // One engine step, if there is something to do. Errors: kDataLoss (the golden rows are wrong), kInternal (they could
   // not be computed): this model must not answer anybody. Any other error of the engine fails the jobs in that step.
   Status step();
@@ -95,6 +101,7 @@ class Generator {
   void consume(const Rows& rows);
   bool consume_row(sched::SequenceId sequence, std::span<const float> logits);
   void emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample);
+  void end_job(JobId id);
   void fail(JobId job, api::ErrorCode code);
   Status fail_plan(const std::vector<sched::SequenceId>& sequences);
   Status check_golden(std::span<const float> rows);
@@ -109,6 +116,7 @@ class Generator {
   StepPace pace_;
   std::unordered_map<sched::SequenceId, std::unique_ptr<Choice>> choices_;
   std::unordered_map<JobId, std::vector<sched::SequenceId>> jobs_;
+  std::unordered_map<JobId, JobTotals> totals_;  // until cancel()
   std::vector<JobEvent> events_;
   std::vector<Rows> rows_;                  // reserved
   std::vector<sched::SequenceId> planned_;  // reserved

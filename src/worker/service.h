@@ -34,6 +34,8 @@ struct Service {
   asio::thread_pool encoders{1};
   int active = 0;                  // inference requests being answered
   std::function<void()> on_quiet;  // active fell to 0
+  // A request whose client had gone: what it came to (control::Ended). Empty: nobody wants to know.
+  std::function<void(const std::string& request_id, JobTotals totals)> report_ended;
 };
 
 // The server's handler.

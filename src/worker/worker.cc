@@ -66,6 +66,11 @@ Worker::Worker(asio::io_context& io, ServeOptions options, ModelLoader loader, s
   service_.model_name = name_of(options_);
   service_.created_s = service_.clock.wall().us / 1'000'000;
   service_.on_quiet = [this] { exit_if_quiet(); };
+  service_.report_ended = [this](const std::string& request_id, JobTotals totals) {
+    if (link_.has_value()) {
+      link_->send(control::Ended{request_id, totals.prompt_tokens, totals.generated_tokens});
+    }
+  };
 }
 
 Worker::~Worker() {

@@ -152,7 +152,7 @@ Task<void> token_time(Worker& worker) {
   }
 }
 
-Task<void> stream_answer(Worker& worker, http::Exchange& exchange, Answer answer) {
+Task<void> stream_answer(Worker& worker, http::Exchange& exchange, Answer& answer) {
   http::Headers headers;
   headers.set("content-type", "text/event-stream");
   headers.set("cache-control", "no-store");
@@ -183,15 +183,15 @@ Task<void> stream_answer(Worker& worker, http::Exchange& exchange, Answer answer
   if (status.has_value()) status = co_await exchange.finish();
 }
 
-Task<void> whole_answer(Worker& worker, http::Exchange& exchange, Answer answer) {
+Task<void> whole_answer(Worker& worker, http::Exchange& exchange, Answer& answer) {
   api::Delta delta;
   for (std::int64_t i = 0; i < answer.tokens; ++i) {
     co_await token_time(worker);
     if (exchange.client_gone()) co_return;
     delta.content += (i == 0 ? "w" : " w") + std::to_string(i);
+    answer.usage.completion_tokens = i + 1;
     worker.count_token();
   }
-  answer.usage.completion_tokens = answer.tokens;
   delta.finish_reason = answer.tokens == answer.request.sampling.max_tokens ? "length" : "stop";
   const std::vector<api::Delta> choices{delta};
   std::string body = answer.request.kind == api::GenerationRequest::Kind::kChat
@@ -234,9 +234,14 @@ Task<void> generate(Worker& worker, http::Exchange& exchange, bool is_chat) {
   worker.running += 1;
   const bool stream = answer.request.stream;
   if (stream) {
-    co_await stream_answer(worker, exchange, std::move(answer));
+    co_await stream_answer(worker, exchange, answer);
   } else {
-    co_await whole_answer(worker, exchange, std::move(answer));
+    co_await whole_answer(worker, exchange, answer);
+  }
+  if (exchange.client_gone() && worker.link != nullptr) {
+    const auto id = exchange.request().headers.find("x-request-id");
+    worker.link->send(
+        control::Ended{std::string(id.value_or("")), answer.usage.prompt_tokens, answer.usage.completion_tokens});
   }
   worker.running -= 1;
   worker.exit_if_drained();
@@ -334,9 +339,15 @@ Task<void> start(Worker& worker, http::Address bound) {
     if (b.garbage) hello.protocol = -77;
     worker::ControlEvents events;
     Worker* const self = &worker;
-    events.on_drain = [self] { if (!self->behaviour.ignore_drain) self->begin_drain(); };
-    events.on_stop = [self] { if (!self->behaviour.ignore_stop) self->leave(0); };
-    events.on_lost = [self] { if (!self->behaviour.survive_eof) self->leave(0); };
+    events.on_drain = [self] {
+      if (!self->behaviour.ignore_drain) self->begin_drain();
+    };
+    events.on_stop = [self] {
+      if (!self->behaviour.ignore_stop) self->leave(0);
+    };
+    events.on_lost = [self] {
+      if (!self->behaviour.survive_eof) self->leave(0);
+    };
     worker.link = std::make_unique<worker::ControlLink>(
         worker.io, worker::ControlLinkOptions{.address = *control, .hello = std::move(hello)}, std::move(events));
     worker.link->start();
@@ -350,12 +361,18 @@ Options parse_arguments(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; ++i) {
     const std::string_view flag = argv[i];
     const char* const value = argv[i + 1];
-    if (flag == "--model") out.model_path = value;
-    else if (flag == "--served-model-name") out.model_name = value;
-    else if (flag == "--listen") out.listen = value;
-    else if (flag == "--control") out.control = value;
-    else if (flag == "--lease") out.lease = value;
-    else if (flag == "--epoch") out.epoch = std::strtoull(value, nullptr, 10);
+    if (flag == "--model")
+      out.model_path = value;
+    else if (flag == "--served-model-name")
+      out.model_name = value;
+    else if (flag == "--listen")
+      out.listen = value;
+    else if (flag == "--control")
+      out.control = value;
+    else if (flag == "--lease")
+      out.lease = value;
+    else if (flag == "--epoch")
+      out.epoch = std::strtoull(value, nullptr, 10);
   }
   return out;
 }
@@ -406,4 +423,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace dormouse::fake
 
-int main(int argc, char** argv) { return dormouse::fake::run(argc, argv); }
+int main(int argc, char** argv) {
+  return dormouse::fake::run(argc, argv);
+}
