@@ -257,7 +257,7 @@ class Supervisor final : public DriverEvents {
   // GET /internal/worker: the control channel, for its whole life.
   Task<void> serve_control(http::Exchange& exchange, WorkerDoor door = WorkerDoor::kLocal);
 
-  // After the connection of a request was closed: what its worker says it came to; nullopt if it says nothing in `wait`.
+  // After the connection of a request was closed: what its worker says it came to; nullopt: nothing within `wait`.
   Task<std::optional<control::Ended>> ended(std::string request_id, std::chrono::milliseconds wait);
 
   // Acts on every deadline that has passed, as if its timer had fired: for a loop whose clock is moved by hand.
