@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/crashpoint.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "fleet/lease_token.h"
@@ -118,6 +119,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::WriteIntent& 
   const auto base_count = std::count_if(slot.instances.begin(), slot.instances.end(), is_base);
   record.price = base_count < slot.spec.base_instances ? slot.spec.base_price : slot.spec.price;
   record.meter = make_meter(record.price);
+  crashpoint("fleet.intent");
   ledger::StartIntent intent;
   intent.instance_id = record.instance_id;
   intent.deployment = slot.spec.name;
@@ -151,6 +153,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Start& e) {
 
 void Supervisor::Impl::start_now(Slot& slot, policy::InstanceId id) {
   InstanceRecord& record = slot.instances.at(id);
+  crashpoint("fleet.starting");
   record.is_started = true;
   record.asked_at = options.clock->now();
   StartSpec spec;
@@ -201,6 +204,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Grant& e) {
   lease.mark_ = record.meter->enter(options.clock->now());
   leases[e.ticket] = slot.spec.name;
   slot.last_used = options.clock->now();
+  crashpoint("fleet.granting");
   const auto found = slot.pending.find(e.ticket);
   CHECK(found != slot.pending.end());  // whoever goes away says Leave first
   found->second->result.emplace(std::move(lease));

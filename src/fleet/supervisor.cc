@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/crashpoint.h"
 #include "base/log.h"
 #include "fleet/supervisor_impl.h"
 
@@ -201,6 +202,7 @@ void Supervisor::Impl::release(policy::Ticket ticket, LeaseOutcome outcome) {
   leases.erase(found);
   if (Slot* const slot = find(name)) slot->last_used = options.clock->now();
   dispatch(name, policy::event::Release{ticket, outcome == LeaseOutcome::kCompleted});
+  crashpoint("fleet.released");
 }
 
 void Supervisor::Impl::arm_progress() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/crashpoint.h"
 #include "base/log.h"
 
 namespace dormouse::gateway {
@@ -42,6 +43,7 @@ void Booking::note(ledger::Checkpoint checkpoint) {
   const std::int64_t tokens = std::max(checkpoint.output_tokens, checkpoint.produced_tokens);
   if (settled_ || tokens <= noted_tokens_) return;
   if (tokens - noted_tokens_ < kCheckpointTokens && now - noted_at_ < kCheckpointPeriod) return;
+  crashpoint("gateway.checkpointing");
   noted_tokens_ = tokens;
   noted_at_ = now;
   checkpoint.request_id = request_id_;
@@ -66,6 +68,7 @@ void Booking::close(bool written) {
   ledger_.close({request_id_, written}, [id = request_id_](const Status& status) {
     if (!status.has_value()) log_warn("event=close_delayed id={} why={}", id, status.error().message);
   });
+  crashpoint("gateway.after_close");
 }
 
 }  // namespace dormouse::gateway

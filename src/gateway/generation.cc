@@ -101,6 +101,7 @@ Task<bool> Generation::is_refused_at_once() {
 
 Task<void> Generation::run() {
   booking_.begin(reservation());
+  crashpoint("gateway.reserving");
   const bool refused = co_await is_refused_at_once();
   if (refused) {
     co_await fail(Attempt::kFailed);
@@ -166,12 +167,14 @@ Task<Generation::Attempt> Generation::attempt() {
   sent_ = services_.clock.now();
   request.time_left = std::chrono::duration_cast<std::chrono::milliseconds>(call_.deadline - sent_);
   co_await upstream->open(lease->address(), std::move(request));
+  crashpoint("gateway.dispatched");
   const Attempt outcome = co_await relay(*upstream, *lease);
   call_.stop.on_fire({});
   upstream.reset();  // an answer that is not whole: its connection closes, and the worker stops
   lease_ = nullptr;
   account(*lease);
   if (outcome == Attempt::kStopped && lease->tells_ends()) co_await learn_end();
+  crashpoint("gateway.attempted");
   co_return outcome;
 }
 
@@ -343,6 +346,7 @@ Task<void> Generation::finish() {
 
 Task<void> Generation::close_whole() {
   const std::string body = plan_.answer->whole(summary());
+  crashpoint("gateway.before_closing");
   const Status sent = co_await send_json(call_, 200, body);
   crashpoint("gateway.after_closing");
   booking_.close(sent.has_value());
@@ -354,6 +358,7 @@ Task<void> Generation::close_stream() {
     if (!begun.has_value()) co_return booking_.close(false);
   }
   std::string closing = pending_ + plan_.answer->closing(summary());
+  crashpoint("gateway.before_closing");
   Status written = co_await call_.exchange.write(std::move(closing));
   crashpoint("gateway.after_closing");
   if (written.has_value()) written = co_await call_.exchange.finish();
@@ -362,6 +367,7 @@ Task<void> Generation::close_stream() {
 }
 
 Task<void> Generation::fail(Attempt how) {
+  crashpoint("gateway.failing");
   ledger::Outcome outcome = ledger::Outcome::kFailed;
   if (how == Attempt::kStopped) {
     error_ = from_stop(call_.stop.reason());

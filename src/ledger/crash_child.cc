@@ -1,6 +1,7 @@
 // The victim of crash_test.cc: opens the ledger named by argv[1], runs argv[2] requests through it, and says on stdout
 // what it was promised, one line a promise, written before the next step: "R <id>" (reserve durable), "C <id>"
-// (checkpoint of 10 in, 5 out durable), "S <id>" (settle of 10 in, 7 out durable). Every third request is left open.
+// (checkpoint of 10 in, 5 out durable), "S <id>" (settle of 10 in, 7 out durable), "F <id>" (all of it refunded). Every
+// third request is left open.
 #include <unistd.h>
 
 #include <charconv>
@@ -69,8 +70,11 @@ int main(int argc, char** argv) {
     settlement.request_id = id;
     settlement.input_tokens = 10;
     settlement.output_tokens = 7;
+    settlement.closing_follows = true;  // which then are lost
     if (!wait([&](auto done) { book.settle(settlement, done); })) return 8;
     say('S', id);
+    if (!wait([&](auto done) { book.close({id, false}, done); })) return 9;
+    say('F', id);
   }
   return 0;
 }

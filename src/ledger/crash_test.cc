@@ -25,7 +25,7 @@ namespace dormouse::ledger {
 namespace {
 
 struct Promises {
-  std::map<std::string, std::string> kinds;  // id -> "R", "RC" or "RCS"
+  std::map<std::string, std::string> kinds;  // id -> "R", "RC", "RCS" or "RCSF"
 };
 
 Promises read_promises(const std::string& path) {
@@ -94,9 +94,11 @@ class CrashTest : public ::testing::Test {
 
   static void check_one(const RequestRow& row, const std::string& kinds) {
     const Settlement& s = row.settlement;
-    if (kinds == "RCS") {  // acknowledged: exactly as told
+    if (kinds.starts_with("RCS")) {  // acknowledged: exactly as told, and given back by whoever came to it
       EXPECT_EQ(s.outcome, Outcome::kOk);
       EXPECT_EQ(s.output_tokens, 7);
+      EXPECT_TRUE(row.refunded) << row.request_id;
+      EXPECT_EQ(row.refunded_tokens, 7);
     } else if (s.outcome == Outcome::kInterrupted) {  // billed at the last durable checkpoint, never above
       if (kinds == "RC") {
         EXPECT_EQ(s.output_tokens, 5);
@@ -112,10 +114,11 @@ class CrashTest : public ::testing::Test {
 };
 
 TEST_F(CrashTest, KilledAtEveryNamedPointNothingAcknowledgedIsLostOrDoubled) {
-  constexpr std::array<const char*, 9> kPoints = {
-      "ledger.mid_migration", "ledger.after_migration", "ledger.before_reserve", "ledger.mid_reserve",
-      "ledger.after_reserve", "ledger.before_settle",   "ledger.mid_settle",     "ledger.after_settle",
-      "ledger.before_commit"};
+  constexpr std::array<const char*, 15> kPoints = {
+      "ledger.mid_migration", "ledger.after_migration",   "ledger.before_reserve", "ledger.mid_reserve",
+      "ledger.after_reserve", "ledger.before_settle",     "ledger.mid_settle",     "ledger.after_settle",
+      "ledger.before_commit", "ledger.before_checkpoint", "ledger.after_rollup",   "ledger.before_closing",
+      "ledger.before_refund", "ledger.mid_refund",        "ledger.after_closing"};
   int crashes = 0;
   for (const char* point : kPoints) {
     for (int pass = 1; pass <= 6; ++pass) {
@@ -131,7 +134,7 @@ TEST_F(CrashTest, KilledAtEveryNamedPointNothingAcknowledgedIsLostOrDoubled) {
     }
   }
   const auto migrations = static_cast<int>(all_migrations().size());
-  EXPECT_EQ(crashes, 2 * migrations + 7 * 6);
+  EXPECT_EQ(crashes, 2 * migrations + 13 * 6);
 }
 
 TEST_F(CrashTest, KilledDuringRecoveryTheNextRecoverySettlesOnce) {

@@ -225,7 +225,9 @@ Status Store::write(const Closing& c, std::int64_t at_us) {
   TRY(const OpenRow open, open_row(c.request_id));
   if (!open.is_closing) return make_error(Code::kInvalidArgument, "ledger: not settled: " + c.request_id);
   if (!c.written) TRY_STATUS(refund(c.request_id, open, at_us));
-  return close_row(c.request_id);
+  TRY_STATUS(close_row(c.request_id));
+  crashpoint("ledger.after_closing");
+  return {};
 }
 
 // One entry with what the closing bytes would have brought; the prompt too, if they were all there was.

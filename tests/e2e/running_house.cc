@@ -109,6 +109,7 @@ void RunningHouse::start() {
   }
   options.argv.insert(options.argv.end(), setup_.extra.begin(), setup_.extra.end());
   options.environment = setup_.environment;
+  options.environment.insert(options.environment.end(), environment_.begin(), environment_.end());
   for (std::string& entry : worker_environment()) {
     const std::string name = entry.substr(0, entry.find('=') + 1);
     const auto is_it = [&name](const std::string& given) { return given.starts_with(name); };

@@ -72,6 +72,8 @@ class RunningHouse {
   void signal(int number);
   // Ends the server (SIGKILL: without a word) and starts it again on the same data. False: it did not come up.
   bool restart(int how = SIGTERM);
+  // What it has beside its setup's environment from the next start on: a crash point, say.
+  void set_environment(std::vector<std::string> environment) { environment_ = std::move(environment); }
   std::optional<ExitStatus> wait_exit(std::chrono::milliseconds deadline);
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] std::string admin_socket() const { return directory_ + "/data/run/admin.sock"; }
@@ -84,6 +86,7 @@ class RunningHouse {
   Answer ask_at(const http::Address& address, Wish wish);
   std::vector<Answer> ask_all_at(const http::Address& address, std::vector<Wish> wishes);
   const HouseSetup setup_;
+  std::vector<std::string> environment_;
   std::string directory_;
   std::optional<Subprocess> process_;
   std::optional<ExitStatus> exit_;
