@@ -678,5 +678,37 @@ TEST_F(Door, TheKeysApiDoesWhatItSays) {
   EXPECT_EQ(call("GET", "/admin/v1/keys", "", boss.key).status, 401);
 }
 
+// T-66, less the network: durable, answered, and out, a hundred times over; what the ledger has is what the ring has.
+TEST_F(Door, ARevocationIsFeltByTheVeryNextRequest) {
+  const auto socket = [this](const char* method, const std::string& target, const std::string& body) {
+    return ask_gateway({.method = method, .target = target, .fields = {}, .body = body, .peer = "unix"});
+  };
+  const auto status = [this](const std::string& key) {
+    return ask_gateway({.method = "GET", .target = "/v1/models", .fields = {{"x-api-key", key}}, .body = {}}).status;
+  };
+  for (int round = 0; round < 100; ++round) {
+    const Result<IssuedKey> issued = parse_issued_key(socket("POST", "/admin/v1/keys", R"({"name":"k"})").body);
+    ASSERT_TRUE(issued.has_value());
+    EXPECT_EQ(status(issued->key), 200);
+    EXPECT_EQ(socket("DELETE", "/admin/v1/keys/" + issued->view.kid, "").status, 200);
+    EXPECT_EQ(status(issued->key), 401) << round;
+    clock_.advance(std::chrono::minutes(1));  // else the address would be told to wait
+  }
+  gateway_.reset();
+  deployer_.reset();
+  supervisor_.reset();
+  ledger_.reset();
+  ledger::Options options;
+  options.path = (directory_ / "ledger.db").string();
+  options.clock = &system_clock_;
+  options.ballast_bytes = 0;
+  ledger_ = ledger::Ledger::open(options).value();
+  EXPECT_EQ(ledger_->keys_at_start().size(), 100U);
+  for (const ledger::ApiKey& row : ledger_->keys_at_start()) {
+    EXPECT_TRUE(row.revoked_us.has_value());
+    EXPECT_GT(row.used_us, 0) << "written once a minute";
+  }
+}
+
 }  // namespace
 }  // namespace dormouse::gateway
