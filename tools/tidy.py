@@ -42,7 +42,7 @@ THIRD_PARTY = {
     r"CLI/": ["cli", "apps", "worker"],
     r"toml\+\+": ["catalog", "gateway", "cli"],
     r"spdlog": ["base"],
-    r"openssl": ["http", "fleet"],
+    r"openssl": ["http", "fleet", "gateway"],
     r"immintrin|x86intrin|arm_neon": ["kernels"],
     r"cuda": ["kernels", "engine"],
 }

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include <array>
+#include <string_view>
 #include <vector>
 
 #include "base/check.h"
@@ -44,6 +45,21 @@ std::string random_hex(int bytes) {
   fill_random(raw.data(), raw.size());
   std::string out;
   for (const std::uint8_t byte : raw) out += fmt::format("{:02x}", byte);
+  return out;
+}
+
+std::string random_base62(std::size_t characters) {
+  constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  // A byte from here on would favour the first digits.
+  constexpr std::size_t kFair = 256 / kDigits.size() * kDigits.size();
+  std::string out;
+  while (out.size() < characters) {
+    std::array<std::uint8_t, 64> raw{};
+    fill_random(raw.data(), raw.size());
+    for (const std::uint8_t byte : raw) {
+      if (byte < kFair && out.size() < characters) out += kDigits[byte % kDigits.size()];
+    }
+  }
   return out;
 }
 

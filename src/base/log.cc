@@ -4,6 +4,10 @@
 #include <spdlog/spdlog.h>
 
 #include <memory>
+#include <optional>
+#include <string>
+
+#include "base/redact.h"
 
 namespace dormouse {
 namespace {
@@ -35,7 +39,9 @@ void set_log_level(LogLevel level) {
 }
 
 void log_line(LogLevel level, std::string_view line) {
-  logger().log(to_spdlog(level), spdlog::string_view_t(line.data(), line.size()));
+  const std::optional<std::string> redacted = redact_keys(line);
+  const std::string_view shown = redacted.has_value() ? std::string_view(*redacted) : line;
+  logger().log(to_spdlog(level), spdlog::string_view_t(shown.data(), shown.size()));
 }
 
 }  // namespace dormouse

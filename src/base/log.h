@@ -1,6 +1,6 @@
 // One event, one line, key=value: log_info("event=wake model={} load_ms={}", ...). Levels: error = a person must act,
-// warn = we degraded, info = lifecycle and one line per request, debug = off by default. Never prompts, never keys.
-// Lines go to stderr. Threads: any.
+// warn = we degraded, info = lifecycle and one line per request, debug = off by default. Never prompts, never keys
+// (what looks like one is taken out, base/redact.h). Lines go to stderr. Threads: any.
 #pragma once
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// The part of Gateway behind Access::kAdmin: what the CLI and (later) the console ask. None of it wakes an instance but
-// the wake verb. Changing deployments is in admin_deployments.cc.
+// The part of Gateway behind Access::kRead and kAdmin: what the CLI and (later) the console ask. None of it wakes an
+// instance but the wake verb. Changing deployments is in admin_deployments.cc.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -64,7 +64,9 @@ std::string tail_of(const std::string& path) {
 
 void Gateway::add_admin_routes() {
   const auto add = [this](const char* method, const char* pattern, RouteHandler handler) {
-    router_.add({method, pattern, Access::kAdmin, std::move(handler)});
+    // Whoever only looks needs less than who changes something.
+    const Access access = std::string_view(method) == "GET" ? Access::kRead : Access::kAdmin;
+    router_.add({method, pattern, access, std::move(handler)});
   };
   add("GET", "/metrics", [this](Call& c) { return metrics(c); });
   add("GET", "/admin/v1/status", [this](Call& c) { return admin_status(c); });

@@ -58,6 +58,7 @@ Task<void> reply_error(Call& call, const api::ApiError& error) {
   http::Response response;
   response.status = row.status;
   response.body = api::error_body(error);
+  if (row.status == 401) response.headers.set("www-authenticate", "Bearer");
   if (row.retry_after_s > 0) response.headers.set("retry-after", fmt::format("{}", row.retry_after_s));
   return reply(call, std::move(response));
 }

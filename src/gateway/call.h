@@ -16,7 +16,7 @@
 namespace dormouse::gateway {
 
 // Why a request must end before its answer is whole.
-enum class StopReason { kNone, kClientGone, kDeadline, kShutdown };
+enum class StopReason { kNone, kClientGone, kDeadline, kShutdown, kKeyRevoked };
 
 // One listener at a time: whoever awaits something says how to break that off. Firing twice keeps the first reason.
 class StopSignal {
@@ -33,9 +33,11 @@ class StopSignal {
 
 // Who may call a route. An attribute of the matched route, never of a path prefix (requirement S-38).
 enum class Access {
+  kNone,       // nobody: a route that was given nothing
   kOpen,       // liveness: tells nothing
   kInference,  // models, generation
-  kAdmin,      // loopback and run/admin.sock only
+  kRead,       // status, usage, logs: looks and changes nothing
+  kAdmin,      // all that changes something; as kRead: loopback and run/admin.sock only
   kWorker,     // run/admin.sock only
 };
 
@@ -45,7 +47,7 @@ using RouteHandler = std::function<Task<void>(Call&)>;
 struct Route {
   std::string method;   // "GET" also answers HEAD
   std::string pattern;  // "/admin/v1/deployments/{name}/wake"; one {..} is one path segment
-  Access access = Access::kAdmin;
+  Access access = Access::kNone;
   RouteHandler handler;
 };
 

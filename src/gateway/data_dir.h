@@ -20,6 +20,8 @@ class DataDir {
   [[nodiscard]] bool run_directory_moved() const { return run_directory_moved_; }
   [[nodiscard]] std::string admin_socket() const { return run_directory_ + "/admin.sock"; }
   [[nodiscard]] std::string ledger_path() const { return path_ + "/ledger.db"; }
+  // What API keys are remembered under; not in the ledger (gateway/keys/key_mac.h).
+  [[nodiscard]] std::string pepper_path() const { return path_ + "/keys.pepper"; }
   // Where workers keep what a model's first tokens were, to know a damaged one.
   [[nodiscard]] std::string golden_directory() const { return path_ + "/golden"; }
   // Where workers keep weights in the kernels' order.

@@ -27,6 +27,7 @@ api::ApiError from_stop(StopReason reason) {
     case StopReason::kClientGone: error.code = api::ErrorCode::kRequestTimeout; break;  // nobody reads it
     case StopReason::kDeadline: error.code = api::ErrorCode::kGenerationTimeout; break;
     case StopReason::kShutdown: error.code = api::ErrorCode::kDraining; break;
+    case StopReason::kKeyRevoked: error.code = api::ErrorCode::kInvalidApiKey; break;
   }
   return error;
 }

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "gateway/dialect/generate.h"
 #include "gateway/dialect/openai.h"
+#include "gateway/keys/key_access.h"
 #include "gateway/middleware/middleware.h"
 
 namespace dormouse::gateway {
@@ -40,12 +41,13 @@ struct Gateway::ActiveCall {
   Call& call_;
 };
 
-Gateway::Gateway(Services services, Deployer& deployer, GatewayOptions options)
+Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOptions options)
     : services_(services),
       deployments_(services.deployments),
       deployer_(deployer),
       options_(std::move(options)),
       started_(services.clock.now()),
+      key_admin_(services, keys, [this](const std::vector<std::string>& kids) { stop_requests_of(kids); }),
       idle_(services.io) {
   add_routes();
   std::vector<std::unique_ptr<Middleware>> order;
@@ -53,6 +55,7 @@ Gateway::Gateway(Services services, Deployer& deployer, GatewayOptions options)
   order.push_back(make_access_log(services_.clock, services_.metrics));
   order.push_back(make_error_boundary());
   order.push_back(make_host_check());
+  order.push_back(make_authenticate(services_.clock, keys, services_.ledger));
   order.push_back(make_limits(options_.max_in_flight));
   order.push_back(make_deadline(services_.io, services_.clock, options_.request_timeout));
   pipeline_ = std::make_unique<Pipeline>(std::move(order));
@@ -67,6 +70,7 @@ void Gateway::add_routes() {
   router_.add({"GET", "/v1/health", Access::kOpen, [this](Call& c) { return health(c); }});
   add_inference_routes();
   add_admin_routes();
+  key_admin_.add_routes(router_);
 }
 
 void Gateway::add_inference_routes() {
@@ -100,6 +104,7 @@ Task<void> Gateway::readiness(Call& call) const {
 Task<void> Gateway::models(Call& call) const {
   std::vector<api::ModelCard> cards;
   for (const auto& [name, deployment] : deployments_.all()) {
+    if (!may_use(call.caller, name)) continue;
     cards.push_back({.id = name, .created = deployment.created, .max_model_len = 0});
   }
   const std::string body = api::models_response(cards);
@@ -110,6 +115,10 @@ Task<void> Gateway::model(Call& call) const {
   const Deployment* deployment = deployments_.resolve(call.parameters[0]);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+    co_return;
+  }
+  if (!may_use(call.caller, deployment->name)) {
+    co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
     co_return;
   }
   const api::ModelCard card{.id = deployment->name, .created = deployment->created, .max_model_len = 0};
@@ -127,6 +136,10 @@ Task<void> Gateway::generate(Call& call) {
   const Deployment* deployment = deployments_.resolve(request->model);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+    co_return;
+  }
+  if (!may_use(call.caller, deployment->name)) {
+    co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
     co_return;
   }
   services_.metrics.count_ignored_fields(request->ignored_fields.size());
@@ -152,6 +165,10 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
   const Deployment* deployment = deployments_.resolve(request->model);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+    co_return;
+  }
+  if (!may_use(call.caller, deployment->name)) {
+    co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
     co_return;
   }
   services_.metrics.count_ignored_fields(request->ignored_fields.size());
@@ -202,6 +219,15 @@ Task<bool> Gateway::wait_idle(std::chrono::milliseconds wait) {
   idle_.expires_after(wait);
   [[maybe_unused]] const auto [ec] = co_await idle_.async_wait(kTuple);
   co_return active_.empty();
+}
+
+void Gateway::stop_requests_of(const std::vector<std::string>& kids) {
+  const std::set<Call*> calls = active_;
+  for (Call* call : calls) {
+    const bool theirs =
+        call->caller != nullptr && std::find(kids.begin(), kids.end(), call->caller->key_id) != kids.end();
+    if (theirs) call->stop.fire(StopReason::kKeyRevoked);
+  }
 }
 
 void Gateway::stop_requests() {

@@ -13,6 +13,8 @@
 #include "gateway/admin_wire.h"
 #include "gateway/deployer.h"
 #include "gateway/generation.h"
+#include "gateway/keys/key_admin.h"
+#include "gateway/keys/key_ring.h"
 #include "gateway/pipeline.h"
 #include "gateway/router.h"
 
@@ -26,8 +28,8 @@ struct GatewayOptions {
 
 class Gateway {
  public:
-  // `deployer` is borrowed; it changes what services.deployments knows.
-  Gateway(Services services, Deployer& deployer, GatewayOptions options);
+  // `deployer` and `keys` are borrowed; the first changes what services.deployments knows.
+  Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOptions options);
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -47,6 +49,8 @@ class Gateway {
   Task<bool> wait_idle(std::chrono::milliseconds wait);
   // Every running inference request ends with `draining`.
   void stop_requests();
+  // Every route there is, for whoever checks them all.
+  [[nodiscard]] const std::vector<Route>& routes() const { return router_.routes(); }
 
  private:
   struct ActiveCall;
@@ -78,6 +82,8 @@ class Gateway {
   // An admin verb's answer: the deployment as it is now, or why the verb failed.
   Task<void> reply_outcome(Call& call, const Deployment& deployment, const Status& done);
   [[nodiscard]] const Deployment* deployment_of(const Call& call) const;
+  // The running requests of these keys end now.
+  void stop_requests_of(const std::vector<std::string>& kids);
   [[nodiscard]] StatusView status_view() const;
 
   Services services_;
@@ -85,6 +91,7 @@ class Gateway {
   Deployer& deployer_;
   const GatewayOptions options_;
   const MonoTime started_;
+  KeyAdmin key_admin_;
   Router router_;
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<std::string> listening_;

@@ -21,6 +21,7 @@
 #include "gateway/data_dir.h"
 #include "gateway/deployer.h"
 #include "gateway/gateway.h"
+#include "gateway/keys/key_ring.h"
 #include "gateway/remote_drivers.h"
 #include "gateway/worker_door.h"
 
@@ -96,6 +97,7 @@ struct House::Impl {
   std::optional<DataDir> data;
   std::optional<catalog::Catalog> catalog;
   std::unique_ptr<ledger::Ledger> ledger;
+  std::optional<KeyRing> keys;
   std::unique_ptr<fleet::ProcessDriver> driver;
   std::vector<NamedDriver> remote_drivers;
   std::unique_ptr<fleet::Supervisor> supervisor;
@@ -134,6 +136,7 @@ Status House::Impl::open_parts() {
   ledger_options.clock = &clock;
   ledger_options.post = [this](std::function<void()> f) { asio::post(io, std::move(f)); };
   TRY(ledger, ledger::Ledger::open(std::move(ledger_options)));
+  TRY(keys, KeyRing::open(clock, data->pepper_path(), ledger->keys_at_start()));
 
   fleet::ProcessDriverOptions driver_options;
   driver_options.io = &io;
@@ -188,7 +191,7 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   config = std::make_unique<ConfigReload>(io, *deployer, std::move(config_options));
   GatewayOptions gateway_options;
   gateway_options.log_directory = data->log_directory();
-  gateway = std::make_unique<Gateway>(services, *deployer, std::move(gateway_options));
+  gateway = std::make_unique<Gateway>(services, *deployer, *keys, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
   return {};
 }
@@ -237,6 +240,8 @@ Status House::Impl::open_worker_door() {
 std::vector<std::string> House::Impl::notices() const {
   std::vector<std::string> out = config->notices();
   out.insert(out.end(), not_restored.begin(), not_restored.end());
+  const std::string keys_notice = keys->notice();
+  if (!keys_notice.empty()) out.push_back(keys_notice);
   return out;
 }
 
@@ -345,6 +350,8 @@ Task<void> House::Impl::shut_down() {
     idle = co_await gateway->wait_idle(kLastWords);
   }
   log_info("event=drained idle={}", idle);
+  std::vector<ledger::KeyUse> uses = keys->take_uses(KeyRing::Flush::kNow);
+  if (!uses.empty()) ledger->record_key_use(std::move(uses), [](const Status&) {});
   co_await supervisor->shutdown(hurried() ? kHurriedWorkerGrace : kWorkerGrace);
   co_await api_server->drain(kConnectionGrace);
   if (worker_server != nullptr) co_await worker_server->drain(kConnectionGrace);

@@ -59,6 +59,7 @@ struct Ledger::Impl {
   const Options options;
   Recovery recovery;
   std::vector<Deployment> deployments;
+  std::vector<ApiKey> keys;
   Writer writer;
   Reader reader;  // ends first: its connection is gone when the writer checkpoints for the last time
 };
@@ -71,9 +72,11 @@ Result<std::unique_ptr<Ledger>> Ledger::open(Options options) {
   TRY(UniqueFd lock, lock_file(options.path + ".lock"));
   TRY(Store store, Store::open(options.path, options.clock->wall(), options.check_at_open_bytes));
   TRY(std::vector<Deployment> deployments, store.deployments());
+  TRY(std::vector<ApiKey> keys, store.keys());
   const bool checked = store.is_checked();
   auto impl = std::make_unique<Impl>(std::move(lock), std::move(store), options);
   impl->deployments = std::move(deployments);
+  impl->keys = std::move(keys);
   if (!checked) impl->check_while_serving();
   const Recovery& r = impl->recovery;
   log_info("event=ledger_open path={} migrations={} interrupted_requests={} closed_spans={} survivors={}", options.path,
@@ -83,6 +86,7 @@ Result<std::unique_ptr<Ledger>> Ledger::open(Options options) {
 
 const Recovery& Ledger::recovery() const { return impl_->recovery; }
 const std::vector<Deployment>& Ledger::deployments_at_start() const { return impl_->deployments; }
+const std::vector<ApiKey>& Ledger::keys_at_start() const { return impl_->keys; }
 Health Ledger::health() const { return impl_->writer.health(); }
 
 void Ledger::put_deployment(Deployment deployment, Done done) {
@@ -90,6 +94,10 @@ void Ledger::put_deployment(Deployment deployment, Done done) {
 }
 void Ledger::remove_deployment(std::string name, Done done) {
   impl_->writer.enqueue(RemoveDeployment{std::move(name)}, std::move(done));
+}
+void Ledger::put_keys(KeyWrite write, Done done) { impl_->writer.enqueue(std::move(write), std::move(done)); }
+void Ledger::record_key_use(std::vector<KeyUse> uses, Done done) {
+  impl_->writer.enqueue(std::move(uses), std::move(done));
 }
 void Ledger::record_intent(StartIntent intent, Done done) {
   impl_->writer.enqueue(std::move(intent), std::move(done));

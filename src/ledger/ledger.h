@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "ledger/keys.h"
 #include "ledger/records.h"
 
 namespace dormouse::ledger {
@@ -70,12 +71,16 @@ class Ledger {
   [[nodiscard]] const Recovery& recovery() const;
   // As they were at open(): what the fleet starts from.
   [[nodiscard]] const std::vector<Deployment>& deployments_at_start() const;
+  [[nodiscard]] const std::vector<ApiKey>& keys_at_start() const;
   [[nodiscard]] Health health() const;
 
   // Errors of all below: kUnavailable (disk full or I/O: HTTP's ledger_unavailable), kOverloaded (queue full),
   // kCancelled (closing).
   void put_deployment(Deployment deployment, Done done);  // insert or change, by name
   void remove_deployment(std::string name, Done done);    // kNotFound. Its history stays.
+
+  void put_keys(KeyWrite write, Done done);                   // insert or change, by kid; with its audit line
+  void record_key_use(std::vector<KeyUse> uses, Done done);
 
   void record_intent(StartIntent intent, Done done);  // kNotFound (deployment), kAlreadyExists (instance or epoch)
   void record_span(SpanEvent event, Done done);       // kNotFound (no intent); a phase already written is left as it is

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "ledger/keys.h"
 #include "ledger/ledger.h"
 #include "ledger/records.h"
 #include "ledger/sqlite.h"
@@ -26,7 +27,8 @@ struct PutPrice {
 };
 
 using Body = std::variant<Deployment, RemoveDeployment, StartIntent, SpanEvent, std::vector<SpanProgress>, Reservation,
-                          Checkpoint, Settlement, Closing, PutPrice, Fee, std::vector<RefusalCount>>;
+                          Checkpoint, Settlement, Closing, PutPrice, Fee, std::vector<RefusalCount>, KeyWrite,
+                          std::vector<KeyUse>>;
 
 // Checked before queueing, so that one bad command never fails a group. Errors: kInvalidArgument.
 Status validate(const Body& body);
@@ -46,6 +48,7 @@ class Store {
   [[nodiscard]] bool is_checked() const { return checked_; }
   [[nodiscard]] const Recovery& recovery() const { return recovery_; }
   Result<std::vector<Deployment>> deployments();
+  Result<std::vector<ApiKey>> keys() { return select_keys(connection_); }
 
   Status begin();
   // Errors: those of Ledger's method, or is_fatal().
@@ -76,6 +79,8 @@ class Store {
   Status write(const PutPrice& put, std::int64_t at_us);
   Status write(const Fee& fee, std::int64_t at_us);
   Status write(const std::vector<RefusalCount>& refusals, std::int64_t at_us);
+  Status write(const KeyWrite& write, std::int64_t at_us);
+  Status write(const std::vector<KeyUse>& uses, std::int64_t at_us);
   Result<std::int64_t> deployment_id(const std::string& name);
 
   struct OpenRow {

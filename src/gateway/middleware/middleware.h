@@ -7,8 +7,10 @@
 #include <string>
 
 #include "base/clock.h"
+#include "gateway/keys/key_ring.h"
 #include "gateway/metrics.h"
 #include "gateway/pipeline.h"
+#include "ledger/ledger.h"
 
 namespace dormouse::gateway {
 
@@ -29,10 +31,15 @@ std::unique_ptr<Middleware> make_host_check();
 // The grammar behind it: "localhost", "127.0.0.1:8080", "[::1]:1". No suffix rules.
 [[nodiscard]] bool is_loopback_host(std::string_view host);
 
-// 5. Requests in flight over all routes but the open ones; past the bound 503 overloaded.
+// 5. Who asks (docs/keys.md). Once there is a key, TCP wants exactly one on every route but the open ones, and the
+// route says which scope: no route, no access, no key, no answer (requirement S-38); a path that does not exist is 404
+// only for who has a key. Unix sockets need none: their file mode says who may. Sets call.caller.
+std::unique_ptr<Middleware> make_authenticate(const Clock& clock, KeyRing& ring, ledger::Ledger& ledger);
+
+// 6. Requests in flight over all routes but the open ones; past the bound 503 overloaded.
 std::unique_ptr<Middleware> make_limits(std::size_t max_in_flight);
 
-// 6. Sets the deadline of inference routes and fires the call's stop signal when it passes.
+// 7. Sets the deadline of inference routes and fires the call's stop signal when it passes.
 std::unique_ptr<Middleware> make_deadline(asio::io_context& io, const Clock& clock, std::chrono::milliseconds timeout);
 
 }  // namespace dormouse::gateway

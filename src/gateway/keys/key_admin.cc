@@ -1,0 +1,224 @@
+#include "gateway/keys/key_admin.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+
+namespace dormouse::gateway {
+namespace {
+
+constexpr std::size_t kDefaultPage = 100;
+constexpr std::size_t kMaxPage = 1'000;
+
+// For an operator, who may see the reason. A message "KEY: ..." names its parameter.
+api::ApiError from_keys(const Error& error) {
+  api::ApiError out;
+  out.message = error.message;
+  switch (error.code) {
+    case Code::kInvalidArgument:
+    case Code::kTooLarge: out.code = api::ErrorCode::kInvalidValue; break;
+    case Code::kPermissionDenied:
+    case Code::kUnauthenticated: out.code = api::ErrorCode::kInsufficientScope; break;
+    case Code::kNotFound: out.code = api::ErrorCode::kNotFound; break;
+    case Code::kAlreadyExists: out.code = api::ErrorCode::kAlreadyExists; break;
+    case Code::kUnavailable: out.code = api::ErrorCode::kLedgerUnavailable; break;
+    case Code::kOverloaded:
+    case Code::kRateLimited:
+    case Code::kDeadlineExceeded: out.code = api::ErrorCode::kOverloaded; break;
+    case Code::kCancelled: out.code = api::ErrorCode::kDraining; break;
+    case Code::kDataLoss:
+    case Code::kInternal: out.code = api::ErrorCode::kInternalError; break;
+  }
+  if (out.code == api::ErrorCode::kInvalidValue || out.code == api::ErrorCode::kInsufficientScope) {
+    out.param = error.message.substr(0, std::min(error.message.find(':'), error.message.size()));
+  }
+  return out;
+}
+
+// Of a query string, the value of `name` as sent: kids and numbers need no decoding.
+std::string query_value(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    if (pair.size() > name.size() && pair.starts_with(name) && pair[name.size()] == '=') {
+      return std::string(pair.substr(name.size() + 1));
+    }
+  }
+  return {};
+}
+
+std::optional<std::size_t> page_size(std::string_view query) {
+  const std::string text = query_value(query, "limit");
+  if (text.empty()) return kDefaultPage;
+  std::size_t value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc() || end != text.data() + text.size() || value < 1 || value > kMaxPage) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+KeyAdmin::KeyAdmin(Services services, KeyRing& ring, std::function<void(const std::vector<std::string>&)> on_revoked)
+    : services_(services), ring_(ring), on_revoked_(std::move(on_revoked)), turns_(services.io) {}
+
+void KeyAdmin::add_routes(Router& router) {
+  const auto add = [&router](const char* method, const char* pattern, Access access, RouteHandler handler) {
+    router.add({method, pattern, access, std::move(handler)});
+  };
+  add("POST", "/admin/v1/keys", Access::kAdmin, [this](Call& c) { return create(c); });
+  add("GET", "/admin/v1/keys", Access::kRead, [this](Call& c) { return list(c); });
+  add("GET", "/admin/v1/keys/{kid}", Access::kRead, [this](Call& c) { return show(c); });
+  add("PATCH", "/admin/v1/keys/{kid}", Access::kAdmin, [this](Call& c) { return change(c); });
+  add("DELETE", "/admin/v1/keys/{kid}", Access::kAdmin, [this](Call& c) { return revoke(c); });
+  add("POST", "/admin/v1/keys/{kid}/rotate", Access::kAdmin, [this](Call& c) { return rotate(c); });
+}
+
+void KeyAdmin::name_models(KeyWish& wish) const {
+  if (!wish.models.has_value()) return;
+  for (std::string& model : *wish.models) {
+    const Deployment* deployment = services_.deployments.resolve(model);
+    if (deployment != nullptr) model = deployment->name;
+  }
+}
+
+Task<Status> KeyAdmin::commit(ledger::KeyWrite write) {
+  const std::vector<ledger::ApiKey> rows = write.rows;
+  const OneShot<Status> written(services_.io);
+  services_.ledger.put_keys(std::move(write), [written](Status status) { written.set(std::move(status)); });
+  Status status = co_await written.get();
+  if (status.has_value()) ring_.adopt(rows);
+  co_return status;
+}
+
+Task<void> KeyAdmin::issue(Call& call, Result<KeyDraft> draft) {
+  if (!draft.has_value()) {
+    const api::ApiError error = from_keys(draft.error());
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const std::string kid = draft->write.rows.front().kid;
+  log_info("event={} id={} kid={}", draft->write.audit_kind, call.request_id, kid);
+  ledger::KeyWrite write = std::move(draft->write);
+  const Status status = co_await commit(std::move(write));
+  if (!status.has_value()) {
+    const api::ApiError error = from_keys(status.error());
+    co_await reply_error(call, error);
+    co_return;
+  }
+  http::Response response;
+  response.headers.set("cache-control", "no-store");
+  response.body = to_json(IssuedKey{draft->key, ring_.view(kid).value_or(KeyView{})});
+  co_await reply(call, std::move(response));
+}
+
+Task<void> KeyAdmin::create(Call& call) {
+  Result<KeyWish> wish = parse_key_wish(call.request().body);
+  if (!wish.has_value()) {
+    const api::ApiError error = from_keys(wish.error());
+    co_await reply_error(call, error);
+    co_return;
+  }
+  name_models(*wish);
+  const Turns::Turn turn = co_await turns_.take();
+  Result<KeyDraft> draft = ring_.draft_create(*wish, call.caller.get());
+  co_await issue(call, std::move(draft));
+}
+
+Task<void> KeyAdmin::rotate(Call& call) {
+  const Result<Rotation> rotation = parse_rotation(call.request().body);
+  if (!rotation.has_value()) {
+    const api::ApiError error = from_keys(rotation.error());
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const Turns::Turn turn = co_await turns_.take();
+  Result<KeyDraft> draft = ring_.draft_rotate(call.parameters[0], *rotation, call.caller.get());
+  co_await issue(call, std::move(draft));
+}
+
+Task<void> KeyAdmin::list(Call& call) const {
+  const std::optional<std::size_t> limit = page_size(call.request().query);
+  if (!limit.has_value()) {
+    const api::ApiError error{api::ErrorCode::kInvalidValue, "1 to 1000", "limit"};
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const std::string after = query_value(call.request().query, "after");
+  if (!after.empty() && !ring_.view(after).has_value()) {
+    const api::ApiError error{api::ErrorCode::kInvalidValue, "no such key", "after"};
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const std::string body = to_json(ring_.page(after, *limit));
+  co_await reply_json(call, 200, body);
+}
+
+Task<void> KeyAdmin::show(Call& call) const {
+  const std::optional<KeyView> view = ring_.view(call.parameters[0]);
+  if (!view.has_value()) {
+    co_await reply_error(call, api::ErrorCode::kNotFound);
+    co_return;
+  }
+  const std::string body = to_json(*view);
+  co_await reply_json(call, 200, body);
+}
+
+Task<void> KeyAdmin::change(Call& call) {
+  Result<KeyWish> wish = parse_key_wish(call.request().body);
+  if (!wish.has_value()) {
+    const api::ApiError error = from_keys(wish.error());
+    co_await reply_error(call, error);
+    co_return;
+  }
+  name_models(*wish);
+  const Turns::Turn turn = co_await turns_.take();
+  Result<KeyDraft> draft = ring_.draft_change(call.parameters[0], *wish, call.caller.get());
+  Status status = draft.has_value() ? Status() : Status(draft.error());
+  if (status.has_value()) {
+    ledger::KeyWrite write = std::move(draft->write);
+    status = co_await commit(std::move(write));
+  }
+  if (!status.has_value()) {
+    const api::ApiError error = from_keys(status.error());
+    co_await reply_error(call, error);
+    co_return;
+  }
+  log_info("event=key_change id={} kid={}", call.request_id, call.parameters[0]);
+  co_await show(call);
+}
+
+Task<void> KeyAdmin::revoke(Call& call) {
+  const bool all = query_value(call.request().query, "children") == "true";
+  const Turns::Turn turn = co_await turns_.take();
+  Result<KeyDraft> draft =
+      ring_.draft_revoke(call.parameters[0], all ? Children::kRevoke : Children::kKeep, call.caller.get());
+  if (!draft.has_value()) {
+    const api::ApiError error = from_keys(draft.error());
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const std::vector<ledger::ApiKey> rows = draft->write.rows;
+  std::vector<std::string> kids;
+  for (const ledger::ApiKey& row : rows) kids.push_back(row.kid);
+  ledger::KeyWrite write = std::move(draft->write);
+  const Status status = co_await commit(std::move(write));
+  // A disk that is full must not keep a leaked key alive: it is out at once, and the answer says that it is not
+  // durable.
+  if (!status.has_value()) ring_.adopt(rows);
+  on_revoked_(kids);
+  log_info("event=key_revoke id={} kid={} keys={} durable={}", call.request_id, kids.front(), kids.size(),
+           status.has_value());
+  if (!status.has_value()) {
+    api::ApiError error = from_keys(status.error());
+    error.message = "revoked until the next start only, repeat it: " + error.message;
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const std::string body = revoked_json(kids);
+  co_await reply_json(call, 200, body);
+}
+
+}  // namespace dormouse::gateway

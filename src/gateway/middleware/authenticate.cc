@@ -1,0 +1,134 @@
+#include <fmt/format.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "gateway/keys/failed_attempts.h"
+#include "gateway/keys/key_access.h"
+#include "gateway/middleware/middleware.h"
+
+namespace dormouse::gateway {
+namespace {
+
+constexpr std::string_view kBearer = "bearer ";
+
+std::string_view without_spaces(std::string_view text) {
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  return text;
+}
+
+// What a request shows: nothing, one credential (which may be of another kind than ours: then empty), or more.
+struct Shown {
+  int count = 0;
+  std::string_view key;
+};
+
+Shown shown_by(const http::Request& request) {
+  Shown out;
+  for (const auto& [name, value] : request.headers.all()) {
+    if (http::equals_ignoring_case(name, "x-api-key")) {
+      ++out.count;
+      out.key = without_spaces(value);
+    } else if (http::equals_ignoring_case(name, "authorization")) {
+      ++out.count;
+      const std::string_view text = value;
+      const bool bearer = http::equals_ignoring_case(text.substr(0, kBearer.size()), kBearer);
+      out.key = bearer ? without_spaces(text.substr(kBearer.size())) : std::string_view();
+    }
+  }
+  return out;
+}
+
+class Authenticate final : public Middleware {
+ public:
+  Authenticate(const Clock& clock, KeyRing& ring, ledger::Ledger& ledger)
+      : ring_(ring), ledger_(ledger), failures_(clock) {}
+
+  Task<void> handle(Call& call, Next next) override {
+    const Access access = call.route != nullptr ? call.route->access : Access::kNone;
+    if (access == Access::kOpen) {
+      co_await next(call);
+      co_return;
+    }
+    const bool local_socket = call.request().peer == "unix";  // its file mode says who may
+    if (!local_socket && ring_.wants_keys()) {
+      const std::optional<api::ErrorCode> refusal = identify(call);
+      if (refusal.has_value()) {
+        co_await refuse(call, *refusal);
+        co_return;
+      }
+    }
+    // A path that is no route's goes on to its 404: here it is somebody's who may know.
+    const bool is_workers = access == Access::kWorker;
+    if (is_workers && !local_socket) {
+      co_await reply_error(call, api::ErrorCode::kNotFound);
+      co_return;
+    }
+    const bool denied = call.route != nullptr && access == Access::kNone;
+    if (denied || (call.route != nullptr && call.caller != nullptr && !may_call(call.caller->scope, access))) {
+      co_await reply_error(call, api::ErrorCode::kInsufficientScope);
+      co_return;
+    }
+    co_await next(call);
+  }
+
+ private:
+  // Sets call.caller, or says why not.
+  std::optional<api::ErrorCode> identify(Call& call) {
+    const Shown shown = shown_by(call.request());
+    if (shown.count == 0) return api::ErrorCode::kMissingApiKey;
+    if (shown.count > 1) return api::ErrorCode::kInvalidValue;
+    KeyVerdict verdict = ring_.verify(shown.key);
+    if (verdict.caller == nullptr) {
+      return verdict.refusal == KeyRefusal::kExpired ? api::ErrorCode::kExpiredApiKey : api::ErrorCode::kInvalidApiKey;
+    }
+    call.caller = std::move(verdict.caller);
+    write_uses();
+    return std::nullopt;
+  }
+
+  void write_uses() {
+    std::vector<ledger::KeyUse> uses = ring_.take_uses(KeyRing::Flush::kIfDue);
+    if (uses.empty()) return;
+    ledger_.record_key_use(std::move(uses), [](const Status& status) {
+      if (!status.has_value()) log_warn("event=key_uses_not_written error=\"{}\"", status.error().message);
+    });
+  }
+
+  Task<void> refuse(Call& call, api::ErrorCode code) {
+    if (code == api::ErrorCode::kInvalidValue) {
+      const api::ApiError error{code, "Exactly one API key is wanted, in authorization or x-api-key.", "authorization"};
+      co_await reply_error(call, error);
+      co_return;
+    }
+    const std::optional<std::chrono::seconds> wait = failures_.count(address_of(call.request().peer));
+    if (!wait.has_value()) {
+      co_await reply_error(call, code);
+      co_return;
+    }
+    const api::ApiError error{api::ErrorCode::kRateLimitRequests, "Too many failed attempts to authenticate.", ""};
+    call.error_code = api::row(error.code).code;
+    http::Response response;
+    response.status = api::row(error.code).status;
+    response.body = api::error_body(error);
+    response.headers.set("retry-after", fmt::format("{}", wait->count()));
+    co_await reply(call, std::move(response));
+  }
+
+  KeyRing& ring_;
+  ledger::Ledger& ledger_;
+  FailedAttempts failures_;
+};
+
+}  // namespace
+
+std::unique_ptr<Middleware> make_authenticate(const Clock& clock, KeyRing& ring, ledger::Ledger& ledger) {
+  return std::make_unique<Authenticate>(clock, ring, ledger);
+}
+
+}  // namespace dormouse::gateway
