@@ -88,6 +88,7 @@ void deploy(Context& context, const DeployFlags& flags) {
   }
   const Result<std::string> status = client.get("/admin/v1/status");
   const Result<gateway::StatusView> view = status.has_value() ? gateway::parse_status(*status) : Error(status.error());
+  if (made->rules.exposure == "public") print_notices(client);
   print_made(context, *made, view.has_value() ? view->listen : std::vector<std::string>());
 }
 
@@ -124,7 +125,9 @@ void add_deploy(CLI::App& app, Context& context) {
   rule("--max", "max",
        describe("instances at most (default 1); above 1 absorbs a spike",
                 "最多实例数（默认 1）；大于 1 可吸收突发请求"));
-  rule("--expose", "exposure", "private, public");
+  rule("--expose", "exposure",
+       describe("private (default: this machine only) or public (docs/exposure.md)",
+                "private（默认，仅本机）或 public（对外，见 docs/exposure.md）"));
   rule("--billing", "billing", describe("hourly, monthly, mixed", "hourly 按小时、monthly 包月、mixed 混合"));
   verb->add_option("--alias", flags->aliases,
                    describe("a further name for `model`, repeatable", "请求中 model 的别名，可重复"));

@@ -5,6 +5,14 @@
 #include <utility>
 
 namespace dormouse::gateway {
+namespace {
+
+void add_common(const Call& call, http::Headers& headers) {
+  for (const auto& [name, value] : call.answer_headers.all()) headers.set(name, value);
+  headers.set("x-request-id", call.request_id);
+}
+
+}  // namespace
 
 void StopSignal::fire(StopReason reason) {
   if (reason_ != StopReason::kNone) return;
@@ -23,7 +31,7 @@ void StopSignal::on_fire(std::function<void()> callback) {
 
 Task<void> reply(Call& call, http::Response response) {
   call.status = response.status;
-  response.headers.set("x-request-id", call.request_id);
+  add_common(call, response.headers);
   if (!response.headers.find("content-type").has_value()) response.headers.set("content-type", "application/json");
   const Status sent = co_await call.exchange.send(std::move(response));
   if (!sent.has_value()) call.stop.fire(StopReason::kClientGone);
@@ -59,7 +67,7 @@ Task<Status> begin_sse(Call& call) {
   headers.set("content-type", "text/event-stream");
   headers.set("cache-control", "no-store");
   headers.set("x-accel-buffering", "no");
-  headers.set("x-request-id", call.request_id);
+  add_common(call, headers);
   Status started = co_await call.exchange.start_stream(200, std::move(headers));
   if (!started.has_value()) call.stop.fire(StopReason::kClientGone);
   co_return started;

@@ -25,7 +25,6 @@ struct DeployerOptions {
   std::vector<std::string> model_directories;  // where images of new deployments are looked for
   std::vector<std::string> drivers;            // that this house has
   std::chrono::milliseconds default_idle_timeout{600'000};
-  bool loopback_only = true;  // every listener: nobody but this machine can ask
 };
 
 class Deployer {

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <utility>
 
-#include "base/log.h"
+#include "base/check.h"
 #include "gateway/dialect/generate.h"
 #include "gateway/dialect/openai.h"
 #include "gateway/middleware/middleware.h"
@@ -47,12 +47,14 @@ Gateway::Gateway(Services services, Deployer& deployer, GatewayOptions options)
       options_(std::move(options)),
       started_(services.clock.now()),
       idle_(services.io) {
+  CHECK(options_.exposure != nullptr);
   add_routes();
   std::vector<std::unique_ptr<Middleware>> order;
   order.push_back(make_request_id(services_.clock));
   order.push_back(make_access_log(services_.clock, services_.metrics));
   order.push_back(make_error_boundary());
-  order.push_back(make_host_check());
+  order.push_back(make_host_check(*options_.exposure));
+  order.push_back(make_cors(*options_.exposure, router_));
   order.push_back(make_limits(options_.max_in_flight));
   order.push_back(make_deadline(services_.io, services_.clock, options_.request_timeout));
   pipeline_ = std::make_unique<Pipeline>(std::move(order));
@@ -100,6 +102,7 @@ Task<void> Gateway::readiness(Call& call) const {
 Task<void> Gateway::models(Call& call) const {
   std::vector<api::ModelCard> cards;
   for (const auto& [name, deployment] : deployments_.all()) {
+    if (!is_visible(deployment, call.reach)) continue;
     cards.push_back({.id = name, .created = deployment.created, .max_model_len = 0});
   }
   const std::string body = api::models_response(cards);
@@ -107,7 +110,7 @@ Task<void> Gateway::models(Call& call) const {
 }
 
 Task<void> Gateway::model(Call& call) const {
-  const Deployment* deployment = deployments_.resolve(call.parameters[0]);
+  const Deployment* deployment = deployments_.resolve(call.parameters[0], call.reach);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
     co_return;
@@ -124,7 +127,7 @@ Task<void> Gateway::generate(Call& call) {
     co_await reply_error(call, error);
     co_return;
   }
-  const Deployment* deployment = deployments_.resolve(request->model);
+  const Deployment* deployment = deployments_.resolve(request->model, call.reach);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
     co_return;
@@ -149,7 +152,7 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
     co_await reply_error(call, error);
     co_return;
   }
-  const Deployment* deployment = deployments_.resolve(request->model);
+  const Deployment* deployment = deployments_.resolve(request->model, call.reach);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
     co_return;

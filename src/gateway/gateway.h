@@ -19,6 +19,7 @@
 namespace dormouse::gateway {
 
 struct GatewayOptions {
+  const Exposure* exposure = nullptr;  // borrowed; never null in a running gateway
   std::size_t max_in_flight = 1'024;
   std::chrono::milliseconds request_timeout{600'000};  // the SDKs' own default
   std::string log_directory;
