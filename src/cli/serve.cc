@@ -156,15 +156,11 @@ void report_start_failure(Context& context, const Error& error) {
   context.exit_code = error.code == Code::kInvalidArgument ? kExitUsage : kExitFailed;
 }
 
-std::string url_of(const gateway::Door& door) {
-  return fmt::format("{}://{}", door.is_tls ? "https" : "http", door.address.to_string());
-}
-
 void print_doors(const Context& context, const gateway::Exposure& exposure) {
   for (const gateway::Door& door : exposure.doors()) {
-    const bool only_admin = door.name.starts_with("admin");
+    const bool only_admin = door.kind == gateway::DoorKind::kAdmin;
     const bool is_public = door.reach == gateway::Reach::kPublic;
-    fmt::print("  {:<8} {:<29} {}{}\n", only_admin ? "ADMIN" : "API", url_of(door),
+    fmt::print("  {:<8} {:<29} {}{}\n", only_admin ? "ADMIN" : "API", exposure.url(door),
                only_admin ? "/admin/v1 · /metrics" : "POST /generate · /v1 (OpenAI)",
                is_public ? context.say(" · public", " · 公开") : std::string_view());
   }
@@ -195,7 +191,7 @@ void print_banner(const Context& context, const gateway::House& house) {
   if (!house.notice().empty()) fmt::print("  {}\n", house.notice());
   if (!deployments.empty() && !house.addresses().empty()) {
     fmt::print("\n  curl {}/generate -d '{{\"prompt\":\"写一首关于月亮的诗\",\"max_tokens\":64{}}}'\n",
-               url_of(house.exposure().doors().front()),
+               house.exposure().url(house.exposure().doors().front()),
                deployments.size() > 1 ? fmt::format(",\"model\":\"{}\"", deployments.begin()->first) : std::string());
   }
   std::fflush(stdout);

@@ -250,6 +250,7 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   status.version = "0.1.0";
   status.pid = 7;
   status.listen = {"127.0.0.1:8080"};
+  status.urls = {"https://chat.example.org:8080"};
   DeploymentView d;
   d.name = "demo";
   d.image = "qwen3-demo:q8_0";
@@ -271,6 +272,7 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   const Result<StatusView> back = parse_status(to_json(status));
   ASSERT_TRUE(back.has_value());
   EXPECT_EQ(back->listen, status.listen);
+  EXPECT_EQ(back->urls, status.urls);
   ASSERT_EQ(back->deployments.size(), 1U);
   EXPECT_EQ(back->deployments[0].idle_left_s, 12.5);
   EXPECT_FALSE(back->deployments[0].backoff_left_s.has_value());

@@ -190,7 +190,7 @@ Status House::Impl::bind() {
 Status House::Impl::open_door() {
   TRY_STATUS(front_door->open(*api_server, *admin_server));
   front_door->watch(io);
-  gateway->set_listening(front_door->addresses());
+  gateway->set_listening(front_door->addresses(), front_door->urls());
   gateway->begin_serving();
   return {};
 }
@@ -287,6 +287,7 @@ Task<void> House::Impl::watch_signals() {
     if (ec) co_return;
     if (number == SIGHUP && !(ends_with_terminal && !has_terminal())) {
       log_info("event=signal number={} meaning=reload", number);
+      front_door->watch(io);  // a path may lead elsewhere now, where nobody watched
       front_door->reload();
       Task<void> reloading = config->reload();
       asio::co_spawn(io, std::move(reloading), asio::detached);

@@ -11,8 +11,13 @@
 namespace dormouse::gateway {
 namespace {
 
-constexpr std::string_view kListenFlag = "--listen";
-constexpr std::string_view kAdminFlag = "--admin-listen";
+std::string_view flag_of(DoorKind kind) {
+  switch (kind) {
+    case DoorKind::kApi: return "--listen";
+    case DoorKind::kAdmin: return "--admin-listen";
+  }
+  return {};
+}
 
 // Of a TCP address; no value: a name. A name may mean another address tomorrow, so only the one that cannot is taken.
 std::optional<IpAddress> ip_of(const http::Address& address) {
@@ -34,11 +39,13 @@ std::optional<std::string_view> authority_of(std::string_view origin) {
 
 }  // namespace
 
-Status Exposure::add_door(const std::string& text, std::string_view flag, bool has_tls) {
-  const bool is_admin = flag == kAdminFlag;
+Status Exposure::add_door(const std::string& text, DoorKind kind, bool has_tls) {
+  const bool is_admin = kind == DoorKind::kAdmin;
+  const std::string_view flag = flag_of(kind);
   TRY(http::Address address, http::Address::parse(text));
   Door door;
   door.name = fmt::format("{}{}", flag.substr(2), doors_.size());
+  door.kind = kind;
   door.serves_admin = is_admin;
   const bool proxied = !is_admin && !proxies_.empty();
   if (address.kind == http::Address::Kind::kUnix) {
@@ -86,10 +93,10 @@ Result<Exposure> Exposure::plan(const ExposureOptions& options) {
     out.hosts_.insert(std::move(name));
   }
   TRY(out.cors_, CorsRules::make(options.cors));
-  for (const std::string& text : options.listen) TRY_STATUS(out.add_door(text, kListenFlag, has_tls));
+  for (const std::string& text : options.listen) TRY_STATUS(out.add_door(text, DoorKind::kApi, has_tls));
   std::vector<std::string> admin = options.admin_listen;
   if (admin.empty() && out.has_public_door()) admin.emplace_back(kDefaultAdminListen);
-  for (const std::string& text : admin) TRY_STATUS(out.add_door(text, kAdminFlag, has_tls));
+  for (const std::string& text : admin) TRY_STATUS(out.add_door(text, DoorKind::kAdmin, has_tls));
   if (admin.empty()) {
     for (Door& door : out.doors_) door.serves_admin = true;
   }
@@ -119,6 +126,7 @@ bool Exposure::has_public_door() const {
 
 const Door& Exposure::door(std::string_view name) const {
   static const Door kSocket{.name = kSocketDoor,
+                            .kind = DoorKind::kAdmin,
                             .address = {},
                             .reach = Reach::kSocket,
                             .serves_admin = true,
@@ -140,6 +148,16 @@ void Exposure::bound(std::string_view name, const http::Address& address, const 
   if (!ip->is_unspecified()) found->own_names.insert(as_host(*ip));
   if (!ip->is_unspecified()) return;
   for (const IpAddress& each : interfaces) found->own_names.insert(as_host(each));
+}
+
+std::string Exposure::url(const Door& door) const {
+  if (door.address.kind == http::Address::Kind::kUnix) return door.address.to_string();
+  const std::optional<IpAddress> ip = ip_of(door.address);
+  const bool is_wildcard = ip.has_value() && ip->is_unspecified();
+  std::string host = door.address.host == "localhost" || !ip.has_value() ? door.address.host : as_host(*ip);
+  if (is_wildcard) host = ip->is_v4() ? "127.0.0.1" : "[::1]";
+  if (door.is_tls && !hosts_.empty()) host = *hosts_.begin();
+  return fmt::format("{}://{}:{}", door.is_tls ? "https" : "http", host, door.address.port);
 }
 
 bool Exposure::allows_host(const Door& door, std::string_view host_header) const {

@@ -27,8 +27,11 @@ enum class Reach {
   kPublic,   // whoever can send a packet: keys decide
 };
 
+enum class DoorKind { kApi, kAdmin };  // of --listen, of --admin-listen
+
 struct Door {
-  std::string name;       // the listener's, http::Exchange::listener()
+  std::string name;  // the listener's, http::Exchange::listener()
+  DoorKind kind = DoorKind::kApi;
   http::Address address;  // as asked for; bound() fills in the port
   Reach reach = Reach::kPublic;
   bool serves_admin = false;
@@ -71,12 +74,15 @@ class Exposure {
   // The door stands: its address with the port, and what a wildcard address means on this machine.
   void bound(std::string_view name, const http::Address& address, const std::vector<IpAddress>& interfaces);
 
+  // As a client on this machine asks there: a wildcard is no address to ask at, a certificate is for a name.
+  [[nodiscard]] std::string url(const Door& door) const;
+
   [[nodiscard]] bool allows_host(const Door& door, std::string_view host_header) const;
   [[nodiscard]] const CorsRules& cors() const { return cors_; }
   [[nodiscard]] const std::vector<IpNetwork>& proxies() const { return proxies_; }
 
  private:
-  Status add_door(const std::string& text, std::string_view flag, bool has_tls);
+  Status add_door(const std::string& text, DoorKind kind, bool has_tls);
 
   std::vector<Door> doors_;
   std::vector<std::string> in_the_clear_;  // addresses, each open to the internet without TLS

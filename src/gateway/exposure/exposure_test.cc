@@ -121,6 +121,32 @@ TEST(Exposure, TlsIsForTheListenersAndWhereTheAdminIsReachedByOthers) {
   EXPECT_EQ(tls, "tt-t");
 }
 
+TEST(Exposure, AnUrlIsOneThatAnswers) {
+  struct Row {
+    const char* listen;
+    bool tls;
+    const char* host;  // "": none
+    const char* url;
+  };
+  for (const Row& row :
+       {Row{"127.0.0.1:80", false, "", "http://127.0.0.1:80"},
+        Row{"localhost:8080", false, "", "http://localhost:8080"}, Row{"[::1]:8080", true, "", "https://[::1]:8080"},
+        Row{"0.0.0.0:8443", true, "", "https://127.0.0.1:8443"}, Row{"[::]:8443", true, "", "https://[::1]:8443"},
+        Row{"0.0.0.0:8443", true, "chat.example.org", "https://chat.example.org:8443"},
+        Row{"10.0.0.1:80", false, "chat.example.org", "http://10.0.0.1:80"},
+        Row{"unix:/tmp/x.sock", false, "", "unix:/tmp/x.sock"}}) {
+    ExposureOptions options = listening({row.listen});
+    if (row.host[0] != '\0') options.hosts = {row.host};
+    Exposure exposure = Exposure::plan(row.tls ? with_tls(options) : options).value();
+    const Door& door = exposure.doors().front();
+    exposure.bound(door.name, door.address, {});
+    EXPECT_EQ(exposure.url(door), row.url);
+    const std::size_t host_at = exposure.url(door).find("//");
+    if (host_at == std::string::npos) continue;
+    EXPECT_TRUE(exposure.allows_host(door, exposure.url(door).substr(host_at + 2))) << row.url;
+  }
+}
+
 TEST(Exposure, WhatIsWrongIsNamed) {
   struct Row {
     const char* what;

@@ -15,10 +15,10 @@ std::string_view word_of(const Door& door) {
   return door.reach == Reach::kPublic ? "public" : "private";
 }
 
-std::vector<std::string> addresses_of(const Exposure& exposure, std::string_view prefix) {
+std::vector<std::string> addresses_of(const Exposure& exposure, DoorKind kind) {
   std::vector<std::string> out;
   for (const Door& door : exposure.doors()) {
-    if (door.name.starts_with(prefix)) out.push_back(door.address.to_string());
+    if (door.kind == kind) out.push_back(door.address.to_string());
   }
   return out;
 }
@@ -45,7 +45,7 @@ Status FrontDoor::open(http::Server& api, http::Server& admin) {
   const std::vector<IpAddress> interfaces = interface_addresses();
   const std::vector<Door> doors = exposure_.doors();
   for (const Door& door : doors) {
-    http::Server& server = door.name.starts_with("admin") ? admin : api;
+    http::Server& server = door.kind == DoorKind::kAdmin ? admin : api;
     TRY(const http::Address bound, server.listen(door.address, door.name, door.is_tls ? &identity_ : nullptr));
     exposure_.bound(door.name, bound, interfaces);
     log_info("event=listening address={} reach={} admin={} tls={}", bound.to_string(), word_of(door), door.serves_admin,
@@ -82,7 +82,7 @@ void FrontDoor::reload() {
   if (shown.has_value()) shown = admin_->set_identity(*read);
   if (!shown.has_value()) {
     // Also between the writing of the two files: the second one's event tries again.
-    problem_ = fmt::format("{} (the certificate before goes on)", shown.error().message);
+    problem_ = fmt::format("{} (the certificate before it goes on)", shown.error().message);
     log_error("event=certificate_refused error=\"{}\"", shown.error().message);
     return;
   }
@@ -93,11 +93,19 @@ void FrontDoor::reload() {
 }
 
 std::vector<std::string> FrontDoor::addresses() const {
-  return addresses_of(exposure_, "listen");
+  return addresses_of(exposure_, DoorKind::kApi);
 }
 
 std::vector<std::string> FrontDoor::admin_addresses() const {
-  return addresses_of(exposure_, "admin");
+  return addresses_of(exposure_, DoorKind::kAdmin);
+}
+
+std::vector<std::string> FrontDoor::urls() const {
+  std::vector<std::string> out;
+  for (const Door& door : exposure_.doors()) {
+    if (door.kind == DoorKind::kApi) out.push_back(exposure_.url(door));
+  }
+  return out;
 }
 
 std::vector<std::string> FrontDoor::notices(const Deployments& deployments, bool any_active_key) const {

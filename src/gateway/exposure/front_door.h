@@ -25,7 +25,8 @@ class FrontDoor {
   Status check(bool any_active_key);
   // Errors: kAlreadyExists (a port in use) and those of bind.
   Status open(http::Server& api, http::Server& admin);
-  // From now on the certificate's files are followed. Without inotify only reload() does it.
+  // From now on the certificate's files are followed, where their paths lead at this moment; again: anew. Without
+  // inotify only reload() does it.
   void watch(asio::io_context& io);
   void stop();
   // Reads the files again. A pair that does not fit changes nothing but the notices. Running connections keep theirs.
@@ -35,6 +36,8 @@ class FrontDoor {
   // Bound addresses of --listen, and of --admin-listen where it is apart; ports filled in.
   [[nodiscard]] std::vector<std::string> addresses() const;
   [[nodiscard]] std::vector<std::string> admin_addresses() const;
+  // Of addresses(), Exposure::url().
+  [[nodiscard]] std::vector<std::string> urls() const;
   // For an operator, a sentence each.
   [[nodiscard]] std::vector<std::string> notices(const Deployments& deployments, bool any_active_key) const;
 
