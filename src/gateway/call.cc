@@ -5,14 +5,6 @@
 #include <utility>
 
 namespace dormouse::gateway {
-namespace {
-
-void add_common(const Call& call, http::Headers& headers) {
-  for (const auto& [name, value] : call.answer_headers.all()) headers.set(name, value);
-  headers.set("x-request-id", call.request_id);
-}
-
-}  // namespace
 
 void StopSignal::fire(StopReason reason) {
   if (reason_ != StopReason::kNone) return;
@@ -29,12 +21,33 @@ void StopSignal::on_fire(std::function<void()> callback) {
   callback_ = std::move(callback);
 }
 
-Task<void> reply(Call& call, http::Response response) {
+namespace {
+
+void add_common(const Call& call, http::Headers& headers) {
+  for (const auto& [name, value] : call.answer_headers.all()) headers.set(name, value);
+  headers.set("x-request-id", call.request_id);
+}
+
+Task<Status> send(Call& call, http::Response response) {
   call.status = response.status;
   add_common(call, response.headers);
   if (!response.headers.find("content-type").has_value()) response.headers.set("content-type", "application/json");
-  const Status sent = co_await call.exchange.send(std::move(response));
+  Status sent = co_await call.exchange.send(std::move(response));
   if (!sent.has_value()) call.stop.fire(StopReason::kClientGone);
+  co_return sent;
+}
+
+}  // namespace
+
+Task<void> reply(Call& call, http::Response response) {
+  [[maybe_unused]] const Status sent = co_await send(call, std::move(response));
+}
+
+Task<Status> send_json(Call& call, int status, std::string_view body) {
+  http::Response response;
+  response.status = status;
+  response.body = body;
+  return send(call, std::move(response));
 }
 
 Task<void> reply_json(Call& call, int status, std::string_view body) {

@@ -11,6 +11,7 @@
 
 #include "api/error_table.h"
 #include "base/clock.h"
+#include "gateway/caller.h"
 #include "gateway/exposure/exposure.h"
 #include "http/server.h"
 
@@ -60,6 +61,7 @@ struct Call {
   std::vector<std::string> parameters;  // what the {..} matched
   std::string request_id;               // ours (UUIDv7); the client's own is an attribute
   std::string client_request_id;        // x-request-id as sent, at most 128 bytes of printable ASCII
+  CallerPtr caller;                     // whose key it carries
   MonoTime accepted;
   WallTime accepted_wall;
   MonoTime deadline;
@@ -85,6 +87,8 @@ struct Call {
 // Arguments own nothing, and what they point to is copied before the first suspension: an owning temporary inside a
 // co_await expression is freed twice by GCC 12 (docs/adr/0005).
 Task<void> reply(Call& call, http::Response response);
+// The same, and whether the kernel took it. Errors: kCancelled, kDeadlineExceeded.
+Task<Status> send_json(Call& call, int status, std::string_view body);
 Task<void> reply_json(Call& call, int status, std::string_view body);
 Task<void> reply_error(Call& call, const api::ApiError& error);
 Task<void> reply_error(Call& call, api::ErrorCode code, std::string_view param = {});

@@ -253,6 +253,11 @@ TEST(OpenDoor, WithoutCorsNoPageOfOthersGetsIn) {
   EXPECT_EQ(local.status, 200);
   EXPECT_FALSE(has_cors(local)) << "it may ask; only a listed one may read";
   EXPECT_EQ(house.rows().size(), 1U);
+  const char* const sleep = "/admin/v1/deployments/demo/sleep";
+  EXPECT_EQ(house.ask(asking("POST", sleep, {{"origin", "http://localhost:3000"}})).status, 421)
+      << "nor does another program's page run this server";
+  EXPECT_EQ(house.ask(asking("POST", sleep, {{"host", "localhost:9"}, {"origin", "http://localhost:9"}})).status, 200)
+      << "its own page does";
 }
 
 TEST(OpenDoor, AListedPageMayAskAndRead) {

@@ -29,7 +29,8 @@ class Cors final : public Middleware {
     }
     const bool listed = for_pages && rules.allows(*origin);
     const auto host = call.request().headers.find("host");
-    const bool ours = is_loopback_origin(*origin) || (host.has_value() && is_own_origin(*origin, *host));
+    // Another program's page on this machine may ask the model, but not change what is served.
+    const bool ours = (for_pages && is_loopback_origin(*origin)) || (host.has_value() && is_own_origin(*origin, *host));
     if (!listed && !ours) {
       co_await reply_error(call, api::ErrorCode::kHostNotAllowed);
       co_return;

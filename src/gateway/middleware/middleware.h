@@ -30,8 +30,8 @@ std::unique_ptr<Middleware> make_error_boundary();
 // them. Admin routes exist behind the doors that serve them, worker routes behind run/admin.sock; elsewhere 404.
 std::unique_ptr<Middleware> make_host_check(const Exposure& exposure);
 
-// 5. Web pages: an Origin must be the server's own, of this machine, or listed, else 421. Listed ones may read answers
-// of inference and liveness routes, and get their preflights answered.
+// 5. Web pages: an Origin must be the server's own, or, but for admin routes, of this machine or listed; else 421.
+// Listed ones may read answers of inference and liveness routes, and get their preflights answered.
 std::unique_ptr<Middleware> make_cors(const Exposure& exposure, const Router& router);
 
 // 6. Requests in flight over all routes but the open ones; past the bound 503 overloaded.
