@@ -126,15 +126,22 @@ std::string duration_text(std::chrono::milliseconds duration) {
 
 Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY(TomlTable root, parse_toml(text, what));
-  TRY_STATUS(check_keys(root.strings, {"models_dir", "idle_timeout"}, what));
+  TRY_STATUS(check_keys(root.strings, {"models_dir", "idle_timeout", "tls_cert", "tls_key"}, what));
   TRY_STATUS(check_keys(root.integers, {}, what));
-  TRY_STATUS(check_keys(root.lists, {"listen", "worker_listen"}, what));
+  TRY_STATUS(
+      check_keys(root.lists, {"listen", "admin_listen", "hosts", "cors", "behind_proxy", "worker_listen"}, what));
   TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance"}, what));
   TRY_STATUS(check_keys(root.decimals, {}, what));
   TRY_STATUS(check_keys(root.booleans, {}, what));
   TRY_STATUS(check_keys(root.tables, {"driver"}, what));  // read by gateway/driver_file
   ConfigFile out;
   out.listen = root.list("listen");
+  out.admin_listen = root.list("admin_listen");
+  out.hosts = root.list("hosts");
+  out.cors = root.list("cors");
+  out.behind_proxy = root.list("behind_proxy");
+  out.tls_cert = root.string("tls_cert");
+  out.tls_key = root.string("tls_key");
   out.worker_listen = root.list("worker_listen");
   if (!root.tables.empty()) out.driver_text = text;
   out.models_dir = root.string("models_dir");

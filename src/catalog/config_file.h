@@ -2,6 +2,12 @@
 // command line win over it.
 //
 //   listen = ["127.0.0.1:8080"]
+//   admin_listen = ["127.0.0.1:8081"]
+//   hosts = ["chat.example.org"]   # and the keys below it: docs/exposure.md
+//   cors = ["https://app.example.org"]
+//   behind_proxy = ["10.0.0.0/8"]
+//   tls_cert = "/etc/dormouse/fullchain.pem"
+//   tls_key = "/etc/dormouse/privkey.pem"
 //   worker_listen = ["0.0.0.0:8082"]
 //   idle_timeout = "10m"           # of deployments that do not say
 //   [[deployment]]
@@ -39,6 +45,12 @@ struct DeploymentEntry {
 
 struct ConfigFile {
   std::vector<std::string> listen;
+  std::vector<std::string> admin_listen;
+  std::vector<std::string> hosts;
+  std::vector<std::string> cors;
+  std::vector<std::string> behind_proxy;
+  std::string tls_cert;
+  std::string tls_key;
   std::vector<std::string> worker_listen;  // for workers on other machines
   std::string models_dir;
   std::optional<std::chrono::milliseconds> idle_timeout;

@@ -27,6 +27,12 @@ TEST(ConfigFile, DurationsReadAsWritten) {
 TEST(ConfigFile, ReadsEveryKey) {
   const auto config = parse_config(R"(
 listen = ["127.0.0.1:8080", "[::1]:8080"]
+admin_listen = ["127.0.0.1:8081"]
+hosts = ["chat.example.org"]
+cors = ["https://app.example.org", "http://localhost:3000"]
+behind_proxy = ["10.0.0.0/8"]
+tls_cert = "/etc/c.pem"
+tls_key = "/etc/k.pem"
 models_dir = "/srv/models"
 idle_timeout = "3m"
 [[deployment]]
@@ -54,6 +60,12 @@ idle_timeout = "auto"
                                    "dormouse.toml");
   ASSERT_TRUE(config.has_value()) << config.error().message;
   EXPECT_EQ(config->listen.size(), 2U);
+  EXPECT_EQ(config->admin_listen, std::vector<std::string>{"127.0.0.1:8081"});
+  EXPECT_EQ(config->hosts, std::vector<std::string>{"chat.example.org"});
+  EXPECT_EQ(config->cors.size(), 2U);
+  EXPECT_EQ(config->behind_proxy, std::vector<std::string>{"10.0.0.0/8"});
+  EXPECT_EQ(config->tls_cert, "/etc/c.pem");
+  EXPECT_EQ(config->tls_key, "/etc/k.pem");
   EXPECT_EQ(config->models_dir, "/srv/models");
   EXPECT_EQ(config->idle_timeout, milliseconds(180'000));
   ASSERT_EQ(config->deployments.size(), 2U);

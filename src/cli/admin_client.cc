@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/generation.h"
+#include "gateway/admin_wire.h"
 #include "http/client.h"
 
 namespace dormouse::cli {
@@ -57,6 +58,14 @@ Result<std::string> AdminClient::call(const std::string& method, const std::stri
   }
   if (!out.has_value()) return make_error(Code::kInternal, "no answer");
   return *std::move(out);
+}
+
+void print_notices(AdminClient& client) {
+  const Result<std::string> body = client.get("/admin/v1/status");
+  if (!body.has_value()) return;
+  const Result<gateway::StatusView> status = gateway::parse_status(*body);
+  if (!status.has_value()) return;
+  for (const std::string& notice : status->notices) fmt::print("! {}\n", notice);
 }
 
 void report_failure(Context& context, const Error& error) {

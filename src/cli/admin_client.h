@@ -27,5 +27,7 @@ class AdminClient {
 
 // Prints what went wrong and what to do, and sets the exit code.
 void report_failure(Context& context, const Error& error);
+// What the server wants its operator to know, a line each, as `ps` shows it. A server that does not answer has none.
+void print_notices(AdminClient& client);
 
 }  // namespace dormouse::cli

@@ -62,17 +62,19 @@ int run_dormouse(int argc, const char* const* argv, const char* const* environme
   context.terminal = ::isatty(STDOUT_FILENO) == 1;
   context.worker_environment = fleet::allowed_environment(environment);
 
-  CLI::App app(std::string(context.say("Dormouse: serves Qwen3 models; asleep when nobody asks",
-                                       "睡鼠：运行 Qwen3 模型，无人使用时休眠")));
+  CLI::App app(std::string(
+      context.say("Dormouse: serves Qwen3 models; asleep when nobody asks", "睡鼠：运行 Qwen3 模型，无人使用时休眠")));
   app.name("dormouse");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("dormouse ") + gateway::kVersion);
-  app.footer(std::string(context.say("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server is running.\n"
-                                     "Examples:\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
-                                     "  dormouse run qwen3-demo\n  dormouse ps",
-                                     "退出码：0 完成，1 失败，2 用法错误，3 服务未运行。\n"
-                                     "示例：\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
-                                     "  dormouse run qwen3-demo\n  dormouse ps")));
+  app.footer(
+      std::string(context.say("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server is running,\n"
+                              "78 an address open to others without a key or TLS.\n"
+                              "Examples:\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
+                              "  dormouse run qwen3-demo\n  dormouse ps",
+                              "退出码：0 完成，1 失败，2 用法错误，3 服务未运行，78 对外地址缺少密钥或 TLS。\n"
+                              "示例：\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
+                              "  dormouse run qwen3-demo\n  dormouse ps")));
   std::string language;
   app.add_option("--lang", language, std::string(context.say("language: zh or en", "语言：zh 或 en")))
       ->check(CLI::IsMember({"zh", "en"}));

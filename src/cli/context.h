@@ -25,9 +25,11 @@ struct Context {
   [[nodiscard]] std::string admin_socket() const;
 };
 
-// Exit codes, documented in --help: 0 done, 1 failed, 2 wrong usage, 3 no server is running.
+// Exit codes, documented in --help: 0 done, 1 failed, 2 wrong usage, 3 no server is running, 78 refused to listen so
+// openly (EX_CONFIG of sysexits.h, which service managers know as "do not restart").
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitNoServer = 3;
+inline constexpr int kExitConfig = 78;
 
 }  // namespace dormouse::cli

@@ -51,7 +51,7 @@ std::string idle_words(const Context& context, const gateway::DeploymentView& d)
                      duration_words(d.idle_timeout_s, context.language));
 }
 
-void print_made(const Context& context, const gateway::DeploymentView& d, const std::vector<std::string>& listen) {
+void print_made(const Context& context, const gateway::DeploymentView& d, const std::vector<std::string>& urls) {
   fmt::print("{}: {}\n", d.name, d.image);
   fmt::print(
       fmt::runtime(context.say("  on {} ({}), {} to {} instances, {}\n", "  在 {}（{}）上，{} 到 {} 个实例，{}\n")),
@@ -61,9 +61,8 @@ void print_made(const Context& context, const gateway::DeploymentView& d, const 
                                         "  --max 大于 1 可以吸收突发请求：dormouse set {} max=3\n")),
                d.name);
   }
-  fmt::print(
-      "\n  curl http://{}/generate -d '{{\"model\":\"{}\",\"prompt\":\"写一首关于月亮的诗\",\"max_tokens\":64}}'\n",
-      listen.empty() ? std::string("127.0.0.1:8080") : listen.front(), d.name);
+  fmt::print("\n  curl {}/generate -d '{{\"model\":\"{}\",\"prompt\":\"写一首关于月亮的诗\",\"max_tokens\":64}}'\n",
+             urls.empty() ? std::string("http://127.0.0.1:8080") : urls.front(), d.name);
 }
 
 void deploy(Context& context, const DeployFlags& flags) {
@@ -88,7 +87,8 @@ void deploy(Context& context, const DeployFlags& flags) {
   }
   const Result<std::string> status = client.get("/admin/v1/status");
   const Result<gateway::StatusView> view = status.has_value() ? gateway::parse_status(*status) : Error(status.error());
-  print_made(context, *made, view.has_value() ? view->listen : std::vector<std::string>());
+  if (made->rules.exposure == "public") print_notices(client);
+  print_made(context, *made, view.has_value() ? view->urls : std::vector<std::string>());
 }
 
 }  // namespace
@@ -124,7 +124,9 @@ void add_deploy(CLI::App& app, Context& context) {
   rule("--max", "max",
        describe("instances at most (default 1); above 1 absorbs a spike",
                 "最多实例数（默认 1）；大于 1 可吸收突发请求"));
-  rule("--expose", "exposure", "private, public");
+  rule("--expose", "exposure",
+       describe("private (default: this machine only) or public (docs/exposure.md)",
+                "private（默认，仅本机）或 public（对外，见 docs/exposure.md）"));
   rule("--billing", "billing", describe("hourly, monthly, mixed", "hourly 按小时、monthly 包月、mixed 混合"));
   verb->add_option("--alias", flags->aliases,
                    describe("a further name for `model`, repeatable", "请求中 model 的别名，可重复"));

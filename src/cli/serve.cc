@@ -22,7 +22,7 @@ namespace {
 constexpr const char* kDemoImage = "qwen3-demo:q8_0";
 
 struct ServeFlags {
-  std::vector<std::string> listen;
+  gateway::ExposureOptions exposure;
   std::vector<std::string> worker_listen;
   std::string config;
   std::vector<std::string> models;
@@ -49,6 +49,26 @@ Result<catalog::ConfigFile> read_config(const ServeFlags& flags, const std::stri
     return catalog::ConfigFile{};
   }
   return config;
+}
+
+// Flags win over the file, key by key; the certificate's two are one.
+gateway::ExposureOptions plan_exposure(const ServeFlags& flags, const catalog::ConfigFile& config) {
+  gateway::ExposureOptions out = flags.exposure;
+  const auto or_file = [](std::vector<std::string>& given, const std::vector<std::string>& file) {
+    if (given.empty()) given = file;
+  };
+  or_file(out.listen, config.listen);
+  or_file(out.admin_listen, config.admin_listen);
+  or_file(out.hosts, config.hosts);
+  or_file(out.cors, config.cors);
+  or_file(out.behind_proxy, config.behind_proxy);
+  if (out.tls_certificate.empty() && out.tls_key.empty()) {
+    out.tls_certificate = config.tls_cert;
+    out.tls_key = config.tls_key;
+  }
+  if (out.listen.empty()) out.listen.emplace_back("127.0.0.1:8080");
+  if (flags.socket_only) out = {};
+  return out;
 }
 
 std::vector<gateway::StartDeployment> given_deployments(const ServeFlags& flags) {
@@ -90,18 +110,38 @@ Result<gateway::HouseOptions> plan_house(const Context& context, const ServeFlag
   if (out.idle_timeout_is_given) {
     TRY(out.default_idle_timeout, catalog::parse_duration(flags.idle_timeout));
   }
-  out.listen = !flags.listen.empty() ? flags.listen : config.listen;
-  if (out.listen.empty()) out.listen.emplace_back("127.0.0.1:8080");
-  if (flags.socket_only) out.listen.clear();
+  out.exposure = plan_exposure(flags, config);
   out.worker_listen = !flags.worker_listen.empty() ? flags.worker_listen : config.worker_listen;
   out.environment = environ;
   out.deployments = given_deployments(flags);
   return out;
 }
 
+// A listener that others can reach, without what keeps them out (docs/exposure.md). False: the error is another.
+bool report_exposure(Context& context, const Error& error) {
+  const bool no_key = error.message.find(gateway::kCreateKeyCommand) != std::string::npos;
+  const bool no_tls = error.message.find(gateway::kTlsFlags) != std::string::npos;
+  if (error.code != Code::kPermissionDenied || (!no_key && !no_tls)) return false;
+  if (no_key) {
+    fmt::print(stderr, "{}\n  {}\n", context.say("Make a key first:", "请先创建密钥："), gateway::kCreateKeyCommand);
+  }
+  if (no_tls) {
+    fmt::print(stderr,
+               fmt::runtime(context.say("Encrypt it: {}, or name the proxy that does: --behind-proxy CIDR\n",
+                                        "请加密：{}，或用 --behind-proxy CIDR 指定负责加密的代理\n")),
+               gateway::kTlsFlags);
+  }
+  fmt::print(stderr, "{}\n",
+             context.say("To stay on this machine: dormouse serve --listen 127.0.0.1:8080",
+                         "如只供本机使用：dormouse serve --listen 127.0.0.1:8080"));
+  context.exit_code = kExitConfig;
+  return true;
+}
+
 // A port that is taken is the commonest first failure: say what to do.
 void report_start_failure(Context& context, const Error& error) {
   fmt::print(stderr, "{}: {}\n", context.say("cannot start", "无法启动"), error.message);
+  if (report_exposure(context, error)) return;
   if (error.code == Code::kAlreadyExists && error.message.find("data directory") == std::string::npos) {
     fmt::print(stderr, "{}\n",
                context.say("Something listens there already: `ss -ltnp` shows what. Stop it, or choose another port: "
@@ -116,15 +156,23 @@ void report_start_failure(Context& context, const Error& error) {
   context.exit_code = error.code == Code::kInvalidArgument ? kExitUsage : kExitFailed;
 }
 
+void print_doors(const Context& context, const gateway::Exposure& exposure) {
+  for (const gateway::Door& door : exposure.doors()) {
+    const bool only_admin = door.kind == gateway::DoorKind::kAdmin;
+    const bool is_public = door.reach == gateway::Reach::kPublic;
+    fmt::print("  {:<8} {:<29} {}{}\n", only_admin ? "ADMIN" : "API", exposure.url(door),
+               only_admin ? "/admin/v1 · /metrics" : "POST /generate · /v1 (OpenAI)",
+               is_public ? context.say(" · public", " · 公开") : std::string_view());
+  }
+}
+
 void print_banner(const Context& context, const gateway::House& house) {
   const std::map<std::string, gateway::Deployment>& deployments = house.deployments().all();
   const Machine machine = look_at_machine();
   fmt::print("dormouse {}  ·  {} {}, {}, {:.0f} GB RAM\n", gateway::kVersion, machine.cores,
              context.say(machine.cores == 1 ? "core" : "cores", "核"), machine.isa_words(),
              static_cast<double>(machine.ram_bytes) / 1e9);
-  for (const std::string& address : house.addresses()) {
-    fmt::print("  {:<8} http://{:<22} POST /generate · /v1 (OpenAI)\n", "API", address);
-  }
+  print_doors(context, house.exposure());
   for (const std::string& address : house.worker_addresses()) {
     fmt::print("  {:<8} {:<29} {}\n", "WORKERS", address, house.worker_fingerprint());
   }
@@ -142,8 +190,8 @@ void print_banner(const Context& context, const gateway::House& house) {
   }
   if (!house.notice().empty()) fmt::print("  {}\n", house.notice());
   if (!deployments.empty() && !house.addresses().empty()) {
-    fmt::print("\n  curl http://{}/generate -d '{{\"prompt\":\"写一首关于月亮的诗\",\"max_tokens\":64{}}}'\n",
-               house.addresses().front(),
+    fmt::print("\n  curl {}/generate -d '{{\"prompt\":\"写一首关于月亮的诗\",\"max_tokens\":64{}}}'\n",
+               house.exposure().url(house.exposure().doors().front()),
                deployments.size() > 1 ? fmt::format(",\"model\":\"{}\"", deployments.begin()->first) : std::string());
   }
   std::fflush(stdout);
@@ -162,6 +210,27 @@ void serve(Context& context, const ServeFlags& flags) {
   if (!status.has_value()) report_start_failure(context, status.error());
 }
 
+void add_exposure_flags(CLI::App& verb, const Context& context, gateway::ExposureOptions& out) {
+  const auto add = [&](const char* flag, auto& into, std::string_view en, std::string_view zh) {
+    verb.add_option(flag, into, std::string(context.say(en, zh)));
+  };
+  add("--listen", out.listen, "address, repeatable (default 127.0.0.1:8080); open to others only with a key",
+      "监听地址，可重复（默认 127.0.0.1:8080）；对外开放须先有密钥");
+  add("--admin-listen", out.admin_listen,
+      "address of /admin/v1 and /metrics, repeatable (default: with --listen; 127.0.0.1:8081 once that is open to "
+      "others)",
+      "/admin/v1 与 /metrics 的地址，可重复（默认与 --listen 相同；对外开放后为 127.0.0.1:8081）");
+  add("--host", out.hosts, "a further name it answers for, repeatable", "允许的 Host 名称，可重复");
+  add("--cors", out.cors, "origin whose pages may read answers, repeatable; or *",
+      "允许跨域读取的网页来源，可重复；或 *");
+  add("--behind-proxy", out.behind_proxy,
+      "network (CIDR) of the proxy before it, repeatable: its X-Forwarded-For is believed, and --listen is public",
+      "前置代理所在网段（CIDR），可重复：信任其 X-Forwarded-For，并视 --listen 为对外开放");
+  add("--tls-cert", out.tls_certificate, "certificate (PEM, with its chain) of --listen; followed while it runs",
+      "--listen 的证书（PEM，含证书链）；运行中更新即生效");
+  add("--tls-key", out.tls_key, "its key (PEM)", "证书的私钥（PEM）");
+}
+
 }  // namespace
 
 void add_serve(CLI::App& app, Context& context) {
@@ -170,8 +239,7 @@ void add_serve(CLI::App& app, Context& context) {
   const auto describe = [&context](std::string_view en, std::string_view zh) {
     return std::string(context.say(en, zh));
   };
-  verb->add_option("--listen", flags->listen,
-                   describe("address, repeatable (default 127.0.0.1:8080)", "监听地址，可重复（默认 127.0.0.1:8080）"));
+  add_exposure_flags(*verb, context, flags->exposure);
   verb->add_option("--worker-listen", flags->worker_listen,
                    describe("address for workers on other machines, TLS, repeatable",
                             "供其他机器上的工作进程接入的地址（TLS），可重复"));

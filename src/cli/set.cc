@@ -74,6 +74,7 @@ void set(Context& context, const std::string& name, const std::vector<std::strin
   const Result<gateway::DeploymentView> after = gateway::parse_deployment(*body);
   if (!after.has_value()) return report_failure(context, after.error());
   print_changes(*change, *before, *after);
+  if (after->rules.exposure == "public" && before->rules.exposure != "public") print_notices(client);
   if (!after->defined_by.empty()) {
     fmt::print(fmt::runtime(context.say("  until the next start, which makes it anew from {}\n",
                                         "  仅到下次启动为止：届时按 {} 重新定义\n")),

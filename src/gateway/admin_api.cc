@@ -96,6 +96,7 @@ StatusView Gateway::status_view() const {
   out.draining = draining_;
   out.resident_bytes = resident_bytes();
   out.listen = listening_;
+  out.urls = urls_;
   if (notices_) out.notices = notices_();
   const std::vector<fleet::DeploymentStatus> fleet = services_.fleet.status();
   for (const auto& [name, deployment] : deployments_.all()) {

@@ -213,6 +213,8 @@ std::string to_json(const StatusView& status) {
   for (const DeploymentView& d : status.deployments) deployments.push_back(object_of(d));
   json::array listen;
   for (const std::string& address : status.listen) listen.push_back(json::value(address));
+  json::array urls;
+  for (const std::string& url : status.urls) urls.push_back(json::value(url));
   json::array notices;
   for (const std::string& notice : status.notices) notices.push_back(json::value(notice));
   return json::serialize(json::object{{"version", status.version},
@@ -221,6 +223,7 @@ std::string to_json(const StatusView& status) {
                                       {"draining", status.draining},
                                       {"resident_bytes", status.resident_bytes},
                                       {"listen", std::move(listen)},
+                                      {"urls", std::move(urls)},
                                       {"notices", std::move(notices)},
                                       {"deployments", std::move(deployments)}});
 }
@@ -291,6 +294,7 @@ Result<StatusView> parse_status(std::string_view text) {
   out.draining = r.truth("draining");
   out.resident_bytes = r.whole("resident_bytes");
   out.listen = r.texts("listen");
+  out.urls = r.texts("urls");
   out.notices = r.texts("notices");
   for (const json::object* item : r.objects("deployments")) out.deployments.push_back(read_deployment(*item));
   return out;

@@ -62,6 +62,7 @@ struct StatusView {
   bool draining = false;
   std::int64_t resident_bytes = 0;
   std::vector<std::string> listen;
+  std::vector<std::string> urls;     // of the same, as a client on this machine asks there
   std::vector<std::string> notices;  // what an operator should look at: a configuration file that cannot be used
   std::vector<DeploymentView> deployments;
 };

@@ -23,9 +23,14 @@ void StopSignal::on_fire(std::function<void()> callback) {
 
 namespace {
 
+void add_common(const Call& call, http::Headers& headers) {
+  for (const auto& [name, value] : call.answer_headers.all()) headers.set(name, value);
+  headers.set("x-request-id", call.request_id);
+}
+
 Task<Status> send(Call& call, http::Response response) {
   call.status = response.status;
-  response.headers.set("x-request-id", call.request_id);
+  add_common(call, response.headers);
   if (!response.headers.find("content-type").has_value()) response.headers.set("content-type", "application/json");
   Status sent = co_await call.exchange.send(std::move(response));
   if (!sent.has_value()) call.stop.fire(StopReason::kClientGone);
@@ -76,7 +81,7 @@ Task<Status> begin_sse(Call& call) {
   headers.set("content-type", "text/event-stream");
   headers.set("cache-control", "no-store");
   headers.set("x-accel-buffering", "no");
-  headers.set("x-request-id", call.request_id);
+  add_common(call, headers);
   Status started = co_await call.exchange.start_stream(200, std::move(headers));
   if (!started.has_value()) call.stop.fire(StopReason::kClientGone);
   co_return started;

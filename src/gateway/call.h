@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "api/error_table.h"
 #include "base/clock.h"
 #include "gateway/caller.h"
+#include "gateway/exposure/exposure.h"
 #include "http/server.h"
 
 namespace dormouse::gateway {
@@ -57,6 +59,7 @@ struct Call {
   http::Exchange& exchange;
   const Route* route = nullptr;         // null: not found, or another method
   bool path_known = false;              // some route has this path: 405, not 404
+  std::optional<Access> path_access;    // that route's, also where the method is another; no value: no such path
   std::vector<std::string> parameters;  // what the {..} matched
   std::string request_id;               // ours (UUIDv7); the client's own is an attribute
   std::string client_request_id;        // x-request-id as sent, at most 128 bytes of printable ASCII
@@ -65,6 +68,10 @@ struct Call {
   WallTime accepted_wall;
   MonoTime deadline;
   StopSignal stop;
+  Reach reach = Reach::kPublic;  // of the door it came through
+  std::string client;            // who asks: an IP address, or "unix"; behind a trusted proxy what that says
+  bool is_https = false;         // between the client and us, or the proxy
+  http::Headers answer_headers;  // what every answer carries besides its own
 
   // For the log and the metrics.
   int status = 0;

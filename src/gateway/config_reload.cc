@@ -140,9 +140,15 @@ Task<Status> ConfigReload::apply(catalog::ConfigFile config) {
   for (const std::string& name : dropped) CO_TRY_STATUS(co_await deployer_.forget(name));
   waits_for_restart_.clear();
   const catalog::ConfigFile& started = options_.started_with;
-  for (const auto& [key, is_changed] : {std::pair("listen", config.listen != started.listen),
-                                        std::pair("worker_listen", config.worker_listen != started.worker_listen),
-                                        std::pair("models_dir", config.models_dir != started.models_dir)}) {
+  for (const auto& [key, is_changed] :
+       {std::pair("listen", config.listen != started.listen),
+        std::pair("admin_listen", config.admin_listen != started.admin_listen),
+        std::pair("hosts", config.hosts != started.hosts), std::pair("cors", config.cors != started.cors),
+        std::pair("behind_proxy", config.behind_proxy != started.behind_proxy),
+        std::pair("tls_cert", config.tls_cert != started.tls_cert),
+        std::pair("tls_key", config.tls_key != started.tls_key),
+        std::pair("worker_listen", config.worker_listen != started.worker_listen),
+        std::pair("models_dir", config.models_dir != started.models_dir)}) {
     if (!is_changed) continue;
     waits_for_restart_.push_back(fmt::format("{}: {} changed: that takes a restart", options_.path, key));
   }

@@ -49,9 +49,6 @@ Status Deployer::check(const Deployment& deployment) const {
     return invalid(
         fmt::format("driver: '{}' is not set up here; there is: {}", rules.driver, fmt::join(options_.drivers, ", ")));
   }
-  if (rules.exposure == "public" && !options_.loopback_only) {
-    return invalid("exposure: API keys come first: without them a deployment is private");
-  }
   TRY_STATUS(check_billing(options_.instances, rules));
   for (const std::string& text : rules.awake) {
     const Result<policy::Window> window = policy::parse_window(text);

@@ -27,7 +27,6 @@ struct DeployerOptions {
   std::vector<std::string> drivers;            // that this house has
   std::chrono::milliseconds default_idle_timeout{600'000};
   catalog::InstanceTypes instances;  // and their prices
-  bool loopback_only = true;  // every listener: nobody but this machine can ask
 };
 
 class Deployer {

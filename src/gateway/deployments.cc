@@ -41,13 +41,24 @@ const Deployment* Deployments::find(const std::string& name) const {
   return found == by_name_.end() ? nullptr : &found->second;
 }
 
-const Deployment* Deployments::resolve(std::string_view model) const {
-  if (model.empty()) return by_name_.size() == 1 ? &by_name_.begin()->second : nullptr;
-  if (const Deployment* named = find(std::string(model))) return named;
+const Deployment* Deployments::only_one(Reach reach) const {
+  const Deployment* only = nullptr;
+  for (const auto& [name, deployment] : by_name_) {
+    if (!is_visible(deployment, reach)) continue;
+    if (only != nullptr) return nullptr;
+    only = &deployment;
+  }
+  return only;
+}
+
+const Deployment* Deployments::resolve(std::string_view model, Reach reach) const {
+  if (model.empty()) return only_one(reach);
+  if (const Deployment* named = find(std::string(model))) return is_visible(*named, reach) ? named : nullptr;
   const Deployment* by_image = nullptr;
   bool ambiguous = false;
   const std::string key = catalog::canonical_image_key(model);
   for (const auto& [name, deployment] : by_name_) {
+    if (!is_visible(deployment, reach)) continue;
     if (std::find(deployment.rules.aliases.begin(), deployment.rules.aliases.end(), model) !=
         deployment.rules.aliases.end()) {
       return &deployment;

@@ -14,6 +14,7 @@
 #include "catalog/catalog.h"
 #include "catalog/deployment_rules.h"
 #include "fleet/supervisor.h"
+#include "gateway/exposure/exposure.h"
 #include "gateway/pricing.h"
 #include "ledger/records.h"
 
@@ -32,20 +33,27 @@ struct Deployment {
 
 inline constexpr std::size_t kMaxDeployments = 256;
 
+// Whether who comes through such a door may know of it.
+[[nodiscard]] inline bool is_visible(const Deployment& deployment, Reach reach) {
+  return reach != Reach::kPublic || deployment.rules.exposure == "public";
+}
+
 class Deployments {
  public:
   void put(Deployment deployment);
   void remove(const std::string& name) { by_name_.erase(name); }
   [[nodiscard]] const Deployment* find(const std::string& name) const;
   // What a request's `model` means: a name, an alias, or an image in any form; empty: the only one there is. Null where
-  // it means none, or an image that two deployments run.
-  [[nodiscard]] const Deployment* resolve(std::string_view model) const;
+  // it means none, or an image that two deployments run. Through a public door a private deployment is not there.
+  [[nodiscard]] const Deployment* resolve(std::string_view model, Reach reach = Reach::kPrivate) const;
   [[nodiscard]] const std::map<std::string, Deployment>& all() const { return by_name_; }
   // Could this one stand beside (or instead of its namesake among) the others? Errors: kAlreadyExists, "aliases: ...":
   // a word that already means another one.
   [[nodiscard]] Status check_words(const Deployment& deployment) const;
 
  private:
+  [[nodiscard]] const Deployment* only_one(Reach reach) const;
+
   std::map<std::string, Deployment> by_name_;
 };
 

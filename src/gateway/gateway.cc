@@ -8,7 +8,7 @@
 #include <fstream>
 #include <utility>
 
-#include "base/log.h"
+#include "base/check.h"
 #include "gateway/dialect/generate.h"
 #include "gateway/dialect/openai.h"
 #include "gateway/keys/key_access.h"
@@ -49,12 +49,14 @@ Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOp
       started_(services.clock.now()),
       key_admin_(services, keys, [this](const std::vector<std::string>& kids) { stop_requests_of(kids); }),
       idle_(services.io) {
+  CHECK(options_.exposure != nullptr);
   add_routes();
   std::vector<std::unique_ptr<Middleware>> order;
   order.push_back(make_request_id(services_.clock));
   order.push_back(make_access_log(services_.clock, services_.metrics));
   order.push_back(make_error_boundary());
-  order.push_back(make_host_check());
+  order.push_back(make_host_check(*options_.exposure));
+  order.push_back(make_cors(*options_.exposure, router_));  // preflights carry no key, and a page may read its 401
   order.push_back(make_authenticate(services_.clock, keys, services_.ledger));
   order.push_back(make_limits(options_.max_in_flight));
   order.push_back(make_deadline(services_.io, services_.clock, options_.request_timeout));
@@ -104,7 +106,7 @@ Task<void> Gateway::readiness(Call& call) const {
 Task<void> Gateway::models(Call& call) const {
   std::vector<api::ModelCard> cards;
   for (const auto& [name, deployment] : deployments_.all()) {
-    if (!may_use(call.caller, name)) continue;
+    if (!may_use(call.caller, name) || !is_visible(deployment, call.reach)) continue;
     cards.push_back({.id = name, .created = deployment.created, .max_model_len = 0});
   }
   const std::string body = api::models_response(cards);
@@ -112,7 +114,7 @@ Task<void> Gateway::models(Call& call) const {
 }
 
 Task<void> Gateway::model(Call& call) const {
-  const Deployment* deployment = deployments_.resolve(call.parameters[0]);
+  const Deployment* deployment = deployments_.resolve(call.parameters[0], call.reach);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
     co_return;
@@ -133,7 +135,7 @@ Task<void> Gateway::generate(Call& call) {
     co_await reply_error(call, error);
     co_return;
   }
-  const Deployment* deployment = deployments_.resolve(request->model);
+  const Deployment* deployment = deployments_.resolve(request->model, call.reach);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
     co_return;
@@ -162,7 +164,7 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
     co_await reply_error(call, error);
     co_return;
   }
-  const Deployment* deployment = deployments_.resolve(request->model);
+  const Deployment* deployment = deployments_.resolve(request->model, call.reach);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
     co_return;

@@ -21,6 +21,7 @@
 namespace dormouse::gateway {
 
 struct GatewayOptions {
+  const Exposure* exposure = nullptr;  // borrowed; never null in a running gateway
   std::size_t max_in_flight = 1'024;
   std::chrono::milliseconds request_timeout{600'000};  // the SDKs' own default
   std::string log_directory;
@@ -37,7 +38,10 @@ class Gateway {
   // The handler of every listener.
   Task<void> handle(http::Exchange& exchange);
 
-  void set_listening(std::vector<std::string> addresses) { listening_ = std::move(addresses); }
+  void set_listening(std::vector<std::string> addresses, std::vector<std::string> urls) {
+    listening_ = std::move(addresses);
+    urls_ = std::move(urls);
+  }
   // What `ps` and `doctor` say beside the deployments.
   void set_notices(std::function<std::vector<std::string>()> notices) { notices_ = std::move(notices); }
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
@@ -95,6 +99,7 @@ class Gateway {
   Router router_;
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<std::string> listening_;
+  std::vector<std::string> urls_;
   std::function<std::size_t()> connection_count_;
   std::function<std::vector<std::string>()> notices_;
   std::set<Call*> active_;  // inference only

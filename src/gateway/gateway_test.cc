@@ -1,5 +1,5 @@
-// Goal: the small decisions of the front door: which route, which host, which deployment, which directory, which
-// number. Method: tables; no sockets. The whole door is tested in tests/e2e.
+// Goal: the small decisions of the front door: which route, which deployment, which directory, which number.
+// Method: tables; no sockets. The whole door is tested in tests/e2e.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -9,7 +9,6 @@
 #include "gateway/data_dir.h"
 #include "gateway/deployments.h"
 #include "gateway/metrics.h"
-#include "gateway/middleware/middleware.h"
 #include "gateway/router.h"
 
 namespace dormouse::gateway {
@@ -71,36 +70,6 @@ TEST(Router, APathHasOneSpellingAndParametersOneSegment) {
   }
 }
 
-TEST(HostCheck, OnlyLoopbackNamesAndAddressesPass) {
-  for (const char* good :
-       {"localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:1", "127.9.8.7:65535", "[::1]", "[::1]:80"}) {
-    EXPECT_TRUE(is_loopback_host(good)) << good;
-  }
-  for (const char* bad : {"",
-                          ":80",
-                          "example.com",
-                          "localhost.evil.com",
-                          "evil.local",
-                          "127.0.0.1.evil.com",
-                          "127.0.0",
-                          "127.0.0.256",
-                          "127.0.0.1:",
-                          "127.0.0.1:99999",
-                          "127.0.0.1:80x",
-                          "128.0.0.1",
-                          "0.0.0.0",
-                          "::1",
-                          "[::1",
-                          "[::2]",
-                          "localhost:80:80",
-                          "localhost,evil.com",
-                          "127.0.0.1 ",
-                          "1270.0.0.1",
-                          "0x7f.0.0.1"}) {
-    EXPECT_FALSE(is_loopback_host(bad)) << bad;
-  }
-}
-
 Deployment deployment(std::string name, std::string image) {
   Deployment out;
   out.name = std::move(name);
@@ -128,6 +97,27 @@ TEST(Deployments, AModelIsANameAnAliasOrAnImage) {
   book.put(deployment("demo2", "qwen3-demo:q8_0"));
   EXPECT_EQ(book.resolve("qwen3-demo"), nullptr);  // two run it
   EXPECT_EQ(book.resolve("demo2")->name, "demo2");
+}
+
+TEST(Deployments, ThroughAPublicDoorAPrivateOneIsNotThere) {
+  Deployments book;
+  Deployment hidden = deployment("hidden", "qwen3-demo:q8_0");
+  hidden.rules.aliases = {"gpt-4o"};
+  book.put(hidden);
+  for (const char* model : {"", "hidden", "gpt-4o", "qwen3-demo", "qwen3-demo:q8_0"}) {
+    EXPECT_NE(book.resolve(model, Reach::kPrivate), nullptr) << model;
+    EXPECT_NE(book.resolve(model, Reach::kSocket), nullptr) << model;
+    EXPECT_EQ(book.resolve(model, Reach::kPublic), nullptr) << model;
+  }
+  Deployment shown = deployment("shown", "qwen3-demo:q8_0");
+  shown.rules.exposure = "public";
+  book.put(shown);
+  EXPECT_EQ(book.resolve(""), nullptr);
+  ASSERT_NE(book.resolve("", Reach::kPublic), nullptr) << "the only one such a caller knows of";
+  EXPECT_EQ(book.resolve("", Reach::kPublic)->name, "shown");
+  EXPECT_EQ(book.resolve("qwen3-demo"), nullptr);
+  ASSERT_NE(book.resolve("qwen3-demo", Reach::kPublic), nullptr) << "an image that two run, one of them unseen";
+  EXPECT_EQ(book.resolve("hidden", Reach::kPublic), nullptr);
 }
 
 TEST(Deployments, AWordMeansOneDeployment) {
@@ -260,6 +250,7 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   status.version = "0.1.0";
   status.pid = 7;
   status.listen = {"127.0.0.1:8080"};
+  status.urls = {"https://chat.example.org:8080"};
   DeploymentView d;
   d.name = "demo";
   d.image = "qwen3-demo:q8_0";
@@ -281,6 +272,7 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   const Result<StatusView> back = parse_status(to_json(status));
   ASSERT_TRUE(back.has_value());
   EXPECT_EQ(back->listen, status.listen);
+  EXPECT_EQ(back->urls, status.urls);
   ASSERT_EQ(back->deployments.size(), 1U);
   EXPECT_EQ(back->deployments[0].idle_left_s, 12.5);
   EXPECT_FALSE(back->deployments[0].backoff_left_s.has_value());

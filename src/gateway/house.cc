@@ -20,6 +20,7 @@
 #include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
 #include "gateway/deployer.h"
+#include "gateway/exposure/front_door.h"
 #include "gateway/gateway.h"
 #include "gateway/keys/key_ring.h"
 #include "gateway/remote_drivers.h"
@@ -50,17 +51,6 @@ http::ErrorAnswer server_error(int status, std::string_view code) {
   return {api::error_body(error), std::move(headers)};
 }
 
-Result<http::Address> loopback_address(const std::string& text) {
-  TRY(http::Address address, http::Address::parse(text));
-  if (!address.is_loopback()) {
-    return make_error(Code::kPermissionDenied,
-                      fmt::format("{} is not a loopback address: without API keys a deployment is private. Use "
-                                  "127.0.0.1 and reach it through ssh -L or a proxy with authentication",
-                                  text));
-  }
-  return address;
-}
-
 bool has_terminal() {
   return UniqueFd(::open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)).is_open();
 }
@@ -88,6 +78,9 @@ struct House::Impl {
   Task<void> restore_deployments();
   Task<Status> forget_old_deployments();
   [[nodiscard]] std::vector<std::string> notices() const;
+  [[nodiscard]] bool any_active_key() const {
+    return options.any_active_key ? options.any_active_key() : keys->any_active();
+  }
   [[nodiscard]] bool hurried() const { return signal_count > 1; }
 
   // In order of need: what is destroyed last stands first.
@@ -107,12 +100,12 @@ struct House::Impl {
   std::unique_ptr<Deployer> deployer;
   std::unique_ptr<Fees> fees;
   std::unique_ptr<ConfigReload> config;
+  std::optional<FrontDoor> front_door;
   std::unique_ptr<Gateway> gateway;
   std::unique_ptr<http::Server> admin_server;
   std::unique_ptr<http::Server> api_server;
   std::unique_ptr<http::Server> worker_server;  // null: no workers from other machines
 
-  std::vector<std::string> addresses;
   std::vector<std::string> worker_addresses;
   std::string worker_fingerprint;
   asio::signal_set signals;
@@ -137,6 +130,7 @@ Status House::Impl::open_parts() {
   ledger_options.post = [this](std::function<void()> f) { asio::post(io, std::move(f)); };
   TRY(ledger, ledger::Ledger::open(std::move(ledger_options)));
   TRY(keys, KeyRing::open(clock, data->pepper_path(), ledger->keys_at_start()));
+  TRY_STATUS(front_door->check(any_active_key()));
 
   fleet::ProcessDriverOptions driver_options;
   driver_options.io = &io;
@@ -178,8 +172,6 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   for (const catalog::InstanceType& type : options.config.instances) deployer_options.instances.put(type);
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
-  deployer_options.loopback_only = std::all_of(options.listen.begin(), options.listen.end(),
-                                               [](const auto& text) { return loopback_address(text).has_value(); });
   deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));
   fees = std::make_unique<Fees>(io, *ledger, clock, deployments, [](WallTime at) { return month_of(at, kReportZone); });
   deployer->on_commit([this](const Deployment& made) { fees->book(made.name, made.pricing); });
@@ -190,6 +182,7 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   config_options.idle_timeout_is_given = options.idle_timeout_is_given;
   config = std::make_unique<ConfigReload>(io, *deployer, std::move(config_options));
   GatewayOptions gateway_options;
+  gateway_options.exposure = &front_door->exposure();
   gateway_options.log_directory = data->log_directory();
   gateway = std::make_unique<Gateway>(services, *deployer, *keys, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
@@ -201,19 +194,16 @@ Status House::Impl::bind() {
   admin_server = std::make_unique<http::Server>(io, http::ServerLimits{}, handler, server_error);
   api_server = std::make_unique<http::Server>(io, http::ServerLimits{}, handler, server_error);
   TRY(const http::Address admin, http::Address::parse("unix:" + data->admin_socket()));
-  TRY_STATUS(admin_server->listen(admin, "admin"));
+  TRY_STATUS(admin_server->listen(admin, kSocketDoor));
   gateway->set_connection_count([this] { return api_server->connections() + admin_server->connections(); });
   return {};
 }
 
 // Callers are let in when every deployment is known: an early request would hear model_not_found.
 Status House::Impl::open_door() {
-  for (const std::string& text : options.listen) {
-    TRY(const http::Address address, loopback_address(text));
-    TRY(const http::Address bound, api_server->listen(address, "api"));
-    addresses.push_back(bound.to_string());
-  }
-  gateway->set_listening(addresses);
+  TRY_STATUS(front_door->open(*api_server, *admin_server));
+  front_door->watch(io);
+  gateway->set_listening(front_door->addresses(), front_door->urls());
   gateway->begin_serving();
   return {};
 }
@@ -242,6 +232,8 @@ std::vector<std::string> House::Impl::notices() const {
   out.insert(out.end(), not_restored.begin(), not_restored.end());
   const std::string keys_notice = keys->notice();
   if (!keys_notice.empty()) out.push_back(keys_notice);
+  const std::vector<std::string> exposed = front_door->notices(deployments, any_active_key());
+  out.insert(out.end(), exposed.begin(), exposed.end());
   return out;
 }
 
@@ -311,6 +303,8 @@ Task<void> House::Impl::watch_signals() {
     if (ec) co_return;
     if (number == SIGHUP && !(ends_with_terminal && !has_terminal())) {
       log_info("event=signal number={} meaning=reload", number);
+      front_door->watch(io);  // a path may lead elsewhere now, where nobody watched
+      front_door->reload();
       Task<void> reloading = config->reload();
       asio::co_spawn(io, std::move(reloading), asio::detached);
       continue;
@@ -337,9 +331,10 @@ Task<void> House::Impl::live(std::function<void()> on_ready) {
 
 Task<void> House::Impl::shut_down() {
   config->stop();
+  front_door->stop();
   fees->stop();
   gateway->begin_draining();
-  if (!hurried() && !addresses.empty() && outcome.has_value()) {
+  if (!hurried() && !options.exposure.listen.empty() && outcome.has_value()) {
     lame_duck.expires_after(options.lame_duck);
     [[maybe_unused]] const auto [ec] = co_await lame_duck.async_wait(kTuple);
   }
@@ -375,9 +370,8 @@ House::~House() {
 
 Result<std::unique_ptr<House>> House::open(HouseOptions options) {
   auto impl = std::make_unique<Impl>(std::move(options));
-  for (const std::string& text : impl->options.listen) {
-    TRY_STATUS(loopback_address(text));  // before anything is made on disk
-  }
+  TRY(FrontDoor front_door, FrontDoor::plan(impl->options.exposure));  // before anything is made on disk
+  impl->front_door.emplace(std::move(front_door));
   TRY_STATUS(impl->open_parts());
   return std::unique_ptr<House>(new House(std::move(impl)));
 }
@@ -395,8 +389,12 @@ Status House::run(const std::function<void()>& on_ready) {
   return house.outcome;
 }
 
-const std::vector<std::string>& House::addresses() const {
-  return impl_->addresses;
+std::vector<std::string> House::addresses() const {
+  return impl_->front_door->addresses();
+}
+
+const Exposure& House::exposure() const {
+  return impl_->front_door->exposure();
 }
 
 const Deployments& House::deployments() const {

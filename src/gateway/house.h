@@ -15,6 +15,7 @@
 #include "catalog/config_file.h"
 #include "gateway/admin_wire.h"
 #include "gateway/deployments.h"
+#include "gateway/exposure/exposure.h"
 #include "http/asio.h"
 #include "http/message.h"
 
@@ -30,7 +31,8 @@ struct StartDeployment {
 struct HouseOptions {
   std::string data_dir;
   std::string worker_path;                 // the dormouse-worker binary
-  std::vector<std::string> listen;         // "127.0.0.1:8080"; empty: the admin socket only
+  ExposureOptions exposure;                // the listeners, and who gets in
+  std::function<bool()> any_active_key;    // instead of the ledger's own keys; empty: those
   std::vector<std::string> worker_listen;  // "0.0.0.0:8082": for workers on other machines, TLS; empty: none
   std::vector<StartDeployment> deployments;
   std::string config_path;     // dormouse.toml, absolute; need not exist
@@ -38,7 +40,7 @@ struct HouseOptions {
   std::vector<std::string> model_directories;
   std::vector<std::string> worker_environment;
   const char* const* environment = nullptr;  // the process's own, of which a driver's commands may see what it names
-  std::int64_t memory_budget = 0;  // what models may take of this machine together; 0: no bound
+  std::int64_t memory_budget = 0;            // what models may take of this machine together; 0: no bound
   std::chrono::milliseconds default_idle_timeout{600'000};
   bool idle_timeout_is_given = false;        // by a flag, which wins over the file
   std::chrono::milliseconds lame_duck{250};  // a load balancer's next probe; short, as none is in front by default
@@ -48,8 +50,8 @@ struct HouseOptions {
 class House {
  public:
   // Takes the data directory, opens the ledger, sweeps left-over workers. Blocking; nothing runs yet.
-  // Errors: kAlreadyExists (data directory in use), kPermissionDenied (an address that is not loopback:
-  // without keys the door stays private, requirement S-24), and those of the parts.
+  // Errors: kAlreadyExists (data directory in use), kPermissionDenied (a public listener without a key, or without TLS:
+  // requirement S-24; what to do is in the message), and those of the parts.
   static Result<std::unique_ptr<House>> open(HouseOptions options);
   ~House();
   House(const House&) = delete;
@@ -61,7 +63,8 @@ class House {
   // taken.
   Status run(const std::function<void()>& on_ready);
 
-  [[nodiscard]] const std::vector<std::string>& addresses() const;         // bound, ports filled in
+  [[nodiscard]] std::vector<std::string> addresses() const;                // of the API, bound, ports filled in
+  [[nodiscard]] const Exposure& exposure() const;                          // every listener; bound as addresses()
   [[nodiscard]] const std::vector<std::string>& worker_addresses() const;  // of worker_listen, bound by open()
   // What a remote worker gets as --control-fingerprint; empty without worker_listen.
   [[nodiscard]] const std::string& worker_fingerprint() const;

@@ -37,11 +37,19 @@ bool method_matches(std::string_view route, std::string_view request) {
 
 }  // namespace
 
+const Route* Router::find(std::string_view method, std::string_view path) const {
+  for (const Route& route : routes_) {
+    if (method_matches(route.method, method) && match_pattern(route.pattern, path).has_value()) return &route;
+  }
+  return nullptr;
+}
+
 void Router::match(Call& call) const {
   for (const Route& route : routes_) {
     std::optional<std::vector<std::string>> parameters = match_pattern(route.pattern, call.request().path);
     if (!parameters.has_value()) continue;
     call.path_known = true;
+    call.path_access = route.access;
     if (!method_matches(route.method, call.request().method)) continue;
     call.route = &route;
     call.parameters = *std::move(parameters);

@@ -207,6 +207,14 @@ Result<Address> Server::listen(const Address& address, std::string name, const T
   return bound.address;
 }
 
+Status Server::set_identity(const TlsIdentity& identity) {
+  TRY(const std::shared_ptr<TlsContext> tls, TlsContext::server(identity));
+  for (const auto& listener : impl_->listeners) {
+    if (listener->tls != nullptr) listener->tls = tls;
+  }
+  return {};
+}
+
 void Server::close_listeners() {
   impl_->close_listeners();
 }

@@ -89,6 +89,9 @@ class Server {
   // that answers is kAlreadyExists. Unix sockets are made with mode 0600.
   // With an identity everything on it is TLS. Errors: also kInvalidArgument (certificate and key).
   Result<Address> listen(const Address& address, std::string name, const TlsIdentity* identity = nullptr);
+  // What every TLS listener shows to new connections from now on; those that stand keep what they have.
+  // Errors: kInvalidArgument (certificate and key): nothing changes.
+  Status set_identity(const TlsIdentity& identity);
   // Stops accepting; idle connections are closed, busy ones answer with `Connection: close`.
   void close_listeners();
   // close_listeners(), then waits until every connection (WebSockets too) has ended or `deadline` passes, then cuts the

@@ -144,6 +144,10 @@ Result<TlsIdentity> keep_tls_identity(const std::string& directory, const std::s
     TRY_STATUS(write_text(certificate_path, made.certificate_pem));
     return made;
   }
+  return load_tls_identity(certificate_path, key_path);
+}
+
+Result<TlsIdentity> load_tls_identity(const std::string& certificate_path, const std::string& key_path) {
   TlsIdentity out;
   TRY(out.certificate_pem, read_text(certificate_path));
   TRY(out.key_pem, read_text(key_path));

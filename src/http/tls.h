@@ -1,6 +1,6 @@
 // TLS as this tree uses it: 1.3 (1.2 at least), both ends known by the fingerprint of a certificate that each made
-// itself, or, towards the servers of others, by a CA file. Whom to trust stands in Address::tls (message.h).
-// Threads: any; plain values.
+// itself, or, towards the servers of others, by a CA file; the front door shows what its operator's CA signed. Whom to
+// trust stands in Address::tls (message.h). Threads: any; plain values.
 #pragma once
 
 #include <string>
@@ -26,6 +26,10 @@ struct TlsIdentity {
 // Errors: kDataLoss (files there that are no certificate and key), kPermissionDenied and other errors of the disk.
 [[nodiscard]] Result<TlsIdentity> keep_tls_identity(const std::string& directory, const std::string& name,
                                                     const std::vector<std::string>& names);
+// A certificate of others: PEM files, the chain's further certificates behind the first. Blocking.
+// Errors: kDataLoss (no certificate, no key, or not the key of that certificate), kNotFound, kPermissionDenied and
+// other errors of the disk.
+[[nodiscard]] Result<TlsIdentity> load_tls_identity(const std::string& certificate_path, const std::string& key_path);
 // "sha256:HEX" in the form TlsIdentity has it. Errors: kInvalidArgument.
 [[nodiscard]] Result<std::string> parse_fingerprint(std::string_view text);
 

@@ -83,13 +83,32 @@ BIO* memory_bio(const std::string& text) {
   return BIO_new_mem_buf(text.data(), static_cast<int>(std::min<std::size_t>(text.size(), 1U << 20)));
 }
 
+// The certificates of the CAs between ours and the one a client knows, up to the end of the file.
+bool use_chain(SSL_CTX* context, BIO* certificates) {
+  while (X509* const next = PEM_read_bio_X509(certificates, nullptr, nullptr, nullptr)) {
+    if (SSL_CTX_add0_chain_cert(context, next) == 1) continue;
+    X509_free(next);
+    return false;
+  }
+  // The end of the file is an error in OpenSSL's queue; anything else there is one.
+  const bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  if (is_end) ERR_clear_error();
+  return is_end;
+}
+
+// Without it OpenSSL asks at the terminal for the passphrase of an encrypted key, and a daemon would hang there.
+int no_passphrase(char* /*buffer*/, int /*size*/, int /*is_write*/, void* /*user*/) {
+  return -1;
+}
+
 bool use_identity(SSL_CTX* context, const TlsIdentity& identity) {
   BIO* const certificate_in = memory_bio(identity.certificate_pem);
   BIO* const key_in = memory_bio(identity.key_pem);
   X509* const certificate = PEM_read_bio_X509(certificate_in, nullptr, nullptr, nullptr);
-  EVP_PKEY* const key = PEM_read_bio_PrivateKey(key_in, nullptr, nullptr, nullptr);
+  EVP_PKEY* const key = PEM_read_bio_PrivateKey(key_in, nullptr, &no_passphrase, nullptr);
   const bool used = certificate != nullptr && key != nullptr && SSL_CTX_use_certificate(context, certificate) == 1 &&
-                    SSL_CTX_use_PrivateKey(context, key) == 1 && SSL_CTX_check_private_key(context) == 1;
+                    SSL_CTX_use_PrivateKey(context, key) == 1 && SSL_CTX_check_private_key(context) == 1 &&
+                    use_chain(context, certificate_in);
   X509_free(certificate);
   EVP_PKEY_free(key);
   BIO_free_all(certificate_in);

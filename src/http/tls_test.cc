@@ -3,6 +3,8 @@
 #include "http/tls.h"
 
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -10,6 +12,7 @@
 
 #include "http/client.h"
 #include "http/server_fixture_test.h"
+#include "http/tls_session.h"
 
 namespace dormouse::http {
 namespace {
@@ -108,6 +111,34 @@ TEST_F(TlsTest, AnotherCertificateIsNotSpokenTo) {
   run(post(wrong, "secret", got));
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, Code::kUnauthenticated);
+}
+
+TEST_F(TlsTest, ANewIdentityIsForNewConnections) {
+  Result<std::string> got;
+  run(post(address_, "before", got));
+  ASSERT_TRUE(got) << got.error().message;
+  const TlsIdentity next = make_tls_identity({"localhost"}).value();
+  TlsIdentity broken = next;
+  broken.key_pem = identity().key_pem;
+  EXPECT_EQ(server_->set_identity(broken).error().code, Code::kInvalidArgument);
+  run(post(address_, "a pair that does not fit changes nothing", got));
+  ASSERT_TRUE(got) << got.error().message;
+  ASSERT_TRUE(server_->set_identity(next));
+  run(post(address_, "the connection that stands goes on", got));
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(server_->connections(), 1U);
+  Address renewed = address_;
+  renewed.tls->fingerprint = next.fingerprint;
+  run(post(renewed, "after", got));
+  ASSERT_TRUE(got) << got.error().message;
+  Client fresh(io_);
+  Result<std::unique_ptr<ClientResponse>> refused = make_error(Code::kInternal, "not run");
+  run([](Client& client, Address address, Result<std::unique_ptr<ClientResponse>>& out) -> Task<void> {
+    ClientRequest wish;
+    out = co_await client.send(std::move(address), std::move(wish));
+  }(fresh, address_, refused));
+  ASSERT_FALSE(refused.has_value()) << "the old certificate is not shown any more";
+  EXPECT_EQ(refused.error().code, Code::kUnauthenticated);
 }
 
 TEST_F(TlsTest, ACaFileTrustsItsCertificatesForTheirNamesOnly) {
@@ -217,6 +248,64 @@ TEST(TlsIdentity, IsKeptWithAKeyNobodyElseReads) {
   EXPECT_EQ(keep_tls_identity(directory, "worker", {}).error().code, Code::kDataLoss);
   std::ofstream(directory + "/worker.crt") << "nonsense";
   EXPECT_EQ(keep_tls_identity(directory, "worker", {}).error().code, Code::kDataLoss);
+  std::filesystem::remove_all(name);
+}
+
+std::string encrypted(const std::string& key_pem) {
+  BIO* const in = BIO_new_mem_buf(key_pem.data(), static_cast<int>(key_pem.size()));
+  EVP_PKEY* const key = PEM_read_bio_PrivateKey(in, nullptr, nullptr, nullptr);
+  BIO* const out = BIO_new(BIO_s_mem());
+  const std::string passphrase = "secret";
+  EXPECT_EQ(
+      PEM_write_bio_PrivateKey(out, key, EVP_aes_128_cbc(), reinterpret_cast<const unsigned char*>(passphrase.data()),
+                               static_cast<int>(passphrase.size()), nullptr, nullptr),
+      1);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out, &data);
+  std::string text(data, static_cast<std::size_t>(size));
+  BIO_free(in);
+  BIO_free(out);
+  EVP_PKEY_free(key);
+  return text;
+}
+
+TEST(TlsIdentity, OthersFilesAreReadWithTheirChain) {
+  std::string name = "/tmp/tls_XXXXXX";
+  ASSERT_NE(::mkdtemp(name.data()), nullptr);
+  const TlsIdentity leaf = make_tls_identity({"localhost"}).value();
+  const std::string chain = make_tls_identity({}).value().certificate_pem;
+  const auto load = [&](const std::string& certificate, const std::string& key) {
+    std::ofstream(name + "/c.pem") << certificate;
+    std::ofstream(name + "/k.pem") << key;
+    return load_tls_identity(name + "/c.pem", name + "/k.pem");
+  };
+  const Result<TlsIdentity> whole = load(leaf.certificate_pem + "\n" + chain, leaf.key_pem);
+  ASSERT_TRUE(whole.has_value()) << whole.error().message;
+  EXPECT_EQ(whole->fingerprint, leaf.fingerprint);
+  const std::shared_ptr<TlsContext> context = TlsContext::server(*whole).value();
+  STACK_OF(X509)* sent = nullptr;
+  ASSERT_EQ(SSL_CTX_get0_chain_certs(context->get(), &sent), 1);
+  EXPECT_EQ(sk_X509_num(sent), 1) << "behind the first";
+  const std::string half = chain.substr(0, chain.size() / 2);
+  const std::string spoilt = chain.substr(0, 100) + "!!!!" + chain.substr(104);
+  struct Row {
+    const char* what;
+    std::string certificate;
+    std::string key;
+  };
+  for (const Row& row : {Row{"the key of another", leaf.certificate_pem, make_tls_identity({}).value().key_pem},
+                         Row{"no key", leaf.certificate_pem, ""}, Row{"no certificate", "", leaf.key_pem},
+                         Row{"the key where the certificate belongs", leaf.key_pem, leaf.key_pem},
+                         Row{"the chain first", chain + leaf.certificate_pem, leaf.key_pem},
+                         Row{"a chain cut short", leaf.certificate_pem + half, leaf.key_pem},
+                         Row{"a spoilt chain", leaf.certificate_pem + spoilt, leaf.key_pem},
+                         Row{"a passphrase nobody is there to type", leaf.certificate_pem, encrypted(leaf.key_pem)}}) {
+    const Result<TlsIdentity> refused = load(row.certificate, row.key);
+    ASSERT_FALSE(refused.has_value()) << row.what;
+    EXPECT_EQ(refused.error().code, Code::kDataLoss) << row.what;
+    EXPECT_EQ(refused.error().message.find("PRIVATE"), std::string::npos);
+  }
+  EXPECT_EQ(load_tls_identity(name + "/absent.pem", name + "/k.pem").error().code, Code::kNotFound);
   std::filesystem::remove_all(name);
 }
 

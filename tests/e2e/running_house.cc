@@ -124,7 +124,7 @@ void RunningHouse::start() {
   up_ = eventually(kStart, [this, &admin] {
     if (wait_exit(milliseconds(0)).has_value()) return true;
     const Answer answer =
-        ask_at(*admin, {.method = "GET", .target = "/admin/v1/status", .body = {}, .headers = {}, .on_piece = {}});
+        ask_of(*admin, {.method = "GET", .target = "/admin/v1/status", .body = {}, .headers = {}, .on_piece = {}});
     const Result<gateway::StatusView> status = gateway::parse_status(answer.body);
     if (!status.has_value() || status->listen.empty()) return false;
     address_ = *http::Address::parse(status->listen.front());
@@ -158,31 +158,12 @@ bool RunningHouse::restart(int how) {
   return up_;
 }
 
-std::vector<Answer> RunningHouse::ask_all_at(const http::Address& address, std::vector<Wish> wishes) {
-  asio::io_context io{1};
-  std::vector<Answer> out(wishes.size());
-  {
-    http::Client client(io);
-    for (std::size_t i = 0; i < wishes.size(); ++i) {
-      asio::co_spawn(io, run_wish(client, address, std::move(wishes[i]), out[i]), asio::detached);
-    }
-    io.run();
-  }
-  return out;
-}
-
-Answer RunningHouse::ask_at(const http::Address& address, Wish wish) {
-  std::vector<Wish> one;
-  one.push_back(std::move(wish));
-  return ask_all_at(address, std::move(one)).front();
-}
-
 Answer RunningHouse::ask(Wish wish) {
-  return ask_at(address_, std::move(wish));
+  return ask_of(address_, std::move(wish));
 }
 
 std::vector<Answer> RunningHouse::ask_all(std::vector<Wish> wishes) {
-  return ask_all_at(address_, std::move(wishes));
+  return ask_all_of(address_, std::move(wishes));
 }
 
 Answer RunningHouse::post(const std::string& target, const std::string& body) {
@@ -279,6 +260,25 @@ std::pair<int, std::string> RunningHouse::run_cli(std::vector<std::string> argum
   ::poll(&watched, 1, 60'000);
   const Result<ExitStatus> status = child->try_wait();
   return {status.has_value() ? status->exit_code : -1, read_file(path)};
+}
+
+std::vector<Answer> ask_all_of(const http::Address& address, std::vector<Wish> wishes) {
+  asio::io_context io{1};
+  std::vector<Answer> out(wishes.size());
+  {
+    http::Client client(io);
+    for (std::size_t i = 0; i < wishes.size(); ++i) {
+      asio::co_spawn(io, run_wish(client, address, std::move(wishes[i]), out[i]), asio::detached);
+    }
+    io.run();
+  }
+  return out;
+}
+
+Answer ask_of(const http::Address& address, Wish wish) {
+  std::vector<Wish> one;
+  one.push_back(std::move(wish));
+  return ask_all_of(address, std::move(one)).front();
 }
 
 bool can_judge_memory() {

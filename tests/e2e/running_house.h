@@ -83,8 +83,6 @@ class RunningHouse {
 
  private:
   void start();
-  Answer ask_at(const http::Address& address, Wish wish);
-  std::vector<Answer> ask_all_at(const http::Address& address, std::vector<Wish> wishes);
   const HouseSetup setup_;
   std::vector<std::string> environment_;
   std::string directory_;
@@ -93,6 +91,10 @@ class RunningHouse {
   http::Address address_;
   bool up_ = false;
 };
+
+// Of any address, together on one loop.
+std::vector<Answer> ask_all_of(const http::Address& address, std::vector<Wish> wishes);
+Answer ask_of(const http::Address& address, Wish wish);
 
 // False under AddressSanitizer, whose shadow and quarantine are no part of what is measured; prints that it is so.
 [[nodiscard]] bool can_judge_memory();

@@ -27,9 +27,9 @@ class AccessLog final : public Middleware {
  private:
   static std::string line(const Call& call, Nanoseconds took) {
     std::string out =
-        fmt::format("event=request id={} method={} route={} status={} ms={:.1f}", call.request_id,
-                    call.request().method, call.route != nullptr ? call.route->pattern : std::string("-"), call.status,
-                    static_cast<double>(took.count()) / 1e6);
+        fmt::format("event=request id={} client={} method={} route={} status={} ms={:.1f}", call.request_id,
+                    call.client, call.request().method, call.route != nullptr ? call.route->pattern : std::string("-"),
+                    call.status, static_cast<double>(took.count()) / 1e6);
     if (!call.error_code.empty()) out += " code=" + call.error_code;
     if (call.deployment.empty()) return out;
     return out + fmt::format(" deployment={} in={} out={} wake_ms={:.1f} ttft_ms={:.1f}", call.deployment,

@@ -106,7 +106,7 @@ class Authenticate final : public Middleware {
       co_await reply_error(call, error);
       co_return;
     }
-    const std::optional<std::chrono::seconds> wait = failures_.count(address_of(call.request().peer));
+    const std::optional<std::chrono::seconds> wait = failures_.count(address_of(call.client));
     if (!wait.has_value()) {
       co_await reply_error(call, code);
       co_return;

@@ -1,83 +1,82 @@
-#include <charconv>
-#include <string>
+#include <optional>
 #include <string_view>
+#include <utility>
 
+#include "gateway/exposure/exposure.h"
+#include "gateway/exposure/forwarded.h"
 #include "gateway/middleware/middleware.h"
 
 namespace dormouse::gateway {
 namespace {
 
-bool is_port(std::string_view text) {
-  unsigned value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return ec == std::errc() && end == text.data() + text.size() && value <= 65'535;
-}
+// A year, as every list of recommendations has it; without subdomains, which may be others'.
+constexpr std::string_view kHsts = "max-age=31536000";
 
-// 127.a.b.c in plain decimal.
-bool is_loopback_v4(std::string_view host) {
-  int parts = 0;
-  while (parts < 4) {
-    unsigned value = 0;
-    const auto [end, ec] = std::from_chars(host.data(), host.data() + host.size(), value);
-    if (ec != std::errc() || value > 255 || (parts == 0 && value != 127)) return false;
-    host.remove_prefix(static_cast<std::size_t>(end - host.data()));
-    ++parts;
-    if (parts == 4) return host.empty();
-    if (!host.starts_with('.')) return false;
-    host.remove_prefix(1);
-  }
-  return false;
-}
-
-bool equals_without_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const char c = a[i] >= 'A' && a[i] <= 'Z' ? static_cast<char>(a[i] - 'A' + 'a') : a[i];
-    if (c != b[i]) return false;
-  }
-  return true;
-}
-
-bool is_loopback_origin(std::string_view origin) {
-  for (const std::string_view scheme : {"http://", "https://"}) {
-    if (origin.starts_with(scheme)) return is_loopback_host(origin.substr(scheme.size()));
+// Whether a route of this kind is there at all, behind this door.
+bool has_route(const Door& door, Access access) {
+  switch (access) {
+    case Access::kOpen:
+    case Access::kInference: return true;
+    case Access::kAdmin: return door.serves_admin;
+    case Access::kWorker: return door.reach == Reach::kSocket;
   }
   return false;
 }
 
 class HostCheck final : public Middleware {
  public:
+  explicit HostCheck(const Exposure& exposure) : exposure_(exposure) {}
+
   Task<void> handle(Call& call, Next next) override {
-    const bool local_socket = call.request().peer == "unix";
-    if (!local_socket) {
-      const auto host = call.request().headers.find("host");
-      const auto origin = call.request().headers.find("origin");
-      if (!host.has_value() || !is_loopback_host(*host) || (origin.has_value() && !is_loopback_origin(*origin))) {
-        co_await reply_error(call, api::ErrorCode::kHostNotAllowed);
-        co_return;
-      }
-      if (call.route != nullptr && call.route->access == Access::kWorker) {
-        co_await reply_error(call, api::ErrorCode::kNotFound);
-        co_return;
-      }
+    const Door& door = exposure_.door(call.exchange.listener());
+    const std::optional<api::ErrorCode> refused = look_at(call, door);
+    if (refused.has_value()) {
+      co_await reply_error(call, *refused);
+      co_return;
     }
     co_await next(call);
   }
+
+ private:
+  std::optional<api::ErrorCode> look_at(Call& call, const Door& door) const {
+    call.reach = door.reach;
+    call.is_https = door.is_tls;
+    call.client = call.request().peer;
+    // Nothing but a program of this machine speaks to a Unix socket: no browser does.
+    if (door.reach != Reach::kSocket && door.address.kind == http::Address::Kind::kTcp) {
+      if (const auto refused = look_at_tcp(call, door)) return refused;
+    }
+    if (call.path_access.has_value() && !has_route(door, *call.path_access)) {
+      call.route = nullptr;
+      return api::ErrorCode::kNotFound;
+    }
+    return std::nullopt;
+  }
+
+  std::optional<api::ErrorCode> look_at_tcp(Call& call, const Door& door) const {
+    const std::optional<IpAddress> peer = IpAddress::parse_with_port(call.request().peer);
+    if (!peer.has_value()) return api::ErrorCode::kMalformedRequest;
+    call.client = peer->to_string();
+    // The admin's own listener stands behind no proxy.
+    if (!door.serves_admin && !exposure_.proxies().empty()) {
+      const Result<ForwardedClient> client = find_client(*peer, call.request().headers, exposure_.proxies());
+      if (!client.has_value()) return api::ErrorCode::kMalformedRequest;
+      call.client = client->address.to_string();
+      call.is_https = call.is_https || client->is_https;
+    }
+    const auto host = call.request().headers.find("host");
+    if (!host.has_value() || !exposure_.allows_host(door, *host)) return api::ErrorCode::kHostNotAllowed;
+    if (call.is_https) call.answer_headers.set("strict-transport-security", kHsts);
+    return std::nullopt;
+  }
+
+  const Exposure& exposure_;
 };
 
 }  // namespace
 
-bool is_loopback_host(std::string_view host) {
-  std::string_view name = host;
-  const std::size_t bracket = host.rfind(']');
-  const std::size_t colon = host.rfind(':');
-  if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
-    if (!is_port(host.substr(colon + 1))) return false;
-    name = host.substr(0, colon);
-  }
-  return equals_without_case(name, "localhost") || name == "[::1]" || is_loopback_v4(name);
+std::unique_ptr<Middleware> make_host_check(const Exposure& exposure) {
+  return std::make_unique<HostCheck>(exposure);
 }
-
-std::unique_ptr<Middleware> make_host_check() { return std::make_unique<HostCheck>(); }
 
 }  // namespace dormouse::gateway

@@ -14,6 +14,9 @@
 
 namespace dormouse::gateway {
 
+class Exposure;
+class Router;
+
 // 1. Gives the call its UUIDv7; keeps the client's own x-request-id as an attribute (requirement R-24).
 std::unique_ptr<Middleware> make_request_id(const Clock& clock);
 
@@ -24,22 +27,24 @@ std::unique_ptr<Middleware> make_access_log(const Clock& clock, Metrics& metrics
 // in our log.
 std::unique_ptr<Middleware> make_error_boundary();
 
-// 4. Against DNS rebinding (requirement S-23): on a TCP listener the Host must name a loopback address, and an Origin,
-// where a browser sends one, too. Else 421. Unix sockets are exempt: no browser speaks to them. Admin routes answer on
-// loopback and Unix sockets, worker routes on Unix sockets only; elsewhere they do not exist (404).
-std::unique_ptr<Middleware> make_host_check();
-// The grammar behind it: "localhost", "127.0.0.1:8080", "[::1]:1". No suffix rules.
-[[nodiscard]] bool is_loopback_host(std::string_view host);
+// 4. Which door the call came through, who asks (behind a proxy: call.client), and whether it names us: on TCP the Host
+// must be on the door's list, else 421 (requirement S-23, DNS rebinding). Unix sockets are exempt: no browser speaks to
+// them. Admin routes exist behind the doors that serve them, worker routes behind run/admin.sock; elsewhere 404.
+std::unique_ptr<Middleware> make_host_check(const Exposure& exposure);
 
-// 5. Who asks (docs/keys.md). Once there is a key, TCP wants exactly one on every route but the open ones, and the
+// 5. Web pages: an Origin must be the server's own, or, but for admin routes, of this machine or listed; else 421.
+// Listed ones may read answers of inference and liveness routes, and get their preflights answered.
+std::unique_ptr<Middleware> make_cors(const Exposure& exposure, const Router& router);
+
+// 6. Who asks (docs/keys.md). Once there is a key, TCP wants exactly one on every route but the open ones, and the
 // route says which scope: no route, no access, no key, no answer (requirement S-38); a path that does not exist is 404
 // only for who has a key. Unix sockets need none: their file mode says who may. Sets call.caller.
 std::unique_ptr<Middleware> make_authenticate(const Clock& clock, KeyRing& ring, ledger::Ledger& ledger);
 
-// 6. Requests in flight over all routes but the open ones; past the bound 503 overloaded.
+// 7. Requests in flight over all routes but the open ones; past the bound 503 overloaded.
 std::unique_ptr<Middleware> make_limits(std::size_t max_in_flight);
 
-// 7. Sets the deadline of inference routes and fires the call's stop signal when it passes.
+// 8. Sets the deadline of inference routes and fires the call's stop signal when it passes.
 std::unique_ptr<Middleware> make_deadline(asio::io_context& io, const Clock& clock, std::chrono::milliseconds timeout);
 
 }  // namespace dormouse::gateway
