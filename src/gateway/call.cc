@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "gateway/rate_headers.h"
+
 namespace dormouse::gateway {
 
 void StopSignal::fire(StopReason reason) {
@@ -24,6 +26,7 @@ void StopSignal::on_fire(std::function<void()> callback) {
 Task<void> reply(Call& call, http::Response response) {
   call.status = response.status;
   response.headers.set("x-request-id", call.request_id);
+  add_rate_headers(response.headers, call.admission);
   if (!response.headers.find("content-type").has_value()) response.headers.set("content-type", "application/json");
   const Status sent = co_await call.exchange.send(std::move(response));
   if (!sent.has_value()) call.stop.fire(StopReason::kClientGone);
@@ -42,7 +45,15 @@ Task<void> reply_error(Call& call, const api::ApiError& error) {
   http::Response response;
   response.status = row.status;
   response.body = api::error_body(error);
-  if (row.retry_after_s > 0) response.headers.set("retry-after", fmt::format("{}", row.retry_after_s));
+  if (call.retry_after.count() > 0) {
+    add_retry_headers(response.headers, call.retry_after);
+  } else if (row.retry_after_s > 0) {
+    response.headers.set("retry-after", fmt::format("{}", row.retry_after_s));
+  }
+  // SDKs retry every 429; these two come back the same.
+  const bool is_hopeless =
+      error.code == api::ErrorCode::kInsufficientQuota || error.code == api::ErrorCode::kInvalidValue;
+  if (is_hopeless) response.headers.set("x-should-retry", "false");
   return reply(call, std::move(response));
 }
 
@@ -60,6 +71,7 @@ Task<Status> begin_sse(Call& call) {
   headers.set("cache-control", "no-store");
   headers.set("x-accel-buffering", "no");
   headers.set("x-request-id", call.request_id);
+  add_rate_headers(headers, call.admission);
   Status started = co_await call.exchange.start_stream(200, std::move(headers));
   if (!started.has_value()) call.stop.fire(StopReason::kClientGone);
   co_return started;

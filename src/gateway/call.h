@@ -11,6 +11,7 @@
 #include "api/error_table.h"
 #include "base/clock.h"
 #include "gateway/caller.h"
+#include "gateway/limits/limiter.h"
 #include "http/server.h"
 
 namespace dormouse::gateway {
@@ -53,16 +54,18 @@ struct Call {
   explicit Call(http::Exchange& e) : exchange(e) {}
 
   http::Exchange& exchange;
-  const Route* route = nullptr;          // null: not found, or another method
-  bool path_known = false;               // some route has this path: 405, not 404
-  std::vector<std::string> parameters;   // what the {..} matched
-  std::string request_id;                // ours (UUIDv7); the client's own is an attribute
-  std::string client_request_id;         // x-request-id as sent, at most 128 bytes of printable ASCII
-  CallerPtr caller;                      // whose key it carries
+  const Route* route = nullptr;         // null: not found, or another method
+  bool path_known = false;              // some route has this path: 405, not 404
+  std::vector<std::string> parameters;  // what the {..} matched
+  std::string request_id;               // ours (UUIDv7); the client's own is an attribute
+  std::string client_request_id;        // x-request-id as sent, at most 128 bytes of printable ASCII
+  CallerPtr caller;                     // whose key it carries
   MonoTime accepted;
   WallTime accepted_wall;
   MonoTime deadline;
   StopSignal stop;
+  Admission admission;         // what it holds of its key's and deployment's limits; x-ratelimit-* come from it
+  Nanoseconds retry_after{0};  // of a refusal; 0: what the error table says
 
   // For the log and the metrics.
   int status = 0;
@@ -76,9 +79,9 @@ struct Call {
   [[nodiscard]] const http::Request& request() const { return exchange.request(); }
 };
 
-// The ways to answer: they add x-request-id and keep the books of `call`. A client that has gone is not an error here.
-// Arguments own nothing, and what they point to is copied before the first suspension: an owning temporary inside a
-// co_await expression is freed twice by GCC 12 (docs/adr/0005).
+// The ways to answer: they add x-request-id and the limits' headers and keep the books of `call`. A client that has
+// gone is not an error here. Arguments own nothing, and what they point to is copied before the first suspension: an
+// owning temporary inside a co_await expression is freed twice by GCC 12 (docs/adr/0005).
 Task<void> reply(Call& call, http::Response response);
 Task<void> reply_json(Call& call, int status, std::string_view body);
 Task<void> reply_error(Call& call, const api::ApiError& error);

@@ -20,6 +20,7 @@ class DataDir {
   [[nodiscard]] bool run_directory_moved() const { return run_directory_moved_; }
   [[nodiscard]] std::string admin_socket() const { return run_directory_ + "/admin.sock"; }
   [[nodiscard]] std::string ledger_path() const { return path_ + "/ledger.db"; }
+  [[nodiscard]] std::string limits_path() const { return path_ + "/limits.state"; }
   // Where workers keep what a model's first tokens were, to know a damaged one.
   [[nodiscard]] std::string golden_directory() const { return path_ + "/golden"; }
   // Where workers keep weights in the kernels' order.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "gateway/admit.h"
 #include "gateway/dialect/generate.h"
 #include "gateway/dialect/openai.h"
 #include "gateway/middleware/middleware.h"
@@ -46,14 +47,17 @@ Gateway::Gateway(Services services, Deployer& deployer, GatewayOptions options)
       deployer_(deployer),
       options_(std::move(options)),
       started_(services.clock.now()),
+      limits_(services.io, services.clock, options_.limits),
       idle_(services.io) {
   add_routes();
   std::vector<std::unique_ptr<Middleware>> order;
   order.push_back(make_request_id(services_.clock));
   order.push_back(make_access_log(services_.clock, services_.metrics));
+  order.push_back(make_refusal_count(services_.clock, limits_.refusals()));
   order.push_back(make_error_boundary());
   order.push_back(make_host_check());
   order.push_back(make_limits(options_.max_in_flight));
+  order.push_back(make_rate_limits(limits_.limiter()));
   order.push_back(make_deadline(services_.io, services_.clock, options_.request_timeout));
   pipeline_ = std::make_unique<Pipeline>(std::move(order));
 }
@@ -129,6 +133,10 @@ Task<void> Gateway::generate(Call& call) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
     co_return;
   }
+  if (const auto refused = admit_request(limits_.limiter(), call, *deployment, *request)) {
+    co_await reply_error(call, *refused);
+    co_return;
+  }
   services_.metrics.count_ignored_fields(request->ignored_fields.size());
   GenerationPlan plan;
   plan.answer = make_generate_answer(request->stream, deployment->name, call.request_id);
@@ -152,6 +160,10 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
   const Deployment* deployment = deployments_.resolve(request->model);
   if (deployment == nullptr) {
     co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+    co_return;
+  }
+  if (const auto refused = admit_request(limits_.limiter(), call, *deployment, *request)) {
+    co_await reply_error(call, *refused);
     co_return;
   }
   services_.metrics.count_ignored_fields(request->ignored_fields.size());
@@ -191,6 +203,11 @@ Task<void> Gateway::metrics(Call& call) const {
   response.headers.set("content-type", "text/plain; version=0.0.4; charset=utf-8");
   response.body = services_.metrics.write(now);
   co_await reply(call, std::move(response));
+}
+
+void Gateway::begin_serving() {
+  ready_ = true;
+  limits_.begin();
 }
 
 void Gateway::begin_draining() {

@@ -13,6 +13,7 @@
 #include "gateway/admin_wire.h"
 #include "gateway/deployer.h"
 #include "gateway/generation.h"
+#include "gateway/limits/keeper.h"
 #include "gateway/pipeline.h"
 #include "gateway/router.h"
 
@@ -22,6 +23,7 @@ struct GatewayOptions {
   std::size_t max_in_flight = 1'024;
   std::chrono::milliseconds request_timeout{600'000};  // the SDKs' own default
   std::string log_directory;
+  LimitOptions limits;
 };
 
 class Gateway {
@@ -41,10 +43,11 @@ class Gateway {
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
   // Readiness is true between these two; requests are served before and after.
-  void begin_serving() { ready_ = true; }
+  void begin_serving();
   void begin_draining();
   // True when no inference request is left within `wait`.
   Task<bool> wait_idle(std::chrono::milliseconds wait);
+  [[nodiscard]] LimitKeeper& limits() { return limits_; }
   // Every running inference request ends with `draining`.
   void stop_requests();
 
@@ -85,6 +88,7 @@ class Gateway {
   Deployer& deployer_;
   const GatewayOptions options_;
   const MonoTime started_;
+  LimitKeeper limits_;
   Router router_;
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<std::string> listening_;

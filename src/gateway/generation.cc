@@ -8,18 +8,13 @@
 #include "base/crashpoint.h"
 #include "base/log.h"
 #include "gateway/error_response.h"
+#include "gateway/token_bounds.h"
 
 namespace dormouse::gateway {
 namespace {
 
-// Qwen3's own context: what an answer without max_tokens may come to.
-constexpr std::int64_t kDefaultOutputTokens = 40'960;
 // What a request without max_tokens counts for in the waiting queue: its bound would fill the queue by itself.
 constexpr std::int64_t kTypicalOutputTokens = 4'096;
-// Of a byte-level vocabulary no text has more tokens than bytes; the template adds a few a message and one preamble for
-// tools. Generous, because a bound too small would refuse a good request.
-constexpr std::int64_t kTemplateTokensPerMessage = 32;
-constexpr std::int64_t kTemplateTokens = 512;
 // How long a broken connection may wait for the news of its worker's death: pidfd events take milliseconds.
 constexpr std::chrono::milliseconds kWhyLost{500};
 
@@ -233,6 +228,7 @@ Task<void> Generation::finish() {
   call_.completion_tokens = produced_.completion_tokens;
   crashpoint("gateway.before_settle");
   ledger::Settlement entry = settlement(ledger::Outcome::kOk, 200);
+  call_.admission.settle(entry.input_tokens + entry.output_tokens, std::nullopt);
   co_await booking_.settle(std::move(entry));
   crashpoint("gateway.after_settle");
   if (!stream) {
@@ -264,6 +260,7 @@ Task<void> Generation::fail(Attempt how) {
   }
   call_.error_code = gone ? "client_closed" : std::string(row.code);
   ledger::Settlement entry = settlement(outcome, gone ? 499 : row.status);
+  call_.admission.settle(entry.input_tokens + entry.output_tokens, std::nullopt);
   co_await booking_.settle(std::move(entry));
   if (gone) co_return;
   if (!call_.exchange.started()) {
@@ -303,20 +300,11 @@ ledger::Reservation Generation::reservation() const {
 }
 
 std::int64_t Generation::prompt_bound() const {
-  const api::GenerationRequest& request = plan_.request;
-  std::size_t bytes = request.prompt.size() + request.prompt_tokens.size();
-  for (const api::Message& message : request.messages) {
-    bytes += message.content.size() + message.reasoning_content.value_or("").size();
-    for (const api::ToolCall& call : message.tool_calls) bytes += call.name.size() + call.arguments.size();
-  }
-  for (const std::string& tool : request.tools) bytes += tool.size();
-  return static_cast<std::int64_t>(bytes) + kTemplateTokens +
-         kTemplateTokensPerMessage * static_cast<std::int64_t>(request.messages.size());
+  return gateway::prompt_bound(plan_.request);
 }
 
 std::int64_t Generation::output_bound() const {
-  const std::int64_t each = plan_.request.sampling.max_tokens.value_or(kDefaultOutputTokens);
-  return std::min(each, kDefaultOutputTokens) * std::max(plan_.request.n, 1);
+  return gateway::output_bound(plan_.request);
 }
 
 }  // namespace dormouse::gateway

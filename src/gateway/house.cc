@@ -181,6 +181,7 @@ void House::Impl::make_gateway(DeployerOptions deployer_options) {
   config = std::make_unique<ConfigReload>(io, *deployer, std::move(config_options));
   GatewayOptions gateway_options;
   gateway_options.log_directory = data->log_directory();
+  gateway_options.limits.state_path = data->limits_path();
   gateway = std::make_unique<Gateway>(services, *deployer, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
 }
@@ -335,6 +336,7 @@ Task<void> House::Impl::shut_down() {
     idle = co_await gateway->wait_idle(kLastWords);
   }
   log_info("event=drained idle={}", idle);
+  gateway->limits().end();
   co_await supervisor->shutdown(hurried() ? kHurriedWorkerGrace : kWorkerGrace);
   co_await api_server->drain(kConnectionGrace);
   if (worker_server != nullptr) co_await worker_server->drain(kConnectionGrace);
