@@ -97,9 +97,9 @@ void deploy(Context& context, const DeployFlags& flags) {
 
 // Of all callers together; a key has limits of its own.
 void add_limits(const RuleOption& rule, const Describe& describe) {
-  rule("--requests-per-minute", "requests_per_minute",
+  rule("--rpm,--requests-per-minute", "requests_per_minute",
        describe("of all callers together (default: no limit)", "所有调用方合计每分钟请求数（默认不限）"));
-  rule("--tokens-per-minute", "tokens_per_minute",
+  rule("--tpm,--tokens-per-minute", "tokens_per_minute",
        describe("prompts and answers of all callers together (default: no limit)",
                 "所有调用方合计每分钟词元数，含提示与回答（默认不限）"));
   rule("--concurrency", "concurrency",
