@@ -19,4 +19,38 @@ std::string to_display(const Money& money) {
   return fmt::format("{}{} {}", sign, amount, money.currency);
 }
 
+std::optional<std::int64_t> parse_micros(std::string_view text) {
+  constexpr std::size_t kDecimals = 6;
+  std::int64_t out = 0;
+  std::size_t decimals = 0;
+  bool has_point = false;
+  bool has_digit = false;
+  const auto append = [&out](int digit) {
+    return !__builtin_mul_overflow(out, std::int64_t{10}, &out) &&
+           !__builtin_add_overflow(out, std::int64_t{digit}, &out);
+  };
+  for (const char c : text) {
+    if (c == '.' && !has_point && has_digit) {
+      has_point = true;
+      continue;
+    }
+    if (c < '0' || c > '9' || (has_point && ++decimals > kDecimals) || !append(c - '0')) return std::nullopt;
+    has_digit = true;
+  }
+  if (!has_digit || (has_point && decimals == 0)) return std::nullopt;
+  for (; decimals < kDecimals; ++decimals) {
+    if (!append(0)) return std::nullopt;
+  }
+  return out;
+}
+
+std::int64_t proportion(std::int64_t whole, std::int64_t part, std::int64_t of) {
+  __extension__ using Wide = __int128;  // GCC's and clang's own; ISO C++ has none
+  return static_cast<std::int64_t>(static_cast<Wide>(whole) * part / of);
+}
+
+std::int64_t cost_micros(const TimePrice& price, std::int64_t ns) {
+  return proportion(price.micros, ns, price.period_ns);
+}
+
 }  // namespace dormouse

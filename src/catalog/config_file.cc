@@ -129,7 +129,7 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY_STATUS(check_keys(root.strings, {"models_dir", "idle_timeout"}, what));
   TRY_STATUS(check_keys(root.integers, {}, what));
   TRY_STATUS(check_keys(root.lists, {"listen", "worker_listen"}, what));
-  TRY_STATUS(check_keys(root.table_lists, {"deployment"}, what));
+  TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance"}, what));
   TRY_STATUS(check_keys(root.decimals, {}, what));
   TRY_STATUS(check_keys(root.booleans, {}, what));
   TRY_STATUS(check_keys(root.tables, {"driver"}, what));  // read by gateway/driver_file
@@ -140,6 +140,8 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   out.models_dir = root.string("models_dir");
   TRY(out.idle_timeout, read_duration(root, "idle_timeout", what));
   std::set<std::string> names;
+  TRY(InstanceTypes instances, InstanceTypes::from_entries(root.table_lists["instance"], what));
+  out.instances = instances.all();
   for (const TomlTable& table : root.table_lists["deployment"]) {
     TRY(DeploymentEntry entry, read_deployment(table, fmt::format("{}: [[deployment]]", what)));
     if (!names.insert(entry.name).second) {

@@ -10,6 +10,10 @@
 //   idle_timeout = "5m"            # or "auto"
 //   aliases = ["gpt-4o-mini"]
 //   max = 2                        # and the other keys of catalog/deployment_rules.h
+//   [[instance]]                   # what `--on` can name, and its price; keys as in catalog/instances.toml
+//   name = "t4"
+//   hour = "1.80"
+//   currency = "CNY"
 //   [driver.hpc]                   # docs/drivers.md
 //
 // Unknown keys are errors: a typo in a limit must not pass in silence.
@@ -23,6 +27,7 @@
 
 #include "base/result.h"
 #include "catalog/deployment_rules.h"
+#include "catalog/instance_types.h"
 
 namespace dormouse::catalog {
 
@@ -38,6 +43,7 @@ struct ConfigFile {
   std::string models_dir;
   std::optional<std::chrono::milliseconds> idle_timeout;
   std::vector<DeploymentEntry> deployments;
+  std::vector<InstanceType> instances;  // beside the compiled-in ones, or in their place
   std::string driver_text;  // all of the file where it has [driver.NAME] tables, which gateway/driver_file reads
 };
 

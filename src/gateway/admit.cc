@@ -78,6 +78,18 @@ KeyLimits limits_of(const catalog::DeploymentRules& rules) {
   return out;
 }
 
+std::optional<Money> most_it_can_cost(const Deployments& deployments, const std::string& name, Nanoseconds longest) {
+  const Deployment* const deployment = deployments.find(name);
+  if (deployment == nullptr) return std::nullopt;
+  std::optional<Money> out;
+  for (const std::optional<fleet::InstancePrice>& price : {deployment->pricing.price, deployment->pricing.base_price}) {
+    if (!price.has_value()) continue;
+    const std::int64_t micros = cost_micros(price->by_time, std::max<std::int64_t>(longest.count(), 0)) + 1;  // a part
+    if (!out.has_value() || micros > out->micros) out = Money{micros, price->by_time.currency};
+  }
+  return out;
+}
+
 std::optional<api::ApiError> admit_caller(Limiter& limiter, Call& call) {
   if (call.caller == nullptr) return std::nullopt;
   const Caller& caller = *call.caller;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "api/error_table.h"
 #include "api/generation.h"
@@ -13,6 +14,10 @@ namespace dormouse::gateway {
 
 // What all callers of a deployment may have together.
 [[nodiscard]] KeyLimits limits_of(const catalog::DeploymentRules& rules);
+
+// The most a request can cost that ends after `longest`: an instance's whole time. nullopt: it has no price.
+[[nodiscard]] std::optional<Money> most_it_can_cost(const Deployments& deployments, const std::string& name,
+                                                    Nanoseconds longest);
 
 // Before the body is looked at: the limits of the caller's key. nullopt: go on. A refusal sets call.retry_after.
 [[nodiscard]] std::optional<api::ApiError> admit_caller(Limiter& limiter, Call& call);

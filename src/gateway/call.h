@@ -83,6 +83,8 @@ struct Call {
 // gone is not an error here. Arguments own nothing, and what they point to is copied before the first suspension: an
 // owning temporary inside a co_await expression is freed twice by GCC 12 (docs/adr/0005).
 Task<void> reply(Call& call, http::Response response);
+// The same, and whether the kernel took it. Errors: kCancelled, kDeadlineExceeded.
+Task<Status> send_json(Call& call, int status, std::string_view body);
 Task<void> reply_json(Call& call, int status, std::string_view body);
 Task<void> reply_error(Call& call, const api::ApiError& error);
 Task<void> reply_error(Call& call, api::ErrorCode code, std::string_view param = {});

@@ -24,6 +24,17 @@ std::int64_t resident_bytes() {
   return resident * ::sysconf(_SC_PAGESIZE);
 }
 
+namespace {
+
+LimitOptions with_prices(LimitOptions options, const Deployments& deployments) {
+  options.limiter.most_it_can_cost = [&deployments](const std::string& name, const TokenWish& wish) {
+    return most_it_can_cost(deployments, name, wish.longest);
+  };
+  return options;
+}
+
+}  // namespace
+
 // Keeps the set of running inference requests, for draining.
 struct Gateway::ActiveCall {
   ActiveCall(Gateway& gateway, Call& call) : gateway_(gateway), call_(call) {
@@ -47,7 +58,7 @@ Gateway::Gateway(Services services, Deployer& deployer, GatewayOptions options)
       deployer_(deployer),
       options_(std::move(options)),
       started_(services.clock.now()),
-      limits_(services.io, services.clock, options_.limits),
+      limits_(services.io, services.clock, with_prices(options_.limits, services.deployments)),
       idle_(services.io) {
   add_routes();
   std::vector<std::unique_ptr<Middleware>> order;

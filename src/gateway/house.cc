@@ -34,6 +34,8 @@ constexpr milliseconds kLastWords{2'000};
 constexpr milliseconds kWorkerGrace{5'000};
 constexpr milliseconds kHurriedWorkerGrace{500};
 constexpr milliseconds kConnectionGrace{500};
+// China's: the months that fees are for.
+constexpr std::chrono::minutes kReportZone{480};
 
 // What the server answers to a request that never reached the gateway.
 http::ErrorAnswer server_error(int status, std::string_view code) {
@@ -73,7 +75,7 @@ struct House::Impl {
   explicit Impl(HouseOptions o) : options(std::move(o)), client(io), signals(io), stop_asked(io), lame_duck(io) {}
 
   Status open_parts();
-  void make_gateway(DeployerOptions deployer_options);
+  Status make_gateway(DeployerOptions deployer_options);
   Status bind();
   Status open_door();
   Status open_worker_door();
@@ -101,6 +103,7 @@ struct House::Impl {
   Metrics metrics;
   Deployments deployments;
   std::unique_ptr<Deployer> deployer;
+  std::unique_ptr<Fees> fees;
   std::unique_ptr<ConfigReload> config;
   std::unique_ptr<Gateway> gateway;
   std::unique_ptr<http::Server> admin_server;
@@ -162,17 +165,21 @@ Status House::Impl::open_parts() {
   DeployerOptions deployer_options;
   for (const auto& [name, known] : fleet_options.drivers) deployer_options.drivers.push_back(name);
   supervisor = std::make_unique<fleet::Supervisor>(std::move(fleet_options));
-  make_gateway(std::move(deployer_options));
+  TRY_STATUS(make_gateway(std::move(deployer_options)));
   return bind();
 }
 
-void House::Impl::make_gateway(DeployerOptions deployer_options) {
+Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   const Services services{io, clock, *supervisor, *ledger, client, metrics, deployments};
+  TRY(deployer_options.instances, catalog::InstanceTypes::built_in());
+  for (const catalog::InstanceType& type : options.config.instances) deployer_options.instances.put(type);
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
   deployer_options.loopback_only = std::all_of(options.listen.begin(), options.listen.end(),
                                                [](const auto& text) { return loopback_address(text).has_value(); });
   deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));
+  fees = std::make_unique<Fees>(io, *ledger, clock, deployments, [](WallTime at) { return month_of(at, kReportZone); });
+  deployer->on_commit([this](const Deployment& made) { fees->book(made.name, made.pricing); });
   ConfigReloadOptions config_options;
   config_options.path = options.config_path;
   config_options.started_with = options.config;
@@ -182,8 +189,15 @@ void House::Impl::make_gateway(DeployerOptions deployer_options) {
   GatewayOptions gateway_options;
   gateway_options.log_directory = data->log_directory();
   gateway_options.limits.state_path = data->limits_path();
+  gateway_options.limits.limiter.utc_offset_s = [](WallTime) { return std::chrono::seconds(kReportZone).count(); };
+  gateway_options.limits.record_refusals = [this](std::vector<ledger::RefusalCount> rows) {
+    ledger->record_refusals(std::move(rows), [](const Status& status) {
+      if (!status.has_value()) log_warn("event=refusals_not_written error=\"{}\"", status.error().message);
+    });
+  };
   gateway = std::make_unique<Gateway>(services, *deployer, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
+  return {};
 }
 
 Status House::Impl::bind() {
@@ -288,6 +302,7 @@ Task<Status> House::Impl::start() {
   CO_TRY_STATUS(co_await config->start());
   CO_TRY_STATUS(co_await forget_old_deployments());
   supervisor->end_survivors();
+  fees->start();
   config->watch();
   co_return open_door();
 }
@@ -324,6 +339,7 @@ Task<void> House::Impl::live(std::function<void()> on_ready) {
 
 Task<void> House::Impl::shut_down() {
   config->stop();
+  fees->stop();
   gateway->begin_draining();
   if (!hurried() && !addresses.empty() && outcome.has_value()) {
     lame_duck.expires_after(options.lame_duck);

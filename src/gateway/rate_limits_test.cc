@@ -51,6 +51,23 @@ TEST(RateHeaders, JitterIsUpwardsByAFifthAtMostAndObeyed) {
   EXPECT_GT(most, milliseconds(11'800));
 }
 
+TEST(MostItCanCost, IsAWholeInstanceUntilTheDeadlineAtTheDearerPrice) {
+  Deployments book;
+  Deployment chat;
+  chat.name = "chat";
+  book.put(chat);
+  EXPECT_FALSE(most_it_can_cost(book, "chat", minutes(10)).has_value()) << "no price";
+  EXPECT_FALSE(most_it_can_cost(book, "other", minutes(10)).has_value());
+  constexpr std::int64_t kHourNs = 3'600'000'000'000;
+  chat.pricing.price = fleet::InstancePrice{1, {1'800'000, kHourNs, "CNY"}};
+  book.put(chat);
+  EXPECT_EQ(most_it_can_cost(book, "chat", minutes(10)), (Money{300'001, "CNY"}));
+  chat.pricing.base_price = fleet::InstancePrice{2, {3'600'000, kHourNs, "CNY"}};
+  book.put(chat);
+  EXPECT_EQ(most_it_can_cost(book, "chat", minutes(10)), (Money{600'001, "CNY"}));
+  EXPECT_EQ(most_it_can_cost(book, "chat", Nanoseconds(-1)), (Money{1, "CNY"}));
+}
+
 class KeptExchange final : public http::Exchange {
  public:
   KeptExchange(std::string method, std::string path) {
@@ -113,7 +130,7 @@ class RateLimitsTest : public ::testing::Test {
     granted = request.sampling.max_tokens;
     if (hold) [[maybe_unused]]
       const auto ec = co_await gate.async_wait(kTuple);
-    call.admission.settle(used, std::nullopt);
+    call.admission.settle(used, 0);
     if (request.stream) {
       [[maybe_unused]] const Status begun = co_await begin_sse(call);
       co_return;
@@ -184,7 +201,7 @@ TEST_F(RateLimitsTest, TenThousandAtOnceAgainstAHundredLetExactlyAHundredThrough
   EXPECT_EQ(refused, 9'900);
   const std::vector<RefusalCount> counts = keeper.refusals().take_all();
   ASSERT_EQ(counts.size(), 1U);
-  EXPECT_EQ(counts[0].count, 9'900);
+  EXPECT_EQ(counts[0].requests, 9'900);
   EXPECT_EQ(counts[0].key_id, "k1");
   EXPECT_EQ(counts[0].reason, "rate_limit_requests");
 }

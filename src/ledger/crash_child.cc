@@ -58,7 +58,11 @@ int main(int argc, char** argv) {
     reservation.output_tokens = 100;
     if (!wait([&](auto done) { book.reserve(reservation, done); })) return 6;
     say('R', id);
-    if (!wait([&](auto done) { book.checkpoint({id, 10, 0, 5}, done); })) return 7;
+    ledger::Checkpoint checkpoint;
+    checkpoint.request_id = id;
+    checkpoint.input_tokens = 10;
+    checkpoint.output_tokens = 5;
+    if (!wait([&](auto done) { book.checkpoint(checkpoint, done); })) return 7;
     say('C', id);
     if (i % 3 == 2) continue;
     ledger::Settlement settlement;

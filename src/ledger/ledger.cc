@@ -107,6 +107,17 @@ void Ledger::checkpoint(Checkpoint checkpoint, Done done) {
 void Ledger::settle(Settlement settlement, Done done) {
   impl_->writer.enqueue(std::move(settlement), std::move(done));
 }
+void Ledger::close(Closing closing, Done done) { impl_->writer.enqueue(std::move(closing), std::move(done)); }
+void Ledger::put_price(Price price, Answer<std::int64_t> answer) {
+  auto version = std::make_shared<std::int64_t>(0);
+  impl_->writer.enqueue(PutPrice{std::move(price), version}, [version, answer = std::move(answer)](Status status) {
+    answer(status.has_value() ? Result<std::int64_t>(*version) : Result<std::int64_t>(std::move(status).error()));
+  });
+}
+void Ledger::book_fee(Fee fee, Done done) { impl_->writer.enqueue(std::move(fee), std::move(done)); }
+void Ledger::record_refusals(std::vector<RefusalCount> refusals, Done done) {
+  impl_->writer.enqueue(std::move(refusals), std::move(done));
+}
 
 void Ledger::list_deployments(Answer<std::vector<Deployment>> answer) {
   impl_->ask(std::move(answer), [](Connection& c) { return select_deployments(c); });

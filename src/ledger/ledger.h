@@ -41,6 +41,7 @@ struct Options {
 // What recovery found and did at start.
 struct Recovery {
   std::int64_t interrupted_requests = 0;  // open reservations settled
+  std::int64_t unclosed_requests = 0;     // settled ones whose last bytes may not have left: what they held is refunded
   std::int64_t closed_spans = 0;          // open spans ended at the last known time
   std::vector<Survivor> survivors;        // open spans left open, by epoch: whoever starts instances ends them
   std::int64_t migrations_applied = 0;
@@ -86,6 +87,14 @@ class Ledger {
   // kNotFound (no reservation), kAlreadyExists (settled before: nothing changed). kUnavailable: kept in memory and
   // tried again until the disk takes it; the caller need not and must not repeat it.
   void settle(Settlement settlement, Done done);
+  // For a settlement with closing_follows. Written: recorded with the next commit, a second later at most; what dies
+  // before it is refunded. Not written: refunded now. kNotFound (not open), kInvalidArgument (not settled).
+  void close(Closing closing, Done done);
+
+  // The version under which this price is known. A price that was known before keeps its version.
+  void put_price(Price price, Answer<std::int64_t> answer);
+  void book_fee(Fee fee, Done done);  // kNotFound (deployment). One a deployment and month; again: nothing happens
+  void record_refusals(std::vector<RefusalCount> refusals, Done done);  // added to what is there
 
   void list_deployments(Answer<std::vector<Deployment>> answer);
   void usage(UsageQuery query, Answer<std::vector<UsageRow>> answer);

@@ -86,6 +86,21 @@ class LedgerFixture : public ::testing::Test {
     out.output_tokens = output_tokens;
     return out;
   }
+  static Checkpoint checkpoint_of(const std::string& id, std::int64_t input, std::int64_t cached,
+                                  std::int64_t output) {
+    Checkpoint out;
+    out.request_id = id;
+    out.input_tokens = input;
+    out.cached_tokens = cached;
+    out.output_tokens = output;
+    return out;
+  }
+  Status checkpoint(const Checkpoint& at) {
+    return wait([&](Done done) { book_->checkpoint(at, done); });
+  }
+  Status close(const std::string& id, bool written) {
+    return wait([&](Done done) { book_->close({id, written}, done); });
+  }
   Status reserve(const std::string& id) {
     return wait([&](Done done) { book_->reserve(reservation(id), done); });
   }

@@ -85,9 +85,9 @@ TEST_F(LedgerTest, AFullQueueRefusesReservationsButNeverSettlements) {
 TEST_F(LedgerTest, RecoverySettlesOpenRequestsAtTheirLastCheckpoint) {
   ASSERT_TRUE(reserve("none").has_value());
   ASSERT_TRUE(reserve("some").has_value());
-  ASSERT_TRUE(wait([&](Done done) { book_->checkpoint({"some", 10, 4, 64}, done); }).has_value());
-  ASSERT_TRUE(wait([&](Done done) { book_->checkpoint({"some", 10, 4, 32}, done); }).has_value());
-  EXPECT_EQ(code_of(wait([&](Done done) { book_->checkpoint({"absent", 1, 1, 1}, done); })), Code::kNotFound);
+  ASSERT_TRUE(checkpoint(checkpoint_of("some", 10, 4, 64)).has_value());
+  ASSERT_TRUE(checkpoint(checkpoint_of("some", 10, 4, 32)).has_value());
+  EXPECT_EQ(code_of(checkpoint(checkpoint_of("absent", 1, 1, 1))), Code::kNotFound);
   reopen();
   EXPECT_EQ(book_->recovery().interrupted_requests, 2);
   const std::vector<RequestRow> rows = requests();

@@ -144,12 +144,15 @@ Result<std::vector<Span>> select_spans(Connection& connection, const std::string
 
 Result<std::vector<RequestRow>> select_requests(Connection& connection, std::int64_t max_rows) {
   TRY(Statement select,
-      connection.prepare("SELECT r.request_id, d.name, r.at_us, s.id IS NOT NULL, s.outcome, s.error_code,"
+      connection.prepare("SELECT r.request_id, d.name, r.at_us, s.kind IS NOT NULL, s.outcome, s.error_code,"
                          " s.http_status, s.input_tokens, s.cached_tokens, s.output_tokens, s.wake_wait_us, s.ttft_us,"
-                         " s.duration_us, s.instance_id, s.price_version, s.micros, s.currency"
+                         " s.duration_us, s.instance_id, s.price_version, s.micros, s.currency, r.key_id, r.dialect,"
+                         " s.error_kind, s.finish_reason, s.reasoning_tokens, s.produced_tokens, s.queue_us, s.busy_ns,"
+                         " s.cost_micros, f.request_id IS NOT NULL, f.output_tokens, f.micros"
                          " FROM request_entries AS r JOIN deployments AS d ON d.id = r.deployment_id"
                          " LEFT JOIN request_entries AS s ON s.request_id = r.request_id AND s.kind = 'settle'"
-                         " WHERE r.kind = 'reserve' ORDER BY r.id DESC LIMIT ?1"));
+                         " LEFT JOIN request_entries AS f ON f.request_id = r.request_id AND f.kind = 'refund'"
+                         " WHERE r.kind = 'reserve' ORDER BY r.request_id DESC LIMIT ?1"));
   select.bind(1, std::clamp<std::int64_t>(max_rows, 0, kMaxRows));
   std::vector<RequestRow> out;
   while (true) {
@@ -160,6 +163,8 @@ Result<std::vector<RequestRow>> select_requests(Connection& connection, std::int
     row.deployment = select.text(1);
     row.at_us = select.integer(2);
     row.settled = select.integer(3) != 0;
+    row.key_id = select.text(17);
+    row.dialect = select.text(18);
     if (!row.settled) continue;
     Settlement& s = row.settlement;
     s.request_id = row.request_id;
@@ -176,6 +181,16 @@ Result<std::vector<RequestRow>> select_requests(Connection& connection, std::int
     s.price_version = select.optional_integer(14);
     s.micros = select.optional_integer(15);
     s.currency = select.text(16);
+    s.error_kind = select.text(19);
+    s.finish_reason = select.text(20);
+    s.reasoning_tokens = select.integer(21);
+    s.produced_tokens = select.integer(22);
+    s.queue_us = select.integer(23);
+    s.busy_ns = select.integer(24);
+    s.cost_micros = select.optional_integer(25);
+    row.refunded = select.integer(26) != 0;
+    row.refunded_tokens = select.integer(27);
+    row.refunded_micros = select.optional_integer(28);
   }
 }
 

@@ -10,7 +10,6 @@
 namespace dormouse::ledger {
 namespace {
 
-constexpr std::size_t kMaxClientRequestIdBytes = 128;
 constexpr std::size_t kMaxNameBytes = 256;
 constexpr std::size_t kMaxRulesBytes = 1 << 20;
 constexpr std::int64_t kClockJumpUs = 5'000'000;
@@ -76,12 +75,52 @@ Status check(const Checkpoint& c) {
   return {};
 }
 
+bool is_currency(std::string_view text) {
+  return text.size() == 3 && std::all_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
 Status check(const Settlement& s) {
   if (!is_identifier(s.request_id)) return invalid("settlement without a request id");
-  const std::array<std::int64_t, 6> counts = {s.input_tokens, s.cached_tokens, s.output_tokens,
-                                              s.wake_wait_us, s.ttft_us,       s.duration_us};
+  const std::array counts = {s.input_tokens, s.cached_tokens, s.output_tokens, s.reasoning_tokens, s.produced_tokens,
+                             s.queue_us, s.wake_wait_us, s.ttft_us, s.duration_us, s.busy_ns, s.delivered_tokens,
+                             s.cost_micros.value_or(0), s.micros.value_or(0)};
   if (std::any_of(counts.begin(), counts.end(), [](std::int64_t n) { return n < 0; })) {
     return invalid("settlement of " + s.request_id + " below zero");
+  }
+  if ((s.micros.has_value() || s.cost_micros.has_value()) && !is_currency(s.currency)) {
+    return invalid("settlement of " + s.request_id + ": money without a currency");
+  }
+  return {};
+}
+
+Status check(const Closing& c) {
+  if (!is_identifier(c.request_id)) return invalid("closing without a request id");
+  return {};
+}
+
+Status check(const PutPrice& put) {
+  const Price& p = put.price;
+  if (put.version == nullptr) return invalid("a price's version goes nowhere");
+  if (!is_currency(p.currency)) return invalid("price of " + p.instance_type + ": '" + p.currency + "' is no currency");
+  if (p.billing != "hourly" && p.billing != "monthly") return invalid("price of " + p.instance_type + ": billing");
+  if (p.period_micros < 0 || p.period_us <= 0 || p.increment_us <= 0) {
+    return invalid("price of " + p.instance_type + ": want a price >= 0, period and increment > 0");
+  }
+  return {};
+}
+
+Status check(const Fee& fee) {
+  if (!is_currency(fee.currency) || fee.micros < 0) return invalid("fee of " + fee.deployment + ": its money");
+  if (fee.month.size() != 7) return invalid("fee of " + fee.deployment + ": '" + fee.month + "' is no month");
+  return {};
+}
+
+Status check(const std::vector<RefusalCount>& refusals) {
+  for (const RefusalCount& r : refusals) {
+    if (r.requests < 0 || r.minute_us < 0) return invalid("refusals below zero");
+    if (r.key_id.size() > kMaxNameBytes || r.deployment.size() > kMaxNameBytes || r.reason.size() > kMaxNameBytes) {
+      return invalid("refusals with a name over 256 bytes");
+    }
   }
   return {};
 }
@@ -109,7 +148,13 @@ Status validate(const Body& body) {
 }
 
 bool must_land(const Body& body) {
-  return std::holds_alternative<Settlement>(body) || std::holds_alternative<SpanEvent>(body);
+  return std::holds_alternative<Settlement>(body) || std::holds_alternative<SpanEvent>(body) ||
+         std::holds_alternative<Closing>(body);
+}
+
+bool is_lazy(const Body& body) {
+  const auto* const closing = std::get_if<Closing>(&body);
+  return closing != nullptr && closing->written;
 }
 
 bool is_fatal(const Error& error) {
@@ -146,20 +191,12 @@ Status check_integrity(Connection& connection) {
   return {};
 }
 
-// What the last process left open is over. Requests: at their last checkpoint, or nothing (requirement R-27). Spans: at
-// the last time the ledger was written, which record_progress keeps within 10 s of the truth; but those of machines
-// that may have outlived it stay open: their end is not known yet.
+// What the last process left open is over. Spans: at the last time the ledger was written, which record_progress keeps
+// within 10 s of the truth; but those of machines that may have outlived it stay open: their end is not known yet.
 Status Store::recover(WallTime now) {
   TRY_STATUS(begin());
-  TRY(Statement settle,
-      connection_.prepare("INSERT INTO request_entries (request_id, kind, at_us, deployment_id, key_id, dialect,"
-                          " input_tokens, cached_tokens, output_tokens, outcome, error_code)"
-                          " SELECT request_id, 'settle', ?1, deployment_id, key_id, dialect, input_tokens,"
-                          " cached_tokens, output_tokens, 'interrupted', 'gateway_lost' FROM open_requests"));
-  TRY_STATUS(settle.bind(1, last_wall_us_).run());
-  recovery_.interrupted_requests = connection_.changes();
+  TRY_STATUS(recover_requests());
   crashpoint("ledger.mid_recovery");
-  TRY_STATUS(connection_.execute("DELETE FROM open_requests"));
   TRY(Statement close,
       connection_.prepare("UPDATE instance_spans SET down_us = max(?1, requested_us), down_after_us = alive_us,"
                           " reason = 'gateway_lost' WHERE down_us IS NULL AND (drain_us IS NOT NULL OR"
@@ -168,8 +205,9 @@ Status Store::recover(WallTime now) {
   TRY_STATUS(close.bind(1, last_wall_us_).bind(2, kChildDriver).run());
   recovery_.closed_spans = connection_.changes();
   TRY(recovery_.survivors, survivors(now));
-  if (recovery_.interrupted_requests + recovery_.closed_spans > 0) {
+  if (recovery_.interrupted_requests + recovery_.unclosed_requests + recovery_.closed_spans > 0) {
     TRY_STATUS(audit("recovery", "requests=" + std::to_string(recovery_.interrupted_requests) +
+                                     " unclosed=" + std::to_string(recovery_.unclosed_requests) +
                                      " spans=" + std::to_string(recovery_.closed_spans)));
   }
   TRY_STATUS(connection_.execute("COMMIT"));
@@ -180,9 +218,11 @@ Status Store::recover(WallTime now) {
 Result<std::vector<Survivor>> Store::survivors(WallTime now) {
   TRY(Statement select,
       connection_.prepare("SELECT i.instance_id, d.name, i.driver, i.lease_sha256, i.epoch, i.cause, s.up_us,"
-                          " s.ready_us, max(s.alive_us, ?1 - s.requested_us), s.busy_us FROM instance_spans AS s"
+                          " s.ready_us, max(s.alive_us, ?1 - s.requested_us), s.busy_us, i.price_version,"
+                          " p.period_micros, p.period_us, p.currency FROM instance_spans AS s"
                           " JOIN start_intents AS i ON i.instance_id = s.instance_id"
                           " JOIN deployments AS d ON d.id = i.deployment_id"
+                          " LEFT JOIN price_versions AS p ON p.version = i.price_version"
                           " WHERE s.down_us IS NULL ORDER BY i.epoch"));
   select.bind(1, now.us);
   std::vector<Survivor> out;
@@ -200,6 +240,8 @@ Result<std::vector<Survivor>> Store::survivors(WallTime now) {
     if (select.optional_integer(7).has_value()) s.phase = SpanPhase::kReady;
     s.alive_us = select.integer(8);
     s.busy_us = select.integer(9);
+    s.intent.price_version = select.optional_integer(10);
+    if (!select.is_null(11)) s.price = TimePrice{select.integer(11), select.integer(12) * 1'000, select.text(13)};
     s.unwatched_us = std::clamp<std::int64_t>(now.us - last_wall_us_, 0, s.alive_us);
   }
 }
@@ -273,112 +315,10 @@ Status Store::write(const StartIntent& i, std::int64_t at_us) {
   TRY(const std::int64_t id, deployment_id(i.deployment));
   TRY(Statement insert,
       connection_.prepare("INSERT INTO start_intents (instance_id, deployment_id, driver, lease_sha256, epoch, cause,"
-                          " at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
+                          " at_us, price_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"));
   insert.bind(1, i.instance_id).bind(2, id).bind(3, i.driver).bind(4, i.lease_sha256);
-  return insert.bind(5, static_cast<std::int64_t>(i.epoch)).bind(6, i.cause).bind(7, at_us).run();
-}
-
-Status Store::begin_span(const SpanEvent& event, std::int64_t at_us) {
-  TRY(Statement insert,
-      connection_.prepare("INSERT INTO instance_spans (instance_id, deployment_id, requested_us)"
-                          " SELECT instance_id, deployment_id, ?2 FROM start_intents WHERE instance_id = ?1"
-                          " ON CONFLICT (instance_id) DO NOTHING"));
-  TRY_STATUS(insert.bind(1, event.instance_id).bind(2, at_us).run());
-  if (connection_.changes() > 0) return {};
-  TRY(Statement select, connection_.prepare("SELECT 1 FROM instance_spans WHERE instance_id = ?1"));
-  TRY(const bool exists, select.bind(1, event.instance_id).step());
-  if (!exists) return make_error(Code::kNotFound, "ledger: no intent for instance " + event.instance_id);
-  return {};
-}
-
-Status Store::write(const SpanEvent& event, std::int64_t at_us) {
-  // coalesce: what a phase's time is was decided the first time it was written.
-  constexpr std::array<const char*, 6> kSql = {
-      nullptr,
-      "UPDATE instance_spans SET up_us = coalesce(up_us, ?2), up_after_us = coalesce(up_after_us, ?3),"
-      " alive_us = max(alive_us, ?3) WHERE instance_id = ?1 AND ?4 = ?4",
-      "UPDATE instance_spans SET ready_us = coalesce(ready_us, ?2), ready_after_us = coalesce(ready_after_us, ?3),"
-      " alive_us = max(alive_us, ?3) WHERE instance_id = ?1 AND ?4 = ?4",
-      "UPDATE instance_spans SET drain_us = coalesce(drain_us, ?2), drain_after_us = coalesce(drain_after_us, ?3),"
-      " alive_us = max(alive_us, ?3), reason = iif(reason = '', ?4, reason) WHERE instance_id = ?1",
-      "UPDATE instance_spans SET alive_us = iif(down_us IS NULL, max(alive_us, ?3), alive_us),"
-      " down_us = coalesce(down_us, ?2), down_after_us = coalesce(down_after_us, ?3),"
-      " reason = iif(reason = '', ?4, reason) WHERE instance_id = ?1",
-      "UPDATE instance_spans SET confirmed_us = coalesce(confirmed_us, ?2),"
-      " confirmed_after_us = coalesce(confirmed_after_us, ?3) WHERE instance_id = ?1 AND ?4 = ?4",
-  };
-  if (event.phase == SpanPhase::kRequested) return begin_span(event, at_us);
-  TRY(Statement update, connection_.prepare(kSql.at(static_cast<std::size_t>(event.phase))));
-  update.bind(1, event.instance_id).bind(2, at_us).bind(3, event.since_request_us).bind(4, event.reason);
-  TRY_STATUS(update.run());
-  if (connection_.changes() == 0) return make_error(Code::kNotFound, "ledger: no span " + event.instance_id);
-  return {};
-}
-
-Status Store::write(const std::vector<SpanProgress>& progress, std::int64_t /*at_us*/) {
-  static constexpr const char* kSql =
-      "UPDATE instance_spans SET alive_us = iif(down_us IS NULL, max(alive_us, ?2), alive_us),"
-      " busy_us = max(busy_us, ?3) WHERE instance_id = ?1";
-  for (const SpanProgress& p : progress) {
-    TRY(Statement update, connection_.prepare(kSql));
-    TRY_STATUS(update.bind(1, p.instance_id).bind(2, p.alive_us).bind(3, p.busy_us).run());
-  }
-  return {};
-}
-
-Status Store::write(const Reservation& r, std::int64_t at_us) {
-  crashpoint("ledger.before_reserve");
-  TRY(const std::int64_t id, deployment_id(r.deployment));
-  TRY(Statement entry,
-      connection_.prepare("INSERT INTO request_entries (request_id, kind, at_us, deployment_id, key_id,"
-                          " client_request_id, dialect, input_tokens, output_tokens, price_version, micros, currency)"
-                          " VALUES (?1, 'reserve', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"));
-  const std::string_view client_id = std::string_view(r.client_request_id).substr(0, kMaxClientRequestIdBytes);
-  entry.bind(1, r.request_id).bind(2, at_us).bind(3, id).bind_optional(4, r.key_id).bind(5, client_id);
-  entry.bind(6, r.dialect).bind(7, r.input_tokens).bind(8, r.output_tokens).bind_optional(9, r.price_version);
-  TRY_STATUS(entry.bind_optional(10, r.micros).bind(11, r.currency).run());
-  crashpoint("ledger.mid_reserve");
-  TRY(Statement open,
-      connection_.prepare("INSERT INTO open_requests (request_id, deployment_id, key_id, dialect, reserved_us)"
-                          " VALUES (?1, ?2, ?3, ?4, ?5)"));
-  return open.bind(1, r.request_id).bind(2, id).bind_optional(3, r.key_id).bind(4, r.dialect).bind(5, at_us).run();
-}
-
-Status Store::write(const Checkpoint& c, std::int64_t /*at_us*/) {
-  TRY(Statement update,
-      connection_.prepare("UPDATE open_requests SET input_tokens = max(input_tokens, ?2),"
-                          " cached_tokens = max(cached_tokens, ?3), output_tokens = max(output_tokens, ?4)"
-                          " WHERE request_id = ?1"));
-  TRY_STATUS(update.bind(1, c.request_id).bind(2, c.input_tokens).bind(3, c.cached_tokens).bind(4, c.output_tokens)
-                 .run());
-  if (connection_.changes() == 0) return make_error(Code::kNotFound, "ledger: request is not open: " + c.request_id);
-  return {};
-}
-
-Status Store::write(const Settlement& s, std::int64_t at_us) {
-  crashpoint("ledger.before_settle");
-  TRY(Statement entry,
-      connection_.prepare("INSERT INTO request_entries (request_id, kind, at_us, deployment_id, instance_id, key_id,"
-                          " dialect, input_tokens, cached_tokens, output_tokens, outcome, error_code, http_status,"
-                          " wake_wait_us, ttft_us, duration_us, price_version, micros, currency)"
-                          " SELECT request_id, 'settle', ?2, deployment_id,"
-                          " (SELECT instance_id FROM instance_spans WHERE instance_id = ?3), key_id, dialect,"
-                          " ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15"
-                          " FROM open_requests WHERE request_id = ?1"));
-  entry.bind(1, s.request_id).bind(2, at_us).bind_optional(3, s.instance_id).bind(4, s.input_tokens);
-  entry.bind(5, s.cached_tokens).bind(6, s.output_tokens).bind(7, to_string(s.outcome)).bind(8, s.error_code);
-  entry.bind(9, s.http_status).bind(10, s.wake_wait_us).bind(11, s.ttft_us).bind(12, s.duration_us);
-  TRY_STATUS(entry.bind_optional(13, s.price_version).bind_optional(14, s.micros).bind(15, s.currency).run());
-  if (connection_.changes() == 0) {
-    TRY(Statement select,
-        connection_.prepare("SELECT 1 FROM request_entries WHERE request_id = ?1 AND kind = 'settle'"));
-    TRY(const bool settled, select.bind(1, s.request_id).step());
-    return settled ? make_error(Code::kAlreadyExists, "ledger: settled before: " + s.request_id)
-                   : make_error(Code::kNotFound, "ledger: no reservation: " + s.request_id);
-  }
-  crashpoint("ledger.mid_settle");
-  TRY(Statement close, connection_.prepare("DELETE FROM open_requests WHERE request_id = ?1"));
-  return close.bind(1, s.request_id).run();
+  insert.bind(5, static_cast<std::int64_t>(i.epoch)).bind(6, i.cause).bind(7, at_us);
+  return insert.bind_optional(8, i.price_version).run();
 }
 
 Result<std::vector<Deployment>> Store::deployments() { return select_deployments(connection_); }

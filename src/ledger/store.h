@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -19,13 +20,20 @@ struct RemoveDeployment {
   std::string name;
 };
 
+struct PutPrice {
+  Price price;
+  std::shared_ptr<std::int64_t> version;  // written by apply()
+};
+
 using Body = std::variant<Deployment, RemoveDeployment, StartIntent, SpanEvent, std::vector<SpanProgress>, Reservation,
-                          Checkpoint, Settlement>;
+                          Checkpoint, Settlement, Closing, PutPrice, Fee, std::vector<RefusalCount>>;
 
 // Checked before queueing, so that one bad command never fails a group. Errors: kInvalidArgument.
 Status validate(const Body& body);
 // A settlement or a span's event states what has happened: it must land, if need be later.
 [[nodiscard]] bool must_land(const Body& body);
+// Nobody waits for it, and losing it errs in the customer's favour: it goes with the next commit, or a second later.
+[[nodiscard]] bool is_lazy(const Body& body);
 // After one of these the transaction is of no use; every other error concerns its own command only.
 [[nodiscard]] bool is_fatal(const Error& error);
 
@@ -64,7 +72,27 @@ class Store {
   Status write(const Reservation& reservation, std::int64_t at_us);
   Status write(const Checkpoint& checkpoint, std::int64_t at_us);
   Status write(const Settlement& settlement, std::int64_t at_us);
+  Status write(const Closing& closing, std::int64_t at_us);
+  Status write(const PutPrice& put, std::int64_t at_us);
+  Status write(const Fee& fee, std::int64_t at_us);
+  Status write(const std::vector<RefusalCount>& refusals, std::int64_t at_us);
   Result<std::int64_t> deployment_id(const std::string& name);
+
+  struct OpenRow {
+    std::int64_t deployment_id = 0;
+    std::string key_id;
+    bool is_closing = false;
+    std::int64_t delivered_tokens = 0;  // at the last checkpoint, or before the closing bytes
+  };
+  Result<OpenRow> open_row(const std::string& request_id);
+  Status close_row(const std::string& request_id);
+  Status insert_settlement(const Settlement& settlement, std::int64_t at_us);
+  Status refund(const std::string& request_id, const OpenRow& open, std::int64_t at_us);
+  Status recover_requests();
+  // False: it stands for another request.
+  Result<bool> claim(const Reservation& reservation, std::int64_t at_us);
+  // Counts what a span's time was spent on since it was last heard of, and by which quarter.
+  Status advance_span(const SpanProgress& progress, std::int64_t at_us);
   Status begin_span(const SpanEvent& event, std::int64_t at_us);
   Status audit(std::string_view kind, const std::string& detail);
 

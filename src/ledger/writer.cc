@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -56,8 +57,11 @@ void Writer::enqueue(Body body, Done done) {
     } else if (queue_.size() >= options_.max_queued && !must_land(body)) {
       refusal = make_error(Code::kOverloaded, "ledger: queue is full");
     } else {
+      // The first lazy one starts the second after which it is written at the latest.
+      const bool wakes = !is_lazy(body) || queue_.empty();
+      if (!is_lazy(body)) ++urgent_;
       queue_.push_back({std::move(body), std::move(done), options_.clock->wall(), {}});
-      wake_.notify_one();
+      if (wakes) wake_.notify_one();
       return;
     }
   }
@@ -84,17 +88,16 @@ void Writer::run() {
     bool stopping = false;
     {
       std::unique_lock lock(mutex_);
-      const auto has_work = [this] { return stopping_ || !queue_.empty(); };
-      if (is_degraded()) {
-        wake_.wait_for(lock, kRetryPeriod, has_work);
-      } else {
-        wake_.wait(lock, has_work);
-      }
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty() || is_degraded(); });
+      // Degraded, or with nothing but lazy commands: a second, unless somebody comes who waits.
+      wake_.wait_for(lock, kRetryPeriod, [this] { return stopping_ || urgent_ > 0; });
       stopping = stopping_ && queue_.empty();
       const std::size_t count = std::min(queue_.size(), kMaxGroup);
       const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
       group.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
       queue_.erase(queue_.begin(), end);
+      urgent_ = static_cast<std::size_t>(
+          std::count_if(queue_.begin(), queue_.end(), [](const Command& c) { return !is_lazy(c.body); }));
     }
     // At every chance, not by a clock: setting the ballast aside on a full disk fails within microseconds.
     if (is_degraded()) try_to_recover();

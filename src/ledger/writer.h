@@ -65,6 +65,7 @@ class Writer {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Command> queue_;
+  std::size_t urgent_ = 0;  // of them: somebody waits
   Health health_;
   bool stopping_ = false;
 

@@ -154,7 +154,7 @@ TEST_F(KeeperTest, RefusalsAreHandedOverByTheMinute) {
   EXPECT_EQ(recorded[0].reason, "missing_api_key");
   EXPECT_EQ(recorded[1].key_id, "k");
   EXPECT_EQ(recorded[1].deployment, "chat");
-  EXPECT_EQ(recorded[1].count, 3);
+  EXPECT_EQ(recorded[1].requests, 3);
   EXPECT_EQ(recorded[1].minute_us % 60'000'000, 0);
   keeper.refusals().count(clock.wall(), "k", "", "draining");
   keeper.end();
@@ -171,8 +171,8 @@ TEST(RefusalCounts, AreBoundedAndLoseNoCount) {
   std::int64_t other = 0;
   const std::vector<RefusalCount> rows = counts.take_all();
   for (const RefusalCount& row : rows) {
-    sum += row.count;
-    if (row.key_id == RefusalCounts::kOther) other = row.count;
+    sum += row.requests;
+    if (row.key_id == RefusalCounts::kOther) other = row.requests;
   }
   EXPECT_EQ(rows.size(), RefusalCounts::kMostRows + 1);
   EXPECT_EQ(sum, 50'001);

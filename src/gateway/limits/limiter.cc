@@ -58,7 +58,7 @@ Admission::~Admission() {
   }
 }
 
-void Admission::settle(std::int64_t tokens, std::optional<std::int64_t> cost_micros) {
+void Admission::settle(std::int64_t tokens, std::int64_t cost_micros) {
   if (limiter_ == nullptr) return;
   const MonoTime now = limiter_->clock_.now();
   for (Share& share : shares_) {
@@ -72,7 +72,7 @@ void Admission::settle(std::int64_t tokens, std::optional<std::int64_t> cost_mic
     const std::int64_t money = std::exchange(share.money_micros, 0);
     if (money == 0) continue;
     limiter_->enter_period(*share.account);
-    share.account->budget.settle(money, cost_micros.value_or(money));
+    share.account->budget.settle(money, cost_micros);
   }
 }
 

@@ -71,9 +71,8 @@ class Admission {
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
 
-  // At the end of the answer: what it really took. The first call counts; `cost_micros` in the budget's currency,
-  // nullopt: as much as was reserved.
-  void settle(std::int64_t tokens, std::optional<std::int64_t> cost_micros);
+  // At the end of the answer: what it really took, as the bill has it. The first call counts.
+  void settle(std::int64_t tokens, std::int64_t cost_micros);
   // nullopt: neither holder has such a limit.
   [[nodiscard]] std::optional<RateView> requests() const;
   [[nodiscard]] std::optional<RateView> tokens() const;

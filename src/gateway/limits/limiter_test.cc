@@ -118,7 +118,7 @@ TEST_F(LimiterTest, PlacesAreCountedUntilTheAdmissionEnds) {
   std::optional<Admission> first(std::in_place);
   Admission second;
   ASSERT_FALSE(reserve(*first, at_once(1), {}, wish(1, 1)).has_value());
-  first->settle(2, std::nullopt);
+  first->settle(2, 0);
   const auto refused = reserve(second, at_once(1), {}, wish(1, 1));
   ASSERT_TRUE(refused.has_value());
   EXPECT_EQ(refused->limit, LimitKind::kConcurrency);
@@ -134,9 +134,9 @@ TEST_F(LimiterTest, WhatWasNotUsedComesBackToTheToken) {
     ASSERT_FALSE(reserve(admission, key, tpm(20'000), wish(600, 400)).has_value());
     EXPECT_EQ(admission.tokens()->remaining, 9'000) << "the key has less left than the deployment";
     EXPECT_EQ(admission.tokens()->limit, 10'000);
-    admission.settle(123, std::nullopt);
+    admission.settle(123, 0);
     EXPECT_EQ(admission.tokens()->remaining, 9'877);
-    admission.settle(0, std::nullopt);
+    admission.settle(0, 0);
     EXPECT_EQ(admission.tokens()->remaining, 9'877) << "the first call counts";
   }
   EXPECT_EQ(limiter.view(Holder::kKey, "k")->tokens_left, 9'877);
@@ -149,7 +149,7 @@ TEST_F(LimiterTest, WhatWasNotUsedComesBackToTheToken) {
   {
     Admission more_than_promised;
     ASSERT_FALSE(reserve(more_than_promised, key, {}, wish(600, 400)).has_value());
-    more_than_promised.settle(1'500, std::nullopt);
+    more_than_promised.settle(1'500, 0);
   }
   EXPECT_EQ(limiter.view(Holder::kKey, "k")->tokens_left, 8'377);
 }
@@ -186,7 +186,7 @@ TEST_F(LimiterTest, AnAnswerWithoutABoundGetsWhatThereIsRoomFor) {
   TokenWish granted = open;
   ASSERT_FALSE(limiter.reserve(first, "chat", tpm(15'000), granted).has_value());
   EXPECT_EQ(granted.answer, 14'000) << "the tighter of the two";
-  first.settle(9'000, std::nullopt);
+  first.settle(9'000, 0);
   Admission second;
   ASSERT_FALSE(limiter.begin(second, "k", tpm(30'000)).has_value());
   granted = open;
@@ -246,13 +246,6 @@ TEST_F(LimiterTest, WhatHasNoPriceIsLetInAndSaid) {
   const AccountView view = *limiter.view(Holder::kKey, "k");
   EXPECT_EQ(view.spent_micros, 0);
   EXPECT_EQ(view.unpriced_requests, 2);
-}
-
-TEST_F(LimiterTest, ACostNobodyKnowsIsTheReservedOne) {
-  Admission a;
-  ASSERT_FALSE(reserve(a, money(1'000), {}, wish(500, 400)).has_value());
-  a.settle(10, std::nullopt);
-  EXPECT_EQ(limiter.view(Holder::kKey, "k")->spent_micros, 900);
 }
 
 // 2023-11-15 06:13:20 at UTC+8; the day ends 17 h 46 min 40 s later.

@@ -12,17 +12,11 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "ledger/records.h"
 
 namespace dormouse::gateway {
 
-struct RefusalCount {
-  std::int64_t minute_us = 0;  // wall time of the minute's begin
-  std::string key_id;          // empty: no key, or none we know
-  std::string deployment;      // empty: refused before it was known
-  std::string reason;          // the error's code
-  std::int64_t count = 0;
-};
-
+using ledger::RefusalCount;
 using RefusalSink = std::function<void(std::vector<RefusalCount>)>;
 
 class RefusalCounts {
