@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -23,15 +24,16 @@ constexpr const char* kBody = R"({"prompt":"x","max_tokens":8})";
 // A house with one deployment of the API's, which `set` may change and a restart keeps.
 class Limits : public ::testing::Test {
  protected:
-  void open(const std::string& behaviour) {
+  void open(const std::string& behaviour, const std::string& config = "", const std::string& type = "local") {
     HouseSetup setup;
+    setup.config = config;
     setup.data_dir = (std::filesystem::temp_directory_path() / ("dormouse-limits-" + random_hex(4))).string();
     std::filesystem::create_directories(setup.data_dir);
     const std::string model = setup.data_dir + "/demo.gguf";
     std::ofstream(model) << "fake:" << behaviour;
     house.emplace(std::move(setup));
     ASSERT_TRUE(house->is_up()) << house->log();
-    const auto [code, output] = house->run_cli({"deploy", model, "--name", "demo", "--wake"});
+    const auto [code, output] = house->run_cli({"deploy", model, "--name", "demo", "--on", type, "--wake"});
     ASSERT_EQ(code, 0) << output;
   }
   Answer ask(const std::string& body) { return house->post("/generate", body); }
@@ -116,6 +118,29 @@ TEST_F(Limits, TokensAreReservedAndGivenBackAndTheAnswerIsBounded) {
   EXPECT_EQ(header(stream, "x-ratelimit-limit-tokens"), "2000");
   set("tokens-per-minute=0");
   EXPECT_EQ(header(ask(kBody), "x-ratelimit-limit-tokens"), "-");
+}
+
+// A hundred CNY a second: a whole instance until the deadline is 60,000 CNY, and an answer of 200 ms some 20.
+TEST_F(Limits, ABudgetThatCannotCoverTheNextRequestSaysThatWaitingIsNoUse) {
+  ASSERT_NO_FATAL_FAILURE(open("tokens=20,tokens_per_s=100",
+                               "[[instance]]\nname = \"gold\"\nhour = \"360000\"\ncurrency = \"CNY\"\n", "gold"));
+  set("budget=60000.5CNY/day");
+  ASSERT_EQ(ask(R"({"prompt":"x","max_tokens":20})").status, 200);
+  const Answer refused = ask(R"({"prompt":"x","max_tokens":20})");
+  EXPECT_EQ(refused.status, 429) << refused.body;
+  EXPECT_NE(refused.body.find("\"code\":\"insufficient_quota\""), std::string::npos) << refused.body;
+  EXPECT_EQ(header(refused, "x-should-retry"), "false");
+  EXPECT_EQ(header(refused, "retry-after"), "-");
+  set("budget=200000CNY/day");
+  // Four at once: the fourth's share is held by the other three, which will leave enough.
+  std::vector<int> statuses;
+  for (const Answer& answer : at_once(4)) {
+    statuses.push_back(answer.status);
+    if (answer.status == 200) continue;
+    EXPECT_NE(answer.body.find("rate_limit_concurrency"), std::string::npos) << answer.body;
+    EXPECT_EQ(header(answer, "retry-after"), "1");
+  }
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 200), 3);
 }
 
 TEST_F(Limits, ARestartIsNoSecondHelping) {
