@@ -81,6 +81,13 @@ Status set_scale_window(DeploymentRules& rules, const std::string& text) {
   return {};
 }
 
+Status set_budget(DeploymentRules& rules, const std::string& text) {
+  const Result<BudgetRule> value = parse_budget(text);
+  if (!value.has_value()) return wrong("budget", value.error().message);
+  rules.budget = *value;
+  return {};
+}
+
 Status check_names(std::string_view key, const std::vector<std::string>& names, std::size_t max_bytes) {
   if (names.size() > kMaxListLength) return wrong(key, fmt::format("more than {} of them", kMaxListLength));
   for (const std::string& name : names) {
@@ -202,6 +209,26 @@ constexpr std::array kRows{
     Row{{"worker_arguments", FieldKind::kList, "further switches of the worker, by spaces", ' '},
         [](Rules& r, const Value& v) { return assign(r.worker_arguments, list_of(v), check_arguments(list_of(v))); },
         [](const Rules& r) { return Value(r.worker_arguments); }},
+    Row{{"requests_per_minute", FieldKind::kInteger, "of all callers together, 0: no limit"},
+        [](Rules& r, const Value& v) {
+          return assign(r.requests_per_minute, integer_of(v),
+                        check_range("requests_per_minute", integer_of(v), kMaxPerMinute));
+        },
+        [](const Rules& r) { return Value(r.requests_per_minute); }},
+    Row{{"tokens_per_minute", FieldKind::kInteger, "of prompts and answers, 0: no limit"},
+        [](Rules& r, const Value& v) {
+          return assign(r.tokens_per_minute, integer_of(v),
+                        check_range("tokens_per_minute", integer_of(v), kMaxPerMinute));
+        },
+        [](const Rules& r) { return Value(r.tokens_per_minute); }},
+    Row{{"concurrency", FieldKind::kInteger, "requests at once, 0: no limit"},
+        [](Rules& r, const Value& v) {
+          return assign(r.concurrency, integer_of(v), check_range("concurrency", integer_of(v), kMaxLimit));
+        },
+        [](const Rules& r) { return Value(r.concurrency); }},
+    Row{{"budget", FieldKind::kText, "50CNY/month, 2.50USD/day or none"},
+        [](Rules& r, const Value& v) { return set_budget(r, text_of(v)); },
+        [](const Rules& r) { return Value(budget_text(r.budget)); }},
 };
 
 constexpr auto kFields = [] {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "catalog/budget.h"
 
 namespace dormouse::catalog {
 
@@ -38,10 +39,16 @@ struct DeploymentRules {
   std::int64_t max_sequences = 0;
   std::int64_t threads = 0;
   std::vector<std::string> worker_arguments;  // further switches of the worker, as they are
+  // What all its callers may have together, whatever their own keys allow; 0: no limit.
+  std::int64_t requests_per_minute = 0;
+  std::int64_t tokens_per_minute = 0;  // of prompts and answers
+  std::int64_t concurrency = 0;        // requests at once
+  BudgetRule budget;
   friend bool operator==(const DeploymentRules&, const DeploymentRules&) = default;
 };
 
 inline constexpr std::int64_t kMaxInstances = 64;
+inline constexpr std::int64_t kMaxPerMinute = 10'000'000'000;  // what a bucket counts exactly (gateway/limits)
 inline constexpr std::chrono::milliseconds kMinIdleTimeout{1'000};
 inline constexpr std::chrono::seconds kMinLease{2};  // both ends ping a silent channel four times in it
 inline constexpr std::chrono::seconds kMaxLease{86'400};

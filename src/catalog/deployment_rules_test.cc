@@ -15,12 +15,26 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
     const char* text;
   };
   DeploymentRules rules;
-  for (const Row& row :
-       {Row{"aliases", "a, b"}, Row{"runtime", "ollama"}, Row{"driver", "command"}, Row{"instance_type", "t4"},
-        Row{"billing", "monthly"}, Row{"exposure", "public"}, Row{"max", "5"}, Row{"min", "2"},
-        Row{"idle_timeout", "90s"}, Row{"lease_ttl", "30s"}, Row{"scale_window", "10s"},
-        Row{"awake", "Mon-Fri 08:55-18:05; Sat 10:00-12:00"}, Row{"context_length", "4096"}, Row{"max_sequences", "8"},
-        Row{"threads", "2"}, Row{"worker_arguments", "--kv-type q8"}}) {
+  for (const Row& row : {Row{"aliases", "a, b"},
+                         Row{"runtime", "ollama"},
+                         Row{"driver", "command"},
+                         Row{"instance_type", "t4"},
+                         Row{"billing", "monthly"},
+                         Row{"exposure", "public"},
+                         Row{"max", "5"},
+                         Row{"min", "2"},
+                         Row{"idle_timeout", "90s"},
+                         Row{"lease_ttl", "30s"},
+                         Row{"scale_window", "10s"},
+                         Row{"awake", "Mon-Fri 08:55-18:05; Sat 10:00-12:00"},
+                         Row{"context_length", "4096"},
+                         Row{"max_sequences", "8"},
+                         Row{"threads", "2"},
+                         Row{"worker_arguments", "--kv-type q8"},
+                         Row{"requests_per_minute", "60"},
+                         Row{"tokens_per_minute", "100000"},
+                         Row{"concurrency", "4"},
+                         Row{"budget", "50CNY/month"}}) {
     const Result<FieldValue> value = read_rule_text(row.key, row.text);
     ASSERT_TRUE(value.has_value()) << row.key;
     ASSERT_TRUE(set_rule(rules, row.key, *value).has_value()) << row.key;
@@ -29,7 +43,7 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
     EXPECT_EQ(rule_text(rule_value(rules, *field), *field), row.text);
   }
   EXPECT_TRUE(check_rules(rules).has_value());
-  EXPECT_EQ(rule_fields().size(), 16U) << "a new key needs a row above";
+  EXPECT_EQ(rule_fields().size(), 20U) << "a new key needs a row above";
 }
 
 TEST(DeploymentRules, AHyphenIsAnUnderscoreAndOneTextIsAList) {
@@ -73,6 +87,10 @@ TEST(DeploymentRules, WhatCannotBeIsRefusedByNameAndChangesNothing) {
                                {"worker_arguments", FieldValue(List{"--lease", "x"}), "--lease"},
                                {"worker_arguments", FieldValue(List{"--listen=0.0.0.0:1"}), "--listen"},
                                {"threads", FieldValue(std::int64_t{1} << 40), "range"},
+                               {"requests_per_minute", FieldValue(std::int64_t{-1}), "0 to 10000000000"},
+                               {"tokens_per_minute", FieldValue(kMaxPerMinute + 1), "range"},
+                               {"concurrency", FieldValue(std::string("4")), "wrong type"},
+                               {"budget", FieldValue(std::string("50")), "50CNY/month"},
                                {"colour", FieldValue(std::string("blue")), "idle_timeout"}};
   DeploymentRules rules;
   for (const Row& row : table) {
@@ -87,6 +105,30 @@ TEST(DeploymentRules, WhatCannotBeIsRefusedByNameAndChangesNothing) {
   EXPECT_FALSE(read_rule_text("colour", "blue").has_value());
   rules.min_instances = 2;
   EXPECT_FALSE(check_rules(rules).has_value());
+}
+
+TEST(Budget, IsReadToTheMicroAndWrittenTheSame) {
+  struct Row {
+    const char* text;
+    std::int64_t micros;
+    const char* written;
+  };
+  for (const Row& row : {Row{"50CNY/month", 50'000'000, "50CNY/month"}, Row{"2.50 USD/day", 2'500'000, "2.5USD/day"},
+                         Row{"0.000001EUR/day", 1, "0.000001EUR/day"}, Row{"none", 0, ""}, Row{"", 0, ""},
+                         Row{"1000000000CNY/month", kMaxBudgetMicros, "1000000000CNY/month"}}) {
+    const Result<BudgetRule> budget = parse_budget(row.text);
+    ASSERT_TRUE(budget.has_value()) << row.text;
+    EXPECT_EQ(budget->micros, row.micros) << row.text;
+    EXPECT_EQ(budget_text(*budget), row.written);
+    EXPECT_EQ(*parse_budget(budget_text(*budget)), *budget);
+  }
+  for (const char* bad : {"50", "CNY/month", "50CNY", "50CNY/year", "50cny/month", "50CNYX/month", "0CNY/month",
+                          "-1CNY/month", "1.CNY/month", ".5CNY/month", "1.0000001CNY/month", "1e9CNY/month",
+                          "1000000000.1CNY/month", "99999999999999999999CNY/month", " 50CNY/month", "50CNY/month "}) {
+    const Result<BudgetRule> budget = parse_budget(bad);
+    ASSERT_FALSE(budget.has_value()) << bad;
+    EXPECT_EQ(budget.error().code, Code::kInvalidArgument);
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ struct DeployFlags {
   std::string format = "text";
   bool wake = false;
 };
+
+using Describe = std::function<std::string(std::string_view, std::string_view)>;
+using RuleOption = std::function<void(const char* flag, const char* key, const std::string& text)>;
 
 Result<gateway::NewDeployment> read_flags(const DeployFlags& flags) {
   gateway::NewDeployment out;
@@ -91,14 +95,37 @@ void deploy(Context& context, const DeployFlags& flags) {
   print_made(context, *made, view.has_value() ? view->urls : std::vector<std::string>());
 }
 
+// Of all callers together; a key has limits of its own.
+void add_limits(const RuleOption& rule, const Describe& describe) {
+  rule("--rpm,--requests-per-minute", "requests_per_minute",
+       describe("of all callers together (default: no limit)", "所有调用方合计每分钟请求数（默认不限）"));
+  rule("--tpm,--tokens-per-minute", "tokens_per_minute",
+       describe("prompts and answers of all callers together (default: no limit)",
+                "所有调用方合计每分钟词元数，含提示与回答（默认不限）"));
+  rule("--concurrency", "concurrency",
+       describe("requests at once (default: no limit)", "同时处理的请求数（默认不限）"));
+  rule("--budget", "budget",
+       describe("what it may cost: 50CNY/month, 2.50USD/day", "费用上限：50CNY/month、2.50USD/day"));
+}
+
 }  // namespace
 
 void add_deploy(CLI::App& app, Context& context) {
   auto flags = std::make_shared<DeployFlags>();
-  flags->rules = {{"instance_type", "local"}, {"driver", ""},  {"runtime", ""},
-                  {"idle_timeout", ""},       {"min", ""},     {"max", ""},
-                  {"exposure", ""},           {"billing", ""}, {"context_length", ""},
-                  {"lease_ttl", ""}};
+  flags->rules = {{"instance_type", "local"},
+                  {"driver", ""},
+                  {"runtime", ""},
+                  {"idle_timeout", ""},
+                  {"min", ""},
+                  {"max", ""},
+                  {"exposure", ""},
+                  {"billing", ""},
+                  {"context_length", ""},
+                  {"lease_ttl", ""},
+                  {"concurrency", ""},
+                  {"requests_per_minute", ""},
+                  {"budget", ""},
+                  {"tokens_per_minute", ""}};
   CLI::App* verb = app.add_subcommand("deploy", std::string(context.say("make a deployment", "新建部署")));
   const auto describe = [&context](std::string_view en, std::string_view zh) {
     return std::string(context.say(en, zh));
@@ -134,6 +161,7 @@ void add_deploy(CLI::App& app, Context& context) {
   rule("--lease-ttl", "lease_ttl",
        describe("how long a worker on another machine may be out of reach before it ends itself and is replaced (2m)",
                 "其他机器上的 worker 失联多久后自行退出并被替换（默认 2m）"));
+  add_limits(rule, describe);
   verb->add_flag("--wake", flags->wake, describe("and wake it now", "并立即唤醒"));
   verb->add_option("--format", flags->format, "text, json")->check(CLI::IsMember({"text", "json"}));
   verb->footer(

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "gateway/rate_headers.h"
+
 namespace dormouse::gateway {
 
 void StopSignal::fire(StopReason reason) {
@@ -31,6 +33,7 @@ void add_common(const Call& call, http::Headers& headers) {
 Task<Status> send(Call& call, http::Response response) {
   call.status = response.status;
   add_common(call, response.headers);
+  add_rate_headers(response.headers, call.admission);
   if (!response.headers.find("content-type").has_value()) response.headers.set("content-type", "application/json");
   Status sent = co_await call.exchange.send(std::move(response));
   if (!sent.has_value()) call.stop.fire(StopReason::kClientGone);
@@ -64,7 +67,15 @@ Task<void> reply_error(Call& call, const api::ApiError& error) {
   response.status = row.status;
   response.body = api::error_body(error);
   if (row.status == 401) response.headers.set("www-authenticate", "Bearer");
-  if (row.retry_after_s > 0) response.headers.set("retry-after", fmt::format("{}", row.retry_after_s));
+  if (call.retry_after.count() > 0) {
+    add_retry_headers(response.headers, call.retry_after);
+  } else if (row.retry_after_s > 0) {
+    response.headers.set("retry-after", fmt::format("{}", row.retry_after_s));
+  }
+  // SDKs retry every 429; these two come back the same.
+  const bool is_hopeless =
+      error.code == api::ErrorCode::kInsufficientQuota || error.code == api::ErrorCode::kInvalidValue;
+  if (is_hopeless) response.headers.set("x-should-retry", "false");
   return reply(call, std::move(response));
 }
 
@@ -82,6 +93,7 @@ Task<Status> begin_sse(Call& call) {
   headers.set("cache-control", "no-store");
   headers.set("x-accel-buffering", "no");
   add_common(call, headers);
+  add_rate_headers(headers, call.admission);
   Status started = co_await call.exchange.start_stream(200, std::move(headers));
   if (!started.has_value()) call.stop.fire(StopReason::kClientGone);
   co_return started;

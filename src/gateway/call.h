@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "gateway/caller.h"
 #include "gateway/exposure/exposure.h"
+#include "gateway/limits/limiter.h"
 #include "http/server.h"
 
 namespace dormouse::gateway {
@@ -72,6 +73,8 @@ struct Call {
   std::string client;            // who asks: an IP address, or "unix"; behind a trusted proxy what that says
   bool is_https = false;         // between the client and us, or the proxy
   http::Headers answer_headers;  // what every answer carries besides its own
+  Admission admission;         // what it holds of its key's and deployment's limits; x-ratelimit-* come from it
+  Nanoseconds retry_after{0};  // of a refusal; 0: what the error table says
 
   // For the log and the metrics.
   int status = 0;
@@ -85,9 +88,9 @@ struct Call {
   [[nodiscard]] const http::Request& request() const { return exchange.request(); }
 };
 
-// The ways to answer: they add x-request-id and keep the books of `call`. A client that has gone is not an error here.
-// Arguments own nothing, and what they point to is copied before the first suspension: an owning temporary inside a
-// co_await expression is freed twice by GCC 12 (docs/adr/0005).
+// The ways to answer: they add x-request-id and the limits' headers and keep the books of `call`. A client that has
+// gone is not an error here. Arguments own nothing, and what they point to is copied before the first suspension: an
+// owning temporary inside a co_await expression is freed twice by GCC 12 (docs/adr/0005).
 Task<void> reply(Call& call, http::Response response);
 // The same, and whether the kernel took it. Errors: kCancelled, kDeadlineExceeded.
 Task<Status> send_json(Call& call, int status, std::string_view body);

@@ -22,6 +22,7 @@ class DataDir {
   [[nodiscard]] std::string ledger_path() const { return path_ + "/ledger.db"; }
   // What API keys are remembered under; not in the ledger (gateway/keys/key_mac.h).
   [[nodiscard]] std::string pepper_path() const { return path_ + "/keys.pepper"; }
+  [[nodiscard]] std::string limits_path() const { return path_ + "/limits.state"; }
   // Where workers keep what a model's first tokens were, to know a damaged one.
   [[nodiscard]] std::string golden_directory() const { return path_ + "/golden"; }
   // Where workers keep weights in the kernels' order.

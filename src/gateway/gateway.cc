@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "gateway/admit.h"
 #include "gateway/dialect/generate.h"
 #include "gateway/dialect/openai.h"
 #include "gateway/keys/key_access.h"
@@ -23,6 +24,17 @@ std::int64_t resident_bytes() {
   if (!(statm >> total >> resident)) return 0;
   return resident * ::sysconf(_SC_PAGESIZE);
 }
+
+namespace {
+
+LimitOptions with_prices(LimitOptions options, const Deployments& deployments) {
+  options.limiter.most_it_can_cost = [&deployments](const std::string& name, const TokenWish& wish) {
+    return most_it_can_cost(deployments, name, wish.longest);
+  };
+  return options;
+}
+
+}  // namespace
 
 // Keeps the set of running inference requests, for draining.
 struct Gateway::ActiveCall {
@@ -48,17 +60,20 @@ Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOp
       options_(std::move(options)),
       started_(services.clock.now()),
       key_admin_(services, keys, [this](const std::vector<std::string>& kids) { stop_requests_of(kids); }),
+      limits_(services.io, services.clock, with_prices(options_.limits, services.deployments)),
       idle_(services.io) {
   CHECK(options_.exposure != nullptr);
   add_routes();
   std::vector<std::unique_ptr<Middleware>> order;
   order.push_back(make_request_id(services_.clock));
   order.push_back(make_access_log(services_.clock, services_.metrics));
+  order.push_back(make_refusal_count(services_.clock, limits_.refusals()));
   order.push_back(make_error_boundary());
   order.push_back(make_host_check(*options_.exposure));
   order.push_back(make_cors(*options_.exposure, router_));  // preflights carry no key, and a page may read its 401
   order.push_back(make_authenticate(services_.clock, keys, services_.ledger));
   order.push_back(make_limits(options_.max_in_flight));
+  order.push_back(make_rate_limits(limits_.limiter()));
   order.push_back(make_deadline(services_.io, services_.clock, options_.request_timeout));
   pipeline_ = std::make_unique<Pipeline>(std::move(order));
 }
@@ -144,6 +159,10 @@ Task<void> Gateway::generate(Call& call) {
     co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
     co_return;
   }
+  if (const auto refused = admit_request(limits_.limiter(), call, *deployment, *request)) {
+    co_await reply_error(call, *refused);
+    co_return;
+  }
   services_.metrics.count_ignored_fields(request->ignored_fields.size());
   GenerationPlan plan;
   plan.answer = make_generate_answer(request->stream, deployment->name, call.request_id);
@@ -171,6 +190,10 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
   }
   if (!may_use(call.caller, deployment->name)) {
     co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
+    co_return;
+  }
+  if (const auto refused = admit_request(limits_.limiter(), call, *deployment, *request)) {
+    co_await reply_error(call, *refused);
     co_return;
   }
   services_.metrics.count_ignored_fields(request->ignored_fields.size());
@@ -210,6 +233,11 @@ Task<void> Gateway::metrics(Call& call) const {
   response.headers.set("content-type", "text/plain; version=0.0.4; charset=utf-8");
   response.body = services_.metrics.write(now);
   co_await reply(call, std::move(response));
+}
+
+void Gateway::begin_serving() {
+  ready_ = true;
+  limits_.begin();
 }
 
 void Gateway::begin_draining() {

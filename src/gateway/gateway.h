@@ -15,6 +15,7 @@
 #include "gateway/generation.h"
 #include "gateway/keys/key_admin.h"
 #include "gateway/keys/key_ring.h"
+#include "gateway/limits/keeper.h"
 #include "gateway/pipeline.h"
 #include "gateway/router.h"
 
@@ -25,6 +26,7 @@ struct GatewayOptions {
   std::size_t max_in_flight = 1'024;
   std::chrono::milliseconds request_timeout{600'000};  // the SDKs' own default
   std::string log_directory;
+  LimitOptions limits;
 };
 
 class Gateway {
@@ -47,10 +49,11 @@ class Gateway {
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
   // Readiness is true between these two; requests are served before and after.
-  void begin_serving() { ready_ = true; }
+  void begin_serving();
   void begin_draining();
   // True when no inference request is left within `wait`.
   Task<bool> wait_idle(std::chrono::milliseconds wait);
+  [[nodiscard]] LimitKeeper& limits() { return limits_; }
   // Every running inference request ends with `draining`.
   void stop_requests();
   // Every route there is, for whoever checks them all.
@@ -96,6 +99,7 @@ class Gateway {
   const GatewayOptions options_;
   const MonoTime started_;
   KeyAdmin key_admin_;
+  LimitKeeper limits_;
   Router router_;
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<std::string> listening_;

@@ -8,18 +8,13 @@
 #include "base/crashpoint.h"
 #include "base/log.h"
 #include "gateway/error_response.h"
+#include "gateway/token_bounds.h"
 
 namespace dormouse::gateway {
 namespace {
 
-// Qwen3's own context: what an answer without max_tokens may come to.
-constexpr std::int64_t kDefaultOutputTokens = 40'960;
 // What a request without max_tokens counts for in the waiting queue: its bound would fill the queue by itself.
 constexpr std::int64_t kTypicalOutputTokens = 4'096;
-// Of a byte-level vocabulary no text has more tokens than bytes; the template adds a few a message and one preamble for
-// tools. Generous, because a bound too small would refuse a good request.
-constexpr std::int64_t kTemplateTokensPerMessage = 32;
-constexpr std::int64_t kTemplateTokens = 512;
 // How long a broken connection may wait for the news of its worker's death: pidfd events take milliseconds.
 constexpr std::chrono::milliseconds kWhyLost{500};
 // A worker notices a closed connection at once and stops after its current step: 100 ms on a CPU, more for a prompt.
@@ -335,6 +330,7 @@ Task<void> Generation::finish() {
   ledger::Settlement entry = settlement(ledger::Outcome::kOk, 200);
   entry.closing_follows = true;
   entry.delivered_tokens = delivered_tokens_;
+  settle_limits(entry);
   co_await booking_.settle(std::move(entry));
   crashpoint("gateway.after_settle");
   if (plan_.request.stream) {
@@ -382,6 +378,7 @@ Task<void> Generation::fail(Attempt how) {
   }
   call_.error_code = gone ? "client_closed" : std::string(row.code);
   ledger::Settlement entry = settlement(outcome, gone ? 499 : row.status);
+  settle_limits(entry);
   co_await booking_.settle(std::move(entry));
   if (gone) co_return;
   if (!call_.exchange.started()) {
@@ -391,6 +388,10 @@ Task<void> Generation::fail(Attempt how) {
   std::string event = error_event(error_);
   const Status written = co_await call_.exchange.write(std::move(event));
   if (written.has_value()) co_await call_.exchange.finish();
+}
+
+void Generation::settle_limits(const ledger::Settlement& entry) {
+  call_.admission.settle(entry.input_tokens + entry.output_tokens, entry.micros.value_or(0));
 }
 
 ledger::Settlement Generation::settlement(ledger::Outcome outcome, int status) const {
@@ -439,20 +440,11 @@ ledger::Reservation Generation::reservation() const {
 }
 
 std::int64_t Generation::prompt_bound() const {
-  const api::GenerationRequest& request = plan_.request;
-  std::size_t bytes = request.prompt.size() + request.prompt_tokens.size();
-  for (const api::Message& message : request.messages) {
-    bytes += message.content.size() + message.reasoning_content.value_or("").size();
-    for (const api::ToolCall& call : message.tool_calls) bytes += call.name.size() + call.arguments.size();
-  }
-  for (const std::string& tool : request.tools) bytes += tool.size();
-  return static_cast<std::int64_t>(bytes) + kTemplateTokens +
-         kTemplateTokensPerMessage * static_cast<std::int64_t>(request.messages.size());
+  return gateway::prompt_bound(plan_.request);
 }
 
 std::int64_t Generation::output_bound() const {
-  const std::int64_t each = plan_.request.sampling.max_tokens.value_or(kDefaultOutputTokens);
-  return std::min(each, kDefaultOutputTokens) * std::max(plan_.request.n, 1);
+  return gateway::output_bound(plan_.request);
 }
 
 }  // namespace dormouse::gateway

@@ -68,6 +68,8 @@ class Generation {
   Task<bool> forward(std::vector<api::ParsedChunk> chunks);
   Task<void> finish();
   Task<void> fail(Attempt how);
+  // What was reserved of the limits and is not on the bill goes back.
+  void settle_limits(const ledger::Settlement& entry);
   [[nodiscard]] ledger::Settlement settlement(ledger::Outcome outcome, int status) const;
   [[nodiscard]] ledger::Reservation reservation() const;
   [[nodiscard]] AnswerSummary summary() const;

@@ -184,6 +184,13 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   GatewayOptions gateway_options;
   gateway_options.exposure = &front_door->exposure();
   gateway_options.log_directory = data->log_directory();
+  gateway_options.limits.state_path = data->limits_path();
+  gateway_options.limits.limiter.utc_offset_s = [](WallTime) { return std::chrono::seconds(kReportZone).count(); };
+  gateway_options.limits.record_refusals = [this](std::vector<ledger::RefusalCount> rows) {
+    ledger->record_refusals(std::move(rows), [](const Status& status) {
+      if (!status.has_value()) log_warn("event=refusals_not_written error=\"{}\"", status.error().message);
+    });
+  };
   gateway = std::make_unique<Gateway>(services, *deployer, *keys, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
   return {};
@@ -347,6 +354,7 @@ Task<void> House::Impl::shut_down() {
   log_info("event=drained idle={}", idle);
   std::vector<ledger::KeyUse> uses = keys->take_uses(KeyRing::Flush::kNow);
   if (!uses.empty()) ledger->record_key_use(std::move(uses), [](const Status&) {});
+  gateway->limits().end();
   co_await supervisor->shutdown(hurried() ? kHurriedWorkerGrace : kWorkerGrace);
   co_await api_server->drain(kConnectionGrace);
   if (worker_server != nullptr) co_await worker_server->drain(kConnectionGrace);

@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "gateway/keys/key_ring.h"
+#include "gateway/limits/limiter.h"
+#include "gateway/limits/refusals.h"
 #include "gateway/metrics.h"
 #include "gateway/pipeline.h"
 #include "ledger/ledger.h"
@@ -44,7 +46,12 @@ std::unique_ptr<Middleware> make_authenticate(const Clock& clock, KeyRing& ring,
 // 7. Requests in flight over all routes but the open ones; past the bound 503 overloaded.
 std::unique_ptr<Middleware> make_limits(std::size_t max_in_flight);
 
-// 8. Sets the deadline of inference routes and fires the call's stop signal when it passes.
+// 8. The limits of the caller's key, as far as the body is not needed for them (docs/limits.md). After authentication.
+std::unique_ptr<Middleware> make_rate_limits(Limiter& limiter);
+// Beside the access log: counts what was refused before it began, by key, deployment and reason.
+std::unique_ptr<Middleware> make_refusal_count(const Clock& clock, RefusalCounts& counts);
+
+// 9. Sets the deadline of inference routes and fires the call's stop signal when it passes.
 std::unique_ptr<Middleware> make_deadline(asio::io_context& io, const Clock& clock, std::chrono::milliseconds timeout);
 
 }  // namespace dormouse::gateway

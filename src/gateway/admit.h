@@ -1,0 +1,29 @@
+// Between a request and the limiter: what a Call is told when it may not go on. Threads: the loop's.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "api/error_table.h"
+#include "api/generation.h"
+#include "gateway/call.h"
+#include "gateway/deployments.h"
+#include "gateway/limits/limiter.h"
+
+namespace dormouse::gateway {
+
+// What all callers of a deployment may have together.
+[[nodiscard]] KeyLimits limits_of(const catalog::DeploymentRules& rules);
+
+// The most a request can cost that ends after `longest`: an instance's whole time. nullopt: it has no price.
+[[nodiscard]] std::optional<Money> most_it_can_cost(const Deployments& deployments, const std::string& name,
+                                                    Nanoseconds longest);
+
+// Before the body is looked at: the limits of the caller's key. nullopt: go on. A refusal sets call.retry_after.
+[[nodiscard]] std::optional<api::ApiError> admit_caller(Limiter& limiter, Call& call);
+// Once it is known what is asked of whom: the deployment's limits, and the tokens and money of both. May set
+// request.sampling.max_tokens, where the caller gave none and the limits leave less than the model would.
+[[nodiscard]] std::optional<api::ApiError> admit_request(Limiter& limiter, Call& call, const Deployment& deployment,
+                                                         api::GenerationRequest& request);
+
+}  // namespace dormouse::gateway
