@@ -12,6 +12,7 @@
 #include "gateway/admit.h"
 #include "gateway/dialect/generate.h"
 #include "gateway/dialect/openai.h"
+#include "gateway/idempotency.h"
 #include "gateway/keys/key_access.h"
 #include "gateway/middleware/middleware.h"
 
@@ -169,6 +170,18 @@ Task<void> Gateway::generate(Call& call) {
   plan.request = *std::move(request);
   plan.deployment = deployment;
   plan.dialect = "generate";
+  co_await run(call, std::move(plan));
+}
+
+Task<void> Gateway::run(Call& call, GenerationPlan plan) {
+  api::ApiResult<std::optional<ledger::IdempotencyClaim>> claim = idempotency_of(call);
+  if (!claim.has_value()) {
+    const api::ApiError error = claim.error();
+    co_await reply_error(call, error);
+    co_return;
+  }
+  plan.idempotency = *std::move(claim);
+  plan.kept_answers = &kept_answers_;
   Generation generation(services_, call, std::move(plan));
   co_await generation.run();
 }
@@ -206,8 +219,7 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
   plan.request = *std::move(request);
   plan.deployment = deployment;
   plan.dialect = "openai";
-  Generation generation(services_, call, std::move(plan));
-  co_await generation.run();
+  co_await run(call, std::move(plan));
 }
 
 Task<void> Gateway::metrics(Call& call) const {

@@ -72,6 +72,7 @@ class Gateway {
   Task<void> model(Call& call) const;
   Task<void> generate(Call& call);
   Task<void> openai(Call& call, api::GenerationRequest::Kind kind);
+  Task<void> run(Call& call, GenerationPlan plan);
   Task<void> metrics(Call& call) const;
 
   Task<void> admin_status(Call& call) const;
@@ -100,6 +101,7 @@ class Gateway {
   const MonoTime started_;
   KeyAdmin key_admin_;
   LimitKeeper limits_;
+  AnswerCache kept_answers_;
   Router router_;
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<std::string> listening_;

@@ -79,7 +79,7 @@ std::string error_kind(api::ErrorCode code) {
 }
 
 // Two of one key must not both run, so that one is not dispatched before it is known to be the first.
-Task<bool> Generation::is_refused_at_once() {
+Task<bool> Generation::is_answered_at_once() {
   if (!plan_.idempotency.has_value()) co_return false;
   const Status reserved = co_await booking_.durable();
   if (reserved.has_value()) co_return false;
@@ -88,20 +88,37 @@ Task<bool> Generation::is_refused_at_once() {
     error_ = from_ledger(reserved.error());
   } else if (other->body_sha256 != plan_.idempotency->body_sha256) {
     error_.code = api::ErrorCode::kIdempotencyMismatch;
+  } else if (!other->settled) {
+    error_.code = api::ErrorCode::kIdempotencyInProgress;
+  } else if (const KeptAnswer* const kept = plan_.kept_answers->find(other->request_id, services_.clock.now())) {
+    co_await answer_again(*kept);
+    co_return true;
   } else {
-    error_.code = other->settled ? api::ErrorCode::kIdempotencyFinished : api::ErrorCode::kIdempotencyInProgress;
+    error_.code = api::ErrorCode::kIdempotencyFinished;
   }
+  co_await fail(Attempt::kFailed);
   co_return true;
+}
+
+// Nothing is reserved and nothing billed: it was.
+Task<void> Generation::answer_again(const KeptAnswer& kept) {
+  http::Response response;
+  response.headers.set("content-type", kept.content_type);
+  response.headers.set("idempotent-replayed", "true");
+  response.body = kept.body;
+  return reply(call_, std::move(response));
+}
+
+void Generation::keep_answer(std::string content_type, std::string body) {
+  if (!plan_.idempotency.has_value()) return;
+  plan_.kept_answers->put(call_.request_id, {std::move(content_type), std::move(body), services_.clock.now()});
 }
 
 Task<void> Generation::run() {
   booking_.begin(reservation());
   crashpoint("gateway.reserving");
-  const bool refused = co_await is_refused_at_once();
-  if (refused) {
-    co_await fail(Attempt::kFailed);
-    co_return;
-  }
+  const bool answered = co_await is_answered_at_once();
+  if (answered) co_return;
   if (plan_.request.stream) held_.start();
   Attempt outcome = co_await attempt();
   // Once only: a second loss is the model's or the machine's fault, and the caller should hear of it.
@@ -291,6 +308,7 @@ Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
   }
   crashpoint("gateway.before_first_byte");
   std::string out = std::exchange(pending_, {});
+  if (plan_.idempotency.has_value()) written_ += out;
   const Status written = co_await call_.exchange.write(std::move(out));
   if (!written.has_value()) {
     call_.stop.fire(StopReason::kClientGone);
@@ -343,6 +361,7 @@ Task<void> Generation::finish() {
 Task<void> Generation::close_whole() {
   const std::string body = plan_.answer->whole(summary());
   crashpoint("gateway.before_closing");
+  keep_answer("application/json", body);  // also when it is lost on its way: then the client asks again
   const Status sent = co_await send_json(call_, 200, body);
   crashpoint("gateway.after_closing");
   booking_.close(sent.has_value());
@@ -354,6 +373,7 @@ Task<void> Generation::close_stream() {
     if (!begun.has_value()) co_return booking_.close(false);
   }
   std::string closing = pending_ + plan_.answer->closing(summary());
+  keep_answer("text/event-stream", written_ + closing);
   crashpoint("gateway.before_closing");
   Status written = co_await call_.exchange.write(std::move(closing));
   crashpoint("gateway.after_closing");

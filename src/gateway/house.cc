@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "fleet/drivers/process_driver.h"
+#include "gateway/budgets.h"
 #include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
 #include "gateway/deployer.h"
@@ -74,6 +75,7 @@ struct House::Impl {
   Task<void> live(std::function<void()> on_ready);
   Task<void> watch_signals();
   Task<void> shut_down();
+  [[nodiscard]] BudgetPeriods periods_now() const;
   Task<Status> start_given();
   Task<void> restore_deployments();
   Task<Status> forget_old_deployments();
@@ -291,6 +293,13 @@ Task<Status> House::Impl::forget_old_deployments() {
   co_return Status();
 }
 
+BudgetPeriods House::Impl::periods_now() const {
+  const WallTime now = clock.wall();
+  const std::int64_t day_us = std::chrono::microseconds(std::chrono::hours(24)).count();
+  const std::int64_t zone_us = std::chrono::microseconds(kReportZone).count();
+  return {{(now.us + zone_us) / day_us * day_us - zone_us}, month_of(now, kReportZone).begin};
+}
+
 // The admin socket answers already: its changes wait until everything is back.
 Task<Status> House::Impl::start() {
   const Turns::Turn turn = co_await deployer->turn();
@@ -298,6 +307,7 @@ Task<Status> House::Impl::start() {
   co_await restore_deployments();
   CO_TRY_STATUS(co_await config->start());
   CO_TRY_STATUS(co_await forget_old_deployments());
+  CO_TRY_STATUS(co_await restore_budgets(io, *ledger, *keys, deployments, gateway->limits().limiter(), periods_now()));
   supervisor->end_survivors();
   fees->start();
   config->watch();
