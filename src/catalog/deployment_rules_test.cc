@@ -20,7 +20,7 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
         Row{"billing", "monthly"}, Row{"exposure", "public"}, Row{"max", "5"}, Row{"min", "2"},
         Row{"idle_timeout", "90s"}, Row{"lease_ttl", "30s"}, Row{"scale_window", "10s"},
         Row{"awake", "Mon-Fri 08:55-18:05; Sat 10:00-12:00"}, Row{"context_length", "4096"}, Row{"max_sequences", "8"},
-        Row{"threads", "2"}, Row{"worker_arguments", "--kv-type q8"}}) {
+        Row{"threads", "2"}, Row{"expected_tokens_per_second", "30"}, Row{"worker_arguments", "--kv-type q8"}}) {
     const Result<FieldValue> value = read_rule_text(row.key, row.text);
     ASSERT_TRUE(value.has_value()) << row.key;
     ASSERT_TRUE(set_rule(rules, row.key, *value).has_value()) << row.key;
@@ -29,7 +29,7 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
     EXPECT_EQ(rule_text(rule_value(rules, *field), *field), row.text);
   }
   EXPECT_TRUE(check_rules(rules).has_value());
-  EXPECT_EQ(rule_fields().size(), 16U) << "a new key needs a row above";
+  EXPECT_EQ(rule_fields().size(), 17U) << "a new key needs a row above";
 }
 
 TEST(DeploymentRules, AHyphenIsAnUnderscoreAndOneTextIsAList) {

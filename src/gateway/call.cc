@@ -23,6 +23,7 @@ void StopSignal::on_fire(std::function<void()> callback) {
 
 Task<void> reply(Call& call, http::Response response) {
   call.status = response.status;
+  call.answer_bytes += static_cast<std::int64_t>(response.body.size());
   response.headers.set("x-request-id", call.request_id);
   if (!response.headers.find("content-type").has_value()) response.headers.set("content-type", "application/json");
   const Status sent = co_await call.exchange.send(std::move(response));

@@ -46,11 +46,12 @@ Gateway::Gateway(Services services, Deployer& deployer, GatewayOptions options)
       deployer_(deployer),
       options_(std::move(options)),
       started_(services.clock.now()),
+      access_file_(options_.log_directory.empty() ? nullptr : std::make_unique<AccessFile>(options_.log_directory)),
       idle_(services.io) {
   add_routes();
   std::vector<std::unique_ptr<Middleware>> order;
   order.push_back(make_request_id(services_.clock));
-  order.push_back(make_access_log(services_.clock, services_.metrics));
+  order.push_back(make_access_log(services_.clock, services_.metrics, access_file_.get()));
   order.push_back(make_error_boundary());
   order.push_back(make_host_check());
   order.push_back(make_limits(options_.max_in_flight));
@@ -170,16 +171,20 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
 
 Task<void> Gateway::metrics(Call& call) const {
   MetricsSnapshot now;
-  for (const fleet::DeploymentStatus& status : services_.fleet.status()) {
-    MetricsSnapshot::Deployment d;
-    d.name = status.name;
-    d.state = status.state;
-    d.running = status.running;
-    d.waiting = status.waiting;
-    d.wakes = status.wakes;
-    for (const fleet::InstanceStatus& instance : status.instances) ++d.instances_by_state[instance.state];
-    now.deployments.push_back(std::move(d));
+  std::set<std::string> names;
+  for (fleet::DeploymentStatus& status : services_.fleet.status()) {
+    const Deployment* const known = deployments_.find(status.name);
+    MetricsSnapshot::Deployment& d = now.deployments.emplace_back();
+    if (known != nullptr) {
+      d.idle_timeout_s = static_cast<double>(idle_after(known->rules).count()) / 1e3;
+      if (watch_ != nullptr) d.price = watch_->advice_for(*known).price;
+    }
+    if (watch_ != nullptr) d.speed = watch_->speed_of(status.name);
+    names.insert(status.name);
+    d.status = std::move(status);
   }
+  services_.metrics.keep_only(names);
+  if (watch_ != nullptr) now.vitals = watch_->vitals();
   const ledger::Health ledger = services_.ledger.health();
   now.ledger_queued = ledger.queued;
   now.ledger_unsettled = ledger.unsettled_retries;

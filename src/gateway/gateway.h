@@ -10,11 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "gateway/access_file.h"
 #include "gateway/admin_wire.h"
+#include "gateway/alerts/alert_sender.h"
 #include "gateway/deployer.h"
 #include "gateway/generation.h"
 #include "gateway/pipeline.h"
 #include "gateway/router.h"
+#include "gateway/watch.h"
 
 namespace dormouse::gateway {
 
@@ -38,6 +41,9 @@ class Gateway {
   void set_listening(std::vector<std::string> addresses) { listening_ = std::move(addresses); }
   // What `ps` and `doctor` say beside the deployments.
   void set_notices(std::function<std::vector<std::string>()> notices) { notices_ = std::move(notices); }
+  // Borrowed; without it nothing is said of speed and of the machine.
+  void set_watch(const Watch* watch) { watch_ = watch; }
+  void set_alerts(AlertSender* alerts) { alerts_ = alerts; }  // borrowed
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
   // Readiness is true between these two; requests are served before and after.
@@ -73,6 +79,8 @@ class Gateway {
   Task<void> admin_usage(Call& call);
   Task<void> admin_requests(Call& call);
   Task<void> admin_logs(Call& call) const;
+  Task<void> admin_alert_test(Call& call);
+  Task<void> admin_access_log(Call& call) const;
   Task<void> reply_deployment(Call& call, const Deployment& deployment) const;
   Task<void> reply_changed(Call& call, const Result<Deployment>& deployment) const;
   // An admin verb's answer: the deployment as it is now, or why the verb failed.
@@ -86,10 +94,13 @@ class Gateway {
   const GatewayOptions options_;
   const MonoTime started_;
   Router router_;
+  const std::unique_ptr<AccessFile> access_file_;  // null: no directory for it
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<std::string> listening_;
   std::function<std::size_t()> connection_count_;
   std::function<std::vector<std::string>()> notices_;
+  const Watch* watch_ = nullptr;
+  AlertSender* alerts_ = nullptr;
   std::set<Call*> active_;  // inference only
   asio::steady_timer idle_;
   bool ready_ = false;

@@ -48,16 +48,22 @@ std::uint64_t prefix_of(const api::GenerationRequest& request) {
   return out;
 }
 
+// What the log and the counters call the request.
+Call& with_names(Call& call, const GenerationPlan& plan) {
+  call.deployment = plan.deployment->name;
+  call.dialect = plan.dialect;
+  return call;
+}
+
 }  // namespace
 
 Generation::Generation(Services services, Call& call, GenerationPlan plan)
     : services_(services),
       call_(call),
       plan_(std::move(plan)),
+      answering_(services.metrics, with_names(call, plan_)),
       booking_(services.io, services.ledger, services.clock),
-      held_(services.io, call, booking_) {
-  call_.deployment = plan_.deployment->name;
-}
+      held_(services.io, call, booking_) {}
 
 Task<void> Generation::run() {
   booking_.begin(reservation());
@@ -101,6 +107,7 @@ Task<Generation::Attempt> Generation::attempt() {
              lease.error().detail);
     co_return Attempt::kFailed;
   }
+  call_.queue_wait += lease->waited();
   if (lease->woke()) call_.wake_wait += lease->waited();
   instance_id_ = lease->instance_id();
   crashpoint("gateway.placed");
@@ -157,7 +164,9 @@ Task<Generation::Attempt> Generation::lost(fleet::Lease& lease) {
 
 void Generation::count(const api::ParsedChunk& chunk) {
   bool has_token = false;
+  const std::int64_t before = produced_.completion_tokens;
   for (const api::Delta& delta : chunk.choices) {
+    if (delta.finish_reason.has_value()) call_.finish_reason = *delta.finish_reason;
     has_token = has_token || !delta.content.empty() || !delta.reasoning_content.empty() || !delta.tool_calls.empty();
   }
   if (chunk.usage.has_value()) {
@@ -167,8 +176,12 @@ void Generation::count(const api::ParsedChunk& chunk) {
     ++produced_.completion_tokens;
   }
   if (!has_token) return;
-  last_token_ = services_.clock.now();
-  if (first_token_.ns != 0) return;
+  const Nanoseconds since_last = services_.clock.now() - last_token_;
+  last_token_ = last_token_ + since_last;
+  call_.decode_time = first_token_.ns == 0 ? Nanoseconds{0} : last_token_ - first_token_;
+  if (first_token_.ns != 0) {
+    return services_.metrics.count_tokens(call_.deployment, produced_.completion_tokens - before, since_last);
+  }
   first_token_ = last_token_;
   call_.first_token = first_token_ - call_.accepted;
 }
@@ -195,6 +208,7 @@ Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
   }
   crashpoint("gateway.before_first_byte");
   std::string out = std::exchange(pending_, {});
+  call_.answer_bytes += static_cast<std::int64_t>(out.size());
   const Status written = co_await call_.exchange.write(std::move(out));
   if (!written.has_value()) {
     call_.stop.fire(StopReason::kClientGone);
@@ -230,6 +244,7 @@ Task<void> Generation::finish() {
   }
   delivered_tokens_ = produced_.completion_tokens;
   call_.prompt_tokens = produced_.prompt_tokens;
+  call_.cached_tokens = produced_.cached_tokens;
   call_.completion_tokens = produced_.completion_tokens;
   crashpoint("gateway.before_settle");
   ledger::Settlement entry = settlement(ledger::Outcome::kOk, 200);
@@ -245,6 +260,7 @@ Task<void> Generation::finish() {
     if (!begun.has_value()) co_return;
   }
   std::string closing = pending_ + plan_.answer->closing(summary());
+  call_.answer_bytes += static_cast<std::int64_t>(closing.size());
   const Status written = co_await call_.exchange.write(std::move(closing));
   if (written.has_value()) co_await call_.exchange.finish();
 }

@@ -73,7 +73,7 @@ struct House::Impl {
   explicit Impl(HouseOptions o) : options(std::move(o)), client(io), signals(io), stop_asked(io), lame_duck(io) {}
 
   Status open_parts();
-  void make_gateway(DeployerOptions deployer_options);
+  Status make_gateway(DeployerOptions deployer_options);
   Status bind();
   Status open_door();
   Status open_worker_door();
@@ -93,15 +93,18 @@ struct House::Impl {
   asio::io_context io{1};
   std::optional<DataDir> data;
   std::optional<catalog::Catalog> catalog;
+  Metrics metrics;  // the fleet tells it of wakes and ends
   std::unique_ptr<ledger::Ledger> ledger;
   std::unique_ptr<fleet::ProcessDriver> driver;
   std::vector<NamedDriver> remote_drivers;
   std::unique_ptr<fleet::Supervisor> supervisor;
   http::Client client;
-  Metrics metrics;
   Deployments deployments;
   std::unique_ptr<Deployer> deployer;
   std::unique_ptr<ConfigReload> config;
+  std::optional<Advisor> advisor;
+  std::unique_ptr<AlertSender> alerts;
+  std::unique_ptr<Watch> watch;
   std::unique_ptr<Gateway> gateway;
   std::unique_ptr<http::Server> admin_server;
   std::unique_ptr<http::Server> api_server;
@@ -158,15 +161,17 @@ Status House::Impl::open_parts() {
   fleet_options.ledger = ledger.get();
   fleet_options.memory_budget = options.memory_budget;
   fleet_options.drivers = {{"process", driver.get()}};
+  fleet_options.observer.on_wake = [this](const auto&... what) { metrics.count_wake(what...); };
+  fleet_options.observer.on_end = [this](const auto&... what) { metrics.count_end(what...); };
   for (const NamedDriver& d : remote_drivers) fleet_options.drivers.emplace_back(d.name, d.driver.get());
   DeployerOptions deployer_options;
   for (const auto& [name, known] : fleet_options.drivers) deployer_options.drivers.push_back(name);
   supervisor = std::make_unique<fleet::Supervisor>(std::move(fleet_options));
-  make_gateway(std::move(deployer_options));
+  TRY_STATUS(make_gateway(std::move(deployer_options)));
   return bind();
 }
 
-void House::Impl::make_gateway(DeployerOptions deployer_options) {
+Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   const Services services{io, clock, *supervisor, *ledger, client, metrics, deployments};
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
@@ -183,6 +188,19 @@ void House::Impl::make_gateway(DeployerOptions deployer_options) {
   gateway_options.log_directory = data->log_directory();
   gateway = std::make_unique<Gateway>(services, *deployer, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
+  AlertSenderOptions alert_options;
+  TRY(alert_options.webhooks, make_webhooks(options.config.alerts));
+  alerts = std::make_unique<AlertSender>(io, clock, std::move(alert_options));
+  WatchOptions watch_options;
+  TRY(Advisor opened_advisor, Advisor::from_catalog(options.config.instances));
+  advisor.emplace(std::move(opened_advisor));
+  watch_options.advisor = &*advisor;
+  watch_options.period = options.watch_period;
+  watch_options.raise = [this](const Alert& alert) { alerts->raise(alert); };
+  watch = std::make_unique<Watch>(services, std::move(watch_options));
+  gateway->set_watch(watch.get());
+  gateway->set_alerts(alerts.get());
+  return {};
 }
 
 Status House::Impl::bind() {
@@ -288,6 +306,7 @@ Task<Status> House::Impl::start() {
   CO_TRY_STATUS(co_await forget_old_deployments());
   supervisor->end_survivors();
   config->watch();
+  watch->start();
   co_return open_door();
 }
 
@@ -323,6 +342,7 @@ Task<void> House::Impl::live(std::function<void()> on_ready) {
 
 Task<void> House::Impl::shut_down() {
   config->stop();
+  watch->stop();
   gateway->begin_draining();
   if (!hurried() && !addresses.empty() && outcome.has_value()) {
     lame_duck.expires_after(options.lame_duck);
@@ -351,6 +371,7 @@ House::~House() {
   impl_->api_server.reset();
   impl_->worker_server.reset();
   impl_->admin_server.reset();
+  impl_->alerts.reset();  // its timers too
   // A frame that is still suspended would otherwise be destroyed with io, after gateway and ledger it points into.
   impl_->io.restart();
   impl_->io.poll();
