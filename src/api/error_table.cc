@@ -45,6 +45,8 @@ constexpr std::array kTable = {
     TableRow{ErrorCode::kRequestTimeout, {408, kTimeout, "request_timeout", "The request did not arrive in time.", 0}},
     TableRow{ErrorCode::kIdempotencyInProgress,
              {409, kIdempotency, "idempotency_in_progress", "A request with this idempotency key is running.", 1}},
+    TableRow{ErrorCode::kIdempotencyFinished,
+             {409, kIdempotency, "idempotency_finished", "It was answered before; that answer is kept no longer.", 0}},
     TableRow{ErrorCode::kIdempotencyMismatch,
              {422, kIdempotency, "idempotency_mismatch", "This idempotency key was used with another body.", 0}},
     TableRow{ErrorCode::kAlreadyExists, {409, kInvalidRequest, "already_exists", "It exists already.", 0}},

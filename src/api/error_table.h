@@ -16,7 +16,7 @@ enum class ErrorCode {
   kInvalidJson, kJsonTooDeep, kInvalidUtf8, kInvalidValue, kContextLengthExceeded, kGrammarTooComplex,
   kMissingApiKey, kInvalidApiKey, kExpiredApiKey, kInsufficientScope, kModelNotAllowed,
   kModelNotFound, kNotFound, kMethodNotAllowed, kRequestTimeout,
-  kIdempotencyInProgress, kIdempotencyMismatch, kAlreadyExists, kReadOnly,
+  kIdempotencyInProgress, kIdempotencyFinished, kIdempotencyMismatch, kAlreadyExists, kReadOnly,
   kLengthRequired, kBodyTooLarge, kUriTooLong, kUnsupportedMediaType, kHeadersTooLarge, kMalformedRequest,
   kHostNotAllowed, kRateLimitRequests, kRateLimitTokens, kRateLimitConcurrency, kInsufficientQuota,
   kInternalError, kWorkerCrashed, kOverloaded, kQueueFull, kQueueTimeout, kModelLoading, kModelLoadFailed,

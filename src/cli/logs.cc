@@ -19,10 +19,11 @@ namespace {
 namespace json = boost::json;
 
 // In the order of a CSV's columns; what a line lacks is an empty field.
-constexpr std::array<std::string_view, 22> kColumns{
-    "time",     "id",        "client_id", "client",     "key",     "method", "route",     "status",        "ms",
-    "bytes_in", "bytes_out", "error",     "deployment", "dialect", "finish", "tokens_in", "tokens_cached", "tokens_out",
-    "queue_ms", "wake_ms",   "ttft_ms",   "decode_ms"};
+constexpr std::array<std::string_view, 24> kColumns{
+    "time",       "id",      "client_id", "client",    "key",           "method",
+    "route",      "status",  "ms",        "bytes_in",  "bytes_out",     "error",
+    "deployment", "dialect", "finish",    "tokens_in", "tokens_cached", "tokens_out",
+    "queue_ms",   "wake_ms", "ttft_ms",   "decode_ms", "charge_micros", "currency"};
 
 struct ExportFlags {
   std::string since = "24h";

@@ -208,7 +208,9 @@ void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, cons
   } else if (const auto* failed = std::get_if<control::Failed>(&message)) {
     log_error("event=worker_failed deployment={} code={} message=\"{}\"", name, failed->code, failed->message);
     const bool golden = failed->code == "golden_mismatch";
-    const auto fault = golden ? policy::event::Fault::kGoldenMismatch : policy::event::Fault::kFailed;
+    const auto fault = golden                            ? policy::event::Fault::kGoldenMismatch
+                       : failed->code == "out_of_memory" ? policy::event::Fault::kOutOfMemory
+                                                         : policy::event::Fault::kFailed;
     dispatch(name, policy::event::WorkerFailed{id, fault, failed->code + ": " + failed->message});
   }
 }

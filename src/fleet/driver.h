@@ -32,6 +32,7 @@ struct StartSpec {
 struct InstanceExit {
   int exit_code = -1;  // -1: by a signal, or unknown
   int signal = 0;
+  bool out_of_memory = false;  // by the system, for want of memory
 };
 
 class DriverEvents {

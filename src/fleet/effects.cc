@@ -41,6 +41,7 @@ ledger::SpanPhase phase_of(policy::Phase phase) {
 std::optional<LossReason> loss_of(const std::string& reason) {
   if (reason == "hung") return LossReason::kHung;
   if (reason == "golden_mismatch") return LossReason::kGoldenMismatch;
+  if (reason == "out_of_memory") return LossReason::kOutOfMemory;
   if (reason == "crashed" || reason == "worker_failed" || reason == "load_failed" || reason == "lease_expired") {
     return LossReason::kCrashed;
   }
@@ -127,6 +128,13 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::WriteIntent& 
   record.lease_sha256 = sha256_hex(record.lease_token);
   record.driver = slot.spec.driver;
   record.cause = to_string(e.cause);
+  const auto is_base = [&slot](const auto& entry) {
+    return slot.spec.base_price.has_value() && entry.second.price.has_value() &&
+           entry.second.price->version == slot.spec.base_price->version;
+  };
+  const auto base_count = std::count_if(slot.instances.begin(), slot.instances.end(), is_base);
+  record.price = base_count < slot.spec.base_instances ? slot.spec.base_price : slot.spec.price;
+  record.meter = make_meter(record.price);
   ledger::StartIntent intent;
   intent.instance_id = record.instance_id;
   intent.deployment = slot.spec.name;
@@ -134,6 +142,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::WriteIntent& 
   intent.lease_sha256 = record.lease_sha256;
   intent.epoch = e.instance;
   intent.cause = to_string(e.cause);
+  if (record.price.has_value()) intent.price_version = record.price->version;
   last_epochs[slot.spec.name] = e.instance;
   slot.instances.insert_or_assign(e.instance, std::move(record));
   asio::io_context* const io = options.io;
@@ -202,6 +211,10 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Grant& e) {
   lease.epoch_ = e.instance;
   lease.woke_ = e.woke;
   lease.waited_ = e.waited;
+  lease.price_ = record.price;
+  lease.clock_ = options.clock;
+  lease.meter_ = record.meter;
+  lease.mark_ = record.meter->enter(options.clock->now());
   leases[e.ticket] = slot.spec.name;
   slot.last_used = options.clock->now();
   const auto found = slot.pending.find(e.ticket);
@@ -228,7 +241,10 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Span& e) {
   if (found == slot.instances.end()) return;
   const std::string instance_id = found->second.instance_id;
   const std::optional<LossReason> loss = loss_of(e.reason);
-  if (loss.has_value()) remember_end(instance_id, *loss);
+  // Of a child that crashed the exit, which follows at once, may know more: memory.
+  const bool exit_follows =
+      loss == LossReason::kCrashed && e.phase == policy::Phase::kDrain && found->second.driver == ledger::kChildDriver;
+  if (loss.has_value() && !exit_follows) remember_end(instance_id, *loss);
   const auto done = [](const Status& status) { log_failed_write("span", status); };
   const std::int64_t since_us = microseconds(e.since_request);
   const bool is_down = e.phase == policy::Phase::kDown;

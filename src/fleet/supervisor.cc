@@ -44,7 +44,12 @@ Lease::Lease(Lease&& other) noexcept
       instance_id_(std::move(other.instance_id_)),
       epoch_(other.epoch_),
       woke_(other.woke_),
-      waited_(other.waited_) {}
+      waited_(other.waited_),
+      price_(std::move(other.price_)),
+      meter_(std::move(other.meter_)),
+      mark_(other.mark_),
+      share_(other.share_),
+      clock_(other.clock_) {}
 
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this == &other) return *this;
@@ -57,6 +62,11 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   epoch_ = other.epoch_;
   woke_ = other.woke_;
   waited_ = other.waited_;
+  price_ = std::move(other.price_);
+  meter_ = std::move(other.meter_);
+  mark_ = other.mark_;
+  share_ = other.share_;
+  clock_ = other.clock_;
   return *this;
 }
 
@@ -67,8 +77,14 @@ Lease::~Lease() {
 void Lease::release(LeaseOutcome outcome) {
   const policy::Ticket ticket = std::exchange(ticket_, 0);
   const std::shared_ptr<Anchor> alive = anchor_.lock();
-  if (ticket == 0 || alive == nullptr) return;
-  alive->impl->release(ticket, outcome);
+  if (ticket == 0) return;
+  share_ = meter_->leave(mark_, clock_->now());
+  if (alive != nullptr) alive->impl->release(ticket, outcome);
+}
+
+policy::BusyMeter::Share Lease::share() const {
+  if (share_.has_value()) return *share_;
+  return meter_ != nullptr ? meter_->so_far(mark_, clock_->now()) : policy::BusyMeter::Share{};
 }
 
 Task<std::optional<LossReason>> Lease::why_lost(std::chrono::milliseconds wait) {
@@ -92,6 +108,10 @@ Task<std::optional<LossReason>> Lease::why_lost(std::chrono::milliseconds wait) 
     const bool more = co_await Supervisor::Impl::changed(weak, name, *until);
     if (!more) co_return std::nullopt;
   }
+}
+
+std::shared_ptr<policy::BusyMeter> make_meter(const std::optional<InstancePrice>& price) {
+  return std::make_shared<policy::BusyMeter>(price.has_value() ? std::optional(price->by_time) : std::nullopt);
 }
 
 // ---- Impl ----
@@ -391,7 +411,7 @@ void Supervisor::on_exited(const std::string& instance_id, InstanceExit exit) {
   const auto [name, id] = found->second;
   const std::string how =
       exit.signal != 0 ? "signal " + std::to_string(exit.signal) : "exit " + std::to_string(exit.exit_code);
-  impl_->dispatch(name, policy::event::Exited{id, how});
+  impl_->dispatch(name, policy::event::Exited{id, how, exit.out_of_memory});
 }
 
 void Supervisor::Impl::note(const std::string& instance_id, std::string text) {

@@ -16,15 +16,23 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/money.h"
 #include "base/result.h"
 #include "fleet/driver.h"
 #include "http/asio.h"
 #include "http/message.h"
 #include "http/server.h"
 #include "ledger/ledger.h"
+#include "policy/busy_meter.h"
 #include "policy/schedule.h"
 
 namespace dormouse::fleet {
+
+// What an instance's time costs, by the ledger's number for it.
+struct InstancePrice {
+  std::int64_t version = 0;
+  TimePrice by_time;
+};
 
 // What the supervisor needs to know of a deployment.
 struct DeploymentSpec {
@@ -36,6 +44,10 @@ struct DeploymentSpec {
   bool idle_auto = false;                     // idle_timeout is then a load's time, at least 30 s
   std::vector<policy::Window> awake_windows;  // kept awake in these
   Nanoseconds billing_increment{0};           // what is paid whole: used up before it sleeps
+  // Of an instance from its start to its end; nullopt: unknown. The first `base_instances` at a time have the base's.
+  std::optional<InstancePrice> price;
+  std::optional<InstancePrice> base_price;
+  int base_instances = 0;
   std::int64_t memory_bytes = 0;              // of one instance, where it shares this machine's memory
   int min_instances = 0;
   int max_instances = 1;
@@ -70,7 +82,7 @@ struct Refusal {
 };
 
 // Why an instance that held a lease is no more.
-enum class LossReason { kCrashed, kHung, kGoldenMismatch, kStopped };
+enum class LossReason { kCrashed, kHung, kGoldenMismatch, kOutOfMemory, kStopped };
 
 // A caller's way to stop waiting. Lives in the caller's frame, longer than the acquire() it was given to.
 class Cancellation {
@@ -107,6 +119,9 @@ class Lease {
   [[nodiscard]] bool woke() const { return woke_; }             // it had to wait for a start
   [[nodiscard]] Nanoseconds waited() const { return waited_; }  // from acquire() to now
   void release(LeaseOutcome outcome);
+  // Of the instance's busy time: until now, or until its release.
+  [[nodiscard]] policy::BusyMeter::Share share() const;
+  [[nodiscard]] const std::optional<InstancePrice>& price() const { return price_; }
   // After the connection broke: how the instance ended, once known; nullopt if it seems alive after `wait`.
   // kGoldenMismatch before the first byte: release, acquire again, send again, once.
   Task<std::optional<LossReason>> why_lost(std::chrono::milliseconds wait);
@@ -123,6 +138,11 @@ class Lease {
   std::uint64_t epoch_ = 0;
   bool woke_ = false;
   Nanoseconds waited_{0};
+  std::optional<InstancePrice> price_;
+  std::shared_ptr<policy::BusyMeter> meter_;  // the instance's
+  std::int64_t mark_ = 0;
+  std::optional<policy::BusyMeter::Share> share_;  // once released
+  const Clock* clock_ = nullptr;
 };
 
 using AcquireResult = tl::expected<Lease, Refusal>;

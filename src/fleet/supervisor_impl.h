@@ -49,6 +49,8 @@ struct InstanceRecord {
   std::optional<MonoTime> up_at;
   std::optional<MonoTime> hello_at;
   WakeStages wake;
+  std::optional<InstancePrice> price;
+  std::shared_ptr<policy::BusyMeter> meter;
   control::Ready ready;
   control::Stats stats;
   double load_fraction = 0;
@@ -101,6 +103,7 @@ struct Lease::Anchor {
 [[nodiscard]] AwakeTime awake_time(const InstanceRecord& record, Nanoseconds alive, Nanoseconds busy);
 
 // What the policy is told of a deployment, inside or outside its awake windows. effects.cc
+[[nodiscard]] std::shared_ptr<policy::BusyMeter> make_meter(const std::optional<InstancePrice>& price);
 [[nodiscard]] policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window);
 
 struct Supervisor::Impl {

@@ -64,6 +64,10 @@ void Supervisor::Impl::take_back(Slot& slot) {
     record.instance_id = intent.instance_id;
     record.lease_sha256 = intent.lease_sha256;
     record.driver = intent.driver;
+    if (intent.price_version.has_value() && survivor.found.price.has_value()) {
+      record.price = InstancePrice{*intent.price_version, *survivor.found.price};
+    }
+    record.meter = make_meter(record.price);
     record.is_started = true;
     record.asked_at = survivor.requested_at;
     record.has_been_ready = survivor.found.phase == ledger::SpanPhase::kReady;

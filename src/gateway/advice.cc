@@ -1,7 +1,5 @@
 #include "gateway/advice.h"
 
-#include <utility>
-
 #include "base/money.h"
 #include "catalog/image_name.h"
 
@@ -15,12 +13,6 @@ bool is_4b(const Deployment& deployment) {
 
 }  // namespace
 
-Result<Advisor> Advisor::from_catalog(const std::vector<catalog::InstanceType>& of_file) {
-  TRY(catalog::InstanceTypes types, catalog::InstanceTypes::built_in());
-  for (const catalog::InstanceType& type : of_file) types.put(type);
-  return Advisor(std::move(types));
-}
-
 Advice Advisor::advice_for(const Deployment& deployment) const {
   Advice out;
   out.expected_tokens_per_second = static_cast<double>(deployment.rules.expected_tokens_per_second);
@@ -28,8 +20,9 @@ Advice Advisor::advice_for(const Deployment& deployment) const {
   if (type == nullptr) return out;
   if (out.expected_tokens_per_second <= 0 && is_4b(deployment))
     out.expected_tokens_per_second = type->tokens_per_second;
-  if (type->hour_micros.has_value()) out.price = HourPrice{*type->hour_micros, type->currency};
-  if (type->hour_micros.value_or(0) > 0 && type->month_micros.has_value()) {
+  const bool is_hourly = deployment.rules.billing == "hourly";
+  if (is_hourly && type->hour_micros.has_value()) out.price = HourPrice{*type->hour_micros, type->currency};
+  if (is_hourly && type->hour_micros.value_or(0) > 0 && type->month_micros.has_value()) {
     out.break_even_hours = static_cast<double>(*type->month_micros) / static_cast<double>(*type->hour_micros);
   }
   const catalog::InstanceType* const next = types_.next_larger(type->name);

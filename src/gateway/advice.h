@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "catalog/instance_types.h"
 #include "gateway/deployments.h"
@@ -19,7 +19,8 @@ struct HourPrice {
 };
 
 struct Advice {
-  std::optional<HourPrice> price;          // of its own type; nullopt: nobody has said
+  // Of its own type, where it is billed by the hour and somebody has said what that costs.
+  std::optional<HourPrice> price;
   std::optional<double> break_even_hours;  // of a month, from which on a month's rent of its type is cheaper
   double expected_tokens_per_second = 0;   // told by its rules, or what its type makes of such a model; 0: unknown
   std::string next_type;                   // the next one that holds more; empty: none is known
@@ -29,8 +30,6 @@ struct Advice {
 class Advisor {
  public:
   explicit Advisor(catalog::InstanceTypes types) : types_(std::move(types)) {}
-  // The compiled-in types and those of a file, which win. Errors: those of the compiled-in ones.
-  static Result<Advisor> from_catalog(const std::vector<catalog::InstanceType>& of_file);
   [[nodiscard]] Advice advice_for(const Deployment& deployment) const;
 
  private:

@@ -21,13 +21,29 @@ void StopSignal::on_fire(std::function<void()> callback) {
   callback_ = std::move(callback);
 }
 
-Task<void> reply(Call& call, http::Response response) {
+namespace {
+
+Task<Status> send(Call& call, http::Response response) {
   call.status = response.status;
   call.answer_bytes += static_cast<std::int64_t>(response.body.size());
   response.headers.set("x-request-id", call.request_id);
   if (!response.headers.find("content-type").has_value()) response.headers.set("content-type", "application/json");
-  const Status sent = co_await call.exchange.send(std::move(response));
+  Status sent = co_await call.exchange.send(std::move(response));
   if (!sent.has_value()) call.stop.fire(StopReason::kClientGone);
+  co_return sent;
+}
+
+}  // namespace
+
+Task<void> reply(Call& call, http::Response response) {
+  [[maybe_unused]] const Status sent = co_await send(call, std::move(response));
+}
+
+Task<Status> send_json(Call& call, int status, std::string_view body) {
+  http::Response response;
+  response.status = status;
+  response.body = body;
+  return send(call, std::move(response));
 }
 
 Task<void> reply_json(Call& call, int status, std::string_view body) {

@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "api/error_table.h"
 #include "base/clock.h"
+#include "base/money.h"
 #include "gateway/caller.h"
 #include "http/server.h"
 
@@ -53,12 +55,12 @@ struct Call {
   explicit Call(http::Exchange& e) : exchange(e) {}
 
   http::Exchange& exchange;
-  const Route* route = nullptr;          // null: not found, or another method
-  bool path_known = false;               // some route has this path: 405, not 404
-  std::vector<std::string> parameters;   // what the {..} matched
-  std::string request_id;                // ours (UUIDv7); the client's own is an attribute
-  std::string client_request_id;         // x-request-id as sent, at most 128 bytes of printable ASCII
-  CallerPtr caller;                      // whose key it carries
+  const Route* route = nullptr;         // null: not found, or another method
+  bool path_known = false;              // some route has this path: 405, not 404
+  std::vector<std::string> parameters;  // what the {..} matched
+  std::string request_id;               // ours (UUIDv7); the client's own is an attribute
+  std::string client_request_id;        // x-request-id as sent, at most 128 bytes of printable ASCII
+  CallerPtr caller;                     // whose key it carries
   MonoTime accepted;
   WallTime accepted_wall;
   MonoTime deadline;
@@ -78,6 +80,7 @@ struct Call {
   Nanoseconds queue_wait{0};     // accepted to placed, waking included
   Nanoseconds decode_time{0};    // first token to last
   std::int64_t together = 1;     // the most answers of its deployment that ran at once while this one did
+  std::optional<Money> charge;    // nullopt: its instance has no price
   std::int64_t answer_bytes = 0;  // of body, handed to the socket
 
   [[nodiscard]] const http::Request& request() const { return exchange.request(); }
@@ -87,6 +90,8 @@ struct Call {
 // Arguments own nothing, and what they point to is copied before the first suspension: an owning temporary inside a
 // co_await expression is freed twice by GCC 12 (docs/adr/0005).
 Task<void> reply(Call& call, http::Response response);
+// The same, and whether the kernel took it. Errors: kCancelled, kDeadlineExceeded.
+Task<Status> send_json(Call& call, int status, std::string_view body);
 Task<void> reply_json(Call& call, int status, std::string_view body);
 Task<void> reply_error(Call& call, const api::ApiError& error);
 Task<void> reply_error(Call& call, api::ErrorCode code, std::string_view param = {});

@@ -52,6 +52,7 @@ Status Deployer::check(const Deployment& deployment) const {
   if (rules.exposure == "public" && !options_.loopback_only) {
     return invalid("exposure: API keys come first: without them a deployment is private");
   }
+  TRY_STATUS(check_billing(options_.instances, rules));
   for (const std::string& text : rules.awake) {
     const Result<policy::Window> window = policy::parse_window(text);
     if (!window.has_value()) return invalid("awake: " + window.error().message);
@@ -148,6 +149,9 @@ Task<Status> Deployer::commit(Deployment deployment) {
   services_.ledger.put_deployment(ledger_record(deployment),
                                   [recorded](Status status) { recorded.set(std::move(status)); });
   CO_TRY_STATUS(co_await recorded.get());
+  catalog::DeploymentRules priced = deployment.rules;
+  CO_TRY(deployment.pricing,
+         co_await find_pricing(services_.io, services_.ledger, options_.instances, std::move(priced)));
   const Deployment* const before = book_.find(deployment.name);
   if (before == nullptr && !outlived_as(deployment)) services_.fleet.end_survivors(deployment.name);
   CO_TRY_STATUS(services_.fleet.put(fleet_spec(deployment)));
@@ -156,6 +160,7 @@ Task<Status> Deployer::commit(Deployment deployment) {
   }
   deployment.created = before != nullptr ? before->created : services_.clock.wall().us / 1'000'000;
   log_info("event={} name={} image={}", before != nullptr ? "changed" : "deployed", deployment.name, deployment.image);
+  if (committed_) committed_(deployment);
   book_.put(std::move(deployment));
   co_return Status();
 }

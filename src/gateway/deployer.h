@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "catalog/catalog.h"
 #include "catalog/config_file.h"
+#include "catalog/instance_types.h"
 #include "gateway/admin_wire.h"
 #include "gateway/deployments.h"
 #include "gateway/generation.h"
@@ -25,6 +26,7 @@ struct DeployerOptions {
   std::vector<std::string> model_directories;  // where images of new deployments are looked for
   std::vector<std::string> drivers;            // that this house has
   std::chrono::milliseconds default_idle_timeout{600'000};
+  catalog::InstanceTypes instances;  // and their prices
   bool loopback_only = true;  // every listener: nobody but this machine can ask
 };
 
@@ -57,6 +59,8 @@ class Deployer {
   void on_left(std::function<void()> callback) { leaving_->left = std::move(callback); }
 
   [[nodiscard]] const Deployments& book() const { return book_; }
+  // Called with what each commit made.
+  void on_commit(std::function<void(const Deployment&)> callback) { committed_ = std::move(callback); }
   void set_default_idle_timeout(std::chrono::milliseconds timeout) { options_.default_idle_timeout = timeout; }
 
  private:
@@ -78,6 +82,7 @@ class Deployer {
   const catalog::Catalog& catalog_;
   DeployerOptions options_;
   Turns turns_;
+  std::function<void(const Deployment&)> committed_;
   Leaving leaving_ = std::make_shared<LeavingNames>();
 };
 

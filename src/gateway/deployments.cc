@@ -133,6 +133,10 @@ fleet::DeploymentSpec fleet_spec(const Deployment& deployment) {
     const Result<policy::Window> window = policy::parse_window(text);
     if (window.has_value()) spec.awake_windows.push_back(*window);  // checked before it became a rule
   }
+  spec.price = deployment.pricing.price;
+  spec.base_price = deployment.pricing.base_price;
+  spec.base_instances = deployment.pricing.base_instances;
+  spec.billing_increment = deployment.pricing.increment;
   spec.lease_time_to_live = rules.lease_time_to_live;
   spec.scale_window = rules.scale_window;
   spec.min_instances = static_cast<int>(rules.min_instances);

@@ -14,6 +14,7 @@
 #include "catalog/catalog.h"
 #include "catalog/deployment_rules.h"
 #include "fleet/supervisor.h"
+#include "gateway/pricing.h"
 #include "ledger/records.h"
 
 namespace dormouse::gateway {
@@ -23,6 +24,7 @@ struct Deployment {
   std::string image;  // canonical reference, "qwen3-demo:q8_0" or "file:NAME.gguf"
   std::string model_path;
   catalog::DeploymentRules rules;  // idle_timeout is filled in, or auto
+  Pricing pricing;                 // of the rules' instance type, when it was last changed
   std::int64_t created = 0;        // seconds; /v1/models shows it
   ledger::Source source = ledger::Source::kApi;
   std::string defined_by;  // what defines it at every start: "dormouse.toml", "--model", "--demo"; empty: the ledger

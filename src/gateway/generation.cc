@@ -31,6 +31,11 @@ std::int64_t microseconds(Nanoseconds d) {
   return d.count() / 1000;
 }
 
+// Who got a part of an answer pays for that part; nothing delivered is nothing owed.
+std::int64_t billed_part(std::int64_t cost_micros, std::int64_t delivered, std::int64_t produced) {
+  return produced > 0 ? proportion(cost_micros, std::min(delivered, produced), produced) : 0;
+}
+
 // Names a conversation by how it begins: its next turn goes where its pages are. Not by the system prompt alone, which
 // all requests of an application share: they would crowd on one instance.
 std::uint64_t prefix_of(const api::GenerationRequest& request) {
@@ -65,8 +70,46 @@ Generation::Generation(Services services, Call& call, GenerationPlan plan)
       booking_(services.io, services.ledger, services.clock),
       held_(services.io, call, booking_) {}
 
+std::string error_kind(api::ErrorCode code) {
+  switch (code) {
+    case api::ErrorCode::kGenerationTimeout:
+    case api::ErrorCode::kRequestTimeout:
+    case api::ErrorCode::kQueueTimeout: return "timeout";
+    case api::ErrorCode::kQueueFull:
+    case api::ErrorCode::kOverloaded: return "queue_full";
+    case api::ErrorCode::kWorkerCrashed: return "worker_crashed";
+    case api::ErrorCode::kModelLoading:
+    case api::ErrorCode::kModelLoadFailed: return "load_failed";
+    case api::ErrorCode::kLedgerUnavailable: return "ledger_unavailable";
+    case api::ErrorCode::kDraining: return "draining";
+    default: break;
+  }
+  return api::row(code).status < 500 ? "bad_request" : "internal";
+}
+
+// Two of one key must not both run, so that one is not dispatched before it is known to be the first.
+Task<bool> Generation::is_refused_at_once() {
+  if (!plan_.idempotency.has_value()) co_return false;
+  const Status reserved = co_await booking_.durable();
+  if (reserved.has_value()) co_return false;
+  const ledger::IdempotencyRecord* const other = booking_.repetition();
+  if (other == nullptr) {
+    error_ = from_ledger(reserved.error());
+  } else if (other->body_sha256 != plan_.idempotency->body_sha256) {
+    error_.code = api::ErrorCode::kIdempotencyMismatch;
+  } else {
+    error_.code = other->settled ? api::ErrorCode::kIdempotencyFinished : api::ErrorCode::kIdempotencyInProgress;
+  }
+  co_return true;
+}
+
 Task<void> Generation::run() {
   booking_.begin(reservation());
+  const bool refused = co_await is_refused_at_once();
+  if (refused) {
+    co_await fail(Attempt::kFailed);
+    co_return;
+  }
   if (plan_.request.stream) held_.start();
   Attempt outcome = co_await attempt();
   // Once only: a second loss is the model's or the machine's fault, and the caller should hear of it.
@@ -77,6 +120,8 @@ Task<void> Generation::run() {
     produced_ = {};
     usage_reported_ = false;
     pending_.clear();
+    finish_reason_.clear();
+    error_kind_.clear();
     first_token_ = {};
     call_.first_token = {};
     outcome = co_await attempt();
@@ -100,16 +145,19 @@ Task<Generation::Attempt> Generation::attempt() {
   wish.cancellation = &cancellation;
   fleet::AcquireResult lease = co_await services_.fleet.acquire(std::move(wish));
   call_.stop.on_fire({});
-  if (call_.stop.reason() != StopReason::kNone) co_return Attempt::kStopped;  // ~Lease gives it back
+  if (call_.stop.reason() != StopReason::kNone) co_return Attempt::kStopped;  // ~Lease gives it back, unused
   if (!lease.has_value()) {
     error_ = from_refusal(lease.error());
+    if (lease.error().detail.starts_with("out_of_memory")) error_kind_ = "oom";
     log_info("event=refused id={} reason={} detail=\"{}\"", call_.request_id, fleet::to_string(lease.error().reason),
              lease.error().detail);
     co_return Attempt::kFailed;
   }
-  call_.queue_wait += lease->waited();
-  if (lease->woke()) call_.wake_wait += lease->waited();
+  (lease->woke() ? call_.wake_wait : queued_) += lease->waited();
+  call_.queue_wait = call_.wake_wait + queued_;
   instance_id_ = lease->instance_id();
+  price_ = lease->price();
+  lease_ = &*lease;
   crashpoint("gateway.placed");
 
   Upstream upstream(services_.client);
@@ -125,7 +173,40 @@ Task<Generation::Attempt> Generation::attempt() {
   co_await upstream.open(lease->address(), std::move(request));
   const Attempt outcome = co_await relay(upstream, *lease);
   call_.stop.on_fire({});
+  lease_ = nullptr;
+  account(*lease);
   co_return outcome;
+}
+
+void Generation::account(const fleet::Lease& lease) {
+  const policy::BusyMeter::Share share = lease.share();
+  busy_ += share.time;
+  if (share.micros.has_value()) cost_micros_ = cost_micros_.value_or(0) + *share.micros;
+}
+
+std::optional<std::int64_t> Generation::cost_so_far() const {
+  if (lease_ == nullptr) return cost_micros_;
+  const std::optional<std::int64_t> running = lease_->share().micros;
+  return running.has_value() ? std::optional(cost_micros_.value_or(0) + *running) : cost_micros_;
+}
+
+// Of what has cost so far, recovery bills the part that was delivered.
+ledger::Checkpoint Generation::checkpoint() const {
+  ledger::Checkpoint out;
+  out.output_tokens = delivered_tokens_;
+  out.produced_tokens = produced_.completion_tokens;
+  if (delivered_tokens_ > 0) {
+    out.input_tokens = produced_.prompt_tokens;
+    out.cached_tokens = produced_.cached_tokens;
+    out.reasoning_tokens = std::min(produced_.reasoning_tokens, delivered_tokens_);
+  }
+  const std::optional<std::int64_t> cost = cost_so_far();
+  if (!cost.has_value()) return out;
+  out.micros = billed_part(*cost, delivered_tokens_, produced_.completion_tokens);
+  out.price_version = price_->version;
+  out.currency = price_->by_time.currency;
+  call_.charge = Money{*out.micros, out.currency};
+  return out;
 }
 
 Task<Generation::Attempt> Generation::relay(Upstream& upstream, fleet::Lease& lease) {
@@ -155,6 +236,7 @@ Task<Generation::Attempt> Generation::relay(Upstream& upstream, fleet::Lease& le
 Task<Generation::Attempt> Generation::lost(fleet::Lease& lease) {
   error_ = api::ApiError{api::ErrorCode::kWorkerCrashed, {}, {}};
   const std::optional<fleet::LossReason> why = co_await lease.why_lost(kWhyLost);
+  error_kind_ = why == fleet::LossReason::kOutOfMemory ? "oom" : "";
   services_.client.forget(lease.address());
   lease.release(fleet::LeaseOutcome::kWorkerFailed);
   log_warn("event=worker_lost id={} deployment={} seen_dead={} answer_started={}", call_.request_id, call_.deployment,
@@ -166,7 +248,7 @@ void Generation::count(const api::ParsedChunk& chunk) {
   bool has_token = false;
   const std::int64_t before = produced_.completion_tokens;
   for (const api::Delta& delta : chunk.choices) {
-    if (delta.finish_reason.has_value()) call_.finish_reason = *delta.finish_reason;
+    if (delta.finish_reason.has_value()) finish_reason_ = call_.finish_reason = *delta.finish_reason;
     has_token = has_token || !delta.content.empty() || !delta.reasoning_content.empty() || !delta.tool_calls.empty();
   }
   if (chunk.usage.has_value()) {
@@ -191,7 +273,7 @@ Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
     count(chunk);
     pending_ += plan_.answer->on_chunk(chunk);
   }
-  booking_.note(produced_.prompt_tokens, produced_.cached_tokens, produced_.completion_tokens);
+  booking_.note(checkpoint());
   if (!plan_.request.stream) co_return !call_.exchange.client_gone();
   // What comes before the first token (the role delta) waits for it: a worker lost until then costs a retry, not the
   // answer.
@@ -226,11 +308,11 @@ AnswerSummary Generation::summary() const {
   out.generation_s = last_token_.ns == 0 ? 0 : seconds(last_token_ - sent_);
   out.wake_s = seconds(call_.wake_wait);
   out.first_token_s = seconds(call_.first_token);
+  if (cost_micros_.has_value()) out.cost = Money{*cost_micros_, price_->by_time.currency};
   return out;
 }
 
 Task<void> Generation::finish() {
-  const bool stream = plan_.request.stream;
   if (call_.exchange.client_gone()) {
     call_.stop.fire(StopReason::kClientGone);
     co_await fail(Attempt::kStopped);
@@ -242,27 +324,41 @@ Task<void> Generation::finish() {
     co_await fail(Attempt::kFailed);
     co_return;
   }
-  delivered_tokens_ = produced_.completion_tokens;
   call_.prompt_tokens = produced_.prompt_tokens;
   call_.cached_tokens = produced_.cached_tokens;
   call_.completion_tokens = produced_.completion_tokens;
   crashpoint("gateway.before_settle");
   ledger::Settlement entry = settlement(ledger::Outcome::kOk, 200);
+  entry.closing_follows = true;
+  entry.delivered_tokens = delivered_tokens_;
   co_await booking_.settle(std::move(entry));
   crashpoint("gateway.after_settle");
-  if (!stream) {
-    const std::string body = plan_.answer->whole(summary());
-    co_await reply_json(call_, 200, body);
-    co_return;
+  if (plan_.request.stream) {
+    co_await close_stream();
+  } else {
+    co_await close_whole();
   }
+}
+
+Task<void> Generation::close_whole() {
+  const std::string body = plan_.answer->whole(summary());
+  const Status sent = co_await send_json(call_, 200, body);
+  crashpoint("gateway.after_closing");
+  booking_.close(sent.has_value());
+}
+
+Task<void> Generation::close_stream() {
   if (!call_.exchange.started()) {
     const Status begun = co_await begin_sse(call_);
-    if (!begun.has_value()) co_return;
+    if (!begun.has_value()) co_return booking_.close(false);
   }
   std::string closing = pending_ + plan_.answer->closing(summary());
   call_.answer_bytes += static_cast<std::int64_t>(closing.size());
-  const Status written = co_await call_.exchange.write(std::move(closing));
-  if (written.has_value()) co_await call_.exchange.finish();
+  Status written = co_await call_.exchange.write(std::move(closing));
+  crashpoint("gateway.after_closing");
+  if (written.has_value()) written = co_await call_.exchange.finish();
+  if (!written.has_value()) call_.stop.fire(StopReason::kClientGone);
+  booking_.close(written.has_value());
 }
 
 Task<void> Generation::fail(Attempt how) {
@@ -296,14 +392,30 @@ ledger::Settlement Generation::settlement(ledger::Outcome outcome, int status) c
   out.request_id = call_.request_id;
   out.outcome = outcome;
   out.error_code = call_.error_code;
+  if (outcome != ledger::Outcome::kOk) {
+    const bool gone = outcome == ledger::Outcome::kClientGone;
+    out.error_kind = gone ? "cancelled" : error_kind_.empty() ? error_kind(error_.code) : error_kind_;
+  }
+  out.finish_reason = finish_reason_;
   out.http_status = status;
   out.input_tokens = call_.prompt_tokens;
   out.cached_tokens = call_.prompt_tokens > 0 ? produced_.cached_tokens : 0;
   out.output_tokens = call_.completion_tokens;
+  out.reasoning_tokens = std::min(produced_.reasoning_tokens, call_.completion_tokens);
+  out.produced_tokens = produced_.completion_tokens;
+  out.queue_us = microseconds(queued_);
   out.wake_wait_us = microseconds(call_.wake_wait);
   out.ttft_us = microseconds(call_.first_token);
   out.duration_us = microseconds(services_.clock.now() - call_.accepted);
   if (!instance_id_.empty()) out.instance_id = instance_id_;
+  out.busy_ns = busy_.count();
+  if (!cost_micros_.has_value()) return out;
+  out.cost_micros = cost_micros_;
+  out.micros = outcome == ledger::Outcome::kOk
+                   ? *cost_micros_
+                   : billed_part(*cost_micros_, call_.completion_tokens, produced_.completion_tokens);
+  out.price_version = price_->version;
+  out.currency = price_->by_time.currency;
   return out;
 }
 
@@ -315,6 +427,8 @@ ledger::Reservation Generation::reservation() const {
   out.dialect = plan_.dialect;
   out.input_tokens = prompt_bound();
   out.output_tokens = output_bound();
+  if (call_.caller != nullptr) out.key_id = call_.caller->key_id;
+  out.idempotency = plan_.idempotency;
   return out;
 }
 

@@ -1,9 +1,9 @@
 // The way of one inference request (ARCHITECTURE.md, "The way of one request", hops 4 to 11): reserve, place, cross,
 // relay, settle, closing bytes. The same for every dialect; AnswerWriter is the only difference.
 // Threads: the loop's. One Generation a request, in the handler's frame.
-// Invariants: no byte leaves before the reservation is durable; exactly one settlement; the lease is given back; a
-// worker lost before the caller got a token costs one more attempt, later it costs the caller an error event and no
-// [DONE].
+// Invariants: no byte leaves before the reservation is durable; exactly one settlement, durable before the closing
+// bytes, and a refund of what they held should they not be written; the lease is given back; a worker lost before the
+// caller got a token costs one more attempt, later it costs the caller an error event and no [DONE].
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,12 @@ struct GenerationPlan {
   std::unique_ptr<AnswerWriter> answer;
   const Deployment* deployment = nullptr;
   std::string dialect;  // for the ledger
+  std::optional<ledger::IdempotencyClaim> idempotency;
 };
+
+// What a failed request was, for reports: an error code is what the client was told. Fixed set: timeout, oom,
+// worker_crashed, load_failed, queue_full, ledger_unavailable, draining, bad_request, internal.
+[[nodiscard]] std::string error_kind(api::ErrorCode code);
 
 class Generation {
  public:
@@ -52,6 +57,10 @@ class Generation {
   enum class Attempt { kDone, kLost, kFailed, kStopped };
 
   Task<Attempt> attempt();
+  // The client's idempotency key stands for another request, or the ledger cannot be written; false: go on.
+  Task<bool> is_refused_at_once();
+  Task<void> close_stream();
+  Task<void> close_whole();
   Task<Attempt> relay(Upstream& upstream, fleet::Lease& lease);
   Task<Attempt> lost(fleet::Lease& lease);
   // Sends what the dialect made of some chunks; false: the caller has gone.
@@ -63,7 +72,11 @@ class Generation {
   [[nodiscard]] AnswerSummary summary() const;
   [[nodiscard]] std::int64_t prompt_bound() const;
   [[nodiscard]] std::int64_t output_bound() const;
+  [[nodiscard]] ledger::Checkpoint checkpoint() const;
+  [[nodiscard]] std::optional<std::int64_t> cost_so_far() const;
   void count(const api::ParsedChunk& chunk);
+  // What the lease's part of the instance's time came to, after its release.
+  void account(const fleet::Lease& lease);
 
   Services services_;
   Call& call_;
@@ -78,6 +91,13 @@ class Generation {
   std::string pending_;                // written for the caller, held until the first token
   bool answer_started_ = false;        // the caller has seen a part of the answer itself
   std::string instance_id_;
+  const fleet::Lease* lease_ = nullptr;  // of the attempt that runs
+  std::optional<fleet::InstancePrice> price_;
+  Nanoseconds busy_{0};  // its shares, over all attempts
+  std::optional<std::int64_t> cost_micros_;
+  Nanoseconds queued_{0};
+  std::string error_kind_;  // more exact than the code says
+  std::string finish_reason_;
   MonoTime sent_;
   MonoTime first_token_;
   MonoTime last_token_;

@@ -34,6 +34,8 @@ constexpr milliseconds kLastWords{2'000};
 constexpr milliseconds kWorkerGrace{5'000};
 constexpr milliseconds kHurriedWorkerGrace{500};
 constexpr milliseconds kConnectionGrace{500};
+// China's: the months that fees are for, and that awake hours are counted in.
+constexpr std::chrono::minutes kReportZone{480};
 
 // What the server answers to a request that never reached the gateway.
 http::ErrorAnswer server_error(int status, std::string_view code) {
@@ -101,6 +103,7 @@ struct House::Impl {
   http::Client client;
   Deployments deployments;
   std::unique_ptr<Deployer> deployer;
+  std::unique_ptr<Fees> fees;
   std::unique_ptr<ConfigReload> config;
   std::optional<Advisor> advisor;
   std::unique_ptr<AlertSender> alerts;
@@ -173,11 +176,16 @@ Status House::Impl::open_parts() {
 
 Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   const Services services{io, clock, *supervisor, *ledger, client, metrics, deployments};
+  TRY(deployer_options.instances, catalog::InstanceTypes::built_in());
+  for (const catalog::InstanceType& type : options.config.instances) deployer_options.instances.put(type);
+  advisor.emplace(deployer_options.instances);
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
   deployer_options.loopback_only = std::all_of(options.listen.begin(), options.listen.end(),
                                                [](const auto& text) { return loopback_address(text).has_value(); });
   deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));
+  fees = std::make_unique<Fees>(io, *ledger, clock, deployments, [](WallTime at) { return month_of(at, kReportZone); });
+  deployer->on_commit([this](const Deployment& made) { fees->book(made.name, made.pricing); });
   ConfigReloadOptions config_options;
   config_options.path = options.config_path;
   config_options.started_with = options.config;
@@ -192,9 +200,8 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   TRY(alert_options.webhooks, make_webhooks(options.config.alerts));
   alerts = std::make_unique<AlertSender>(io, clock, std::move(alert_options));
   WatchOptions watch_options;
-  TRY(Advisor opened_advisor, Advisor::from_catalog(options.config.instances));
-  advisor.emplace(std::move(opened_advisor));
   watch_options.advisor = &*advisor;
+  watch_options.month = [](WallTime at) { return month_of(at, kReportZone); };
   watch_options.period = options.watch_period;
   watch_options.raise = [this](const Alert& alert) { alerts->raise(alert); };
   watch = std::make_unique<Watch>(services, std::move(watch_options));
@@ -305,6 +312,7 @@ Task<Status> House::Impl::start() {
   CO_TRY_STATUS(co_await config->start());
   CO_TRY_STATUS(co_await forget_old_deployments());
   supervisor->end_survivors();
+  fees->start();
   config->watch();
   watch->start();
   co_return open_door();
@@ -343,6 +351,7 @@ Task<void> House::Impl::live(std::function<void()> on_ready) {
 Task<void> House::Impl::shut_down() {
   config->stop();
   watch->stop();
+  fees->stop();
   gateway->begin_draining();
   if (!hurried() && !addresses.empty() && outcome.has_value()) {
     lame_duck.expires_after(options.lame_duck);

@@ -63,6 +63,7 @@ void Metrics::count_request(const Call& call, Nanoseconds took) {
   d.prompt_tokens += static_cast<std::uint64_t>(call.prompt_tokens);
   d.cached_tokens += static_cast<std::uint64_t>(std::min(call.cached_tokens, call.prompt_tokens));
   d.generation_tokens += static_cast<std::uint64_t>(call.completion_tokens);
+  if (call.charge.has_value()) count_charge(call.deployment, call.charge->micros, call.charge->currency);
   ++d.finished[reason_label(call)];
   d.duration.observe(seconds(took));
   d.vllm_latency.observe(seconds(took));

@@ -52,8 +52,6 @@ class Metrics {
   void count_retry() { ++retries_; }
   void count_wake(const std::string& deployment, const std::string& cause, const fleet::WakeStages& stages);
   void count_end(const std::string& deployment, const fleet::AwakeTime& awake);
-  // What requests were charged. Never called where there is no price: 0 would be a lie.
-  void count_charge(const std::string& deployment, std::int64_t micros, const std::string& currency);
   // Forgets what was counted for deployments that are no more: names must not pile up.
   void keep_only(const std::set<std::string>& deployments);
   [[nodiscard]] std::string write(const MetricsSnapshot& now) const;
@@ -89,6 +87,8 @@ class Metrics {
     std::map<std::string, std::int64_t> charged_micros;  // by currency
   };
 
+  // Never called where there is no price: 0 would be a lie.
+  void count_charge(const std::string& deployment, std::int64_t micros, const std::string& currency);
   void write_http(Exposition& out) const;
   void write_vllm(Exposition& out, const MetricsSnapshot& now) const;
   void write_requests(Exposition& out) const;

@@ -172,7 +172,9 @@ TEST(Metrics, AnUnknownPriceIsAbsentAndAKnownOneIsCounted) {
   EXPECT_EQ(text.find("dormouse_instance_cost_total{"), std::string::npos);
   EXPECT_EQ(text.find("dormouse_billed_cost_total{"), std::string::npos);
   now.deployments[0].price = HourPrice{1'800'000, "CNY"};
-  metrics.count_charge("chat", 2'500, "CNY");
+  Asked asked;
+  asked.call.charge = Money{2'500, "CNY"};
+  metrics.count_request(asked.call, seconds(1));
   text = metrics.write(now);
   EXPECT_TRUE(has(text, "llm_total_hourly_cost{model_name=\"chat\",currency=\"CNY\"} 1.8"));
   EXPECT_TRUE(has(text, "dormouse_instance_cost_total{deployment=\"chat\",currency=\"CNY\"} 0.018"));  // 36 s of it

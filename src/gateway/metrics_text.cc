@@ -202,7 +202,7 @@ void Metrics::write_cost(Exposition& out, const MetricsSnapshot& now) const {
     out.sample({{"deployment", d.status.name}, {"currency", d.price->currency}},
                money(d.price->micros) * seconds(awake.waking + awake.busy + awake.idle) / 3600);
   }
-  out.family("dormouse_billed_cost_total", "counter", "What requests were charged.");
+  out.family("dormouse_billed_cost_total", "counter", "What requests were charged, refunds not taken off.");
   for (const auto& [name, d] : deployments_) {
     for (const auto& [currency, micros] : d.charged_micros) {
       out.sample({{"deployment", name}, {"currency", currency}}, money(micros));

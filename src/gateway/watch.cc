@@ -1,11 +1,9 @@
 #include "gateway/watch.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <ctime>
 #include <utility>
 #include <vector>
 
@@ -84,23 +82,17 @@ void Watch::ask_for_hours() {
   const MonoTime now = services_.clock.now();
   if (hours_asked_.has_value() && now - *hours_asked_ < std::chrono::hours(1)) return;
   hours_asked_ = now;
-  const auto wall = static_cast<std::time_t>(services_.clock.wall().us / 1'000'000);
-  std::tm local{};
-  ::localtime_r(&wall, &local);
-  std::string month = fmt::format("{:%Y-%m}", local);
-  local.tm_mday = 1;
-  local.tm_hour = local.tm_min = local.tm_sec = 0;
-  local.tm_isdst = -1;
+  const Month month = options_.month(services_.clock.wall());
   ledger::UsageQuery query;
   query.by = ledger::UsageBy::kDeployment;
-  query.begin_us = static_cast<std::int64_t>(std::mktime(&local)) * 1'000'000;
+  query.begin_us = month.begin.us;
   std::weak_ptr<int> alive = alive_;
   asio::io_context& io = services_.io;
   // The ledger may answer on a thread of its own.
-  services_.ledger.usage(std::move(query), [this, alive, &io, month = std::move(month)](auto answer) {
+  services_.ledger.usage(std::move(query), [this, alive, &io, name = month.name](auto answer) {
     if (!answer.has_value()) return;
-    asio::post(io, [this, alive, month, rows = *std::move(answer)] {
-      if (!alive.expired()) judge_hours(rows, month);
+    asio::post(io, [this, alive, name, rows = *std::move(answer)] {
+      if (!alive.expired()) judge_hours(rows, name);
     });
   });
 }

@@ -17,6 +17,7 @@
 #include "gateway/advice.h"
 #include "gateway/alerts/alert.h"
 #include "gateway/generation.h"
+#include "gateway/pricing.h"
 #include "gateway/speed_note.h"
 #include "gateway/vitals.h"
 #include "gateway/vitals_sampler.h"
@@ -30,6 +31,8 @@ struct WatchOptions {
   VitalsSources sources;
   std::function<void(Alert)> raise;  // may be empty
   const Advisor* advisor = nullptr;  // borrowed; null: nothing is known of types
+  // The month a moment belongs to, where bills are read.
+  std::function<Month(WallTime)> month = [](WallTime at) { return month_of(at, std::chrono::minutes(0)); };
 };
 
 class Watch {

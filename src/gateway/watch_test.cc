@@ -49,7 +49,7 @@ class WatchTest : public fleet::FleetFixture {
     WatchOptions options;
     options.sources = {.proc = directory_ + "/none", .cgroup = directory_ + "/none", .nvml = "no-such-library.so"};
     options.raise = [this](const Alert& alert) { alerts_.push_back(alert); };
-    advisor_.emplace(Advisor::from_catalog({}).value());
+    advisor_.emplace(catalog::InstanceTypes::built_in().value());
     options.advisor = &*advisor_;
     const Services services{io_, clock_, *supervisor_, *ledger_, client_, metrics_, deployments_};
     watch_ = std::make_unique<Watch>(services, std::move(options));

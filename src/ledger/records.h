@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/money.h"
+
 namespace dormouse::ledger {
 
 // Who wrote a deployment: what stands in the file is read-only for the API.
@@ -83,6 +85,7 @@ struct Survivor {
   std::int64_t alive_us = 0;                // from its request until now, by the wall
   std::int64_t busy_us = 0;
   std::int64_t unwatched_us = 0;  // of alive_us: since the last process is known to have lived
+  std::optional<TimePrice> price;  // of intent.price_version
 };
 
 // How far a living instance has come: kept current so that a crash of the gateway loses at most one period of it.

@@ -218,10 +218,11 @@ Status Store::recover(WallTime now) {
 Result<std::vector<Survivor>> Store::survivors(WallTime now) {
   TRY(Statement select,
       connection_.prepare("SELECT i.instance_id, d.name, i.driver, i.lease_sha256, i.epoch, i.cause, s.up_us,"
-                          " s.ready_us, max(s.alive_us, ?1 - s.requested_us), s.busy_us, i.price_version"
-                          " FROM instance_spans AS s"
+                          " s.ready_us, max(s.alive_us, ?1 - s.requested_us), s.busy_us, i.price_version,"
+                          " p.period_micros, p.period_us, p.currency FROM instance_spans AS s"
                           " JOIN start_intents AS i ON i.instance_id = s.instance_id"
                           " JOIN deployments AS d ON d.id = i.deployment_id"
+                          " LEFT JOIN price_versions AS p ON p.version = i.price_version"
                           " WHERE s.down_us IS NULL ORDER BY i.epoch"));
   select.bind(1, now.us);
   std::vector<Survivor> out;
@@ -240,6 +241,7 @@ Result<std::vector<Survivor>> Store::survivors(WallTime now) {
     s.alive_us = select.integer(8);
     s.busy_us = select.integer(9);
     s.intent.price_version = select.optional_integer(10);
+    if (!select.is_null(11)) s.price = TimePrice{select.integer(11), select.integer(12) * 1'000, select.text(13)};
     s.unwatched_us = std::clamp<std::int64_t>(now.us - last_wall_us_, 0, s.alive_us);
   }
 }

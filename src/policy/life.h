@@ -109,7 +109,7 @@ struct Ready {
   std::int64_t max_sequences = 0;  // at once; 0: without bound
   std::int64_t kv_tokens = 0;      // 0: not known
 };
-enum class Fault { kFailed, kGoldenMismatch };
+enum class Fault { kFailed, kGoldenMismatch, kOutOfMemory };
 struct WorkerFailed {  // the worker's own report; its exit follows, or is enforced
   InstanceId instance = 0;
   Fault fault = Fault::kFailed;
@@ -134,7 +134,8 @@ struct TakenBack {
 };
 struct Exited {
   InstanceId instance = 0;
-  std::string how;  // "exit 1", "signal 9": for people
+  std::string how;             // "exit 1", "signal 9": for people
+  bool out_of_memory = false;  // the system ended it for want of memory
 };
 struct Stats {
   InstanceId instance = 0;

@@ -92,8 +92,10 @@ void Life::on(const event::WorkerFailed& e, Now now) {
   const bool was_ready = i->stage >= Stage::kReady;
   const bool golden = e.fault == event::Fault::kGoldenMismatch;
   i->fault = e.message;
-  stop(*i, was_ready || golden ? Ending::kCrashed : Ending::kLoadFailed, golden ? "golden_mismatch" : "worker_failed",
-       true, now.mono);
+  const char* const reason = golden                                  ? "golden_mismatch"
+                             : e.fault == event::Fault::kOutOfMemory ? "out_of_memory"
+                                                                     : "worker_failed";
+  stop(*i, was_ready || golden ? Ending::kCrashed : Ending::kLoadFailed, reason, true, now.mono);
 }
 
 // A local worker's end of the channel is its end; one that lost only the channel cannot be told anything any more. One
@@ -148,6 +150,8 @@ void Life::on(const event::Exited& e, Now now) {
     if (i.lost_since.has_value()) i.reason = "lease_expired";  // it ended itself before we gave it up: the same end
     if (i.reason.empty()) i.reason = was_ready ? "crashed" : "load_failed";
   }
+  // Its channel's end was seen first; now it is known what that was.
+  if (e.out_of_memory && (i.reason == "crashed" || i.reason == "load_failed")) i.reason = "out_of_memory";
   if (i.fault.empty()) i.fault = i.reason + ": " + e.how;
   gone(i, now);
 }

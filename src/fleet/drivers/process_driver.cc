@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -44,7 +45,19 @@ struct Child {
   asio::steady_timer grace;
   std::array<char, kOutputChunk> chunk{};
   bool stopping = false;
+  std::int64_t oom_kills = 0;  // of this machine, before it started
 };
+
+// Processes of this machine that were killed for want of memory, of every cgroup. 0: not known.
+std::int64_t count_oom_kills(const std::string& vmstat_path) {
+  std::ifstream vmstat(vmstat_path);
+  std::string key;
+  std::int64_t value = 0;
+  while (vmstat >> key >> value) {
+    if (key == "oom_kill") return value;
+  }
+  return 0;
+}
 
 }  // namespace
 
@@ -142,6 +155,7 @@ Result<std::shared_ptr<Child>> ProcessDriver::Impl::spawn(const StartSpec& spec)
   child_options.environment = options.environment;
   for (std::string& entry : command.environment) child_options.environment.push_back(std::move(entry));
   child_options.output_fd = write_end.get();
+  const std::int64_t oom_kills = count_oom_kills(options.vmstat_path);
   TRY(Subprocess process, Subprocess::spawn(child_options));
   UniqueFd pidfd(::fcntl(process.pidfd(), F_DUPFD_CLOEXEC, 0));
   if (!pidfd.is_open()) return errno_error("pidfd", errno);
@@ -150,6 +164,7 @@ Result<std::shared_ptr<Child>> ProcessDriver::Impl::spawn(const StartSpec& spec)
   child->instance_id = spec.instance_id;
   child->socket_path = socket_path;
   child->lease_path = base + ".lease";
+  child->oom_kills = oom_kills;
   TRY_STATUS(write_lease_file(child->lease_path, child->process.pid(), spec.instance_id));
   child->exit_watch.assign(pidfd.release());
   child->output.assign(read_end.release());
@@ -232,6 +247,8 @@ void ProcessDriver::Impl::exited(const std::shared_ptr<Child>& child) {
   children.erase(id);
   InstanceExit how;
   if (status.has_value()) how = {status->exit_code, status->signal};
+  // Whom we killed ourselves the policy knows: there this says nothing.
+  how.out_of_memory = how.signal == SIGKILL && count_oom_kills(options.vmstat_path) > child->oom_kills;
   log_info("event=worker_exited instance={} pid={} exit={} signal={}", id, pid, how.exit_code, how.signal);
   events->on_exited(id, how);
 }

@@ -24,6 +24,7 @@ struct ProcessDriverOptions {
   std::vector<std::string> environment;  // "NAME=value": what a worker may see (see allowed_environment)
   std::chrono::milliseconds grace{10'000};      // SIGTERM to SIGKILL
   std::size_t log_bytes = 4U << 20;             // a log file is renamed to .1 beyond this
+  std::string vmstat_path = "/proc/vmstat";     // where the system counts whom it killed for memory
 };
 
 // Of the process's own environment, what a worker may see: PATH, HOME, LANG, TZ, LC_*, OMP_*, CUDA_*, DORMOUSE_* (but

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/generation.h"
+#include "base/money.h"
 
 namespace dormouse::gateway {
 
@@ -18,6 +19,7 @@ struct AnswerSummary {
   double generation_s = 0;   // sent to the worker until the last token
   double wake_s = 0;         // held while an instance woke
   double first_token_s = 0;  // accepted until the first token
+  std::optional<Money> cost;  // of its share of an instance's busy time; nullopt: no price is known
 };
 
 class AnswerWriter {

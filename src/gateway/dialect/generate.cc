@@ -67,13 +67,20 @@ void append_text(std::string& out, std::string_view name, std::string_view text)
   api::append_json_string(out, text);
 }
 
+// A person reads it, and six decimals are all there is.
+std::string cost_text(const Money& cost) {
+  return fmt::format(R"(,"cost":{}.{:06},"currency":"{}")", cost.micros / 1'000'000, cost.micros % 1'000'000,
+                     cost.currency);
+}
+
 std::string numbers(const AnswerSummary& summary) {
   const auto tokens = static_cast<double>(summary.usage.completion_tokens);
   return fmt::format(R"(,"generation_time":{},"tokens_per_second":{},"prompt_tokens":{},"completion_tokens":{},)"
                      R"("wake_time":{},"time_to_first_token":{})",
                      plain(summary.generation_s), plain(summary.generation_s > 0 ? tokens / summary.generation_s : 0),
                      summary.usage.prompt_tokens, summary.usage.completion_tokens, plain(summary.wake_s),
-                     plain(summary.first_token_s));
+                     plain(summary.first_token_s)) +
+         (summary.cost.has_value() ? cost_text(*summary.cost) : std::string());
 }
 
 class GenerateAnswer final : public AnswerWriter {

@@ -82,6 +82,10 @@ std::string json_line(const Call& call, Nanoseconds took) {
         call.prompt_tokens, call.cached_tokens, call.completion_tokens, milliseconds(call.queue_wait),
         milliseconds(call.wake_wait), milliseconds(call.first_token), milliseconds(call.decode_time));
   }
+  if (call.charge.has_value()) {
+    out += fmt::format(",\"charge_micros\":{}", call.charge->micros);
+    text_member(out, "currency", call.charge->currency);
+  }
   return out + "}";
 }
 
