@@ -50,16 +50,22 @@ std::uint64_t prefix_of(const api::GenerationRequest& request) {
   return out;
 }
 
+// What the log and the counters call the request.
+Call& with_names(Call& call, const GenerationPlan& plan) {
+  call.deployment = plan.deployment->name;
+  call.dialect = plan.dialect;
+  return call;
+}
+
 }  // namespace
 
 Generation::Generation(Services services, Call& call, GenerationPlan plan)
     : services_(services),
       call_(call),
       plan_(std::move(plan)),
+      answering_(services.metrics, with_names(call, plan_)),
       booking_(services.io, services.ledger, services.clock),
-      held_(services.io, call, booking_) {
-  call_.deployment = plan_.deployment->name;
-}
+      held_(services.io, call, booking_) {}
 
 std::string error_kind(api::ErrorCode code) {
   switch (code) {
@@ -163,6 +169,7 @@ Task<Generation::Attempt> Generation::attempt() {
     co_return Attempt::kFailed;
   }
   (lease->woke() ? call_.wake_wait : queued_) += lease->waited();
+  call_.queue_wait = call_.wake_wait + queued_;
   instance_id_ = lease->instance_id();
   price_ = lease->price();
   lease_ = &*lease;
@@ -229,6 +236,7 @@ ledger::Checkpoint Generation::checkpoint() const {
   out.micros = billed_part(*cost, delivered_tokens_, produced_.completion_tokens);
   out.price_version = price_->version;
   out.currency = price_->by_time.currency;
+  call_.charge = Money{*out.micros, out.currency};
   return out;
 }
 
@@ -269,8 +277,9 @@ Task<Generation::Attempt> Generation::lost(fleet::Lease& lease) {
 
 void Generation::count(const api::ParsedChunk& chunk) {
   bool has_token = false;
+  const std::int64_t before = produced_.completion_tokens;
   for (const api::Delta& delta : chunk.choices) {
-    if (delta.finish_reason.has_value()) finish_reason_ = *delta.finish_reason;
+    if (delta.finish_reason.has_value()) finish_reason_ = call_.finish_reason = *delta.finish_reason;
     has_token = has_token || !delta.content.empty() || !delta.reasoning_content.empty() || !delta.tool_calls.empty();
   }
   if (chunk.usage.has_value()) {
@@ -280,8 +289,12 @@ void Generation::count(const api::ParsedChunk& chunk) {
     ++produced_.completion_tokens;
   }
   if (!has_token) return;
-  last_token_ = services_.clock.now();
-  if (first_token_.ns != 0) return;
+  const Nanoseconds since_last = services_.clock.now() - last_token_;
+  last_token_ = last_token_ + since_last;
+  call_.decode_time = first_token_.ns == 0 ? Nanoseconds{0} : last_token_ - first_token_;
+  if (first_token_.ns != 0) {
+    return services_.metrics.count_tokens(call_.deployment, produced_.completion_tokens - before, since_last);
+  }
   first_token_ = last_token_;
   call_.first_token = first_token_ - call_.accepted;
 }
@@ -308,6 +321,7 @@ Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
   }
   crashpoint("gateway.before_first_byte");
   std::string out = std::exchange(pending_, {});
+  call_.answer_bytes += static_cast<std::int64_t>(out.size());
   if (plan_.idempotency.has_value()) written_ += out;
   const Status written = co_await call_.exchange.write(std::move(out));
   if (!written.has_value()) {
@@ -343,6 +357,7 @@ Task<void> Generation::finish() {
     co_return;
   }
   call_.prompt_tokens = produced_.prompt_tokens;
+  call_.cached_tokens = produced_.cached_tokens;
   call_.completion_tokens = produced_.completion_tokens;
   crashpoint("gateway.before_settle");
   ledger::Settlement entry = settlement(ledger::Outcome::kOk, 200);
@@ -374,6 +389,7 @@ Task<void> Generation::close_stream() {
   }
   std::string closing = pending_ + plan_.answer->closing(summary());
   keep_answer("text/event-stream", written_ + closing);
+  call_.answer_bytes += static_cast<std::int64_t>(closing.size());
   crashpoint("gateway.before_closing");
   Status written = co_await call_.exchange.write(std::move(closing));
   crashpoint("gateway.after_closing");

@@ -89,6 +89,7 @@ class Generation {
   Services services_;
   Call& call_;
   GenerationPlan plan_;
+  Answering answering_;
   Booking booking_;
   HeldStream held_;
   api::ApiError error_;
