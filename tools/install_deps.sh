@@ -10,8 +10,9 @@ build=(g++ cmake ninja-build pkg-config git ca-certificates libboost1.81-dev lib
        libspdlog-dev libfmt-dev libsqlite3-dev libtomlplusplus-dev libcli11-dev libutf8proc-dev libssl-dev
        libgtest-dev libbenchmark-dev)
 # slurm-wlm and munge: the Slurm driver is tested against a real cluster on loopback (docs/drivers.md). chromium: a real
-# browser at the front door (tests/browser).
-test=(python3 python3-numpy python3-jinja2 sqlite3 curl procps binutils slurm-wlm munge chromium)
+# browser at the front door (tests/browser). prometheus: it reads our /metrics and judges the alert rules
+# (tests/metrics).
+test=(python3 python3-numpy python3-jinja2 sqlite3 curl procps binutils slurm-wlm munge chromium prometheus)
 # The libraries come from Debian in both architectures at one version, so apt may bring this machine's up to date too.
 aarch64=(g++-aarch64-linux-gnu qemu-user curl libboost1.81-dev:arm64 libboost-json1.81-dev:arm64
          libspdlog-dev:arm64 libfmt-dev:arm64 libsqlite3-dev:arm64 libtomlplusplus-dev:arm64 libutf8proc-dev:arm64
@@ -49,6 +50,22 @@ if [ "$mode" = aarch64 ] && ! dpkg --print-foreign-architectures | grep -qx arm6
   "${sudo[@]}" dpkg --add-architecture arm64
 fi
 echo "installing ${#missing[@]} Debian packages: ${missing[*]}"
+# The tests want the program, not a service that listens on every address of this machine: it is masked before its package
+# comes, unless it was set up here by somebody.
+case " ${missing[*]} " in
+  *" prometheus "*)
+    unit=/etc/systemd/system/prometheus.service
+    if [ ! -e "$unit" ] && [ ! -L "$unit" ]; then
+      "${sudo[@]}" mkdir -p /etc/systemd/system
+      "${sudo[@]}" ln -s /dev/null "$unit"
+    fi
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+      "${sudo[@]}" sh -c 'printf "#!/bin/sh\ncase \$1 in prometheus*) exit 101 ;; esac\n" >/usr/sbin/policy-rc.d
+                          chmod 755 /usr/sbin/policy-rc.d'
+      trap '"${sudo[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    ;;
+esac
 # The list may be old on a fresh machine: try with it first, refresh when that fails.
 install() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

@@ -80,6 +80,28 @@ Result<DeploymentEntry> read_deployment(const TomlTable& table, std::string_view
   return out;
 }
 
+Result<AlertEntry> read_alert(const TomlTable& table, std::string_view where) {
+  TRY_STATUS(check_keys(table.strings, {"kind", "url", "secret", "language", "ca_file"}, where));
+  TRY_STATUS(check_keys(table.integers, {}, where));
+  TRY_STATUS(check_keys(table.lists, {"events"}, where));
+  TRY_STATUS(check_keys(table.table_lists, {}, where));
+  TRY_STATUS(check_no_others(table, where));
+  AlertEntry out;
+  out.kind = table.string("kind");
+  out.url = table.string("url");
+  out.secret = table.string("secret");
+  out.language = table.string("language");
+  out.ca_file = table.string("ca_file");
+  out.events = table.list("events");
+  if (out.kind.empty() || out.url.empty()) {
+    return make_error(Code::kInvalidArgument, fmt::format("{}: needs a kind and a url", where));
+  }
+  if (!out.language.empty() && out.language != "zh" && out.language != "en") {
+    return make_error(Code::kInvalidArgument, fmt::format("{}: language: want zh or en", where));
+  }
+  return out;
+}
+
 }  // namespace
 
 bool is_deployment_name(std::string_view name) {
@@ -130,7 +152,7 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY_STATUS(check_keys(root.integers, {}, what));
   TRY_STATUS(
       check_keys(root.lists, {"listen", "admin_listen", "hosts", "cors", "behind_proxy", "worker_listen"}, what));
-  TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance"}, what));
+  TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance", "alert"}, what));
   TRY_STATUS(check_keys(root.decimals, {}, what));
   TRY_STATUS(check_keys(root.booleans, {}, what));
   TRY_STATUS(check_keys(root.tables, {"driver"}, what));  // read by gateway/driver_file
@@ -146,6 +168,10 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   if (!root.tables.empty()) out.driver_text = text;
   out.models_dir = root.string("models_dir");
   TRY(out.idle_timeout, read_duration(root, "idle_timeout", what));
+  for (const TomlTable& table : root.table_lists["alert"]) {
+    TRY(AlertEntry entry, read_alert(table, fmt::format("{}: [[alert]]", what)));
+    out.alerts.push_back(std::move(entry));
+  }
   std::set<std::string> names;
   TRY(InstanceTypes instances, InstanceTypes::from_entries(root.table_lists["instance"], what));
   out.instances = instances.all();

@@ -21,6 +21,9 @@
 //   hour = "1.80"
 //   currency = "CNY"
 //   [driver.hpc]                   # docs/drivers.md
+//   [[alert]]                      # docs/metrics.md, "Alerts"
+//   kind = "dingtalk"
+//   url = "https://..."
 //
 // Unknown keys are errors: a typo in a limit must not pass in silence.
 #pragma once
@@ -43,6 +46,17 @@ struct DeploymentEntry {
   DeploymentRules rules;
 };
 
+// A webhook that alerts go to. Not looked into here but for its keys: gateway/alerts does.
+struct AlertEntry {
+  std::string kind;  // dingtalk | wecom | feishu | slack
+  std::string url;   // a credential, as the secret is
+  std::string secret;
+  std::string language;  // zh | en; empty: as its users read
+  std::string ca_file;   // of a server that no public authority vouches for
+  std::vector<std::string> events;
+  friend bool operator==(const AlertEntry&, const AlertEntry&) = default;
+};
+
 struct ConfigFile {
   std::vector<std::string> listen;
   std::vector<std::string> admin_listen;
@@ -56,6 +70,7 @@ struct ConfigFile {
   std::optional<std::chrono::milliseconds> idle_timeout;
   std::vector<DeploymentEntry> deployments;
   std::vector<InstanceType> instances;  // beside the compiled-in ones, or in their place
+  std::vector<AlertEntry> alerts;
   std::string driver_text;  // all of the file where it has [driver.NAME] tables, which gateway/driver_file reads
 };
 

@@ -118,5 +118,36 @@ TEST(ConfigFile, ATypoIsAnErrorThatNamesTheKey) {
   }
 }
 
+TEST(ConfigFile, AlertsAreReadAndTheirMistakesNamed) {
+  const auto config = parse_config(R"(
+[[alert]]
+kind = "dingtalk"
+url = "https://oapi.dingtalk.com/robot/send?access_token=T"
+secret = "SEC"
+events = ["failed", "degraded"]
+[[alert]]
+kind = "slack"
+url = "https://hooks.slack.com/services/A"
+language = "zh"
+ca_file = "/ca.pem"
+)",
+                                   "dormouse.toml");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  ASSERT_EQ(config->alerts.size(), 2U);
+  EXPECT_EQ(config->alerts[0].secret, "SEC");
+  EXPECT_EQ(config->alerts[0].events.size(), 2U);
+  EXPECT_EQ(config->alerts[1].language, "zh");
+  EXPECT_EQ(config->alerts[1].ca_file, "/ca.pem");
+  for (const char* bad : {"[[alert]]\nkind = \"slack\"", "[[alert]]\nurl = \"https://SECRET\"",
+                          "[[alert]]\nkind = \"slack\"\nurl = \"https://SECRET\"\nurgent = true",
+                          "[[alert]]\nkind = \"slack\"\nurl = \"https://SECRET\"\nlanguage = \"fr\"",
+                          "[[alert]]\nkind = \"slack\"\nurl = \"https://SECRET\"\nsecret = 5", "[alert]\nkind = \"slack\""}) {
+    const auto refused = parse_config(bad, "dormouse.toml");
+    ASSERT_FALSE(refused.has_value()) << bad;
+    EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+    EXPECT_EQ(refused.error().message.find("SECRET"), std::string::npos) << refused.error().message;
+  }
+}
+
 }  // namespace
 }  // namespace dormouse::catalog

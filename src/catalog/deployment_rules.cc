@@ -206,6 +206,12 @@ constexpr std::array kRows{
           return assign(r.threads, integer_of(v), check_range("threads", integer_of(v), kMaxLimit));
         },
         [](const Rules& r) { return Value(r.threads); }},
+    Row{{"expected_tokens_per_second", FieldKind::kInteger, "tokens a second of one stream, 0: learned"},
+        [](Rules& r, const Value& v) {
+          return assign(r.expected_tokens_per_second, integer_of(v),
+                        check_range("expected_tokens_per_second", integer_of(v), kMaxLimit));
+        },
+        [](const Rules& r) { return Value(r.expected_tokens_per_second); }},
     Row{{"worker_arguments", FieldKind::kList, "further switches of the worker, by spaces", ' '},
         [](Rules& r, const Value& v) { return assign(r.worker_arguments, list_of(v), check_arguments(list_of(v))); },
         [](const Rules& r) { return Value(r.worker_arguments); }},

@@ -38,6 +38,8 @@ struct DeploymentRules {
   std::int64_t context_length = 0;  // these three: 0, the worker decides
   std::int64_t max_sequences = 0;
   std::int64_t threads = 0;
+  // Of one stream; well under it is said aloud. 0: learned from the first hour with answers.
+  std::int64_t expected_tokens_per_second = 0;
   std::vector<std::string> worker_arguments;  // further switches of the worker, as they are
   // What all its callers may have together, whatever their own keys allow; 0: no limit.
   std::int64_t requests_per_minute = 0;

@@ -30,6 +30,7 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
                          Row{"context_length", "4096"},
                          Row{"max_sequences", "8"},
                          Row{"threads", "2"},
+                         Row{"expected_tokens_per_second", "30"},
                          Row{"worker_arguments", "--kv-type q8"},
                          Row{"requests_per_minute", "60"},
                          Row{"tokens_per_minute", "100000"},
@@ -43,7 +44,7 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
     EXPECT_EQ(rule_text(rule_value(rules, *field), *field), row.text);
   }
   EXPECT_TRUE(check_rules(rules).has_value());
-  EXPECT_EQ(rule_fields().size(), 20U) << "a new key needs a row above";
+  EXPECT_EQ(rule_fields().size(), 21U) << "a new key needs a row above";
 }
 
 TEST(DeploymentRules, AHyphenIsAnUnderscoreAndOneTextIsAList) {

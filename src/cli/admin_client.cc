@@ -41,7 +41,45 @@ Task<void> exchange(http::Client& client, http::Address address, http::ClientReq
   out.emplace(std::move(body));
 }
 
+Task<void> read_pieces(http::Client& client, http::Address address, http::ClientRequest request,
+                       const std::function<void(std::string_view)>& on_piece, std::optional<Status>& out) {
+  const Result<std::unique_ptr<http::ClientResponse>> response =
+      co_await client.send(std::move(address), std::move(request));
+  if (!response.has_value()) {
+    out.emplace(Error(response.error()));
+    co_return;
+  }
+  if ((*response)->status() >= 300) {
+    const Result<std::string> body = co_await (*response)->read_all();
+    out.emplace(said_by_server((*response)->status(), body.value_or("")));
+    co_return;
+  }
+  while (true) {
+    const Result<std::optional<std::string>> piece = co_await (*response)->read_some();
+    if (!piece.has_value()) {
+      out.emplace(Error(piece.error()));
+      co_return;
+    }
+    if (!piece->has_value()) break;
+    on_piece(**piece);
+  }
+  out.emplace();
+}
+
 }  // namespace
+
+Status AdminClient::stream(const std::string& target, const std::function<void(std::string_view)>& on_piece) {
+  TRY(http::Address address, http::Address::parse("unix:" + socket_));
+  asio::io_context io{1};
+  http::Client client(io);
+  http::ClientRequest request;
+  request.target = target;
+  std::optional<Status> out;
+  asio::co_spawn(io, read_pieces(client, std::move(address), std::move(request), on_piece, out), asio::detached);
+  while (!out.has_value() && io.run_one() > 0) {
+  }
+  return out.value_or(make_error(Code::kInternal, "no answer"));
+}
 
 Result<std::string> AdminClient::call(const std::string& method, const std::string& target, const std::string& body) {
   TRY(http::Address address, http::Address::parse("unix:" + socket_));

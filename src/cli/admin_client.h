@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,8 @@ class AdminClient {
   Result<std::string> post(const std::string& target, const std::string& body) { return call("POST", target, body); }
   Result<std::string> patch(const std::string& target, const std::string& body) { return call("PATCH", target, body); }
   Result<std::string> remove(const std::string& target) { return call("DELETE", target, ""); }
+  // A body of any length, handed over piece by piece as it comes.
+  Status stream(const std::string& target, const std::function<void(std::string_view)>& on_piece);
 
  private:
   Result<std::string> call(const std::string& method, const std::string& target, const std::string& body);

@@ -55,7 +55,7 @@ Result<KeyWish> wish_of(const WishFlags& flags) {
   out.tokens_per_minute = flags.tpm;
   out.concurrency = flags.concurrency;
   if (!flags.budget.empty()) {
-    TRY(out.budget, gateway::parse_budget(flags.budget));
+    TRY(out.budget, gateway::read_budget(flags.budget));
   }
   if (!flags.expires.empty()) {
     TRY(out.expires, gateway::parse_expiry(flags.expires));
@@ -99,7 +99,7 @@ std::string limits_text(const Context& context, const KeyView& view) {
   add(view.limits.requests_per_minute, zh ? "{} 次/分" : "{} rpm");
   add(view.limits.tokens_per_minute, zh ? "{} 词元/分" : "{} tpm");
   add(view.limits.concurrency, zh ? "并发 {}" : "{} at once");
-  if (view.limits.budget_micros > 0) out.push_back(budget_text(gateway::budget_of(view.limits)));
+  if (view.limits.budget_micros > 0) out.push_back(gateway::budget_text(view.limits));
   return out.empty() ? std::string("-") : fmt::format("{}", fmt::join(out, zh ? "，" : ", "));
 }
 

@@ -93,6 +93,8 @@ void ps(Context& context, bool as_json) {
   }
   fmt::print("{}", table.text());
   for (const gateway::DeploymentView& d : status->deployments) {
+    const std::string slow = zh ? gateway::speed_note_zh(d.speed) : gateway::speed_note_en(d.speed);
+    if (!slow.empty()) fmt::print("! {}: {}\n", d.name, slow);
     for (const gateway::InstanceView& i : d.instances) {
       if (!i.note.empty()) fmt::print("! {} {}: {}\n", d.name, i.instance_id, i.note);
       if (!i.reachable && i.state == "ready") {

@@ -30,6 +30,7 @@ struct ServeFlags {
   std::string idle_timeout;
   std::string models_dir;
   std::string worker;
+  std::string watch_period;
   bool demo = false;
   bool socket_only = false;  // `dormouse run` starts its own server this way
   bool quiet = false;
@@ -113,6 +114,9 @@ Result<gateway::HouseOptions> plan_house(const Context& context, const ServeFlag
   out.exposure = plan_exposure(flags, config);
   out.worker_listen = !flags.worker_listen.empty() ? flags.worker_listen : config.worker_listen;
   out.environment = environ;
+  if (!flags.watch_period.empty()) {
+    TRY(out.watch_period, catalog::parse_duration(flags.watch_period));
+  }
   out.deployments = given_deployments(flags);
   return out;
 }
@@ -257,6 +261,7 @@ void add_serve(CLI::App& app, Context& context) {
   verb->add_option("--worker", flags->worker,
                    describe("the worker program (default: beside this one)", "工作进程程序（默认在本程序旁）"));
   verb->add_flag("--socket-only", flags->socket_only)->group("");
+  verb->add_option("--watch-period", flags->watch_period)->group("");  // for tests, which have no ten seconds
   verb->add_flag("--quiet", flags->quiet, describe("no banner, warnings only", "不显示横幅，只记警告"));
   verb->footer(
       describe("Examples:\n  dormouse serve --demo\n"

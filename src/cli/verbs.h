@@ -20,6 +20,7 @@ void add_sleep(CLI::App& app, Context& context);
 void add_usage(CLI::App& app, Context& context);
 void add_keys(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
+void add_alerts(CLI::App& app, Context& context);
 void add_images(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
 

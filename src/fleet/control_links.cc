@@ -174,6 +174,7 @@ void Supervisor::Impl::note_ready(InstanceRecord& record, const std::string& dep
   const auto ms = [](Nanoseconds d) { return d.count() / 1'000'000; };
   log_info("event=wake deployment={} instance={} provider_ms={} boot_ms={} load_ms={}", deployment, record.instance_id,
            ms(record.wake.provider), ms(record.wake.boot), ms(record.wake.load));
+  if (options.observer.on_wake) options.observer.on_wake(deployment, record.cause, record.wake);
   if (record.wake.whole() <= kPromised) return;
   log_warn("event=slow_wake deployment={} driver={} seconds={}", deployment, record.driver,
            ms(record.wake.whole()) / 1000);
@@ -194,7 +195,9 @@ void Supervisor::Impl::hear(const std::string& name, policy::InstanceId id, cons
       log_error("event=worker_lies deployment={} error=\"{}\"", name, lie);
       return dispatch(name, policy::event::WorkerFailed{id, policy::event::Fault::kFailed, lie});
     }
-    if (record.load_fraction < 1) note_ready(record, name);
+    // Not what its progress says: the last word of a load may be 100 %.
+    if (!record.has_been_ready) note_ready(record, name);
+    record.has_been_ready = true;
     record.ready = *ready;
     record.load_fraction = 1;
     dispatch(name, policy::event::Ready{id, ready->max_sequences, ready->kv_tokens});

@@ -65,6 +65,22 @@ Task<void> write_to(std::shared_ptr<Link> link, std::string text) {
 
 }  // namespace
 
+AwakeTime& AwakeTime::operator+=(const AwakeTime& other) {
+  waking += other.waking;
+  busy += other.busy;
+  idle += other.idle;
+  return *this;
+}
+
+// One that never became ready was waking all its life.
+AwakeTime awake_time(const InstanceRecord& record, Nanoseconds alive, Nanoseconds busy) {
+  AwakeTime out;
+  out.waking = record.has_been_ready ? std::min(alive, record.wake.whole()) : alive;
+  out.busy = std::min(busy, alive - out.waking);
+  out.idle = alive - out.waking - out.busy;
+  return out;
+}
+
 policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window) {
   policy::LifeConfig out;
   out.idle_timeout = spec.idle_timeout;
@@ -112,6 +128,7 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::WriteIntent& 
   record.lease_token = random_hex(kLeaseTokenBytes);
   record.lease_sha256 = sha256_hex(record.lease_token);
   record.driver = slot.spec.driver;
+  record.cause = to_string(e.cause);
   const auto is_base = [&slot](const auto& entry) {
     return slot.spec.base_price.has_value() && entry.second.price.has_value() &&
            entry.second.price->version == slot.spec.base_price->version;
@@ -245,6 +262,8 @@ void Supervisor::Impl::carry_out(Slot& slot, const policy::effect::Span& e) {
   log_info("event=instance_down deployment={} instance={} reason={} alive_ms={}", slot.spec.name, instance_id, e.reason,
            since_us / 1000);
   if (!loss.has_value()) remember_end(instance_id, LossReason::kStopped);
+  const AwakeTime awake = awake_time(found->second, e.since_request, e.busy);
+  if (options.observer.on_end) options.observer.on_end(slot.spec.name, awake);
   by_instance.erase(instance_id);
   slot.instances.erase(found);
 }

@@ -471,6 +471,7 @@ DeploymentStatus Supervisor::Impl::status_of(const Slot& slot) const {
     i.isa = record.ready.isa;
     i.alive = view.alive;
     i.busy = view.busy;
+    i.awake = awake_time(record, view.alive, view.busy);
     i.context_length = record.ready.context_length;
     i.generated_tokens = record.stats.generated_tokens;
     i.running = view.leases;

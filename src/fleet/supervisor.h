@@ -173,6 +173,20 @@ struct WakeStages {
   [[nodiscard]] Nanoseconds whole() const { return provider + boot + load; }
 };
 
+// What an instance did with its time. The three together are what is paid for.
+struct AwakeTime {
+  Nanoseconds waking{0};  // requested to ready
+  Nanoseconds busy{0};    // with at least one request
+  Nanoseconds idle{0};
+  AwakeTime& operator+=(const AwakeTime& other);
+};
+
+// Told on the loop, once each: what an instance's end would take from whoever counts. Members may be empty.
+struct FleetObserver {
+  std::function<void(const std::string& deployment, const std::string& cause, const WakeStages& stages)> on_wake;
+  std::function<void(const std::string& deployment, const AwakeTime& awake)> on_end;
+};
+
 // For `ps`, /metrics and the console. A copy: it may inform, never gate.
 struct InstanceStatus {
   std::string instance_id;
@@ -184,6 +198,7 @@ struct InstanceStatus {
   std::string isa;
   Nanoseconds alive{0};
   Nanoseconds busy{0};  // with at least one request
+  AwakeTime awake;
   std::int64_t context_length = 0;
   std::uint64_t generated_tokens = 0;
   std::int64_t running = 0;  // leases out
@@ -219,6 +234,7 @@ struct SupervisorOptions {
   // idle deployment sleeps first.
   std::int64_t memory_budget = 0;
   std::vector<std::string> local_drivers = {"process"};
+  FleetObserver observer;
 };
 
 class Supervisor final : public DriverEvents {

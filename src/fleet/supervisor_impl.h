@@ -55,6 +55,8 @@ struct InstanceRecord {
   control::Ready ready;
   control::Stats stats;
   double load_fraction = 0;
+  std::string cause;         // why it was started
+  bool has_been_ready = false;
 };
 
 // A caller in acquire(); lives in that coroutine's frame.
@@ -97,6 +99,9 @@ struct Lease::Anchor {
   explicit Anchor(Supervisor::Impl* owner) : impl(owner) {}
   Supervisor::Impl* impl;
 };
+
+// effects.cc
+[[nodiscard]] AwakeTime awake_time(const InstanceRecord& record, Nanoseconds alive, Nanoseconds busy);
 
 // What the policy is told of a deployment, inside or outside its awake windows. effects.cc
 [[nodiscard]] std::shared_ptr<policy::BusyMeter> make_meter(const std::optional<InstancePrice>& price);

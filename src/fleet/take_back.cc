@@ -70,7 +70,8 @@ void Supervisor::Impl::take_back(Slot& slot) {
     record.meter = make_meter(record.price);
     record.is_started = true;
     record.asked_at = survivor.requested_at;
-    record.load_fraction = survivor.found.phase == ledger::SpanPhase::kReady ? 1 : 0;
+    record.has_been_ready = survivor.found.phase == ledger::SpanPhase::kReady;
+    record.load_fraction = record.has_been_ready ? 1 : 0;
     slot.instances.insert_or_assign(intent.epoch, std::move(record));
     by_instance[intent.instance_id] = {slot.spec.name, intent.epoch};
     log_info("event=taken_back deployment={} instance={} epoch={} driver={}", slot.spec.name, intent.instance_id,

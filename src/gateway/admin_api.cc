@@ -78,6 +78,8 @@ void Gateway::add_admin_routes() {
   add("POST", "/admin/v1/deployments/{name}/wake", [this](Call& c) { return admin_wake(c); });
   add("POST", "/admin/v1/deployments/{name}/sleep", [this](Call& c) { return admin_sleep(c); });
   add("GET", "/admin/v1/deployments/{name}/logs", [this](Call& c) { return admin_logs(c); });
+  add("GET", "/admin/v1/access-log", [this](Call& c) { return admin_access_log(c); });
+  add("POST", "/admin/v1/alerts/test", [this](Call& c) { return admin_alert_test(c); });
   add("GET", "/admin/v1/usage", [this](Call& c) { return admin_usage(c); });
   add("GET", "/admin/v1/requests", [this](Call& c) { return admin_requests(c); });
   router_.add({"GET", "/internal/worker", Access::kWorker, [this](Call& c) {
@@ -103,8 +105,18 @@ StatusView Gateway::status_view() const {
     const std::string& wanted = name;
     const auto found =
         std::find_if(fleet.begin(), fleet.end(), [&wanted](const auto& status) { return status.name == wanted; });
-    out.deployments.push_back(view_of(deployment, found == fleet.end() ? nullptr : &*found));
+    DeploymentView& view =
+        out.deployments.emplace_back(view_of(deployment, found == fleet.end() ? nullptr : &*found));
+    if (watch_ == nullptr) continue;
+    view.speed = watch_->speed_of(name);
+    for (InstanceView& instance : view.instances) {
+      const auto vitals = watch_->vitals().instances.find(instance.instance_id);
+      if (vitals == watch_->vitals().instances.end()) continue;
+      instance.cpu_cores = vitals->second.cpu_cores;
+      instance.resident_bytes = vitals->second.resident_bytes;
+    }
   }
+  if (watch_ != nullptr) out.machine = watch_->vitals();
   return out;
 }
 
@@ -145,6 +157,41 @@ Task<void> Gateway::admin_logs(Call& call) const {
   response.headers.set("content-type", "text/plain; charset=utf-8");
   response.body = tail_of(fmt::format("{}/{}.log", options_.log_directory, deployment->name));
   co_await reply(call, std::move(response));
+}
+
+// Streamed page by page: all of it is more than belongs into memory.
+Task<void> Gateway::admin_access_log(Call& call) const {
+  const auto since = query_number(call.request().query, "since_us", 0);
+  if (!since.has_value() || access_file_ == nullptr) {
+    const api::ApiError error = invalid("since_us", "a whole number");
+    co_await reply_error(call, error);
+    co_return;
+  }
+  http::Headers headers;
+  headers.set("content-type", "application/x-ndjson");
+  headers.set("x-request-id", call.request_id);
+  call.status = 200;
+  const Status begun = co_await call.exchange.start_stream(200, std::move(headers));
+  if (!begun.has_value()) co_return;
+  std::string cursor;
+  do {
+    Result<AccessFile::Page> page = access_file_->read(WallTime{*since}, cursor);
+    if (!page.has_value()) co_return call.exchange.abort();
+    cursor = page->cursor;
+    if (page->lines.empty()) continue;
+    call.answer_bytes += static_cast<std::int64_t>(page->lines.size());
+    const Status written = co_await call.exchange.write(std::move(page->lines));
+    if (!written.has_value()) co_return;
+  } while (!cursor.empty());
+  const Status ended = co_await call.exchange.finish();
+  static_cast<void>(ended);
+}
+
+Task<void> Gateway::admin_alert_test(Call& call) {
+  std::vector<AlertTestRow> rows;
+  if (alerts_ != nullptr) rows = co_await alerts_->test();
+  const std::string body = to_json(rows);
+  co_await reply_json(call, 200, body);
 }
 
 Task<void> Gateway::admin_usage(Call& call) {

@@ -16,6 +16,38 @@ namespace json = boost::json;
 
 double seconds(Nanoseconds d) { return static_cast<double>(d.count()) / 1e9; }
 
+// Members where something is known.
+void write_speed(json::object& out, const SpeedView& speed) {
+  if (speed.measured.has_value()) out["stream_tokens_per_second"] = *speed.measured;
+  json::object judged;
+  if (speed.expected.has_value()) judged["expected"] = *speed.expected;
+  judged["learned"] = speed.is_learned;
+  judged["degraded"] = speed.is_degraded;
+  judged["since_s"] = speed.since_s;
+  judged["next_type"] = speed.next_type;
+  judged["next_price"] = speed.next_price;
+  if (speed.expected.has_value()) out["speed"] = std::move(judged);
+}
+
+json::object object_of(const Vitals& v) {
+  json::object out{{"cores", v.machine_cores}};
+  if (v.machine_cpu.has_value()) out["cpu"] = *v.machine_cpu;
+  if (v.memory_available_bytes.has_value()) out["memory_available_bytes"] = *v.memory_available_bytes;
+  if (v.cgroup_memory_bytes.has_value()) out["cgroup_memory_bytes"] = *v.cgroup_memory_bytes;
+  if (v.cpu_pressure.has_value()) out["cpu_pressure"] = *v.cpu_pressure;
+  if (v.memory_pressure.has_value()) out["memory_pressure"] = *v.memory_pressure;
+  json::array gpus;
+  for (const GpuVitals& g : v.gpus) {
+    gpus.push_back(json::object{{"index", g.index},
+                                {"name", g.name},
+                                {"busy", g.busy},
+                                {"memory_used_bytes", g.memory_used_bytes},
+                                {"memory_total_bytes", g.memory_total_bytes}});
+  }
+  out["gpus"] = std::move(gpus);
+  return out;
+}
+
 json::object object_of(const DeploymentView& d) {
   json::array instances;
   for (const InstanceView& i : d.instances) {
@@ -33,6 +65,9 @@ json::object object_of(const DeploymentView& d) {
                                      {"wake_provider_s", i.wake_provider_s},
                                      {"wake_boot_s", i.wake_boot_s},
                                      {"wake_load_s", i.wake_load_s}});
+    json::object& written = instances.back().get_object();
+    if (i.cpu_cores.has_value()) written["cpu_cores"] = *i.cpu_cores;
+    if (i.resident_bytes.has_value()) written["resident_bytes"] = *i.resident_bytes;
   }
   json::object out{{"name", d.name},           {"image", d.image},
                    {"state", d.state},         {"awake_because", d.awake_because},
@@ -41,6 +76,7 @@ json::object object_of(const DeploymentView& d) {
                    {"load", d.load},
                    {"idle_timeout_s", d.idle_timeout_s}, {"failure", d.failure},
                    {"wakes", d.wakes},         {"instances", std::move(instances)}};
+  write_speed(out, d.speed);
   out["model_path"] = d.model_path;
   out["source"] = d.source;
   out["defined_by"] = d.defined_by;
@@ -120,6 +156,46 @@ Result<json::value> parse_object(std::string_view text) {
   return root;
 }
 
+SpeedView read_speed(const json::object& object) {
+  SpeedView out;
+  out.measured = Reader(object).maybe_number("stream_tokens_per_second");
+  const json::value* const judged = api::find_member(object, "speed");
+  if (judged == nullptr || !judged->is_object()) return out;
+  const Reader r(judged->get_object());
+  out.expected = r.maybe_number("expected");
+  out.is_learned = r.truth("learned");
+  out.is_degraded = r.truth("degraded");
+  out.since_s = r.number("since_s");
+  out.next_type = r.text("next_type");
+  out.next_price = r.text("next_price");
+  return out;
+}
+
+Vitals read_machine(const json::object& status) {
+  Vitals out;
+  const json::value* const machine = api::find_member(status, "machine");
+  if (machine == nullptr || !machine->is_object()) return out;
+  const Reader r(machine->get_object());
+  const auto bytes = [&r](std::string_view key) -> std::optional<std::int64_t> {
+    return r.maybe_number(key).has_value() ? std::optional<std::int64_t>(r.whole(key)) : std::nullopt;
+  };
+  out.machine_cores = static_cast<int>(r.whole("cores"));
+  out.machine_cpu = r.maybe_number("cpu");
+  out.memory_available_bytes = bytes("memory_available_bytes");
+  out.cgroup_memory_bytes = bytes("cgroup_memory_bytes");
+  out.cpu_pressure = r.maybe_number("cpu_pressure");
+  out.memory_pressure = r.maybe_number("memory_pressure");
+  for (const json::object* item : r.objects("gpus")) {
+    const Reader g(*item);
+    out.gpus.push_back({.index = static_cast<int>(g.whole("index")),
+                        .name = g.text("name"),
+                        .busy = g.number("busy"),
+                        .memory_used_bytes = g.whole("memory_used_bytes"),
+                        .memory_total_bytes = g.whole("memory_total_bytes")});
+  }
+  return out;
+}
+
 DeploymentView read_deployment(const json::object& object) {
   const Reader r(object);
   DeploymentView d;
@@ -137,6 +213,7 @@ DeploymentView read_deployment(const json::object& object) {
   d.backoff_left_s = r.maybe_number("backoff_left_s");
   d.failure = r.text("failure");
   d.wakes = r.whole("wakes");
+  d.speed = read_speed(object);
   d.model_path = r.text("model_path");
   d.source = r.text("source");
   d.defined_by = r.text("defined_by");
@@ -161,7 +238,12 @@ DeploymentView read_deployment(const json::object& object) {
                            .reachable = i.truth("reachable"),
                            .wake_provider_s = i.number("wake_provider_s"),
                            .wake_boot_s = i.number("wake_boot_s"),
-                           .wake_load_s = i.number("wake_load_s")});
+                           .wake_load_s = i.number("wake_load_s"),
+                           .cpu_cores = i.maybe_number("cpu_cores"),
+                           .resident_bytes = std::nullopt});
+    if (api::find_member(*item, "resident_bytes") != nullptr) {
+      d.instances.back().resident_bytes = i.whole("resident_bytes");
+    }
   }
   return d;
 }
@@ -203,7 +285,9 @@ DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStat
                            .reachable = i.reachable,
                            .wake_provider_s = seconds(i.wake.provider),
                            .wake_boot_s = seconds(i.wake.boot),
-                           .wake_load_s = seconds(i.wake.load)});
+                           .wake_load_s = seconds(i.wake.load),
+                           .cpu_cores = std::nullopt,
+                           .resident_bytes = std::nullopt});
   }
   return d;
 }
@@ -225,6 +309,7 @@ std::string to_json(const StatusView& status) {
                                       {"listen", std::move(listen)},
                                       {"urls", std::move(urls)},
                                       {"notices", std::move(notices)},
+                                      {"machine", object_of(status.machine)},
                                       {"deployments", std::move(deployments)}});
 }
 
@@ -284,6 +369,24 @@ std::string to_json(const std::vector<ledger::RequestRow>& rows) {
   return json::serialize(json::object{{"rows", std::move(out)}});
 }
 
+std::string to_json(const std::vector<AlertTestRow>& rows) {
+  json::array out;
+  for (const AlertTestRow& r : rows) {
+    out.push_back(json::object{{"webhook", r.webhook}, {"delivered", r.is_delivered}, {"said", r.said}});
+  }
+  return json::serialize(json::object{{"rows", std::move(out)}});
+}
+
+Result<std::vector<AlertTestRow>> parse_alert_test(std::string_view text) {
+  TRY(const json::value root, parse_object(text));
+  std::vector<AlertTestRow> out;
+  for (const json::object* item : Reader(root.get_object()).objects("rows")) {
+    const Reader r(*item);
+    out.push_back({.webhook = r.text("webhook"), .is_delivered = r.truth("delivered"), .said = r.text("said")});
+  }
+  return out;
+}
+
 Result<StatusView> parse_status(std::string_view text) {
   TRY(const json::value root, parse_object(text));
   const Reader r(root.get_object());
@@ -296,6 +399,7 @@ Result<StatusView> parse_status(std::string_view text) {
   out.listen = r.texts("listen");
   out.urls = r.texts("urls");
   out.notices = r.texts("notices");
+  out.machine = read_machine(root.get_object());
   for (const json::object* item : r.objects("deployments")) out.deployments.push_back(read_deployment(*item));
   return out;
 }

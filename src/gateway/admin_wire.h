@@ -11,7 +11,10 @@
 #include "base/result.h"
 #include "catalog/deployment_rules.h"
 #include "fleet/supervisor.h"
+#include "gateway/alerts/alert_test_row.h"
 #include "gateway/deployments.h"
+#include "gateway/speed_note.h"
+#include "gateway/vitals.h"
 #include "ledger/records.h"
 
 namespace dormouse::gateway {
@@ -31,6 +34,8 @@ struct InstanceView {
   double wake_provider_s = 0;  // where its wake's time went
   double wake_boot_s = 0;
   double wake_load_s = 0;
+  std::optional<double> cpu_cores = std::nullopt;  // these two: of an instance on this machine, once sampled
+  std::optional<std::int64_t> resident_bytes = std::nullopt;
 };
 
 struct DeploymentView {
@@ -52,6 +57,7 @@ struct DeploymentView {
   std::optional<double> backoff_left_s;
   std::string failure;
   std::int64_t wakes = 0;
+  SpeedView speed;
   std::vector<InstanceView> instances;
 };
 
@@ -64,6 +70,7 @@ struct StatusView {
   std::vector<std::string> listen;
   std::vector<std::string> urls;     // of the same, as a client on this machine asks there
   std::vector<std::string> notices;  // what an operator should look at: a configuration file that cannot be used
+  Vitals machine;                    // its instances stand with their deployments
   std::vector<DeploymentView> deployments;
 };
 
@@ -86,12 +93,14 @@ struct DeploymentChange {
 [[nodiscard]] std::string to_json(const DeploymentChange& change);
 [[nodiscard]] std::string to_json(const std::vector<ledger::UsageRow>& rows);
 [[nodiscard]] std::string to_json(const std::vector<ledger::RequestRow>& rows);
+[[nodiscard]] std::string to_json(const std::vector<AlertTestRow>& rows);
 
 // Errors: kDataLoss (not what the server writes).
 [[nodiscard]] Result<StatusView> parse_status(std::string_view json);
 [[nodiscard]] Result<DeploymentView> parse_deployment(std::string_view json);
 [[nodiscard]] Result<std::vector<ledger::UsageRow>> parse_usage(std::string_view json);
 [[nodiscard]] Result<std::vector<ledger::RequestRow>> parse_requests(std::string_view json);
+[[nodiscard]] Result<std::vector<AlertTestRow>> parse_alert_test(std::string_view json);
 // A client's words. Errors: kInvalidArgument, "KEY: ..."; an unknown key is one.
 [[nodiscard]] Result<NewDeployment> parse_new_deployment(std::string_view json);
 [[nodiscard]] Result<DeploymentChange> parse_deployment_change(std::string_view json);

@@ -32,6 +32,7 @@ void add_common(const Call& call, http::Headers& headers) {
 
 Task<Status> send(Call& call, http::Response response) {
   call.status = response.status;
+  call.answer_bytes += static_cast<std::int64_t>(response.body.size());
   add_common(call, response.headers);
   add_rate_headers(response.headers, call.admission);
   if (!response.headers.find("content-type").has_value()) response.headers.set("content-type", "application/json");

@@ -11,6 +11,7 @@
 
 #include "api/error_table.h"
 #include "base/clock.h"
+#include "base/money.h"
 #include "gateway/caller.h"
 #include "gateway/exposure/exposure.h"
 #include "gateway/limits/limiter.h"
@@ -80,10 +81,18 @@ struct Call {
   int status = 0;
   std::string error_code;
   std::string deployment;
+  std::string dialect;        // of a generation
+  std::string finish_reason;  // as the instance said it
   std::int64_t prompt_tokens = 0;
+  std::int64_t cached_tokens = 0;
   std::int64_t completion_tokens = 0;
   Nanoseconds wake_wait{0};
   Nanoseconds first_token{0};
+  Nanoseconds queue_wait{0};     // accepted to placed, waking included
+  Nanoseconds decode_time{0};    // first token to last
+  std::int64_t together = 1;     // the most answers of its deployment that ran at once while this one did
+  std::optional<Money> charge;    // nullopt: its instance has no price
+  std::int64_t answer_bytes = 0;  // of body, handed to the socket
 
   [[nodiscard]] const http::Request& request() const { return exchange.request(); }
 };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "gateway/alerts/webhook.h"
 #include "gateway/driver_file.h"
 
 namespace dormouse::gateway {
@@ -89,6 +90,10 @@ std::vector<std::string> ConfigReload::notices() const {
 Result<std::vector<Deployment>> ConfigReload::plan(const catalog::ConfigFile& config) const {
   // They wait for a restart, which would not come up with a mistake in them.
   TRY_STATUS(check_drivers(config.driver_text, options_.path));
+  const Result<std::vector<Webhook>> webhooks = make_webhooks(config.alerts);
+  if (!webhooks.has_value()) {
+    return make_error(webhooks.error().code, fmt::format("{}: {}", options_.path, webhooks.error().message));
+  }
   Deployments book;
   for (const auto& [name, deployment] : deployer_.book().all()) {
     if (deployment.defined_by != kConfigFileName) book.put(deployment);
@@ -148,7 +153,8 @@ Task<Status> ConfigReload::apply(catalog::ConfigFile config) {
         std::pair("tls_cert", config.tls_cert != started.tls_cert),
         std::pair("tls_key", config.tls_key != started.tls_key),
         std::pair("worker_listen", config.worker_listen != started.worker_listen),
-        std::pair("models_dir", config.models_dir != started.models_dir)}) {
+        std::pair("models_dir", config.models_dir != started.models_dir),
+        std::pair("[[alert]]", config.alerts != started.alerts)}) {
     if (!is_changed) continue;
     waits_for_restart_.push_back(fmt::format("{}: {} changed: that takes a restart", options_.path, key));
   }

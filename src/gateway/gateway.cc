@@ -12,6 +12,7 @@
 #include "gateway/admit.h"
 #include "gateway/dialect/generate.h"
 #include "gateway/dialect/openai.h"
+#include "gateway/idempotency.h"
 #include "gateway/keys/key_access.h"
 #include "gateway/middleware/middleware.h"
 
@@ -61,12 +62,13 @@ Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOp
       started_(services.clock.now()),
       key_admin_(services, keys, [this](const std::vector<std::string>& kids) { stop_requests_of(kids); }),
       limits_(services.io, services.clock, with_prices(options_.limits, services.deployments)),
+      access_file_(options_.log_directory.empty() ? nullptr : std::make_unique<AccessFile>(options_.log_directory)),
       idle_(services.io) {
   CHECK(options_.exposure != nullptr);
   add_routes();
   std::vector<std::unique_ptr<Middleware>> order;
   order.push_back(make_request_id(services_.clock));
-  order.push_back(make_access_log(services_.clock, services_.metrics));
+  order.push_back(make_access_log(services_.clock, services_.metrics, access_file_.get()));
   order.push_back(make_refusal_count(services_.clock, limits_.refusals()));
   order.push_back(make_error_boundary());
   order.push_back(make_host_check(*options_.exposure));
@@ -169,6 +171,18 @@ Task<void> Gateway::generate(Call& call) {
   plan.request = *std::move(request);
   plan.deployment = deployment;
   plan.dialect = "generate";
+  co_await run(call, std::move(plan));
+}
+
+Task<void> Gateway::run(Call& call, GenerationPlan plan) {
+  api::ApiResult<std::optional<ledger::IdempotencyClaim>> claim = idempotency_of(call);
+  if (!claim.has_value()) {
+    const api::ApiError error = claim.error();
+    co_await reply_error(call, error);
+    co_return;
+  }
+  plan.idempotency = *std::move(claim);
+  plan.kept_answers = &kept_answers_;
   Generation generation(services_, call, std::move(plan));
   co_await generation.run();
 }
@@ -206,22 +220,25 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
   plan.request = *std::move(request);
   plan.deployment = deployment;
   plan.dialect = "openai";
-  Generation generation(services_, call, std::move(plan));
-  co_await generation.run();
+  co_await run(call, std::move(plan));
 }
 
 Task<void> Gateway::metrics(Call& call) const {
   MetricsSnapshot now;
-  for (const fleet::DeploymentStatus& status : services_.fleet.status()) {
-    MetricsSnapshot::Deployment d;
-    d.name = status.name;
-    d.state = status.state;
-    d.running = status.running;
-    d.waiting = status.waiting;
-    d.wakes = status.wakes;
-    for (const fleet::InstanceStatus& instance : status.instances) ++d.instances_by_state[instance.state];
-    now.deployments.push_back(std::move(d));
+  std::set<std::string> names;
+  for (fleet::DeploymentStatus& status : services_.fleet.status()) {
+    const Deployment* const known = deployments_.find(status.name);
+    MetricsSnapshot::Deployment& d = now.deployments.emplace_back();
+    if (known != nullptr) {
+      d.idle_timeout_s = static_cast<double>(idle_after(known->rules).count()) / 1e3;
+      if (watch_ != nullptr) d.price = watch_->advice_for(*known).price;
+    }
+    if (watch_ != nullptr) d.speed = watch_->speed_of(status.name);
+    names.insert(status.name);
+    d.status = std::move(status);
   }
+  services_.metrics.keep_only(names);
+  if (watch_ != nullptr) now.vitals = watch_->vitals();
   const ledger::Health ledger = services_.ledger.health();
   now.ledger_queued = ledger.queued;
   now.ledger_unsettled = ledger.unsettled_retries;

@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "gateway/access_file.h"
 #include "gateway/admin_wire.h"
+#include "gateway/alerts/alert_sender.h"
 #include "gateway/deployer.h"
 #include "gateway/generation.h"
 #include "gateway/keys/key_admin.h"
@@ -18,6 +20,7 @@
 #include "gateway/limits/keeper.h"
 #include "gateway/pipeline.h"
 #include "gateway/router.h"
+#include "gateway/watch.h"
 
 namespace dormouse::gateway {
 
@@ -46,6 +49,9 @@ class Gateway {
   }
   // What `ps` and `doctor` say beside the deployments.
   void set_notices(std::function<std::vector<std::string>()> notices) { notices_ = std::move(notices); }
+  // Borrowed; without it nothing is said of speed and of the machine.
+  void set_watch(const Watch* watch) { watch_ = watch; }
+  void set_alerts(AlertSender* alerts) { alerts_ = alerts; }  // borrowed
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
   // Readiness is true between these two; requests are served before and after.
@@ -72,6 +78,7 @@ class Gateway {
   Task<void> model(Call& call) const;
   Task<void> generate(Call& call);
   Task<void> openai(Call& call, api::GenerationRequest::Kind kind);
+  Task<void> run(Call& call, GenerationPlan plan);
   Task<void> metrics(Call& call) const;
 
   Task<void> admin_status(Call& call) const;
@@ -84,6 +91,8 @@ class Gateway {
   Task<void> admin_usage(Call& call);
   Task<void> admin_requests(Call& call);
   Task<void> admin_logs(Call& call) const;
+  Task<void> admin_alert_test(Call& call);
+  Task<void> admin_access_log(Call& call) const;
   Task<void> reply_deployment(Call& call, const Deployment& deployment) const;
   Task<void> reply_changed(Call& call, const Result<Deployment>& deployment) const;
   // An admin verb's answer: the deployment as it is now, or why the verb failed.
@@ -100,12 +109,16 @@ class Gateway {
   const MonoTime started_;
   KeyAdmin key_admin_;
   LimitKeeper limits_;
+  AnswerCache kept_answers_;
   Router router_;
+  const std::unique_ptr<AccessFile> access_file_;  // null: no directory for it
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<std::string> listening_;
   std::vector<std::string> urls_;
   std::function<std::size_t()> connection_count_;
   std::function<std::vector<std::string>()> notices_;
+  const Watch* watch_ = nullptr;
+  AlertSender* alerts_ = nullptr;
   std::set<Call*> active_;  // inference only
   asio::steady_timer idle_;
   bool ready_ = false;

@@ -8,7 +8,6 @@
 #include "gateway/admin_wire.h"
 #include "gateway/data_dir.h"
 #include "gateway/deployments.h"
-#include "gateway/metrics.h"
 #include "gateway/router.h"
 
 namespace dormouse::gateway {
@@ -233,18 +232,6 @@ TEST(DataDir, ASecondServerIsRefusedAndALaterOneIsNot) {
   fs::remove_all(path, ec);
 }
 
-TEST(Metrics, AHistogramIsCumulativeAndBounded) {
-  Histogram histogram;
-  for (const double value : {0.001, 0.04, 0.05, 7.0, 1000.0}) histogram.observe(value);
-  std::string out;
-  histogram.write(out, "h", "d=\"x\"");
-  EXPECT_NE(out.find("h_bucket{d=\"x\",le=\"0.005\"} 1\n"), std::string::npos) << out;
-  EXPECT_NE(out.find("h_bucket{d=\"x\",le=\"0.05\"} 3\n"), std::string::npos) << out;
-  EXPECT_NE(out.find("h_bucket{d=\"x\",le=\"10\"} 4\n"), std::string::npos) << out;
-  EXPECT_NE(out.find("h_bucket{d=\"x\",le=\"+Inf\"} 5\n"), std::string::npos) << out;
-  EXPECT_NE(out.find("h_count{d=\"x\"} 5\n"), std::string::npos) << out;
-}
-
 TEST(AdminWire, WhatIsWrittenIsRead) {
   StatusView status;
   status.version = "0.1.0";
@@ -268,6 +255,18 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
                          .note = "PENDING: Resources",
                          .reachable = false,
                          .wake_load_s = 0.25});
+  d.instances[0].cpu_cores = 1.5;
+  d.instances[0].resident_bytes = 5'000'000'000;
+  d.speed.measured = 12.5;
+  d.speed.expected = 30;
+  d.speed.is_degraded = true;
+  d.speed.since_s = 420;
+  d.speed.next_type = "a10";
+  d.speed.next_price = "¥3.50/h";
+  status.machine.machine_cores = 4;
+  status.machine.memory_available_bytes = 7'000'000'000;
+  status.machine.gpus.push_back(
+      {.index = 1, .name = "T4", .busy = 0.5, .memory_used_bytes = 1, .memory_total_bytes = 2});
   status.deployments.push_back(d);
   const Result<StatusView> back = parse_status(to_json(status));
   ASSERT_TRUE(back.has_value());
@@ -281,6 +280,16 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   EXPECT_EQ(back->deployments[0].instances[0].note, "PENDING: Resources");
   EXPECT_FALSE(back->deployments[0].instances[0].reachable);
   EXPECT_EQ(back->deployments[0].instances[0].wake_load_s, 0.25);
+  EXPECT_EQ(back->deployments[0].instances[0].cpu_cores, 1.5);
+  EXPECT_EQ(back->deployments[0].instances[0].resident_bytes, 5'000'000'000);
+  EXPECT_EQ(back->deployments[0].speed.measured, 12.5);
+  EXPECT_EQ(back->deployments[0].speed.expected, 30.0);
+  EXPECT_EQ(speed_note_en(back->deployments[0].speed), speed_note_en(d.speed));
+  EXPECT_EQ(back->machine.machine_cores, 4);
+  EXPECT_FALSE(back->machine.machine_cpu.has_value());
+  EXPECT_EQ(back->machine.memory_available_bytes, 7'000'000'000);
+  ASSERT_EQ(back->machine.gpus.size(), 1U);
+  EXPECT_EQ(back->machine.gpus[0].busy, 0.5);
   EXPECT_FALSE(parse_status("[]").has_value());
   EXPECT_FALSE(parse_new_deployment(R"({"name":"a b","image":"x"})").has_value());
   EXPECT_FALSE(parse_new_deployment(R"({"name":"a"})").has_value());

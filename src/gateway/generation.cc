@@ -50,16 +50,22 @@ std::uint64_t prefix_of(const api::GenerationRequest& request) {
   return out;
 }
 
+// What the log and the counters call the request.
+Call& with_names(Call& call, const GenerationPlan& plan) {
+  call.deployment = plan.deployment->name;
+  call.dialect = plan.dialect;
+  return call;
+}
+
 }  // namespace
 
 Generation::Generation(Services services, Call& call, GenerationPlan plan)
     : services_(services),
       call_(call),
       plan_(std::move(plan)),
+      answering_(services.metrics, with_names(call, plan_)),
       booking_(services.io, services.ledger, services.clock),
-      held_(services.io, call, booking_) {
-  call_.deployment = plan_.deployment->name;
-}
+      held_(services.io, call, booking_) {}
 
 std::string error_kind(api::ErrorCode code) {
   switch (code) {
@@ -79,7 +85,7 @@ std::string error_kind(api::ErrorCode code) {
 }
 
 // Two of one key must not both run, so that one is not dispatched before it is known to be the first.
-Task<bool> Generation::is_refused_at_once() {
+Task<bool> Generation::is_answered_at_once() {
   if (!plan_.idempotency.has_value()) co_return false;
   const Status reserved = co_await booking_.durable();
   if (reserved.has_value()) co_return false;
@@ -88,20 +94,37 @@ Task<bool> Generation::is_refused_at_once() {
     error_ = from_ledger(reserved.error());
   } else if (other->body_sha256 != plan_.idempotency->body_sha256) {
     error_.code = api::ErrorCode::kIdempotencyMismatch;
+  } else if (!other->settled) {
+    error_.code = api::ErrorCode::kIdempotencyInProgress;
+  } else if (const KeptAnswer* const kept = plan_.kept_answers->find(other->request_id, services_.clock.now())) {
+    co_await answer_again(*kept);
+    co_return true;
   } else {
-    error_.code = other->settled ? api::ErrorCode::kIdempotencyFinished : api::ErrorCode::kIdempotencyInProgress;
+    error_.code = api::ErrorCode::kIdempotencyFinished;
   }
+  co_await fail(Attempt::kFailed);
   co_return true;
+}
+
+// Nothing is reserved and nothing billed: it was.
+Task<void> Generation::answer_again(const KeptAnswer& kept) {
+  http::Response response;
+  response.headers.set("content-type", kept.content_type);
+  response.headers.set("idempotent-replayed", "true");
+  response.body = kept.body;
+  return reply(call_, std::move(response));
+}
+
+void Generation::keep_answer(std::string content_type, std::string body) {
+  if (!plan_.idempotency.has_value()) return;
+  plan_.kept_answers->put(call_.request_id, {std::move(content_type), std::move(body), services_.clock.now()});
 }
 
 Task<void> Generation::run() {
   booking_.begin(reservation());
   crashpoint("gateway.reserving");
-  const bool refused = co_await is_refused_at_once();
-  if (refused) {
-    co_await fail(Attempt::kFailed);
-    co_return;
-  }
+  const bool answered = co_await is_answered_at_once();
+  if (answered) co_return;
   if (plan_.request.stream) held_.start();
   Attempt outcome = co_await attempt();
   // Once only: a second loss is the model's or the machine's fault, and the caller should hear of it.
@@ -146,6 +169,7 @@ Task<Generation::Attempt> Generation::attempt() {
     co_return Attempt::kFailed;
   }
   (lease->woke() ? call_.wake_wait : queued_) += lease->waited();
+  call_.queue_wait = call_.wake_wait + queued_;
   instance_id_ = lease->instance_id();
   price_ = lease->price();
   lease_ = &*lease;
@@ -212,6 +236,7 @@ ledger::Checkpoint Generation::checkpoint() const {
   out.micros = billed_part(*cost, delivered_tokens_, produced_.completion_tokens);
   out.price_version = price_->version;
   out.currency = price_->by_time.currency;
+  call_.charge = Money{*out.micros, out.currency};
   return out;
 }
 
@@ -252,8 +277,9 @@ Task<Generation::Attempt> Generation::lost(fleet::Lease& lease) {
 
 void Generation::count(const api::ParsedChunk& chunk) {
   bool has_token = false;
+  const std::int64_t before = produced_.completion_tokens;
   for (const api::Delta& delta : chunk.choices) {
-    if (delta.finish_reason.has_value()) finish_reason_ = *delta.finish_reason;
+    if (delta.finish_reason.has_value()) finish_reason_ = call_.finish_reason = *delta.finish_reason;
     has_token = has_token || !delta.content.empty() || !delta.reasoning_content.empty() || !delta.tool_calls.empty();
   }
   if (chunk.usage.has_value()) {
@@ -263,8 +289,12 @@ void Generation::count(const api::ParsedChunk& chunk) {
     ++produced_.completion_tokens;
   }
   if (!has_token) return;
-  last_token_ = services_.clock.now();
-  if (first_token_.ns != 0) return;
+  const Nanoseconds since_last = services_.clock.now() - last_token_;
+  last_token_ = last_token_ + since_last;
+  call_.decode_time = first_token_.ns == 0 ? Nanoseconds{0} : last_token_ - first_token_;
+  if (first_token_.ns != 0) {
+    return services_.metrics.count_tokens(call_.deployment, produced_.completion_tokens - before, since_last);
+  }
   first_token_ = last_token_;
   call_.first_token = first_token_ - call_.accepted;
 }
@@ -291,6 +321,8 @@ Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
   }
   crashpoint("gateway.before_first_byte");
   std::string out = std::exchange(pending_, {});
+  call_.answer_bytes += static_cast<std::int64_t>(out.size());
+  if (plan_.idempotency.has_value()) written_ += out;
   const Status written = co_await call_.exchange.write(std::move(out));
   if (!written.has_value()) {
     call_.stop.fire(StopReason::kClientGone);
@@ -325,6 +357,7 @@ Task<void> Generation::finish() {
     co_return;
   }
   call_.prompt_tokens = produced_.prompt_tokens;
+  call_.cached_tokens = produced_.cached_tokens;
   call_.completion_tokens = produced_.completion_tokens;
   crashpoint("gateway.before_settle");
   ledger::Settlement entry = settlement(ledger::Outcome::kOk, 200);
@@ -343,6 +376,7 @@ Task<void> Generation::finish() {
 Task<void> Generation::close_whole() {
   const std::string body = plan_.answer->whole(summary());
   crashpoint("gateway.before_closing");
+  keep_answer("application/json", body);  // also when it is lost on its way: then the client asks again
   const Status sent = co_await send_json(call_, 200, body);
   crashpoint("gateway.after_closing");
   booking_.close(sent.has_value());
@@ -354,6 +388,8 @@ Task<void> Generation::close_stream() {
     if (!begun.has_value()) co_return booking_.close(false);
   }
   std::string closing = pending_ + plan_.answer->closing(summary());
+  keep_answer("text/event-stream", written_ + closing);
+  call_.answer_bytes += static_cast<std::int64_t>(closing.size());
   crashpoint("gateway.before_closing");
   Status written = co_await call_.exchange.write(std::move(closing));
   crashpoint("gateway.after_closing");

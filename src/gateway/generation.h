@@ -13,6 +13,7 @@
 
 #include "api/generation.h"
 #include "fleet/supervisor.h"
+#include "gateway/answer_cache.h"
 #include "gateway/booking.h"
 #include "gateway/call.h"
 #include "gateway/deployments.h"
@@ -42,6 +43,7 @@ struct GenerationPlan {
   const Deployment* deployment = nullptr;
   std::string dialect;  // for the ledger
   std::optional<ledger::IdempotencyClaim> idempotency;
+  AnswerCache* kept_answers = nullptr;  // where one with such a key is kept; may be null without
 };
 
 // What a failed request was, for reports: an error code is what the client was told. Fixed set: timeout, oom,
@@ -57,8 +59,11 @@ class Generation {
   enum class Attempt { kDone, kLost, kFailed, kStopped };
 
   Task<Attempt> attempt();
-  // The client's idempotency key stands for another request, or the ledger cannot be written; false: go on.
-  Task<bool> is_refused_at_once();
+  // The client's idempotency key stands for another request, or the ledger cannot be written, and that was answered;
+  // false: go on.
+  Task<bool> is_answered_at_once();
+  Task<void> answer_again(const KeptAnswer& kept);
+  void keep_answer(std::string content_type, std::string body);
   Task<void> close_stream();
   Task<void> close_whole();
   Task<Attempt> relay(Upstream& upstream, fleet::Lease& lease);
@@ -84,6 +89,7 @@ class Generation {
   Services services_;
   Call& call_;
   GenerationPlan plan_;
+  Answering answering_;
   Booking booking_;
   HeldStream held_;
   api::ApiError error_;
@@ -100,6 +106,7 @@ class Generation {
   Nanoseconds queued_{0};
   std::string error_kind_;  // more exact than the code says
   std::string finish_reason_;
+  std::string written_;  // of a stream, while it may have to be kept
   MonoTime sent_;
   MonoTime first_token_;
   MonoTime last_token_;

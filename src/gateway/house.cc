@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "fleet/drivers/process_driver.h"
+#include "gateway/budgets.h"
 #include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
 #include "gateway/deployer.h"
@@ -36,7 +37,7 @@ constexpr milliseconds kLastWords{2'000};
 constexpr milliseconds kWorkerGrace{5'000};
 constexpr milliseconds kHurriedWorkerGrace{500};
 constexpr milliseconds kConnectionGrace{500};
-// China's: the months that fees are for.
+// China's: the months that fees are for, and that awake hours are counted in.
 constexpr std::chrono::minutes kReportZone{480};
 
 // What the server answers to a request that never reached the gateway.
@@ -74,6 +75,7 @@ struct House::Impl {
   Task<void> live(std::function<void()> on_ready);
   Task<void> watch_signals();
   Task<void> shut_down();
+  [[nodiscard]] BudgetPeriods periods_now() const;
   Task<Status> start_given();
   Task<void> restore_deployments();
   Task<Status> forget_old_deployments();
@@ -89,18 +91,21 @@ struct House::Impl {
   asio::io_context io{1};
   std::optional<DataDir> data;
   std::optional<catalog::Catalog> catalog;
+  Metrics metrics;  // the fleet tells it of wakes and ends
   std::unique_ptr<ledger::Ledger> ledger;
   std::optional<KeyRing> keys;
   std::unique_ptr<fleet::ProcessDriver> driver;
   std::vector<NamedDriver> remote_drivers;
   std::unique_ptr<fleet::Supervisor> supervisor;
   http::Client client;
-  Metrics metrics;
   Deployments deployments;
   std::unique_ptr<Deployer> deployer;
   std::unique_ptr<Fees> fees;
   std::unique_ptr<ConfigReload> config;
   std::optional<FrontDoor> front_door;
+  std::optional<Advisor> advisor;
+  std::unique_ptr<AlertSender> alerts;
+  std::unique_ptr<Watch> watch;
   std::unique_ptr<Gateway> gateway;
   std::unique_ptr<http::Server> admin_server;
   std::unique_ptr<http::Server> api_server;
@@ -158,6 +163,8 @@ Status House::Impl::open_parts() {
   fleet_options.ledger = ledger.get();
   fleet_options.memory_budget = options.memory_budget;
   fleet_options.drivers = {{"process", driver.get()}};
+  fleet_options.observer.on_wake = [this](const auto&... what) { metrics.count_wake(what...); };
+  fleet_options.observer.on_end = [this](const auto&... what) { metrics.count_end(what...); };
   for (const NamedDriver& d : remote_drivers) fleet_options.drivers.emplace_back(d.name, d.driver.get());
   DeployerOptions deployer_options;
   for (const auto& [name, known] : fleet_options.drivers) deployer_options.drivers.push_back(name);
@@ -170,6 +177,7 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   const Services services{io, clock, *supervisor, *ledger, client, metrics, deployments};
   TRY(deployer_options.instances, catalog::InstanceTypes::built_in());
   for (const catalog::InstanceType& type : options.config.instances) deployer_options.instances.put(type);
+  advisor.emplace(deployer_options.instances);
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
   deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));
@@ -193,6 +201,17 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   };
   gateway = std::make_unique<Gateway>(services, *deployer, *keys, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
+  AlertSenderOptions alert_options;
+  TRY(alert_options.webhooks, make_webhooks(options.config.alerts));
+  alerts = std::make_unique<AlertSender>(io, clock, std::move(alert_options));
+  WatchOptions watch_options;
+  watch_options.advisor = &*advisor;
+  watch_options.month = [](WallTime at) { return month_of(at, kReportZone); };
+  watch_options.period = options.watch_period;
+  watch_options.raise = [this](const Alert& alert) { alerts->raise(alert); };
+  watch = std::make_unique<Watch>(services, std::move(watch_options));
+  gateway->set_watch(watch.get());
+  gateway->set_alerts(alerts.get());
   return {};
 }
 
@@ -291,6 +310,13 @@ Task<Status> House::Impl::forget_old_deployments() {
   co_return Status();
 }
 
+BudgetPeriods House::Impl::periods_now() const {
+  const WallTime now = clock.wall();
+  const std::int64_t day_us = std::chrono::microseconds(std::chrono::hours(24)).count();
+  const std::int64_t zone_us = std::chrono::microseconds(kReportZone).count();
+  return {{(now.us + zone_us) / day_us * day_us - zone_us}, month_of(now, kReportZone).begin};
+}
+
 // The admin socket answers already: its changes wait until everything is back.
 Task<Status> House::Impl::start() {
   const Turns::Turn turn = co_await deployer->turn();
@@ -298,9 +324,11 @@ Task<Status> House::Impl::start() {
   co_await restore_deployments();
   CO_TRY_STATUS(co_await config->start());
   CO_TRY_STATUS(co_await forget_old_deployments());
+  CO_TRY_STATUS(co_await restore_budgets(io, *ledger, *keys, deployments, gateway->limits().limiter(), periods_now()));
   supervisor->end_survivors();
   fees->start();
   config->watch();
+  watch->start();
   co_return open_door();
 }
 
@@ -339,6 +367,7 @@ Task<void> House::Impl::live(std::function<void()> on_ready) {
 Task<void> House::Impl::shut_down() {
   config->stop();
   front_door->stop();
+  watch->stop();
   fees->stop();
   gateway->begin_draining();
   if (!hurried() && !options.exposure.listen.empty() && outcome.has_value()) {
@@ -371,6 +400,7 @@ House::~House() {
   impl_->api_server.reset();
   impl_->worker_server.reset();
   impl_->admin_server.reset();
+  impl_->alerts.reset();  // its timers too
   // A frame that is still suspended would otherwise be destroyed with io, after gateway and ledger it points into.
   impl_->io.restart();
   impl_->io.poll();

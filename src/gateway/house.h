@@ -45,6 +45,7 @@ struct HouseOptions {
   bool idle_timeout_is_given = false;        // by a flag, which wins over the file
   std::chrono::milliseconds lame_duck{250};  // a load balancer's next probe; short, as none is in front by default
   std::chrono::milliseconds drain{45'000};
+  std::chrono::milliseconds watch_period{10'000};  // between two looks at what runs
 };
 
 class House {

@@ -1,20 +1,22 @@
 #include "gateway/metrics.h"
 
-#include <fmt/format.h>
-
+#include <algorithm>
+#include <array>
 #include <string_view>
 
 namespace dormouse::gateway {
 namespace {
 
-void declare(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
-  out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
-}
-
-void gauge(std::string& out, std::string_view name, double value, std::string_view help) {
-  declare(out, name, "gauge", help);
-  out += fmt::format("{} {}\n", name, value);
-}
+// From a wake out of the page cache (tens of ms) to a load from a slow disk (minutes).
+constexpr std::array<double, 14> kWaits{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120};
+// vLLM's own bounds, of v0.8 and later: a quantile computed over both sorts of servers must not jump.
+constexpr std::array<double, 22> kFirstToken{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
+                                             1,     2.5,   5,    7.5,  10,   20,   40,   80,  160,  640, 2560};
+constexpr std::array<double, 19> kPerToken{0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5,
+                                           0.75, 1,     2.5,  5,     7.5, 10,   20,  40,  80};
+constexpr std::array<double, 21> kLatency{0.3, 0.5, 0.8, 1,  1.5, 2,   2.5, 5,   10,   15,  20,
+                                          30,  40,  50,  60, 120, 240, 480, 960, 1920, 7680};
+constexpr std::array<double, 15> kTokens{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000};
 
 double seconds(Nanoseconds d) {
   return static_cast<double>(d.count()) / 1e9;
@@ -28,97 +30,96 @@ std::string method_label(std::string_view method) {
   return "other";
 }
 
+// vLLM's words for how a request ended.
+std::string reason_label(const Call& call) {
+  if (call.stop.reason() == StopReason::kClientGone) return "abort";
+  if (!call.error_code.empty()) return "error";
+  return call.finish_reason == "length" ? "length" : "stop";
+}
+
 }  // namespace
 
-void Histogram::observe(double value) {
-  std::size_t bucket = 0;
-  while (bucket < kBounds.size() && value > kBounds[bucket]) ++bucket;
-  ++counts_[bucket];
-  sum_ += value;
-  ++total_;
-}
-
-void Histogram::write(std::string& out, const std::string& name, const std::string& labels) const {
-  const std::string separator = labels.empty() ? "" : ",";
-  std::uint64_t cumulative = 0;
-  for (std::size_t i = 0; i < kBounds.size(); ++i) {
-    cumulative += counts_[i];
-    out += fmt::format("{}_bucket{{{}{}le=\"{}\"}} {}\n", name, labels, separator, kBounds[i], cumulative);
-  }
-  out += fmt::format("{}_bucket{{{}{}le=\"+Inf\"}} {}\n", name, labels, separator, total_);
-  out += fmt::format("{}_sum{{{}}} {}\n{}_count{{{}}} {}\n", name, labels, sum_, name, labels, total_);
-}
+Metrics::PerDeployment::PerDeployment()
+    : wake_wait(kWaits),
+      first_token(kWaits),
+      duration(kWaits),
+      vllm_first_token(kFirstToken),
+      vllm_inter_token(kPerToken),
+      vllm_per_token(kPerToken),
+      vllm_latency(kLatency),
+      vllm_queue(kLatency),
+      vllm_decode(kLatency),
+      vllm_prompt_tokens(kTokens),
+      vllm_generation_tokens(kTokens),
+      wake(kWaits) {}
 
 void Metrics::count_request(const Call& call, Nanoseconds took) {
   const std::string route = call.route != nullptr ? call.route->pattern : std::string("unknown");
   ++requests_[{route, method_label(call.request().method), call.status}];
   if (!call.error_code.empty()) ++errors_[call.error_code];
+  if (on_finished_) on_finished_(call);
   if (call.deployment.empty()) return;
   PerDeployment& d = deployments_[call.deployment];
   d.prompt_tokens += static_cast<std::uint64_t>(call.prompt_tokens);
+  d.cached_tokens += static_cast<std::uint64_t>(std::min(call.cached_tokens, call.prompt_tokens));
   d.generation_tokens += static_cast<std::uint64_t>(call.completion_tokens);
+  if (call.charge.has_value()) count_charge(call.deployment, call.charge->micros, call.charge->currency);
+  ++d.finished[reason_label(call)];
   d.duration.observe(seconds(took));
+  d.vllm_latency.observe(seconds(took));
+  d.vllm_queue.observe(seconds(call.queue_wait));
   if (call.wake_wait.count() > 0) {
     ++d.cold_requests;
     d.wake_wait.observe(seconds(call.wake_wait));
   }
-  if (call.first_token.count() > 0) d.first_token.observe(seconds(call.first_token));
+  if (call.first_token.count() <= 0) return;
+  d.first_token.observe(seconds(call.first_token));
+  d.vllm_first_token.observe(seconds(call.first_token));
+  d.vllm_decode.observe(seconds(call.decode_time));
+  d.vllm_prompt_tokens.observe(static_cast<double>(call.prompt_tokens));
+  d.vllm_generation_tokens.observe(static_cast<double>(call.completion_tokens));
+  if (call.completion_tokens > 1) {
+    d.vllm_per_token.observe(seconds(call.decode_time) / static_cast<double>(call.completion_tokens - 1));
+  }
 }
 
-std::string Metrics::write(const MetricsSnapshot& now) const {
-  std::string out;
-  declare(out, "dormouse_http_requests_total", "counter", "Finished requests by route, method and status.");
-  for (const auto& [key, count] : requests_) {
-    const auto& [route, method, status] = key;
-    out += fmt::format("dormouse_http_requests_total{{route=\"{}\",method=\"{}\",status=\"{}\"}} {}\n", route, method,
-                       status, count);
-  }
-  declare(out, "dormouse_errors_total", "counter", "Requests that ended in an error, by code.");
-  for (const auto& [code, count] : errors_)
-    out += fmt::format("dormouse_errors_total{{code=\"{}\"}} {}\n", code, count);
+void Metrics::count_tokens(const std::string& deployment, std::int64_t tokens, Nanoseconds since_last) {
+  // Several that came as one (speculation, a batched write) count as that many even steps.
+  const std::int64_t steps = std::max<std::int64_t>(1, tokens);
+  deployments_[deployment].vllm_inter_token.observe(seconds(since_last) / static_cast<double>(steps),
+                                                    static_cast<std::uint64_t>(steps));
+}
 
-  declare(out, "dormouse_prompt_tokens_total", "counter", "Prompt tokens billed.");
-  declare(out, "dormouse_generation_tokens_total", "counter", "Generated tokens billed.");
-  declare(out, "dormouse_cold_requests_total", "counter", "Requests that met a sleeping or waking instance.");
-  for (const auto& [name, d] : deployments_) {
-    const std::string labels = fmt::format("deployment=\"{}\"", name);
-    out += fmt::format("dormouse_prompt_tokens_total{{{}}} {}\n", labels, d.prompt_tokens);
-    out += fmt::format("dormouse_generation_tokens_total{{{}}} {}\n", labels, d.generation_tokens);
-    out += fmt::format("dormouse_cold_requests_total{{{}}} {}\n", labels, d.cold_requests);
-  }
-  declare(out, "dormouse_wake_wait_seconds", "histogram", "How long cold requests waited for a ready instance.");
-  declare(out, "dormouse_time_to_first_token_seconds", "histogram", "From accepted to the first token.");
-  declare(out, "dormouse_request_seconds", "histogram", "From accepted to the last byte.");
-  for (const auto& [name, d] : deployments_) {
-    const std::string labels = fmt::format("deployment=\"{}\"", name);
-    d.wake_wait.write(out, "dormouse_wake_wait_seconds", labels);
-    d.first_token.write(out, "dormouse_time_to_first_token_seconds", labels);
-    d.duration.write(out, "dormouse_request_seconds", labels);
-  }
+void Metrics::count_wake(const std::string& deployment, const std::string& cause, const fleet::WakeStages& stages) {
+  PerDeployment& d = deployments_[deployment];
+  ++d.wakes[cause];
+  d.wake.observe(seconds(stages.whole()));
+}
 
-  declare(out, "dormouse_instances", "gauge", "Instances by state; a sleeping deployment has none.");
-  declare(out, "dormouse_requests_running", "gauge", "Requests on an instance now.");
-  declare(out, "dormouse_requests_waiting", "gauge", "Requests held for a waking instance now.");
-  declare(out, "dormouse_wakes_total", "counter", "Starts that became ready since the gateway started.");
-  for (const MetricsSnapshot::Deployment& d : now.deployments) {
-    for (const auto& [state, count] : d.instances_by_state) {
-      out += fmt::format("dormouse_instances{{deployment=\"{}\",state=\"{}\"}} {}\n", d.name, state, count);
-    }
-    out += fmt::format("dormouse_requests_running{{deployment=\"{}\"}} {}\n", d.name, d.running);
-    out += fmt::format("dormouse_requests_waiting{{deployment=\"{}\"}} {}\n", d.name, d.waiting);
-    out += fmt::format("dormouse_wakes_total{{deployment=\"{}\"}} {}\n", d.name, d.wakes);
-  }
-  declare(out, "dormouse_ignored_fields_total", "counter", "Unknown request fields that were ignored.");
-  out += fmt::format("dormouse_ignored_fields_total {}\n", ignored_fields_);
-  declare(out, "dormouse_retries_total", "counter", "Requests sent a second time after a worker was lost.");
-  out += fmt::format("dormouse_retries_total {}\n", retries_);
-  gauge(out, "dormouse_ledger_writable", now.ledger_writable ? 1 : 0, "1 when the last commit succeeded.");
-  gauge(out, "dormouse_ledger_queued", static_cast<double>(now.ledger_queued), "Commands waiting for a commit.");
-  gauge(out, "dormouse_ledger_unsettled", static_cast<double>(now.ledger_unsettled), "Settlements held in memory.");
-  gauge(out, "dormouse_connections", static_cast<double>(now.connections), "Open client connections.");
-  gauge(out, "process_resident_memory_bytes", static_cast<double>(now.resident_bytes), "Resident memory.");
-  gauge(out, "dormouse_uptime_seconds", now.uptime_s, "Seconds since start.");
-  return out;
+void Metrics::count_end(const std::string& deployment, const fleet::AwakeTime& awake) {
+  deployments_[deployment].ended += awake;
+}
+
+void Metrics::count_charge(const std::string& deployment, std::int64_t micros, const std::string& currency) {
+  deployments_[deployment].charged_micros[currency] += micros;
+}
+
+void Metrics::keep_only(const std::set<std::string>& deployments) {
+  std::erase_if(deployments_, [&deployments](const auto& entry) { return !deployments.contains(entry.first); });
+}
+
+Answering::Answering(Metrics& metrics, Call& call) : metrics_(metrics), call_(call) {
+  std::set<Call*>& all = metrics_.answering_[call_.deployment];
+  all.insert(&call_);
+  const auto now = static_cast<std::int64_t>(all.size());
+  for (Call* other : all) other->together = std::max(other->together, now);
+}
+
+Answering::~Answering() {
+  const auto found = metrics_.answering_.find(call_.deployment);
+  if (found == metrics_.answering_.end()) return;
+  found->second.erase(&call_);
+  if (found->second.empty()) metrics_.answering_.erase(found);
 }
 
 }  // namespace dormouse::gateway

@@ -208,6 +208,7 @@ class PooledResponse final : public ClientResponse {
 std::string pool_key(const Address& address) {
   std::string out = address.to_string();
   if (address.tls.has_value()) out += " tls " + address.tls->fingerprint + address.tls->ca_file;
+  if (address.tls.has_value() && address.tls->system_cas) out += "system";
   return out;
 }
 

@@ -42,10 +42,11 @@ struct Response {
   std::string body;
 };
 
-// How a server over TLS proves itself to us. One of the two is set.
+// How a server over TLS proves itself to us. One of the three is set.
 struct TlsTrust {
   std::string fingerprint;  // "sha256:HEX" of its certificate, whoever signed it
   std::string ca_file;      // PEM; its certificate must also be for the host
+  bool system_cas = false;  // by the authorities this system trusts, for the host
   friend bool operator==(const TlsTrust&, const TlsTrust&) = default;
 };
 

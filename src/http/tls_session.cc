@@ -127,6 +127,11 @@ void set_common(SSL_CTX* context) {
   SSL_CTX_set_num_tickets(context, 0);
 }
 
+// By its fingerprint alone: who signed it is of no matter.
+bool is_pinned(const TlsTrust& trust) {
+  return !trust.fingerprint.empty();
+}
+
 }  // namespace
 
 std::string fingerprint_of(const X509* certificate) {
@@ -162,7 +167,10 @@ Result<std::shared_ptr<TlsContext>> TlsContext::client(const TlsTrust& trust) {
   if (out->context_ == nullptr) return make_error(Code::kInternal, "TLS: no context");
   set_common(out->get());
   // Pinned: the handshake proves that the peer has the certificate's key; which certificate, check_peer() looks at.
-  SSL_CTX_set_verify(out->get(), trust.ca_file.empty() ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_verify(out->get(), is_pinned(trust) ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, nullptr);
+  if (trust.system_cas && SSL_CTX_set_default_verify_paths(out->get()) != 1) {
+    return make_error(Code::kInternal, "TLS: the system's certificates: " + take_openssl_error());
+  }
   if (!trust.ca_file.empty() && SSL_CTX_load_verify_file(out->get(), trust.ca_file.c_str()) != 1) {
     return make_error(Code::kInvalidArgument, "TLS: CA file " + trust.ca_file + ": " + take_openssl_error());
   }
@@ -185,8 +193,11 @@ Result<std::unique_ptr<TlsSession>> TlsSession::accept(const TlsContext& context
 }
 
 Result<std::unique_ptr<TlsSession>> TlsSession::connect(const TlsTrust& trust, const std::string& host, int socket) {
-  if (trust.ca_file.empty() == trust.fingerprint.empty()) {
-    return make_error(Code::kInvalidArgument, "TLS: a fingerprint or a CA file is wanted, one of them");
+  if (static_cast<int>(trust.ca_file.empty()) + static_cast<int>(trust.fingerprint.empty()) +
+          static_cast<int>(!trust.system_cas) !=
+      2) {
+    return make_error(Code::kInvalidArgument,
+                      "TLS: a fingerprint, a CA file or the system's authorities are wanted, one of them");
   }
   TRY(const std::shared_ptr<TlsContext> context, TlsContext::client(trust));
   TRY(std::unique_ptr<TlsSession> out, make(*context, socket));
@@ -199,7 +210,7 @@ Result<std::unique_ptr<TlsSession>> TlsSession::connect(const TlsTrust& trust, c
   static_cast<void>(literal);
   // SSL_set_tlsext_host_name, whose macro casts in the old style.
   if (ec) SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, const_cast<char*>(host.c_str()));
-  if (trust.ca_file.empty()) return out;
+  if (is_pinned(trust)) return out;
   const bool named = ec ? SSL_set1_host(ssl, host.c_str()) == 1
                         : X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1;
   if (!named) return make_error(Code::kInvalidArgument, "TLS: no such host name: " + host);

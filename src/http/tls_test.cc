@@ -167,6 +167,33 @@ TEST_F(TlsTest, ACaFileTrustsItsCertificatesForTheirNamesOnly) {
   std::filesystem::remove_all(name);
 }
 
+TEST_F(TlsTest, TheSystemsAuthoritiesAreTrustedForTheirNamesOnly) {
+  std::string name = "/tmp/tls_XXXXXX";
+  ASSERT_NE(::mkdtemp(name.data()), nullptr);
+  const TlsIdentity elsewhere = make_tls_identity({"elsewhere.example"}).value();
+  std::ofstream(name + "/system.pem") << identity().certificate_pem << elsewhere.certificate_pem;
+  Address address = address_;
+  address.host = "localhost";
+  address.tls = TlsTrust{{}, {}, true};
+  Result<std::string> got;
+  run(post(address, "x", got));
+  EXPECT_FALSE(got.has_value()) << "nobody the system knows has signed it";
+  ASSERT_EQ(::setenv("SSL_CERT_FILE", (name + "/system.pem").c_str(), 1), 0);
+  run(post(address, "by name", got));
+  EXPECT_TRUE(got.has_value() && *got == "by name") << got.error().message;
+  // Trusted, and for another name: who holds one good certificate is not everybody.
+  Address other = server_->listen(Address::parse("127.0.0.1:0").value(), "elsewhere", &elsewhere).value();
+  other.host = "localhost";
+  other.tls = TlsTrust{{}, {}, true};
+  run(post(other, "x", got));
+  EXPECT_FALSE(got.has_value());
+  ::unsetenv("SSL_CERT_FILE");
+  address.tls->ca_file = "/both";
+  run(post(address, "x", got));
+  EXPECT_EQ(got.error().code, Code::kInvalidArgument);
+  std::filesystem::remove_all(name);
+}
+
 TEST_F(TlsTest, PlainClientsAndSilentOnesAreCut) {
   Address plain = address_;
   plain.tls.reset();

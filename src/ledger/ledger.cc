@@ -127,6 +127,9 @@ void Ledger::record_refusals(std::vector<RefusalCount> refusals, Done done) {
   impl_->writer.enqueue(std::move(refusals), std::move(done));
 }
 
+void Ledger::spend_since(std::int64_t begin_us, Answer<std::vector<Spend>> answer) {
+  impl_->ask(std::move(answer), [begin_us](Connection& c) { return select_spend(c, begin_us); });
+}
 void Ledger::list_deployments(Answer<std::vector<Deployment>> answer) {
   impl_->ask(std::move(answer), [](Connection& c) { return select_deployments(c); });
 }

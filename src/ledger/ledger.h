@@ -101,6 +101,8 @@ class Ledger {
   void book_fee(Fee fee, Done done);  // kNotFound (deployment). One a deployment and month; again: nothing happens
   void record_refusals(std::vector<RefusalCount> refusals, Done done);  // added to what is there
 
+  // Settled since `begin_us`, to the quarter of an hour.
+  void spend_since(std::int64_t begin_us, Answer<std::vector<Spend>> answer);
   void list_deployments(Answer<std::vector<Deployment>> answer);
   void usage(UsageQuery query, Answer<std::vector<UsageRow>> answer);
   void spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer);  // newest first

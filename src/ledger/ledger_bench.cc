@@ -1,13 +1,17 @@
-// What a durable promise costs: reserve + settle pairs a second by how many callers wait at once, and how long opening
-// a ledger of N requests takes (argument: requests). The limit is the disk's fsync; group commit is what lifts it.
+// What a durable promise costs: reserve + settle pairs a second by how many callers wait at once, what a settlement
+// adds to the end of an answer under a steady load, and how long opening a ledger of N requests takes (argument:
+// requests). The limit is the disk's fsync; group commit is what lifts it.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <future>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/ids.h"
@@ -70,6 +74,55 @@ void ReserveAndSettle(benchmark::State& state) {
   state.counters["group"] = static_cast<double>(health.commands) / static_cast<double>(health.commits);
 }
 BENCHMARK(ReserveAndSettle)->Arg(1)->Arg(16)->Arg(256)->UseRealTime();
+
+// Requests arrive as a clock says, whatever became of those before: each is reserved, checkpointed twice, settled with
+// its closing bytes to follow, and closed. Measured: from settle() to its answer. Argument: requests a second.
+void SettleUnderLoad(benchmark::State& state) {
+  TemporaryLedger ledger;
+  const Nanoseconds gap(1'000'000'000 / state.range(0));
+  const auto count = static_cast<std::size_t>(state.range(0) * 5);
+  std::vector<std::int64_t> waits_ns(count);
+  std::atomic<std::size_t> left = count;
+  std::promise<void> all;
+  for (auto _ : state) {
+    const MonoTime begin = ledger.clock.now();
+    for (std::size_t i = 0; i < count; ++i) {
+      const Nanoseconds due = begin + gap * static_cast<std::int64_t>(i) - ledger.clock.now();
+      if (due.count() > 0) std::this_thread::sleep_for(due);
+      Reservation reservation;
+      reservation.request_id = make_uuid_v7(ledger.clock.wall());
+      reservation.deployment = "m";
+      Checkpoint checkpoint;
+      checkpoint.request_id = reservation.request_id;
+      checkpoint.output_tokens = 64;
+      Settlement settlement;
+      settlement.request_id = reservation.request_id;
+      settlement.output_tokens = 100;
+      settlement.closing_follows = true;
+      Ledger& book = *ledger.book;
+      book.reserve(reservation, [&, settlement, checkpoint, i](const Status&) {
+        book.checkpoint(checkpoint, {});
+        book.checkpoint(checkpoint, {});
+        const MonoTime asked = ledger.clock.now();
+        book.settle(settlement, [&, i, asked, id = settlement.request_id](const Status&) {
+          waits_ns[i] = (ledger.clock.now() - asked).count();
+          book.close({id, true}, {});
+          if (--left == 0) all.set_value();
+        });
+      });
+    }
+    all.get_future().get();
+  }
+  std::sort(waits_ns.begin(), waits_ns.end());
+  const auto at = [&waits_ns](double part) {
+    return static_cast<double>(waits_ns[static_cast<std::size_t>(part * static_cast<double>(waits_ns.size() - 1))]) /
+           1e6;
+  };
+  state.counters["p50_ms"] = at(0.5);
+  state.counters["p99_ms"] = at(0.99);
+  state.counters["max_ms"] = at(1);
+}
+BENCHMARK(SettleUnderLoad)->Arg(200)->Arg(1'000)->Iterations(1)->UseRealTime();
 
 void Open(benchmark::State& state) {
   TemporaryLedger ledger;

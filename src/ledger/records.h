@@ -257,9 +257,10 @@ struct RequestRow {
   std::optional<std::int64_t> refunded_micros;
 };
 
-// What a key has been billed, for its budget.
-struct KeySpend {
-  std::string key_id;
+// What a key has been billed of a deployment, refunds taken off: for budgets.
+struct Spend {
+  std::string key_id;  // empty: none
+  std::string deployment;
   std::string currency;
   std::int64_t micros = 0;
 };

@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "ledger/reader.h"
 #include "ledger/store.h"
 
 namespace dormouse::ledger {
@@ -48,6 +49,20 @@ Status Store::write(const std::vector<RefusalCount>& refusals, std::int64_t /*at
   return {};
 }
 
+Result<std::vector<Spend>> select_spend(Connection& connection, std::int64_t begin_us) {
+  TRY(Statement select,
+      connection.prepare("SELECT u.key_id, d.name, u.currency, sum(u.micros) FROM usage_quarters AS u"
+                         " JOIN deployments AS d ON d.id = u.deployment_id WHERE u.slot_us >= ?1 AND u.currency <> ''"
+                         " GROUP BY 1, 2, 3"));
+  select.bind(1, begin_us);
+  std::vector<Spend> out;
+  while (true) {
+    TRY(const bool more, select.step());
+    if (!more) return out;
+    out.push_back({select.text(0), select.text(1), select.text(2), select.integer(3)});
+  }
+}
+
 // Claimed anew after a day, or when the request it stood for came to nothing: a retry of that is no repetition. In the
 // transaction of the reservation, so that a claim without one cannot be.
 Result<bool> Store::claim(const Reservation& r, std::int64_t at_us) {
@@ -55,9 +70,10 @@ Result<bool> Store::claim(const Reservation& r, std::int64_t at_us) {
   TRY(Statement old, connection_.prepare("DELETE FROM idempotency_keys WHERE at_us < ?1"));
   TRY_STATUS(old.bind(1, at_us - kDayUs).run());
   TRY(Statement select,
-      connection_.prepare("SELECT k.request_id, k.body_sha256, e.kind IS NOT NULL, e.outcome, e.http_status"
-                          " FROM idempotency_keys AS k LEFT JOIN request_entries AS e"
+      connection_.prepare("SELECT k.request_id, k.body_sha256, e.kind IS NOT NULL, e.outcome, e.http_status,"
+                          " r.kind IS NOT NULL FROM idempotency_keys AS k LEFT JOIN request_entries AS e"
                           " ON e.request_id = k.request_id AND e.kind = 'settle'"
+                          " LEFT JOIN request_entries AS r ON r.request_id = k.request_id AND r.kind = 'refund'"
                           " WHERE k.scope = ?1 AND k.client_key = ?2"));
   TRY(const bool row, select.bind(1, claim.scope).bind(2, claim.client_key).step());
   if (row) {
@@ -67,8 +83,8 @@ Result<bool> Store::claim(const Reservation& r, std::int64_t at_us) {
     found.settled = select.integer(2) != 0;
     if (found.settled) found.outcome = outcome_of(select.text(3));
     found.http_status = select.integer(4);
-    const bool came_to_nothing =
-        found.settled && (found.outcome == Outcome::kFailed || found.outcome == Outcome::kInterrupted);
+    // Not delivered whole, and so not billed whole.
+    const bool came_to_nothing = found.settled && (found.outcome != Outcome::kOk || select.integer(5) != 0);
     if (!came_to_nothing || found.body_sha256 != claim.body_sha256) {
       if (r.repetition != nullptr) r.repetition->emplace(std::move(found));
       return false;

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <map>
 #include <random>
+#include <set>
 
 #include "e2e/running_house.h"
 #include "ledger/reader.h"
@@ -147,6 +148,68 @@ TEST_F(Billing, AWholeAnswerIsBilledWholeAndSaysWhatItCost) {
   // Alone on its instance: half a micro-unit a millisecond, rounded down.
   EXPECT_EQ(*row.settlement.cost_micros, row.settlement.busy_ns / 2'000'000);
   EXPECT_GT(row.settlement.busy_ns, 8 * 1'000'000'000LL / kTokensPerSecond / 2);
+}
+
+TEST_F(Billing, AnIdempotencyKeyRunsOnceAndIsBilledOnce) {
+  RunningHouse house(priced());
+  ASSERT_TRUE(house.is_up()) << house.log();
+  const auto ask_with = [&house](const std::string& key, Wish wish) {
+    wish.headers.emplace_back("idempotency-key", key);
+    return house.ask(std::move(wish));
+  };
+  for (const bool stream : {false, true}) {
+    const std::string key = stream ? "a stream" : "a whole answer";
+    const Answer first = ask_with(key, generation(8, stream));
+    ASSERT_EQ(first.status, 200) << first.body;
+    const Answer again = ask_with(key, generation(8, stream));
+    EXPECT_EQ(again.status, 200);
+    EXPECT_EQ(again.body, first.body);
+    EXPECT_EQ(again.headers.find("idempotent-replayed").value_or("-"), "true");
+    EXPECT_EQ(again.headers.find("content-type"), first.headers.find("content-type"));
+    const Answer other = ask_with(key, generation(9, stream));
+    EXPECT_EQ(other.status, 422) << other.body;
+  }
+  EXPECT_EQ(ledger_rows(house).size(), 2U);
+  EXPECT_EQ(ask_with(std::string(256, 'x'), generation(1, false)).status, 400);
+  // Two at once: one runs.
+  std::vector<Wish> both(2, generation(40, false));
+  for (Wish& wish : both) wish.headers.emplace_back("idempotency-key", "at once");
+  std::multiset<int> statuses;
+  for (const Answer& answer : house.ask_all(std::move(both))) statuses.insert(answer.status);
+  EXPECT_EQ(statuses, (std::multiset<int>{200, 409}));
+  // The answer is gone with the process, the bill is not: nothing is made a second time.
+  ASSERT_TRUE(house.restart()) << house.log();
+  const Answer late = ask_with("a whole answer", generation(8, false));
+  EXPECT_EQ(late.status, 409) << late.body;
+  EXPECT_NE(late.body.find("idempotency_finished"), std::string::npos) << late.body;
+  EXPECT_EQ(ledger_rows(house).size(), 3U);
+}
+
+TEST_F(Billing, ARestartDoesNotFillABudgetAgain) {
+  HouseSetup setup = priced();
+  // A second costs 1,000 CNY, so that the most a request may cost in its 10 minutes is almost all of the budget.
+  setup.config = "[[instance]]\nname = \"local\"\nhour = \"3600000\"\ncurrency = \"CNY\"\n";
+  RunningHouse house(setup);
+  ASSERT_TRUE(house.is_up()) << house.log();
+  const auto [code, key] =
+      house.run_cli({"keys", "create", "--name", "app", "--scope", "inference", "--budget", "600001CNY/month"});
+  ASSERT_EQ(code, 0) << key;
+  const auto ask_with_key = [&house, text = key.substr(0, key.find('\n'))] {
+    Wish wish = generation(8, false);
+    wish.headers.emplace_back("authorization", "Bearer " + text);
+    return house.ask(std::move(wish));
+  };
+  const Answer first = ask_with_key();
+  ASSERT_EQ(first.status, 200) << first.body << key;
+  for (const bool after_restart : {false, true}) {
+    if (after_restart) {
+      ASSERT_TRUE(house.restart()) << house.log();
+    }
+    const Answer refused = ask_with_key();
+    EXPECT_EQ(refused.status, 429) << refused.body;
+    EXPECT_NE(refused.body.find("insufficient_quota"), std::string::npos) << refused.body;
+    EXPECT_EQ(refused.headers.find("x-should-retry").value_or("-"), "false");
+  }
 }
 
 TEST_F(Billing, TheGatewayKilledAtRandomMomentsLosesAndDoublesNothing) {

@@ -1,10 +1,15 @@
 // Goal: whatever dies, each request ends in exactly one settled row, the caller is told, and nothing stays behind.
 // Method: SIGKILL to workers and gateway, callers that leave, workers that fail on purpose.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
 
+#include "base/ids.h"
+#include "base/unique_fd.h"
 #include "e2e/running_house.h"
 
 namespace dormouse::e2e {
@@ -105,6 +110,57 @@ TEST(Faults, AModelThatDoesNotLoadIsA503WithAdvice) {
   EXPECT_TRUE(answer.headers.find("retry-after").has_value());
   ASSERT_EQ(house.rows().size(), 1U);
   EXPECT_TRUE(house.rows()[0].settled);
+}
+
+// Fills what is left of a file system.
+void fill(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  const std::string block(64 * 1024, 'x');
+  while (::write(fd.get(), block.data(), block.size()) > 0) {
+  }
+  while (::write(fd.get(), block.data(), 512) > 0) {
+  }
+}
+
+TEST(Faults, AFullDiskRefusesNewRequestsLetsRunningOnesFinishAndRecoversByItself) {
+  const std::string directory = (std::filesystem::temp_directory_path() / ("dormouse-full-" + random_hex(4))).string();
+  std::filesystem::create_directories(directory);
+  if (::mount("tmpfs", directory.c_str(), "tmpfs", 0, "size=64m") != 0) {
+    std::filesystem::remove_all(directory);
+    GTEST_SKIP() << "mounting a small file system is not allowed here";
+  }
+  {
+    HouseSetup setup = one("tokens=600,tokens_per_s=200");
+    setup.data_dir = directory;
+    RunningHouse house(setup);
+    ASSERT_TRUE(house.is_up()) << house.log();
+    Wish wish = streaming();
+    bool is_full = false;
+    Answer refused;
+    wish.on_piece = [&](const std::string& piece) {
+      if (is_full || piece.find("w9") == std::string::npos) return true;
+      is_full = true;
+      fill(directory + "/filler");
+      refused = house.post("/generate", R"({"prompt":"x","max_tokens":2})");
+      return true;
+    };
+    const Answer running = house.ask(std::move(wish));
+    EXPECT_EQ(refused.status, 503) << refused.body;
+    EXPECT_NE(refused.body.find("ledger_unavailable"), std::string::npos) << refused.body;
+    EXPECT_NE(running.body.find("[DONE]"), std::string::npos) << house.log();
+    std::filesystem::remove(directory + "/filler");
+    EXPECT_TRUE(house.eventually(milliseconds(10'000), [&house] {
+      return house.post("/generate", R"({"prompt":"x","max_tokens":2})").status == 200;
+    })) << house.log();
+    std::size_t whole = 0;
+    for (const ledger::RequestRow& row : house.rows()) {
+      EXPECT_TRUE(row.settled) << row.request_id;
+      whole += row.settlement.output_tokens == 600 ? 1 : 0;
+    }
+    EXPECT_EQ(whole, 1U);
+  }
+  ::umount2(directory.c_str(), MNT_DETACH);
+  std::filesystem::remove_all(directory);
 }
 
 TEST(Faults, ACallerThatLeavesIsBilledForWhatWasWritten) {

@@ -85,10 +85,11 @@ Status check_within(const ApiKey& child, const ApiKey& bound) {
   return {};
 }
 
-void set_budget(ApiKey& row, const Budget& budget) {
+void set_budget(ApiKey& row, const catalog::BudgetRule& budget) {
   row.budget_micros = budget.micros;
   row.budget_currency = budget.currency;
-  row.budget_period = to_string(budget.period);
+  row.budget_period =
+      to_string(budget.period == catalog::BudgetRule::Period::kDay ? BudgetPeriod::kDay : BudgetPeriod::kMonth);
 }
 
 Status apply(ApiKey& row, const KeyWish& wish, std::int64_t now_us) {
@@ -133,8 +134,8 @@ std::string said_of(const ApiKey& row) {
   const KeyLimits limits = limits_of(row);
   return fmt::format("scope={} models={} rpm={} tpm={} concurrency={} budget={} expires_us={} name={}", row.scope,
                      row.models.empty() ? "*" : fmt::format("{}", fmt::join(row.models, ",")),
-                     limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency,
-                     budget_text(budget_of(limits)), row.expires_us.value_or(0), row.name);
+                     limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency, budget_text(limits),
+                     row.expires_us.value_or(0), row.name);
 }
 
 std::string actor(const Caller* by) {

@@ -310,7 +310,8 @@ TEST_F(Ring, NoDescendantEverHasMoreThanItsAncestors) {
     if (pick(2) == 0) wish.requests_per_minute = pick(4);
     if (pick(2) == 0) wish.tokens_per_minute = pick(4);
     if (pick(2) == 0) wish.concurrency = pick(4);
-    if (pick(2) == 0) wish.budget = Budget{pick(3), pick(2) == 0 ? "CNY" : "USD", BudgetPeriod(pick(2))};
+    if (pick(2) == 0)
+      wish.budget = catalog::BudgetRule{pick(3), pick(2) == 0 ? "CNY" : "USD", catalog::BudgetRule::Period(pick(2))};
     if (pick(2) == 0) wish.expires = Expiry{Expiry::Kind(pick(2)), hours(1 + pick(200) * 24)};
     return wish;
   };

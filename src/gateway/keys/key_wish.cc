@@ -22,10 +22,7 @@ namespace json = boost::json;
 using std::chrono::milliseconds;
 
 constexpr std::int64_t kMaxLimit = 1'000'000'000'000;
-constexpr std::int64_t kMicros = 1'000'000;
-constexpr std::int64_t kMaxBudgetUnits = 1'000'000'000;  // of a currency
 constexpr std::size_t kMaxModelBytes = 128;
-constexpr std::size_t kFractionDigits = 6;
 
 Error wrong(std::string_view key, std::string_view what) {
   return make_error(Code::kInvalidArgument, fmt::format("{}: {}", key, what));
@@ -33,27 +30,6 @@ Error wrong(std::string_view key, std::string_view what) {
 
 bool is_printable(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; });
-}
-
-std::optional<std::int64_t> whole(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || ec != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
-  return value;
-}
-
-// "12", "0.5": micro-units of it.
-std::optional<std::int64_t> micros_of(std::string_view text) {
-  const std::size_t point = text.find('.');
-  const std::optional<std::int64_t> units = whole(text.substr(0, point));
-  if (!units.has_value() || *units > kMaxBudgetUnits) return std::nullopt;
-  if (point == std::string_view::npos) return *units * kMicros;
-  std::string fraction(text.substr(point + 1));
-  if (fraction.empty() || fraction.size() > kFractionDigits) return std::nullopt;
-  fraction.resize(kFractionDigits, '0');
-  const std::optional<std::int64_t> parts = whole(fraction);
-  if (!parts.has_value()) return std::nullopt;
-  return *units * kMicros + *parts;
 }
 
 // A JSON object's members, read by name: each is taken, what is left is unknown.
@@ -110,7 +86,7 @@ Status set_member(KeyWish& wish, std::string_view key, const json::value& value)
     TRY(wish.concurrency, limit_of(key, value));
   } else if (key == "budget") {
     TRY(const std::string text, text_of(key, value));
-    TRY(wish.budget, parse_budget(text));
+    TRY(wish.budget, read_budget(text));
   } else if (key == "expires") {
     TRY(const std::string text, text_of(key, value));
     TRY(wish.expires, parse_expiry(text));
@@ -147,7 +123,7 @@ json::object object_of(const KeyView& v) {
                    {"rpm", v.limits.requests_per_minute},
                    {"tpm", v.limits.tokens_per_minute},
                    {"concurrency", v.limits.concurrency},
-                   {"budget", budget_text(budget_of(v.limits))},
+                   {"budget", budget_text(v.limits)},
                    {"parent", v.parent},
                    {"created_us", v.created_us},
                    {"expires_us", maybe(v.expires_us)},
@@ -194,10 +170,11 @@ KeyView read_view(const json::object& object) {
   v.limits.requests_per_minute = number_in(object, "rpm").value_or(0);
   v.limits.tokens_per_minute = number_in(object, "tpm").value_or(0);
   v.limits.concurrency = number_in(object, "concurrency").value_or(0);
-  const Budget budget = parse_budget(text_in(object, "budget")).value_or(Budget{});
+  const catalog::BudgetRule budget = catalog::parse_budget(text_in(object, "budget")).value_or(catalog::BudgetRule{});
   v.limits.budget_micros = budget.micros;
   v.limits.budget_currency = budget.currency;
-  v.limits.budget_period = budget.period;
+  v.limits.budget_period =
+      budget.period == catalog::BudgetRule::Period::kDay ? BudgetPeriod::kDay : BudgetPeriod::kMonth;
   v.parent = text_in(object, "parent");
   v.created_us = number_in(object, "created_us").value_or(0);
   v.expires_us = number_in(object, "expires_us");
@@ -225,40 +202,16 @@ std::string expiry_text(const Expiry& expiry) {
 
 }  // namespace
 
-Result<Budget> parse_budget(std::string_view text) {
-  if (text == "none") return Budget{};
-  Budget out;
-  const std::size_t slash = text.find('/');
-  const std::string_view amount = text.substr(0, slash);
-  const std::string_view period = slash == std::string_view::npos ? std::string_view() : text.substr(slash + 1);
-  const std::size_t letters = amount.find_first_not_of("0123456789.");
-  const std::string_view currency = letters == std::string_view::npos ? std::string_view() : amount.substr(letters);
-  const std::optional<std::int64_t> micros = micros_of(amount.substr(0, letters));
-  const bool is_currency = currency.size() == 3 &&
-                           std::all_of(currency.begin(), currency.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
-  const bool is_period = period == "day" || period == "month";
-  if (!micros.has_value() || *micros == 0 || !is_currency || !is_period) {
-    return wrong("budget", fmt::format("'{}' is no budget; write 50CNY/month, 0.5USD/day or none", text));
-  }
-  out.micros = *micros;
-  out.currency = currency;
-  out.period = period == "day" ? BudgetPeriod::kDay : BudgetPeriod::kMonth;
-  return out;
+Result<catalog::BudgetRule> read_budget(std::string_view text) {
+  const Result<catalog::BudgetRule> budget = catalog::parse_budget(text);
+  if (!budget.has_value()) return wrong("budget", budget.error().message);
+  return *budget;
 }
 
-std::string budget_text(const Budget& budget) {
-  if (budget.micros == 0) return "none";
-  std::string amount = fmt::format("{}", budget.micros / kMicros);
-  if (budget.micros % kMicros != 0) {
-    std::string fraction = fmt::format("{:06}", budget.micros % kMicros);
-    fraction.erase(fraction.find_last_not_of('0') + 1);
-    amount += "." + fraction;
-  }
-  return fmt::format("{}{}/{}", amount, budget.currency, to_string(budget.period));
-}
-
-Budget budget_of(const KeyLimits& limits) {
-  return {limits.budget_micros, limits.budget_currency, limits.budget_period};
+std::string budget_text(const KeyLimits& limits) {
+  catalog::BudgetRule rule{limits.budget_micros, limits.budget_currency, catalog::BudgetRule::Period::kMonth};
+  if (limits.budget_period == BudgetPeriod::kDay) rule.period = catalog::BudgetRule::Period::kDay;
+  return rule.micros == 0 ? "none" : catalog::budget_text(rule);
 }
 
 Result<Expiry> parse_expiry(std::string_view text) {
@@ -303,7 +256,7 @@ std::string to_json(const KeyWish& wish) {
   if (wish.requests_per_minute.has_value()) out["rpm"] = *wish.requests_per_minute;
   if (wish.tokens_per_minute.has_value()) out["tpm"] = *wish.tokens_per_minute;
   if (wish.concurrency.has_value()) out["concurrency"] = *wish.concurrency;
-  if (wish.budget.has_value()) out["budget"] = budget_text(*wish.budget);
+  if (wish.budget.has_value()) out["budget"] = wish.budget->micros == 0 ? "none" : catalog::budget_text(*wish.budget);
   if (wish.expires.has_value()) out["expires"] = expiry_text(*wish.expires);
   return json::serialize(out);
 }

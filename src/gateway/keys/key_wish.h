@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "catalog/budget.h"
 #include "gateway/caller.h"
 
 namespace dormouse::gateway {
@@ -27,13 +28,6 @@ struct Expiry {
   std::chrono::milliseconds after{0};
 };
 
-struct Budget {
-  std::int64_t micros = 0;  // 0: none
-  std::string currency;
-  BudgetPeriod period = BudgetPeriod::kMonth;
-  friend bool operator==(const Budget&, const Budget&) = default;
-};
-
 // What is not there is as it was; of a new key: as its creator has it, else without a limit.
 struct KeyWish {
   std::optional<std::string> name;
@@ -42,7 +36,7 @@ struct KeyWish {
   std::optional<std::int64_t> requests_per_minute;
   std::optional<std::int64_t> tokens_per_minute;
   std::optional<std::int64_t> concurrency;
-  std::optional<Budget> budget;
+  std::optional<catalog::BudgetRule> budget;
   std::optional<Expiry> expires;
 };
 
@@ -86,10 +80,10 @@ struct IssuedKey {
   KeyView view;
 };
 
-// "50CNY/month", "0.5USD/day", "none". Errors: kInvalidArgument, "budget: ...".
-[[nodiscard]] Result<Budget> parse_budget(std::string_view text);
-[[nodiscard]] std::string budget_text(const Budget& budget);
-[[nodiscard]] Budget budget_of(const KeyLimits& limits);
+// As catalog::parse_budget. Errors: kInvalidArgument, "budget: ...".
+[[nodiscard]] Result<catalog::BudgetRule> read_budget(std::string_view text);
+// "none" where there is none.
+[[nodiscard]] std::string budget_text(const KeyLimits& limits);
 // "90d", "never". Errors: kInvalidArgument, "expires: ...".
 [[nodiscard]] Result<Expiry> parse_expiry(std::string_view text);
 // Errors: kInvalidArgument, "overlap: ...".

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "catalog/catalog.h"
 #include "gateway/deployer.h"
+#include "gateway/exposure/exposure.h"
 #include "gateway/gateway.h"
 #include "gateway/keys/key_format.h"
 #include "gateway/middleware/middleware.h"
@@ -28,7 +29,8 @@ namespace fs = std::filesystem;
 
 class FakeExchange final : public http::Exchange {
  public:
-  explicit FakeExchange(http::Request request) : request_(std::move(request)) {}
+  explicit FakeExchange(http::Request request)
+      : request_(std::move(request)), listener_(request_.peer == "unix" ? kSocketDoor : "listen0") {}
   const http::Request& request() const override { return request_; }
   const std::string& listener() const override { return listener_; }
   Task<Status> send(http::Response answer) override {
@@ -51,7 +53,7 @@ class FakeExchange final : public http::Exchange {
 
  private:
   http::Request request_;
-  std::string listener_ = "api";
+  std::string listener_;
   bool started_ = false;
 };
 
@@ -85,7 +87,13 @@ class Door : public ::testing::Test {
     catalog_.emplace(catalog::Catalog::built_in().value());
     const Services services{io_, clock_, *supervisor_, *ledger_, client_, metrics_, book_};
     deployer_ = std::make_unique<Deployer>(services, book_, *catalog_, DeployerOptions{});
-    gateway_ = std::make_unique<Gateway>(services, *deployer_, *ring_, GatewayOptions{});
+    ExposureOptions exposed;
+    exposed.listen = {"127.0.0.1:8080"};
+    exposure_ = Exposure::plan(exposed).value();
+    ASSERT_EQ(exposure_.doors().front().name, "listen0");
+    GatewayOptions gateway_options;
+    gateway_options.exposure = &exposure_;
+    gateway_ = std::make_unique<Gateway>(services, *deployer_, *ring_, std::move(gateway_options));
     for (const char* name : {"chat", "other"}) {
       Deployment deployment;
       deployment.name = name;
@@ -103,7 +111,7 @@ class Door : public ::testing::Test {
     }
     std::vector<std::unique_ptr<Middleware>> order;
     order.push_back(make_request_id(clock_));
-    order.push_back(make_host_check());
+    order.push_back(make_host_check(exposure_));
     order.push_back(make_authenticate(clock_, *ring_, *ledger_));
     pipeline_ = std::make_unique<Pipeline>(std::move(order));
   }
@@ -184,6 +192,7 @@ class Door : public ::testing::Test {
   Metrics metrics_;
   Deployments book_;
   std::optional<catalog::Catalog> catalog_;
+  Exposure exposure_;
   std::unique_ptr<Deployer> deployer_;
   std::unique_ptr<Gateway> gateway_;
   Router counted_;

@@ -15,8 +15,10 @@ constexpr std::string_view kHsts = "max-age=31536000";
 // Whether a route of this kind is there at all, behind this door.
 bool has_route(const Door& door, Access access) {
   switch (access) {
+    case Access::kNone:  // authentication denies it, to everybody
     case Access::kOpen:
     case Access::kInference: return true;
+    case Access::kRead:
     case Access::kAdmin: return door.serves_admin;
     case Access::kWorker: return door.reach == Reach::kSocket;
   }

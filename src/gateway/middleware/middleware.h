@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "gateway/access_file.h"
 #include "gateway/keys/key_ring.h"
 #include "gateway/limits/limiter.h"
 #include "gateway/limits/refusals.h"
@@ -22,8 +23,9 @@ class Router;
 // 1. Gives the call its UUIDv7; keeps the client's own x-request-id as an attribute (requirement R-24).
 std::unique_ptr<Middleware> make_request_id(const Clock& clock);
 
-// 2. One log line and the counters of each request, after it ended. Looking (probes, admin reads) is logged at debug.
-std::unique_ptr<Middleware> make_access_log(const Clock& clock, Metrics& metrics);
+// 2. One log line and the counters of each request, after it ended, and a line of the access log's file. Looking
+// (probes, admin reads) is logged at debug and in no file. `file`: borrowed, may be null.
+std::unique_ptr<Middleware> make_access_log(const Clock& clock, Metrics& metrics, AccessFile* file);
 
 // 3. An exception or a handler that answered nothing becomes 500 internal_error (or an aborted stream); the text stays
 // in our log.
