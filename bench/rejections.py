@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What turning a request away costs: bench/rejections.py [SECONDS] [CONNECTIONS] [--key KEY]
+"""What turning a request away costs: bench/rejections.py [SECONDS] [CONNECTIONS] [--key]
 
 Starts `dormouse serve` on one core with a deployment of the fake worker that may be asked once a minute, and asks it
 from another core: on many connections at once (how many refusals a second one core holds, and how much processor time
-each takes) and on one (how long a caller waits). Every answer must be a 429 with Retry-After. With --key the limit is
-the key's, whose refusals need no look at the body: KEY must be one of the data directory given by DORMOUSE_DATA.
+each takes) and on one (how long a caller waits). Every answer must be a 429 with Retry-After. With --key the limit
+is a key's, whose refusals need no look at the body.
 """
 import argparse
 import json
@@ -86,8 +86,8 @@ def alone(port, text, seconds):
 def start(directory, keyed):
     model = pathlib.Path(directory) / "demo.gguf"
     model.write_text("fake:load_ms=1,tokens=1")
-    data = os.environ.get("DORMOUSE_DATA", directory + "/data")
-    os.makedirs(data, exist_ok=True)
+    data = directory + "/data"
+    os.makedirs(data)
     limit = "" if keyed else "requests_per_minute = 1\n"
     pathlib.Path(data, "dormouse.toml").write_text(f'[[deployment]]\nname = "demo"\nimage = "{model}"\n{limit}')
     log = open(directory + "/serve.log", "w")
@@ -104,20 +104,25 @@ def start(directory, keyed):
             break
     if control is None:
         raise SystemExit(open(directory + "/serve.log").read())
-    return process, int(control["listen"][0].rsplit(":", 1)[1]), control["pid"]
+    key = ""
+    if keyed:
+        made = subprocess.run([BUILD / "dormouse", "keys", "create", "--name", "bench", "--rpm", "1", "--data-dir", data],
+                              cwd=directory, capture_output=True, text=True, check=True)
+        key = made.stdout.strip()
+    return process, int(control["listen"][0].rsplit(":", 1)[1]), control["pid"], key
 
 
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("seconds", nargs="?", type=float, default=10)
     arguments.add_argument("connections", nargs="?", type=int, default=64)
-    arguments.add_argument("--key", default="")
+    arguments.add_argument("--key", action="store_true")
     given = arguments.parse_args()
     os.sched_setaffinity(0, {1} if os.cpu_count() > 1 else {0})
     with tempfile.TemporaryDirectory() as directory:
-        process, port, pid = start(directory, bool(given.key))
+        process, port, pid, key = start(directory, given.key)
         try:
-            text = request(port, given.key)
+            text = request(port, key)
             with connect(port) as first:
                 first.send(text)
                 first.recv(65536)

@@ -199,6 +199,10 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
       if (!status.has_value()) log_warn("event=refusals_not_written error=\"{}\"", status.error().message);
     });
   };
+  gateway_options.limits.on_budget = [this](const BudgetUse& use) {
+    if (alerts == nullptr) return;
+    alerts->raise(budget_alert((use.holder == Holder::kKey ? "key " : "deployment ") + use.name, use.percent));
+  };
   gateway = std::make_unique<Gateway>(services, *deployer, *keys, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
   AlertSenderOptions alert_options;

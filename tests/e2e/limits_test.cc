@@ -143,6 +143,39 @@ TEST_F(Limits, ABudgetThatCannotCoverTheNextRequestSaysThatWaitingIsNoUse) {
   EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 200), 3);
 }
 
+TEST_F(Limits, AKeyHasLimitsOfItsOwnBesideItsDeployments) {
+  ASSERT_NO_FATAL_FAILURE(open("tokens=1"));
+  const auto key = [this](const char* name, const char* rpm) {
+    auto [code, out] = house->run_cli({"keys", "create", "--name", name, "--rpm", rpm});
+    EXPECT_EQ(code, 0) << out;
+    return out.substr(0, out.find('\n'));
+  };
+  const auto ask_as = [this](const std::string& who, const char* body) {
+    Wish wish;
+    wish.method = "POST";
+    wish.target = "/generate";
+    wish.body = body;
+    wish.headers = {{"authorization", "Bearer " + who}};
+    return house->ask(std::move(wish));
+  };
+  const std::string small = key("small", "3");
+  const std::string large = key("large", "50");
+  for (const char* left : {"2", "1", "0"}) {
+    const Answer answer = ask_as(small, kBody);
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(header(answer, "x-ratelimit-limit-requests"), "3");
+    EXPECT_EQ(header(answer, "x-ratelimit-remaining-requests"), left);
+  }
+  const Answer refused = ask_as(small, "{ not even JSON");
+  EXPECT_EQ(refused.status, 429) << "before the body is looked at";
+  EXPECT_NE(refused.body.find("Too many requests for this API key: the limit is 3 a minute"), std::string::npos);
+  EXPECT_EQ(ask_as(large, kBody).status, 200) << "another key's bucket is another";
+  set("requests-per-minute=2");
+  EXPECT_EQ(header(ask_as(large, kBody), "x-ratelimit-limit-requests"), "2") << "the tighter of the two";
+  EXPECT_EQ(ask_as(large, kBody).status, 200);
+  EXPECT_NE(ask_as(large, kBody).body.find("for this model: the limit is 2 a minute"), std::string::npos);
+}
+
 TEST_F(Limits, ARestartIsNoSecondHelping) {
   namespace fs = std::filesystem;
   ASSERT_NO_FATAL_FAILURE(open("tokens=1"));

@@ -20,6 +20,8 @@ LimitOptions with_zone(LimitOptions options) {
   return options;
 }
 
+constexpr int kWarnPercent = 80;
+
 }  // namespace
 
 LimitKeeper::LimitKeeper(asio::io_context& io, const Clock& clock, LimitOptions options)
@@ -68,8 +70,22 @@ void LimitKeeper::arm() {
   });
 }
 
+void LimitKeeper::tell_budgets() {
+  if (!options_.on_budget) return;
+  std::map<std::pair<Holder, std::string>, int> now;
+  for (BudgetUse& use : limiter_.budgets()) {
+    if (use.percent < kWarnPercent) continue;
+    use.percent = use.percent >= 100 ? 100 : kWarnPercent;
+    const auto told = told_percent_.find({use.holder, use.name});
+    if (told == told_percent_.end() || told->second < use.percent) options_.on_budget(use);
+    now[{use.holder, use.name}] = use.percent;
+  }
+  told_percent_ = std::move(now);  // a new period, a larger budget: told anew
+}
+
 void LimitKeeper::tick() {
   save();
+  tell_budgets();
   limiter_.forget_idle();
   std::vector<RefusalCount> ended = refusals_.take_ended(clock_.wall());
   if (!ended.empty() && options_.record_refusals) options_.record_refusals(std::move(ended));

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "gateway/limits/limiter.h"
@@ -17,6 +20,8 @@ struct LimitOptions {
   std::string state_path;       // empty: nothing is kept
   LimiterOptions limiter;       // utc_offset_s null: this machine's time zone
   RefusalSink record_refusals;  // called on the loop, at most once a tick; null: they are counted and dropped
+  // A budget has come to 80 or 100 per cent; once for each of the two while it stays there.
+  std::function<void(const BudgetUse& use)> on_budget;
 };
 
 class LimitKeeper {
@@ -41,6 +46,7 @@ class LimitKeeper {
   void restore();
   void save();
   void arm();
+  void tell_budgets();
 
   const Clock& clock_;
   const LimitOptions options_;
@@ -49,6 +55,7 @@ class LimitKeeper {
   asio::steady_timer timer_;
   std::shared_ptr<LimitKeeper*> alive_;  // null inside: a timer's queued handler must not touch us
   bool saved_anything_ = false;
+  std::map<std::pair<Holder, std::string>, int> told_percent_;  // 80 or 100
 };
 
 }  // namespace dormouse::gateway

@@ -162,6 +162,26 @@ TEST_F(KeeperTest, RefusalsAreHandedOverByTheMinute) {
   EXPECT_EQ(recorded[2].minute_us, recorded[1].minute_us + 60'000'000);
 }
 
+TEST_F(KeeperTest, ABudgetIsToldOfAtFourFifthsAndAtItsEndOnceEach) {
+  std::vector<int> told;
+  LimitOptions options;
+  options.on_budget = [&told](const BudgetUse& use) {
+    EXPECT_EQ(use.name, "abc");
+    told.push_back(use.percent);
+  };
+  LimitKeeper keeper(io, clock, options);
+  KeyLimits limits;
+  limits.budget_micros = 1'000;
+  limits.budget_currency = "CNY";
+  Admission admission;
+  keeper.limiter().look(admission, "abc", limits);
+  for (const int spent : {790, 20, 0, 180, 20, 0}) {
+    keeper.limiter().add_spent(Holder::kKey, "abc", BudgetPeriod::kMonth, spent);
+    keeper.tick();
+  }
+  EXPECT_EQ(told, (std::vector<int>{80, 100}));
+}
+
 TEST(RefusalCounts, AreBoundedAndLoseNoCount) {
   RefusalCounts counts;
   const WallTime now{1'700'000'000'000'000};

@@ -269,6 +269,19 @@ void Limiter::add_spent(Holder holder, const std::string& name, BudgetPeriod per
   account.budget.add_spent(micros);
 }
 
+std::vector<BudgetUse> Limiter::budgets() {
+  std::vector<BudgetUse> out;
+  for (const Holder holder : kHolders) {
+    for (const auto& [name, account] : accounts_of(holder)) {
+      if (!account->budget.is_limited()) continue;
+      enter_period(*account);
+      const std::int64_t percent = proportion(account->budget.spent_micros(), 100, account->budget.limit_micros());
+      if (percent > 0) out.push_back({holder, name, static_cast<int>(std::min<std::int64_t>(percent, 100))});
+    }
+  }
+  return out;
+}
+
 std::optional<AccountView> Limiter::view(Holder holder, const std::string& name) {
   const Accounts& accounts = accounts_of(holder);
   const auto found = accounts.find(name);

@@ -104,6 +104,13 @@ struct AccountView {
   std::int64_t unpriced_requests = 0;  // since the start: had no price in the budget's currency, so they count nothing
 };
 
+// How much of a budget is used up, in whole per cent.
+struct BudgetUse {
+  Holder holder = Holder::kKey;
+  std::string name;
+  int percent = 0;
+};
+
 // An account's buckets as limits.state keeps them.
 struct BucketState {
   Holder holder = Holder::kKey;
@@ -143,6 +150,9 @@ class Limiter {
   void add_spent(Holder holder, const std::string& name, BudgetPeriod period, std::int64_t micros);
   // nullopt: nothing is known of it.
   [[nodiscard]] std::optional<AccountView> view(Holder holder, const std::string& name);
+
+  // Of accounts with a budget that something was spent of.
+  [[nodiscard]] std::vector<BudgetUse> budgets();
 
   // Of accounts that are not full.
   [[nodiscard]] std::vector<BucketState> state() const;
