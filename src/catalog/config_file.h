@@ -4,12 +4,15 @@
 //   listen = ["127.0.0.1:8080"]
 //   worker_listen = ["0.0.0.0:8082"]
 //   idle_timeout = "10m"           # of deployments that do not say
+//   time_zone = "Asia/Shanghai"    # where reports' days begin; default: the system's
 //   [[deployment]]
 //   name = "chat"
 //   image = "qwen3-demo:q8_0"      # or a path to a .gguf
 //   idle_timeout = "5m"            # or "auto"
 //   aliases = ["gpt-4o-mini"]
 //   max = 2                        # and the other keys of catalog/deployment_rules.h
+//   [ledger]
+//   retention = "180d"             # of single requests and of quarters of an hour; 0: for ever
 //   [driver.hpc]                   # docs/drivers.md
 //
 // Unknown keys are errors: a typo in a limit must not pass in silence.
@@ -22,6 +25,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/time_zone.h"
 #include "catalog/deployment_rules.h"
 
 namespace dormouse::catalog {
@@ -32,11 +36,17 @@ struct DeploymentEntry {
   DeploymentRules rules;
 };
 
+// How long single requests are kept, unless the file says; a shorter one than the least would cut into a bill.
+inline constexpr std::chrono::hours kRetention{180 * 24};
+inline constexpr std::chrono::hours kLeastRetention{32 * 24};
+
 struct ConfigFile {
   std::vector<std::string> listen;
   std::vector<std::string> worker_listen;  // for workers on other machines
   std::string models_dir;
   std::optional<std::chrono::milliseconds> idle_timeout;
+  std::string time_zone;                               // of the IANA names; empty: the system's
+  std::chrono::milliseconds retention = kRetention;  // zero: for ever
   std::vector<DeploymentEntry> deployments;
   std::string driver_text;  // all of the file where it has [driver.NAME] tables, which gateway/driver_file reads
 };
@@ -46,6 +56,9 @@ struct ConfigFile {
 // Errors: kNotFound (no such file), kPermissionDenied (there, and not ours to read, or no file), kTooLarge (over 1
 // MiB), and those of parse_config.
 [[nodiscard]] Result<ConfigFile> read_config(const std::string& path);
+
+// Where days and months begin: the file's zone, else the system's.
+[[nodiscard]] TimeZone report_zone(const ConfigFile& config);
 
 // "250ms", "90s", "10m", "1h", "2d" or whole seconds "90". Errors: kInvalidArgument.
 [[nodiscard]] Result<std::chrono::milliseconds> parse_duration(std::string_view text);
