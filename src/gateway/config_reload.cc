@@ -142,7 +142,9 @@ Task<Status> ConfigReload::apply(catalog::ConfigFile config) {
   const catalog::ConfigFile& started = options_.started_with;
   for (const auto& [key, is_changed] : {std::pair("listen", config.listen != started.listen),
                                         std::pair("worker_listen", config.worker_listen != started.worker_listen),
-                                        std::pair("models_dir", config.models_dir != started.models_dir)}) {
+                                        std::pair("models_dir", config.models_dir != started.models_dir),
+                                        std::pair("time_zone", config.time_zone != started.time_zone),
+                                        std::pair("[ledger]", config.retention != started.retention)}) {
     if (!is_changed) continue;
     waits_for_restart_.push_back(fmt::format("{}: {} changed: that takes a restart", options_.path, key));
   }

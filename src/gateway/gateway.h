@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/time_zone.h"
 #include "gateway/admin_wire.h"
 #include "gateway/deployer.h"
 #include "gateway/generation.h"
@@ -22,6 +23,7 @@ struct GatewayOptions {
   std::size_t max_in_flight = 1'024;
   std::chrono::milliseconds request_timeout{600'000};  // the SDKs' own default
   std::string log_directory;
+  TimeZone time_zone;  // of reports that do not name one
 };
 
 class Gateway {
@@ -72,6 +74,8 @@ class Gateway {
   Task<void> admin_sleep(Call& call);
   Task<void> admin_usage(Call& call);
   Task<void> admin_requests(Call& call);
+  Task<void> admin_bill(Call& call);
+  Task<void> report_errors(Call& call);
   Task<void> admin_logs(Call& call) const;
   Task<void> reply_deployment(Call& call, const Deployment& deployment) const;
   Task<void> reply_changed(Call& call, const Result<Deployment>& deployment) const;

@@ -22,6 +22,7 @@
 #include "gateway/deployer.h"
 #include "gateway/gateway.h"
 #include "gateway/remote_drivers.h"
+#include "gateway/retention.h"
 #include "gateway/worker_door.h"
 
 namespace dormouse::gateway {
@@ -103,6 +104,7 @@ struct House::Impl {
   std::unique_ptr<Deployer> deployer;
   std::unique_ptr<ConfigReload> config;
   std::unique_ptr<Gateway> gateway;
+  std::unique_ptr<Retention> retention;
   std::unique_ptr<http::Server> admin_server;
   std::unique_ptr<http::Server> api_server;
   std::unique_ptr<http::Server> worker_server;  // null: no workers from other machines
@@ -181,8 +183,12 @@ void House::Impl::make_gateway(DeployerOptions deployer_options) {
   config = std::make_unique<ConfigReload>(io, *deployer, std::move(config_options));
   GatewayOptions gateway_options;
   gateway_options.log_directory = data->log_directory();
+  gateway_options.time_zone = catalog::report_zone(options.config);
   gateway = std::make_unique<Gateway>(services, *deployer, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
+  RetentionOptions retention_options{.keep = options.config.retention,
+                                     .zone = catalog::report_zone(options.config)};
+  retention = std::make_unique<Retention>(io, clock, *ledger, std::move(retention_options));
 }
 
 Status House::Impl::bind() {
@@ -288,6 +294,7 @@ Task<Status> House::Impl::start() {
   CO_TRY_STATUS(co_await forget_old_deployments());
   supervisor->end_survivors();
   config->watch();
+  retention->start();
   co_return open_door();
 }
 
@@ -323,6 +330,7 @@ Task<void> House::Impl::live(std::function<void()> on_ready) {
 
 Task<void> House::Impl::shut_down() {
   config->stop();
+  retention->stop();
   gateway->begin_draining();
   if (!hurried() && !addresses.empty() && outcome.has_value()) {
     lame_duck.expires_after(options.lame_duck);

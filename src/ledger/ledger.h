@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "ledger/records.h"
+#include "ledger/report_records.h"
 
 namespace dormouse::ledger {
 
@@ -96,10 +97,19 @@ class Ledger {
   void book_fee(Fee fee, Done done);  // kNotFound (deployment). One a deployment and month; again: nothing happens
   void record_refusals(std::vector<RefusalCount> refusals, Done done);  // added to what is there
 
+  // One step of retention, milliseconds long: single requests and refusals of days before `before_us` go, quarters of
+  // an hour become the days of `zone`, whose sums stay. Again with the cursor it answers, until that is_done().
+  void compact(std::int64_t before_us, TimeZone zone, CompactCursor cursor, Answer<CompactCursor> answer);
+
   void list_deployments(Answer<std::vector<Deployment>> answer);
-  void usage(UsageQuery query, Answer<std::vector<UsageRow>> answer);
+  void usage(UsageQuery query, Answer<UsageReport> answer);
+  void errors(ErrorQuery query, Answer<std::vector<ErrorRow>> answer);    // most frequent first
+  void refusals(ErrorQuery query, Answer<std::vector<ErrorRow>> answer);  // likewise
+  void bill(BillQuery query, Answer<Bill> answer);                        // kInvalidArgument (no such month)
+  void focus(BillQuery query, Answer<std::vector<FocusCharge>> answer);   // also kTooLarge (over 200'000 rows)
   void spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer);  // newest first
   void requests(std::int64_t max_rows, Answer<std::vector<RequestRow>> answer);                 // newest first
+  void request_page(RequestQuery query, Answer<RequestPage> answer);
 
  private:
   struct Impl;

@@ -25,14 +25,23 @@ struct PutPrice {
   std::shared_ptr<std::int64_t> version;  // written by apply()
 };
 
+// One step of retention: single requests and refusals of days before `before_us` go, quarters become days.
+struct Compact {
+  std::int64_t before_us = 0;
+  TimeZone zone;                          // whose days
+  std::shared_ptr<CompactCursor> cursor;  // moved by apply()
+};
+
 using Body = std::variant<Deployment, RemoveDeployment, StartIntent, SpanEvent, std::vector<SpanProgress>, Reservation,
-                          Checkpoint, Settlement, Closing, PutPrice, Fee, std::vector<RefusalCount>>;
+                          Checkpoint, Settlement, Closing, PutPrice, Fee, std::vector<RefusalCount>,
+                          Compact>;
 
 // Checked before queueing, so that one bad command never fails a group. Errors: kInvalidArgument.
 Status validate(const Body& body);
 // A settlement or a span's event states what has happened: it must land, if need be later.
 [[nodiscard]] bool must_land(const Body& body);
-// Nobody waits for it, and losing it errs in the customer's favour: it goes with the next commit, a second later at most.
+// Nobody waits for it, and losing it errs in the customer's favour: it goes with the next commit, a second later at
+// most.
 [[nodiscard]] bool is_lazy(const Body& body);
 // After one of these the transaction is of no use; every other error concerns its own command only.
 [[nodiscard]] bool is_fatal(const Error& error);
@@ -76,6 +85,7 @@ class Store {
   Status write(const PutPrice& put, std::int64_t at_us);
   Status write(const Fee& fee, std::int64_t at_us);
   Status write(const std::vector<RefusalCount>& refusals, std::int64_t at_us);
+  Status write(const Compact& wish, std::int64_t at_us);
   Result<std::int64_t> deployment_id(const std::string& name);
 
   struct OpenRow {
