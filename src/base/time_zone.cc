@@ -325,19 +325,20 @@ Result<TimeZone> TimeZone::load(std::string_view name) {
 }
 
 TimeZone TimeZone::of_system() {
+  std::string name;
   std::array<char, 512> link{};
   const ssize_t size = ::readlink("/etc/localtime", link.data(), link.size());
   if (size > 0) {
     const std::string_view target(link.data(), static_cast<std::size_t>(size));
     const std::size_t at = target.find("zoneinfo/");
-    if (at != std::string_view::npos) {
-      std::string_view name = target.substr(at + 9);
-      if (name == "Etc/UTC") name = "UTC";
-      Result<TimeZone> zone = load(name);
-      if (zone.has_value()) return *std::move(zone);
-    }
+    if (at != std::string_view::npos) name = target.substr(at + 9);
   }
-  return load(kFallback).value_or(TimeZone());
+  if (name.empty()) {
+    name = read_file("/etc/timezone").value_or("");  // where the link is a copy: Debian says its name here
+    name.erase(std::min(name.find('\n'), name.size()));
+  }
+  Result<TimeZone> zone = load(name == "Etc/UTC" ? "UTC" : name);
+  return zone.has_value() ? *std::move(zone) : load(kFallback).value_or(TimeZone());
 }
 
 std::int64_t TimeZone::offset_s(std::int64_t unix_s) const {

@@ -38,7 +38,7 @@ class TimeZone {
   static Result<TimeZone> load(std::string_view name);
   // A TZif file's bytes. Errors: kDataLoss, with what is wrong; hostile bytes are expected here.
   static Result<TimeZone> parse(std::string_view bytes, std::string_view name);
-  // What /etc/localtime links to, else Asia/Shanghai.
+  // What /etc/localtime links to, else what /etc/timezone names, else Asia/Shanghai.
   static TimeZone of_system();
 
   [[nodiscard]] const std::string& name() const { return name_; }

@@ -66,7 +66,10 @@ std::string label_of(const ledger::UsageRow& row, const std::string& by, const T
   return fmt::format("{}-{:02}-{:02}", t.year, t.month, t.day);
 }
 
-std::vector<std::string> usage_cells(const ledger::UsageRow& r, std::string label, Language language) {
+// Instances serve all keys: by key there is what its requests computed, and neither wakes nor waiting.
+std::vector<std::string> usage_cells(const ledger::UsageRow& r, std::string label, const std::string& by,
+                                     Language language) {
+  const bool by_key = by == "key";
   const auto quantile = [language](const std::optional<ledger::LatencySummary>& l, std::int64_t us) {
     return l.has_value() && l->requests > 0 ? time_text(us, language) : std::string("—");
   };
@@ -81,10 +84,10 @@ std::vector<std::string> usage_cells(const ledger::UsageRow& r, std::string labe
           quantile(r.ttft, r.ttft.has_value() ? r.ttft->p50_us : 0),
           quantile(r.duration, r.duration.has_value() ? r.duration->p50_us : 0),
           quantile(r.duration, r.duration.has_value() ? r.duration->p95_us : 0),
-          grouped(r.wakes),
-          time_text(r.busy_us, language),
-          time_text(r.waking_us, language),
-          time_text(r.idle_us, language),
+          by_key ? "—" : grouped(r.wakes),
+          time_text(by_key ? r.request_busy_us : r.busy_us, language),
+          by_key ? "—" : time_text(r.waking_us, language),
+          by_key ? "—" : time_text(r.idle_us, language),
           money_text(r.money)};
 }
 
@@ -236,10 +239,11 @@ std::string usage_text(const gateway::UsageView& view, Language language) {
                             {"BILLED", "计费"}},
                            1, language);
   const TimeZone zone = zone_of(view.header.time_zone);
-  for (const ledger::UsageRow& row : view.report.rows)
-    table.add(usage_cells(row, label_of(row, by, zone, language), language));
+  for (const ledger::UsageRow& row : view.report.rows) {
+    table.add(usage_cells(row, label_of(row, by, zone, language), by, language));
+  }
   if (view.report.rows.size() > 1) {
-    table.add(usage_cells(view.report.total, is_chinese(language) ? "合计" : "TOTAL", language));
+    table.add(usage_cells(view.report.total, is_chinese(language) ? "合计" : "TOTAL", by, language));
   }
   return table.text();
 }

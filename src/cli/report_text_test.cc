@@ -121,6 +121,9 @@ TEST(ReportText, UsageHasATotalUnderMoreThanOneRowAndMoneyOfTwoCurrenciesSideByS
   view.report.rows.push_back(row);
   EXPECT_NE(usage_text(view, Language::kEnglish).find("TOTAL"), std::string::npos);
   EXPECT_NE(usage_text(view, Language::kChinese).find("合计"), std::string::npos);
+  view.header.by = "key";
+  view.report.rows[0].request_busy_us = 5'000'000;
+  EXPECT_NE(usage_text(view, Language::kEnglish).find("5.00 s"), std::string::npos) << "what its requests computed";
 }
 
 }  // namespace

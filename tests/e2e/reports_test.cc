@@ -32,7 +32,8 @@ TEST(Reports, SayWhatWasAskedByApiAndByVerb) {
     EXPECT_EQ(usage->header.time_zone, "Asia/Kathmandu");
     EXPECT_EQ(usage->report.total.output_tokens, 15) << by;
     ASSERT_FALSE(usage->report.rows.empty()) << by;
-    if (std::string(by) == "day") EXPECT_NE(answer.body.find("T00:00:00+05:45"), std::string::npos) << answer.body;
+    const bool days_begin_there = answer.body.find("T00:00:00+05:45") != std::string::npos;
+    EXPECT_TRUE(days_begin_there || std::string(by) != "day") << answer.body;
   }
   EXPECT_EQ(gateway::parse_usage(house.get("/admin/v1/usage?until=1h").body)->report.total.requests, 0);
   EXPECT_EQ(gateway::parse_usage(house.get("/admin/v1/usage?deployment=none").body)->report.total.requests, 0);

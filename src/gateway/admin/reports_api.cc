@@ -88,7 +88,12 @@ Task<void> reply_csv(Call& call, const std::string& body, const std::string& nam
 }
 
 Task<void> reply_failure(Call& call, const Error& failure) {
-  const api::ApiError error = from_admin(failure, api::ErrorCode::kLedgerUnavailable);
+  api::ApiError error = from_admin(failure, api::ErrorCode::kLedgerUnavailable);
+  // "NAME: what is wrong with it", as every message about a parameter here is written.
+  constexpr std::string_view kNames = "abcdefghijklmnopqrstuvwxyz_";
+  const std::size_t colon = failure.message.find(": ");
+  const bool is_named = colon != std::string::npos && failure.message.find_first_not_of(kNames) == colon;
+  if (failure.code == Code::kInvalidArgument && is_named) error.param = failure.message.substr(0, colon);
   co_await reply_error(call, error);
 }
 
