@@ -40,6 +40,11 @@ std::string make_uuid_v7(WallTime now) {
   return out;
 }
 
+std::string uuid_v7_bound(WallTime now) {
+  const std::int64_t ms = now.us / 1000;
+  return fmt::format("{:08x}-{:04x}", (ms >> 16) & 0xffffffff, ms & 0xffff);
+}
+
 std::string random_hex(int bytes) {
   std::vector<std::uint8_t> raw(static_cast<std::size_t>(bytes));
   fill_random(raw.data(), raw.size());

@@ -13,6 +13,9 @@ namespace dormouse {
 // Source of randomness: getrandom(2). Threads: any.
 [[nodiscard]] std::string make_uuid_v7(WallTime now);
 
+// What every id made at or after `now` follows, as text.
+[[nodiscard]] std::string uuid_v7_bound(WallTime now);
+
 // `bytes` random bytes as lowercase hex: lease tokens, one-time logins. Threads: any.
 [[nodiscard]] std::string random_hex(int bytes);
 

@@ -48,6 +48,34 @@ Result<std::optional<std::chrono::milliseconds>> read_duration(const TomlTable& 
   return std::optional<std::chrono::milliseconds>(*value);
 }
 
+Status read_time_zone(const TomlTable& root, ConfigFile& out, std::string_view what) {
+  out.time_zone = root.string("time_zone");
+  if (out.time_zone.empty()) return {};
+  const Result<TimeZone> zone = TimeZone::load(out.time_zone);
+  if (zone.has_value()) return {};
+  return make_error(Code::kInvalidArgument, fmt::format("{}: time_zone: {}", what, zone.error().message));
+}
+
+Status read_ledger(const TomlTable& root, ConfigFile& out, std::string_view what) {
+  const auto found = root.tables.find("ledger");
+  if (found == root.tables.end()) return {};
+  const TomlTable& table = found->second;
+  const std::string where = fmt::format("{}: [ledger]", what);
+  TRY_STATUS(check_keys(table.strings, {"retention"}, where));
+  TRY_STATUS(check_keys(table.integers, {"retention"}, where));
+  TRY_STATUS(check_keys(table.lists, {}, where));
+  TRY_STATUS(check_keys(table.table_lists, {}, where));
+  TRY_STATUS(check_no_others(table, where));
+  TRY(const auto retention, read_duration(table, "retention", where));
+  if (retention.has_value()) out.retention = *retention;
+  const auto number = table.integers.find("retention");  // only 0 needs no unit
+  if (number != table.integers.end()) out.retention = std::chrono::milliseconds(0);
+  const bool is_zero = number == table.integers.end() || number->second == 0;
+  if (is_zero && (out.retention.count() == 0 || out.retention >= kLeastRetention)) return {};
+  return make_error(Code::kInvalidArgument,
+                    fmt::format("{}: retention: \"180d\", at least \"32d\", or 0 to keep all", where));
+}
+
 Error in_deployment(std::string_view where, const DeploymentEntry& entry, const Error& error) {
   return make_error(error.code, fmt::format("{}: {}: {}", where, entry.name, error.message));
 }
@@ -104,6 +132,11 @@ Result<AlertEntry> read_alert(const TomlTable& table, std::string_view where) {
 
 }  // namespace
 
+TimeZone report_zone(const ConfigFile& config) {
+  if (config.time_zone.empty()) return TimeZone::of_system();
+  return TimeZone::load(config.time_zone).value_or(TimeZone::of_system());  // it was there when the file was read
+}
+
 bool is_deployment_name(std::string_view name) {
   if (name.empty() || name.size() > 63) return false;
   const auto is_alnum = [](char c) {
@@ -148,14 +181,14 @@ std::string duration_text(std::chrono::milliseconds duration) {
 
 Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY(TomlTable root, parse_toml(text, what));
-  TRY_STATUS(check_keys(root.strings, {"models_dir", "idle_timeout", "tls_cert", "tls_key"}, what));
+  TRY_STATUS(check_keys(root.strings, {"models_dir", "idle_timeout", "time_zone", "tls_cert", "tls_key"}, what));
   TRY_STATUS(check_keys(root.integers, {}, what));
   TRY_STATUS(
       check_keys(root.lists, {"listen", "admin_listen", "hosts", "cors", "behind_proxy", "worker_listen"}, what));
   TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance", "alert"}, what));
   TRY_STATUS(check_keys(root.decimals, {}, what));
   TRY_STATUS(check_keys(root.booleans, {}, what));
-  TRY_STATUS(check_keys(root.tables, {"driver"}, what));  // read by gateway/driver_file
+  TRY_STATUS(check_keys(root.tables, {"driver", "ledger"}, what));  // the first is read by gateway/driver_file
   ConfigFile out;
   out.listen = root.list("listen");
   out.admin_listen = root.list("admin_listen");
@@ -165,13 +198,15 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   out.tls_cert = root.string("tls_cert");
   out.tls_key = root.string("tls_key");
   out.worker_listen = root.list("worker_listen");
-  if (!root.tables.empty()) out.driver_text = text;
+  if (root.tables.contains("driver")) out.driver_text = text;
   out.models_dir = root.string("models_dir");
   TRY(out.idle_timeout, read_duration(root, "idle_timeout", what));
   for (const TomlTable& table : root.table_lists["alert"]) {
     TRY(AlertEntry entry, read_alert(table, fmt::format("{}: [[alert]]", what)));
     out.alerts.push_back(std::move(entry));
   }
+  TRY_STATUS(read_time_zone(root, out, what));
+  TRY_STATUS(read_ledger(root, out, what));
   std::set<std::string> names;
   TRY(InstanceTypes instances, InstanceTypes::from_entries(root.table_lists["instance"], what));
   out.instances = instances.all();

@@ -10,6 +10,7 @@
 //   tls_key = "/etc/dormouse/privkey.pem"
 //   worker_listen = ["0.0.0.0:8082"]
 //   idle_timeout = "10m"           # of deployments that do not say
+//   time_zone = "Asia/Shanghai"    # where reports' days begin; default: the system's
 //   [[deployment]]
 //   name = "chat"
 //   image = "qwen3-demo:q8_0"      # or a path to a .gguf
@@ -20,6 +21,8 @@
 //   name = "t4"
 //   hour = "1.80"
 //   currency = "CNY"
+//   [ledger]
+//   retention = "180d"             # of single requests and of quarters of an hour; 0: for ever
 //   [driver.hpc]                   # docs/drivers.md
 //   [[alert]]                      # docs/metrics.md, "Alerts"
 //   kind = "dingtalk"
@@ -35,6 +38,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/time_zone.h"
 #include "catalog/deployment_rules.h"
 #include "catalog/instance_types.h"
 
@@ -56,6 +60,9 @@ struct AlertEntry {
   std::vector<std::string> events;
   friend bool operator==(const AlertEntry&, const AlertEntry&) = default;
 };
+// How long single requests are kept, unless the file says; a shorter one than the least would cut into a bill.
+inline constexpr std::chrono::hours kRetention{180 * 24};
+inline constexpr std::chrono::hours kLeastRetention{32 * 24};
 
 struct ConfigFile {
   std::vector<std::string> listen;
@@ -68,6 +75,8 @@ struct ConfigFile {
   std::vector<std::string> worker_listen;  // for workers on other machines
   std::string models_dir;
   std::optional<std::chrono::milliseconds> idle_timeout;
+  std::string time_zone;                               // of the IANA names; empty: the system's
+  std::chrono::milliseconds retention = kRetention;  // zero: for ever
   std::vector<DeploymentEntry> deployments;
   std::vector<InstanceType> instances;  // beside the compiled-in ones, or in their place
   std::vector<AlertEntry> alerts;
@@ -79,6 +88,9 @@ struct ConfigFile {
 // Errors: kNotFound (no such file), kPermissionDenied (there, and not ours to read, or no file), kTooLarge (over 1
 // MiB), and those of parse_config.
 [[nodiscard]] Result<ConfigFile> read_config(const std::string& path);
+
+// Where days and months begin: the file's zone, else the system's.
+[[nodiscard]] TimeZone report_zone(const ConfigFile& config);
 
 // "250ms", "90s", "10m", "1h", "2d" or whole seconds "90". Errors: kInvalidArgument.
 [[nodiscard]] Result<std::chrono::milliseconds> parse_duration(std::string_view text);

@@ -89,6 +89,16 @@ idle_timeout = "auto"
   EXPECT_FALSE(config->deployments[1].rules.idle_timeout.has_value());
 }
 
+TEST(ConfigFile, ReportsHaveAZoneAndAnEndOfDetail) {
+  EXPECT_EQ(parse_config("", "x")->retention, std::chrono::hours(180 * 24));
+  EXPECT_EQ(parse_config("[ledger]\nretention = \"32d\"", "x")->retention, std::chrono::hours(32 * 24));
+  EXPECT_EQ(parse_config("[ledger]\nretention = 0", "x")->retention.count(), 0);
+  EXPECT_EQ(parse_config("[ledger]\nretention = \"0s\"", "x")->retention.count(), 0);
+  EXPECT_TRUE(parse_config("[ledger]\nretention = 0", "x")->driver_text.empty());
+  EXPECT_EQ(report_zone(*parse_config("time_zone = \"Asia/Kathmandu\"", "x")).name(), "Asia/Kathmandu");
+  EXPECT_FALSE(report_zone({}).name().empty());
+}
+
 TEST(ConfigFile, AFileThatIsNoneIsATypedError) {
   EXPECT_EQ(read_config("/nowhere/dormouse.toml").error().code, Code::kNotFound);
   EXPECT_EQ(read_config("/tmp").error().code, Code::kPermissionDenied);
@@ -110,6 +120,9 @@ TEST(ConfigFile, ATypoIsAnErrorThatNamesTheKey) {
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\ndriver = \"a cloud\"", "no name"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nidle_timeout = \"10ms\"", "second"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\naliases = 3", "aliases"}, Row{"[unknown]\nx = 1", "unknown"},
+        Row{"time_zone = \"Mars/Base\"", "time_zone"}, Row{"time_zone = \"../../etc/passwd\"", "time_zone"},
+        Row{"[ledger]\nretention = \"10d\"", "at least"}, Row{"[ledger]\nretention = 180", "retention"},
+        Row{"[ledger]\nretention = -1", "retention"}, Row{"[ledger]\nkeep = \"180d\"", "keep"},
         Row{"listen = [1]", "listen"}, Row{"x = 1979-05-27", "x"}, Row{"listen = [", "line 1"}}) {
     const auto config = parse_config(row.text, "dormouse.toml");
     ASSERT_FALSE(config.has_value()) << row.text;

@@ -10,6 +10,7 @@
 #include "cli/admin_client.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
+#include "gateway/admin/report_wire.h"
 #include "gateway/admin_wire.h"
 
 namespace dormouse::cli {
@@ -49,19 +50,14 @@ std::string instances_text(const Context& context, const gateway::DeploymentView
                      d.rules.max_instances);
 }
 
-// Requests and tokens of each deployment since local midnight.
+// Requests and tokens of each deployment since midnight, by the server's time zone.
 std::map<std::string, ledger::UsageRow> today(AdminClient& client) {
-  std::time_t now = std::time(nullptr);
-  std::tm local{};
-  ::localtime_r(&now, &local);
-  local.tm_hour = local.tm_min = local.tm_sec = 0;
-  const std::int64_t midnight_us = static_cast<std::int64_t>(std::mktime(&local)) * 1'000'000;
   std::map<std::string, ledger::UsageRow> out;
-  const Result<std::string> body = client.get(fmt::format("/admin/v1/usage?by=deployment&begin_us={}", midnight_us));
+  const Result<std::string> body = client.get("/admin/v1/usage?by=deployment&since=today");
   if (!body.has_value()) return out;
-  const Result<std::vector<ledger::UsageRow>> rows = gateway::parse_usage(*body);
-  if (!rows.has_value()) return out;
-  for (const ledger::UsageRow& row : *rows) out[row.deployment] = row;
+  const Result<gateway::UsageView> view = gateway::parse_usage(*body);
+  if (!view.has_value()) return out;
+  for (const ledger::UsageRow& row : view->report.rows) out[row.deployment] = row;
   return out;
 }
 

@@ -1,15 +1,14 @@
 // The part of Gateway behind Access::kRead and kAdmin: what the CLI and (later) the console ask. None of it wakes an
-// instance but the wake verb. Changing deployments is in admin_deployments.cc.
+// instance but the wake verb. Changing deployments is in admin_deployments.cc, reports are in admin/reports_api.cc.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
-#include <optional>
 #include <utility>
 
+#include "gateway/admin/query_string.h"
 #include "gateway/gateway.h"
 
 namespace dormouse::gateway {
@@ -18,34 +17,6 @@ namespace {
 // The verbs wait for memory to come (a load from a slow disk) or to go (a draining answer).
 constexpr Nanoseconds kVerbWait = std::chrono::minutes(10);
 constexpr std::int64_t kLogTailBytes = 64 * 1024;
-constexpr std::int64_t kMaxRows = 10'000;
-
-// Of a query string, the value of `name` as sent: names and numbers need no decoding.
-std::optional<std::string> query_value(const std::string& query, std::string_view name) {
-  std::size_t at = 0;
-  while (at <= query.size()) {
-    const std::size_t end = std::min(query.find('&', at), query.size());
-    const std::string_view pair = std::string_view(query).substr(at, end - at);
-    const std::size_t equals = pair.find('=');
-    if (equals != std::string_view::npos && pair.substr(0, equals) == name) return std::string(pair.substr(equals + 1));
-    at = end + 1;
-  }
-  return std::nullopt;
-}
-
-// Absent: the fallback. Not a whole number: nullopt.
-std::optional<std::int64_t> query_number(const std::string& query, std::string_view name, std::int64_t fallback) {
-  const std::optional<std::string> text = query_value(query, name);
-  if (!text.has_value()) return fallback;
-  std::int64_t value = 0;
-  const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (ec != std::errc() || end != text->data() + text->size()) return std::nullopt;
-  return value;
-}
-
-api::ApiError invalid(std::string param, std::string message) {
-  return api::ApiError{api::ErrorCode::kInvalidValue, std::move(message), std::move(param)};
-}
 
 std::string tail_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
@@ -82,6 +53,9 @@ void Gateway::add_admin_routes() {
   add("POST", "/admin/v1/alerts/test", [this](Call& c) { return admin_alert_test(c); });
   add("GET", "/admin/v1/usage", [this](Call& c) { return admin_usage(c); });
   add("GET", "/admin/v1/requests", [this](Call& c) { return admin_requests(c); });
+  add("GET", "/admin/v1/bill", [this](Call& c) { return admin_bill(c); });
+  add("GET", "/admin/v1/errors", [this](Call& c) { return report_errors(c); });
+  add("GET", "/admin/v1/refusals", [this](Call& c) { return report_errors(c); });
   router_.add({"GET", "/internal/worker", Access::kWorker, [this](Call& c) {
                  c.status = 101;
                  return services_.fleet.serve_control(c.exchange);
@@ -161,9 +135,11 @@ Task<void> Gateway::admin_logs(Call& call) const {
 
 // Streamed page by page: all of it is more than belongs into memory.
 Task<void> Gateway::admin_access_log(Call& call) const {
-  const auto since = query_number(call.request().query, "since_us", 0);
+  const Result<QueryString> query = QueryString::parse(call.request().query);
+  const Result<std::int64_t> since = query.has_value() ? query->number("since_us", 0, {}) : query.error();
   if (!since.has_value() || access_file_ == nullptr) {
-    const api::ApiError error = invalid("since_us", "a whole number");
+    api::ApiError error{api::ErrorCode::kInvalidValue, "must be a whole number", "since_us"};
+    if (access_file_ == nullptr) error = {api::ErrorCode::kNotFound, {}, {}};
     co_await reply_error(call, error);
     co_return;
   }
@@ -191,64 +167,6 @@ Task<void> Gateway::admin_alert_test(Call& call) {
   std::vector<AlertTestRow> rows;
   if (alerts_ != nullptr) rows = co_await alerts_->test();
   const std::string body = to_json(rows);
-  co_await reply_json(call, 200, body);
-}
-
-Task<void> Gateway::admin_usage(Call& call) {
-  const std::string& query = call.request().query;
-  ledger::UsageQuery wish;
-  const std::string by = query_value(query, "by").value_or("day");
-  if (by != "day" && by != "hour" && by != "deployment") {
-    const api::ApiError error = invalid("by", "day, hour or deployment");
-    co_await reply_error(call, error);
-    co_return;
-  }
-  wish.by = by == "day" ? ledger::UsageBy::kDay : by == "hour" ? ledger::UsageBy::kHour : ledger::UsageBy::kDeployment;
-  const auto offset = query_number(query, "utc_offset_minutes", 0);
-  const auto begin = query_number(query, "begin_us", 0);
-  const auto end = query_number(query, "end_us", INT64_MAX);
-  constexpr std::int64_t kMaxOffset = 14 * 60;
-  if (!offset.has_value() || !begin.has_value() || !end.has_value() || *offset < -kMaxOffset || *offset > kMaxOffset) {
-    const api::ApiError error = invalid("", "begin_us, end_us, utc_offset_minutes: whole numbers in range");
-    co_await reply_error(call, error);
-    co_return;
-  }
-  wish.utc_offset_minutes = *offset;
-  wish.begin_us = *begin;
-  wish.end_us = *end;
-  wish.deployment = query_value(query, "deployment");
-  const OneShot<Result<std::vector<ledger::UsageRow>>> answer(services_.io);
-  services_.ledger.usage(std::move(wish), [answer](Result<std::vector<ledger::UsageRow>> rows) {
-    answer.set(std::move(rows));
-  });
-  const Result<std::vector<ledger::UsageRow>> rows = co_await answer.get();
-  if (!rows.has_value()) {
-    const api::ApiError error = api::from_error(rows.error());
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const std::string body = to_json(*rows);
-  co_await reply_json(call, 200, body);
-}
-
-Task<void> Gateway::admin_requests(Call& call) {
-  const auto limit = query_number(call.request().query, "limit", 100);
-  if (!limit.has_value() || *limit < 1 || *limit > kMaxRows) {
-    const api::ApiError error = invalid("limit", fmt::format("1 to {}", kMaxRows));
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const OneShot<Result<std::vector<ledger::RequestRow>>> answer(services_.io);
-  services_.ledger.requests(*limit, [answer](Result<std::vector<ledger::RequestRow>> rows) {
-    answer.set(std::move(rows));
-  });
-  const Result<std::vector<ledger::RequestRow>> rows = co_await answer.get();
-  if (!rows.has_value()) {
-    const api::ApiError error = api::from_error(rows.error());
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const std::string body = to_json(*rows);
   co_await reply_json(call, 200, body);
 }
 

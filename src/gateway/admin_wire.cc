@@ -7,6 +7,7 @@
 #include "api/fields.h"
 #include "api/strict_json.h"
 #include "catalog/config_file.h"
+#include "gateway/admin/json_reader.h"
 #include "gateway/rules_json.h"
 
 namespace dormouse::gateway {
@@ -95,66 +96,7 @@ std::string_view source_name(ledger::Source source) {
   return "";
 }
 
-std::string_view outcome_name(ledger::Outcome outcome) {
-  switch (outcome) {
-    case ledger::Outcome::kOk: return "ok";
-    case ledger::Outcome::kClientGone: return "client_gone";
-    case ledger::Outcome::kFailed: return "failed";
-    case ledger::Outcome::kInterrupted: return "interrupted";
-  }
-  return "";
-}
-
-// Reads what we wrote ourselves: absent or odd fields are the type's zero.
-class Reader {
- public:
-  explicit Reader(const json::object& object) : object_(object) {}
-  [[nodiscard]] std::string text(std::string_view key) const {
-    const json::value* v = api::find_member(object_, key);
-    return v != nullptr && v->is_string() ? std::string(v->get_string()) : std::string();
-  }
-  [[nodiscard]] std::int64_t whole(std::string_view key) const {
-    const json::value* v = api::find_member(object_, key);
-    return v != nullptr ? api::as_integer(*v).value_or(0) : 0;
-  }
-  [[nodiscard]] std::optional<double> maybe_number(std::string_view key) const {
-    const json::value* v = api::find_member(object_, key);
-    return v != nullptr ? api::as_number(*v) : std::nullopt;
-  }
-  [[nodiscard]] double number(std::string_view key) const { return maybe_number(key).value_or(0); }
-  [[nodiscard]] bool truth(std::string_view key) const {
-    const json::value* v = api::find_member(object_, key);
-    return v != nullptr && v->is_bool() && v->get_bool();
-  }
-  [[nodiscard]] std::vector<const json::object*> objects(std::string_view key) const {
-    std::vector<const json::object*> out;
-    const json::value* v = api::find_member(object_, key);
-    if (v == nullptr || !v->is_array()) return out;
-    for (const json::value& item : v->get_array()) {
-      if (item.is_object()) out.push_back(&item.get_object());
-    }
-    return out;
-  }
-  [[nodiscard]] std::vector<std::string> texts(std::string_view key) const {
-    std::vector<std::string> out;
-    const json::value* v = api::find_member(object_, key);
-    if (v == nullptr || !v->is_array()) return out;
-    for (const json::value& item : v->get_array()) {
-      if (item.is_string()) out.emplace_back(item.get_string());
-    }
-    return out;
-  }
-
- private:
-  const json::object& object_;
-};
-
-Result<json::value> parse_object(std::string_view text) {
-  boost::system::error_code ec;
-  json::value root = json::parse({text.data(), text.size()}, ec);
-  if (ec || !root.is_object()) return make_error(Code::kDataLoss, "the server's answer is no JSON object");
-  return root;
-}
+using Reader = JsonReader;
 
 SpeedView read_speed(const json::object& object) {
   SpeedView out;
@@ -328,47 +270,6 @@ std::string to_json(const DeploymentChange& change) {
   return json::serialize(out);
 }
 
-std::string to_json(const std::vector<ledger::UsageRow>& rows) {
-  json::array out;
-  for (const ledger::UsageRow& r : rows) {
-    out.push_back(json::object{{"bucket_us", r.bucket_us},
-                               {"deployment", r.deployment},
-                               {"requests", r.requests},
-                               {"failed", r.failed},
-                               {"client_gone", r.client_gone},
-                               {"input_tokens", r.input_tokens},
-                               {"cached_tokens", r.cached_tokens},
-                               {"output_tokens", r.output_tokens},
-                               {"cold_requests", r.cold_requests},
-                               {"wake_wait_us", r.wake_wait_us},
-                               {"duration_us", r.duration_us},
-                               {"wakes", r.wakes},
-                               {"waking_us", r.waking_us},
-                               {"busy_us", r.busy_us},
-                               {"idle_us", r.idle_us}});
-  }
-  return json::serialize(json::object{{"rows", std::move(out)}});
-}
-
-std::string to_json(const std::vector<ledger::RequestRow>& rows) {
-  json::array out;
-  for (const ledger::RequestRow& r : rows) {
-    out.push_back(json::object{{"request_id", r.request_id},
-                               {"deployment", r.deployment},
-                               {"at_us", r.at_us},
-                               {"settled", r.settled},
-                               {"outcome", r.settled ? outcome_name(r.settlement.outcome) : "open"},
-                               {"error_code", r.settlement.error_code},
-                               {"http_status", r.settlement.http_status},
-                               {"input_tokens", r.settlement.input_tokens},
-                               {"output_tokens", r.settlement.output_tokens},
-                               {"wake_wait_us", r.settlement.wake_wait_us},
-                               {"ttft_us", r.settlement.ttft_us},
-                               {"duration_us", r.settlement.duration_us}});
-  }
-  return json::serialize(json::object{{"rows", std::move(out)}});
-}
-
 std::string to_json(const std::vector<AlertTestRow>& rows) {
   json::array out;
   for (const AlertTestRow& r : rows) {
@@ -378,7 +279,7 @@ std::string to_json(const std::vector<AlertTestRow>& rows) {
 }
 
 Result<std::vector<AlertTestRow>> parse_alert_test(std::string_view text) {
-  TRY(const json::value root, parse_object(text));
+  TRY(const json::value root, parse_json_object(text));
   std::vector<AlertTestRow> out;
   for (const json::object* item : Reader(root.get_object()).objects("rows")) {
     const Reader r(*item);
@@ -388,7 +289,7 @@ Result<std::vector<AlertTestRow>> parse_alert_test(std::string_view text) {
 }
 
 Result<StatusView> parse_status(std::string_view text) {
-  TRY(const json::value root, parse_object(text));
+  TRY(const json::value root, parse_json_object(text));
   const Reader r(root.get_object());
   StatusView out;
   out.version = r.text("version");
@@ -405,61 +306,8 @@ Result<StatusView> parse_status(std::string_view text) {
 }
 
 Result<DeploymentView> parse_deployment(std::string_view text) {
-  TRY(const json::value root, parse_object(text));
+  TRY(const json::value root, parse_json_object(text));
   return read_deployment(root.get_object());
-}
-
-Result<std::vector<ledger::UsageRow>> parse_usage(std::string_view text) {
-  TRY(const json::value root, parse_object(text));
-  std::vector<ledger::UsageRow> out;
-  for (const json::object* item : Reader(root.get_object()).objects("rows")) {
-    const Reader r(*item);
-    ledger::UsageRow row;
-    row.bucket_us = r.whole("bucket_us");
-    row.deployment = r.text("deployment");
-    row.requests = r.whole("requests");
-    row.failed = r.whole("failed");
-    row.client_gone = r.whole("client_gone");
-    row.input_tokens = r.whole("input_tokens");
-    row.cached_tokens = r.whole("cached_tokens");
-    row.output_tokens = r.whole("output_tokens");
-    row.cold_requests = r.whole("cold_requests");
-    row.wake_wait_us = r.whole("wake_wait_us");
-    row.duration_us = r.whole("duration_us");
-    row.wakes = r.whole("wakes");
-    row.waking_us = r.whole("waking_us");
-    row.busy_us = r.whole("busy_us");
-    row.idle_us = r.whole("idle_us");
-    out.push_back(std::move(row));
-  }
-  return out;
-}
-
-Result<std::vector<ledger::RequestRow>> parse_requests(std::string_view text) {
-  TRY(const json::value root, parse_object(text));
-  std::vector<ledger::RequestRow> out;
-  for (const json::object* item : Reader(root.get_object()).objects("rows")) {
-    const Reader r(*item);
-    ledger::RequestRow row;
-    row.request_id = r.text("request_id");
-    row.deployment = r.text("deployment");
-    row.at_us = r.whole("at_us");
-    row.settled = r.truth("settled");
-    const std::string outcome = r.text("outcome");
-    for (const ledger::Outcome o : {ledger::Outcome::kOk, ledger::Outcome::kClientGone, ledger::Outcome::kFailed,
-                                    ledger::Outcome::kInterrupted}) {
-      if (outcome == outcome_name(o)) row.settlement.outcome = o;
-    }
-    row.settlement.error_code = r.text("error_code");
-    row.settlement.http_status = r.whole("http_status");
-    row.settlement.input_tokens = r.whole("input_tokens");
-    row.settlement.output_tokens = r.whole("output_tokens");
-    row.settlement.wake_wait_us = r.whole("wake_wait_us");
-    row.settlement.ttft_us = r.whole("ttft_us");
-    row.settlement.duration_us = r.whole("duration_us");
-    out.push_back(std::move(row));
-  }
-  return out;
 }
 
 Result<DeploymentChange> parse_deployment_change(std::string_view text) {

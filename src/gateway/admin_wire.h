@@ -1,4 +1,5 @@
-// What the admin API says, as values, written and read here: server and CLI share one definition. No I/O.
+// What the admin API says of deployments (of reports: admin/report_wire.h), as values, written and read here: server
+// and CLI share one definition. No I/O.
 #pragma once
 
 #include <cstdint>
@@ -91,15 +92,11 @@ struct DeploymentChange {
 [[nodiscard]] std::string to_json(const DeploymentView& deployment);
 [[nodiscard]] std::string to_json(const NewDeployment& deployment);
 [[nodiscard]] std::string to_json(const DeploymentChange& change);
-[[nodiscard]] std::string to_json(const std::vector<ledger::UsageRow>& rows);
-[[nodiscard]] std::string to_json(const std::vector<ledger::RequestRow>& rows);
 [[nodiscard]] std::string to_json(const std::vector<AlertTestRow>& rows);
 
 // Errors: kDataLoss (not what the server writes).
 [[nodiscard]] Result<StatusView> parse_status(std::string_view json);
 [[nodiscard]] Result<DeploymentView> parse_deployment(std::string_view json);
-[[nodiscard]] Result<std::vector<ledger::UsageRow>> parse_usage(std::string_view json);
-[[nodiscard]] Result<std::vector<ledger::RequestRow>> parse_requests(std::string_view json);
 [[nodiscard]] Result<std::vector<AlertTestRow>> parse_alert_test(std::string_view json);
 // A client's words. Errors: kInvalidArgument, "KEY: ..."; an unknown key is one.
 [[nodiscard]] Result<NewDeployment> parse_new_deployment(std::string_view json);

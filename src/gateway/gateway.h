@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/time_zone.h"
 #include "gateway/access_file.h"
 #include "gateway/admin_wire.h"
 #include "gateway/alerts/alert_sender.h"
@@ -30,6 +31,7 @@ struct GatewayOptions {
   std::chrono::milliseconds request_timeout{600'000};  // the SDKs' own default
   std::string log_directory;
   LimitOptions limits;
+  TimeZone time_zone;  // of reports that do not name one
 };
 
 class Gateway {
@@ -90,6 +92,8 @@ class Gateway {
   Task<void> admin_sleep(Call& call);
   Task<void> admin_usage(Call& call);
   Task<void> admin_requests(Call& call);
+  Task<void> admin_bill(Call& call);
+  Task<void> report_errors(Call& call);
   Task<void> admin_logs(Call& call) const;
   Task<void> admin_alert_test(Call& call);
   Task<void> admin_access_log(Call& call) const;

@@ -25,6 +25,7 @@
 #include "gateway/gateway.h"
 #include "gateway/keys/key_ring.h"
 #include "gateway/remote_drivers.h"
+#include "gateway/retention.h"
 #include "gateway/worker_door.h"
 
 namespace dormouse::gateway {
@@ -64,7 +65,13 @@ bool is_ignored(int signal) {
 }  // namespace
 
 struct House::Impl {
-  explicit Impl(HouseOptions o) : options(std::move(o)), client(io), signals(io), stop_asked(io), lame_duck(io) {}
+  explicit Impl(HouseOptions o)
+      : options(std::move(o)),
+        zone(catalog::report_zone(options.config)),
+        client(io),
+        signals(io),
+        stop_asked(io),
+        lame_duck(io) {}
 
   Status open_parts();
   Status make_gateway(DeployerOptions deployer_options);
@@ -87,6 +94,7 @@ struct House::Impl {
 
   // In order of need: what is destroyed last stands first.
   HouseOptions options;
+  const TimeZone zone;  // of reports, budgets and fees
   SystemClock clock;
   asio::io_context io{1};
   std::optional<DataDir> data;
@@ -107,6 +115,7 @@ struct House::Impl {
   std::unique_ptr<AlertSender> alerts;
   std::unique_ptr<Watch> watch;
   std::unique_ptr<Gateway> gateway;
+  std::unique_ptr<Retention> retention;
   std::unique_ptr<http::Server> admin_server;
   std::unique_ptr<http::Server> api_server;
   std::unique_ptr<http::Server> worker_server;  // null: no workers from other machines
@@ -181,7 +190,7 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
   deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));
-  fees = std::make_unique<Fees>(io, *ledger, clock, deployments, [](WallTime at) { return month_of(at, kReportZone); });
+  fees = std::make_unique<Fees>(io, *ledger, clock, deployments, [this](WallTime at) { return month_of(at, zone); });
   deployer->on_commit([this](const Deployment& made) { fees->book(made.name, made.pricing); });
   ConfigReloadOptions config_options;
   config_options.path = options.config_path;
@@ -193,7 +202,7 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   gateway_options.exposure = &front_door->exposure();
   gateway_options.log_directory = data->log_directory();
   gateway_options.limits.state_path = data->limits_path();
-  gateway_options.limits.limiter.utc_offset_s = [](WallTime) { return std::chrono::seconds(kReportZone).count(); };
+  gateway_options.limits.limiter.utc_offset_s = [this](WallTime at) { return zone.offset_s(at.us / 1'000'000); };
   gateway_options.limits.record_refusals = [this](std::vector<ledger::RefusalCount> rows) {
     ledger->record_refusals(std::move(rows), [](const Status& status) {
       if (!status.has_value()) log_warn("event=refusals_not_written error=\"{}\"", status.error().message);
@@ -203,6 +212,7 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
     if (alerts == nullptr) return;
     alerts->raise(budget_alert((use.holder == Holder::kKey ? "key " : "deployment ") + use.name, use.percent));
   };
+  gateway_options.time_zone = zone;
   gateway = std::make_unique<Gateway>(services, *deployer, *keys, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
   AlertSenderOptions alert_options;
@@ -210,12 +220,14 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   alerts = std::make_unique<AlertSender>(io, clock, std::move(alert_options));
   WatchOptions watch_options;
   watch_options.advisor = &*advisor;
-  watch_options.month = [](WallTime at) { return month_of(at, kReportZone); };
+  watch_options.month = [this](WallTime at) { return month_of(at, zone); };
   watch_options.period = options.watch_period;
   watch_options.raise = [this](const Alert& alert) { alerts->raise(alert); };
   watch = std::make_unique<Watch>(services, std::move(watch_options));
   gateway->set_watch(watch.get());
   gateway->set_alerts(alerts.get());
+  RetentionOptions retention_options{.keep = options.config.retention, .zone = zone};
+  retention = std::make_unique<Retention>(io, clock, *ledger, std::move(retention_options));
   return {};
 }
 
@@ -316,9 +328,7 @@ Task<Status> House::Impl::forget_old_deployments() {
 
 BudgetPeriods House::Impl::periods_now() const {
   const WallTime now = clock.wall();
-  const std::int64_t day_us = std::chrono::microseconds(std::chrono::hours(24)).count();
-  const std::int64_t zone_us = std::chrono::microseconds(kReportZone).count();
-  return {{(now.us + zone_us) / day_us * day_us - zone_us}, month_of(now, kReportZone).begin};
+  return {zone.day_begin(now), zone.month_begin(now)};
 }
 
 // The admin socket answers already: its changes wait until everything is back.
@@ -333,6 +343,7 @@ Task<Status> House::Impl::start() {
   fees->start();
   config->watch();
   watch->start();
+  retention->start();
   co_return open_door();
 }
 
@@ -373,6 +384,7 @@ Task<void> House::Impl::shut_down() {
   front_door->stop();
   watch->stop();
   fees->stop();
+  retention->stop();
   gateway->begin_draining();
   if (!hurried() && !options.exposure.listen.empty() && outcome.has_value()) {
     lame_duck.expires_after(options.lame_duck);

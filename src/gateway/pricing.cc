@@ -14,7 +14,6 @@ namespace {
 
 // A month that begins is booked within this; the fee says which month it is for.
 constexpr std::chrono::minutes kFeePeriod{10};
-constexpr std::int64_t kMinuteUs = 60'000'000;
 
 ledger::Price price_of(const catalog::InstanceType& type, const TimePrice& by_time, std::string billing) {
   ledger::Price out;
@@ -75,16 +74,9 @@ Task<Result<Pricing>> find_pricing(asio::io_context& io, ledger::Ledger& ledger,
   co_return out;
 }
 
-Month month_of(WallTime at, std::chrono::minutes utc_offset) {
-  using std::chrono::microseconds;
-  const std::int64_t offset_us = utc_offset.count() * kMinuteUs;
-  const microseconds local(at.us + offset_us);
-  const std::chrono::year_month_day day{std::chrono::sys_days(std::chrono::floor<std::chrono::days>(local))};
-  const std::chrono::sys_days first(day.year() / day.month() / 1);
-  Month out;
-  out.name = fmt::format("{:04}-{:02}", static_cast<int>(day.year()), static_cast<unsigned>(day.month()));
-  out.begin.us = std::chrono::duration_cast<microseconds>(first.time_since_epoch()).count() - offset_us;
-  return out;
+Month month_of(WallTime at, const TimeZone& zone) {
+  const CivilTime local = zone.local(at);
+  return {fmt::format("{:04}-{:02}", local.year, local.month), zone.month_begin(at)};
 }
 
 Fees::Fees(asio::io_context& io, ledger::Ledger& ledger, const Clock& clock, const Deployments& deployments,

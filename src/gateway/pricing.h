@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/money.h"
+#include "base/time_zone.h"
 #include "catalog/deployment_rules.h"
 #include "catalog/instance_types.h"
 #include "fleet/supervisor.h"
@@ -37,8 +38,7 @@ struct Month {
   std::string name;  // "2026-11"
   WallTime begin;
 };
-// The month of a moment where clocks are `utc_offset` ahead of UTC.
-[[nodiscard]] Month month_of(WallTime at, std::chrono::minutes utc_offset);
+[[nodiscard]] Month month_of(WallTime at, const TimeZone& zone);
 
 // Books the month's fee of every deployment that has one: at its start, and when a month begins while it runs. Booking
 // twice is nothing; a month in which no server ran is not known to have been paid.

@@ -91,8 +91,8 @@ void Watch::ask_for_hours() {
   // The ledger may answer on a thread of its own.
   services_.ledger.usage(std::move(query), [this, alive, &io, name = month.name](auto answer) {
     if (!answer.has_value()) return;
-    asio::post(io, [this, alive, name, rows = *std::move(answer)] {
-      if (!alive.expired()) judge_hours(rows, name);
+    asio::post(io, [this, alive, name, report = *std::move(answer)] {
+      if (!alive.expired()) judge_hours(report.rows, name);
     });
   });
 }

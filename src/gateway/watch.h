@@ -32,7 +32,7 @@ struct WatchOptions {
   std::function<void(Alert)> raise;  // may be empty
   const Advisor* advisor = nullptr;  // borrowed; null: nothing is known of types
   // The month a moment belongs to, where bills are read.
-  std::function<Month(WallTime)> month = [](WallTime at) { return month_of(at, std::chrono::minutes(0)); };
+  std::function<Month(WallTime)> month = [](WallTime at) { return month_of(at, TimeZone()); };
 };
 
 class Watch {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "ledger/reader.h"
+#include "ledger/reports/select.h"
 #include "ledger/store.h"
 #include "ledger/writer.h"
 
@@ -130,11 +131,30 @@ void Ledger::record_refusals(std::vector<RefusalCount> refusals, Done done) {
 void Ledger::spend_since(std::int64_t begin_us, Answer<std::vector<Spend>> answer) {
   impl_->ask(std::move(answer), [begin_us](Connection& c) { return select_spend(c, begin_us); });
 }
+void Ledger::compact(std::int64_t before_us, TimeZone zone, CompactCursor cursor, Answer<CompactCursor> answer) {
+  auto at = std::make_shared<CompactCursor>(cursor);
+  impl_->writer.enqueue(Compact{before_us, std::move(zone), at}, [at, answer = std::move(answer)](Status status) {
+    answer(status.has_value() ? Result<CompactCursor>(*at) : Result<CompactCursor>(std::move(status).error()));
+  });
+}
+
 void Ledger::list_deployments(Answer<std::vector<Deployment>> answer) {
   impl_->ask(std::move(answer), [](Connection& c) { return select_deployments(c); });
 }
-void Ledger::usage(UsageQuery query, Answer<std::vector<UsageRow>> answer) {
+void Ledger::usage(UsageQuery query, Answer<UsageReport> answer) {
   impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_usage(c, query); });
+}
+void Ledger::errors(ErrorQuery query, Answer<std::vector<ErrorRow>> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_errors(c, query); });
+}
+void Ledger::refusals(ErrorQuery query, Answer<std::vector<ErrorRow>> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_refusals(c, query); });
+}
+void Ledger::bill(BillQuery query, Answer<Bill> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_bill(c, query); });
+}
+void Ledger::focus(BillQuery query, Answer<std::vector<FocusCharge>> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_focus(c, query); });
 }
 void Ledger::spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer) {
   impl_->ask(std::move(answer), [deployment = std::move(deployment), max_rows](Connection& c) {
@@ -142,7 +162,15 @@ void Ledger::spans(std::string deployment, std::int64_t max_rows, Answer<std::ve
   });
 }
 void Ledger::requests(std::int64_t max_rows, Answer<std::vector<RequestRow>> answer) {
-  impl_->ask(std::move(answer), [max_rows](Connection& c) { return select_requests(c, max_rows); });
+  impl_->ask(std::move(answer), [max_rows](Connection& c) -> Result<std::vector<RequestRow>> {
+    RequestQuery query;
+    query.limit = max_rows;
+    TRY(RequestPage page, select_requests(c, query));
+    return std::move(page.rows);
+  });
+}
+void Ledger::request_page(RequestQuery query, Answer<RequestPage> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_requests(c, query); });
 }
 
 }  // namespace dormouse::ledger

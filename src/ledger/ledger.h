@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "ledger/keys.h"
 #include "ledger/records.h"
+#include "ledger/report_records.h"
 
 namespace dormouse::ledger {
 
@@ -103,10 +104,19 @@ class Ledger {
 
   // Settled since `begin_us`, to the quarter of an hour.
   void spend_since(std::int64_t begin_us, Answer<std::vector<Spend>> answer);
+  // One step of retention, milliseconds long: single requests and refusals of days before `before_us` go, quarters of
+  // an hour become the days of `zone`, whose sums stay. Again with the cursor it answers, until that is_done().
+  void compact(std::int64_t before_us, TimeZone zone, CompactCursor cursor, Answer<CompactCursor> answer);
+
   void list_deployments(Answer<std::vector<Deployment>> answer);
-  void usage(UsageQuery query, Answer<std::vector<UsageRow>> answer);
+  void usage(UsageQuery query, Answer<UsageReport> answer);
+  void errors(ErrorQuery query, Answer<std::vector<ErrorRow>> answer);    // most frequent first
+  void refusals(ErrorQuery query, Answer<std::vector<ErrorRow>> answer);  // likewise
+  void bill(BillQuery query, Answer<Bill> answer);                        // kInvalidArgument (no such month)
+  void focus(BillQuery query, Answer<std::vector<FocusCharge>> answer);   // also kTooLarge (over 200'000 rows)
   void spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer);  // newest first
   void requests(std::int64_t max_rows, Answer<std::vector<RequestRow>> answer);                 // newest first
+  void request_page(RequestQuery query, Answer<RequestPage> answer);
 
  private:
   struct Impl;

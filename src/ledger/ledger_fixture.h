@@ -86,8 +86,7 @@ class LedgerFixture : public ::testing::Test {
     out.output_tokens = output_tokens;
     return out;
   }
-  static Checkpoint checkpoint_of(const std::string& id, std::int64_t input, std::int64_t cached,
-                                  std::int64_t output) {
+  static Checkpoint checkpoint_of(const std::string& id, std::int64_t input, std::int64_t cached, std::int64_t output) {
     Checkpoint out;
     out.request_id = id;
     out.input_tokens = input;
@@ -127,8 +126,7 @@ class LedgerFixture : public ::testing::Test {
     return ask<std::vector<Span>>([&](Answer<std::vector<Span>> answer) { book_->spans("", 100, std::move(answer)); });
   }
   std::vector<UsageRow> usage(const UsageQuery& query) {
-    return ask<std::vector<UsageRow>>(
-        [&](Answer<std::vector<UsageRow>> answer) { book_->usage(query, std::move(answer)); });
+    return ask<UsageReport>([&](Answer<UsageReport> answer) { book_->usage(query, std::move(answer)); }).rows;
   }
 
   ManualClock clock_;

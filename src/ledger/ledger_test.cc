@@ -168,6 +168,12 @@ TEST_F(LedgerTest, WhatMayHaveOutlivedUsKeepsItsSpanOpenAndIsTold) {
   EXPECT_FALSE(spans()[0].down_us.has_value());
 }
 
+UsageQuery by_deployment() {
+  UsageQuery out;
+  out.by = UsageBy::kDeployment;
+  return out;
+}
+
 TEST_F(LedgerTest, ARemovedDeploymentKeepsItsHistoryAndItsEpochs) {
   ASSERT_TRUE(intent("i1", 3).has_value());
   ASSERT_TRUE(reserve("r1").has_value());
@@ -180,7 +186,7 @@ TEST_F(LedgerTest, ARemovedDeploymentKeepsItsHistoryAndItsEpochs) {
       [&](Answer<std::vector<Deployment>> answer) { book_->list_deployments(std::move(answer)); });
   ASSERT_EQ(all.size(), 1U);
   EXPECT_EQ(all[0].last_epoch, 3U);
-  EXPECT_EQ(usage({.by = UsageBy::kDeployment, .deployment = {}}).size(), 1U);
+  EXPECT_EQ(usage(by_deployment()).size(), 1U);
 }
 
 TEST_F(LedgerTest, WallTimeNeverGoesBackAndAJumpIsAudited) {
@@ -213,7 +219,7 @@ TEST_F(LedgerTest, UsageAddsUpByDayInTheCallersTimeZoneAndSplitsTheAwakeTime) {
     ASSERT_TRUE(wait([&](Done done) { book_->settle(s, done); }).has_value());
   }
   UsageQuery query;
-  query.utc_offset_minutes = 480;
+  query.zone = TimeZone::load("Asia/Shanghai").value();
   const std::vector<UsageRow> rows = usage(query);
   ASSERT_EQ(rows.size(), 2U);
   EXPECT_EQ(rows[0].bucket_us, 1'699'977'600'000'000) << "2023-11-15 00:00 in China";
@@ -226,7 +232,7 @@ TEST_F(LedgerTest, UsageAddsUpByDayInTheCallersTimeZoneAndSplitsTheAwakeTime) {
   EXPECT_EQ(rows[0].waking_us, 2'000'000);
   EXPECT_EQ(rows[0].busy_us, 3'000'000);
   EXPECT_EQ(rows[0].idle_us, 5'000'000);
-  EXPECT_FALSE(rows[0].micros.has_value());
+  EXPECT_TRUE(rows[0].money.empty());
   query.by = UsageBy::kHour;
   query.max_rows = 1;
   ASSERT_EQ(usage(query).size(), 1U);
@@ -241,12 +247,16 @@ TEST_F(LedgerTest, MoneyOfTwoCurrenciesIsNeverAdded) {
     s.micros = 1'500'000;
     s.currency = currency;
     ASSERT_TRUE(wait([&](Done done) { book_->settle(s, done); }).has_value());
-    const UsageRow row = usage({.by = UsageBy::kDeployment, .deployment = {}}).at(0);
+    const UsageRow row = usage(by_deployment()).at(0);
     if (id == "r1") {
-      EXPECT_EQ(row.micros.value_or(0), 3'000'000);
+      ASSERT_EQ(row.money.size(), 1U);
+      EXPECT_EQ(row.money[0].micros, 3'000'000);
     }
     if (id == "r2") {
-      EXPECT_FALSE(row.micros.has_value());
+      ASSERT_EQ(row.money.size(), 2U);
+      EXPECT_EQ(row.money[0].micros, 3'000'000);
+      EXPECT_EQ(row.money[1].currency, "USD");
+      EXPECT_EQ(row.money[1].micros, 1'500'000);
     }
   }
 }

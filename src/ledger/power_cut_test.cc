@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "ledger/power_cut_vfs.h"
-#include "ledger/reader.h"
+#include "ledger/reports/select.h"
 #include "ledger/store.h"
 
 namespace dormouse::ledger {
@@ -35,6 +35,12 @@ using Book = std::map<std::string, Known>;
 std::int64_t environment_number(const char* name, std::int64_t fallback) {
   const char* const text = std::getenv(name);
   return text != nullptr ? std::strtoll(text, nullptr, 10) : fallback;
+}
+
+RequestQuery all_requests() {
+  RequestQuery out;
+  out.limit = 10'000;
+  return out;
 }
 
 class PowerCutTest : public ::testing::Test {
@@ -137,10 +143,10 @@ class PowerCutTest : public ::testing::Test {
     {
       Result<Connection> connection = Connection::open(path_, Access::kReadWrite);
       ASSERT_TRUE(connection.has_value());
-      const Result<std::vector<RequestRow>> rows = select_requests(*connection, 10'000);
-      ASSERT_TRUE(rows.has_value()) << rows.error().message;
+      const Result<RequestPage> page = select_requests(*connection, all_requests());
+      ASSERT_TRUE(page.has_value()) << page.error().message;
       std::map<std::string, RequestRow> by_id;
-      for (const RequestRow& row : *rows) {
+      for (const RequestRow& row : page->rows) {
         EXPECT_TRUE(by_id.emplace(row.request_id, row).second) << where << ": doubled " << row.request_id;
         EXPECT_TRUE(row.settled) << where << ": open " << row.request_id;
         EXPECT_TRUE(maybe.contains(row.request_id)) << where << ": nobody asked for " << row.request_id;
@@ -237,7 +243,7 @@ TEST_F(PowerCutTest, ADiskThatForgetsWhatItSyncedIsFoundOut) {
   ASSERT_FALSE(sure.empty());
   disk_.start(base_, -1);  // everything since the beginning is gone
   Result<Connection> connection = Connection::open(path_, Access::kReadWrite);
-  EXPECT_TRUE(select_requests(*connection, 10).value().empty());
+  EXPECT_TRUE(select_requests(*connection, all_requests()).value().rows.empty());
 }
 
 }  // namespace

@@ -44,10 +44,4 @@ class Reader {
   std::thread thread_;
 };
 
-// Blocking, on whatever connection. Errors: kUnavailable, kDataLoss.
-Result<std::vector<UsageRow>> select_usage(Connection& connection, const UsageQuery& query);
-Result<std::vector<Spend>> select_spend(Connection& connection, std::int64_t begin_us);
-Result<std::vector<Span>> select_spans(Connection& connection, const std::string& deployment, std::int64_t max_rows);
-Result<std::vector<RequestRow>> select_requests(Connection& connection, std::int64_t max_rows);
-
 }  // namespace dormouse::ledger

@@ -192,39 +192,6 @@ struct RefusalCount {
   std::int64_t requests = 0;
 };
 
-enum class UsageBy { kDay, kHour, kDeployment };
-
-struct UsageQuery {
-  UsageBy by = UsageBy::kDay;
-  std::int64_t begin_us = 0;                      // wall, half-open [begin, end)
-  std::int64_t end_us = INT64_MAX;
-  std::int64_t utc_offset_minutes = 0;            // where a day begins: 480 for China
-  std::optional<std::string> deployment;
-  std::int64_t max_rows = 1'000;                  // newest first beyond that
-};
-
-struct UsageRow {
-  std::int64_t bucket_us = 0;  // start of the day or hour, wall; 0 by deployment
-  std::string deployment;      // empty by day and hour unless the query names one
-  std::int64_t requests = 0;   // settled
-  std::int64_t failed = 0;     // of them kFailed or kInterrupted
-  std::int64_t client_gone = 0;
-  std::int64_t input_tokens = 0;
-  std::int64_t cached_tokens = 0;
-  std::int64_t output_tokens = 0;
-  std::int64_t cold_requests = 0;  // waited for a wake
-  std::int64_t wake_wait_us = 0;   // sum
-  std::int64_t duration_us = 0;    // sum
-  // Sum of the priced ones; nullopt: none was, or of two currencies (which nobody may add).
-  std::optional<std::int64_t> micros;
-  std::string currency;
-  // By spans that began in the bucket: the three-way split every report shows; awake = waking + busy + idle.
-  std::int64_t wakes = 0;
-  std::int64_t waking_us = 0;
-  std::int64_t busy_us = 0;
-  std::int64_t idle_us = 0;
-};
-
 struct Span {
   std::string instance_id;
   std::string deployment;

@@ -125,6 +125,11 @@ Status check(const std::vector<RefusalCount>& refusals) {
   return {};
 }
 
+Status check(const Compact& wish) {
+  if (wish.cursor == nullptr || wish.before_us < 0) return invalid("retention without a beginning");
+  return {};
+}
+
 }  // namespace
 
 std::string_view to_string(Outcome outcome) {

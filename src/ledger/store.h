@@ -26,9 +26,16 @@ struct PutPrice {
   std::shared_ptr<std::int64_t> version;  // written by apply()
 };
 
+// One step of retention: single requests and refusals of days before `before_us` go, quarters become days.
+struct Compact {
+  std::int64_t before_us = 0;
+  TimeZone zone;                          // whose days
+  std::shared_ptr<CompactCursor> cursor;  // moved by apply()
+};
+
 using Body = std::variant<Deployment, RemoveDeployment, StartIntent, SpanEvent, std::vector<SpanProgress>, Reservation,
                           Checkpoint, Settlement, Closing, PutPrice, Fee, std::vector<RefusalCount>, KeyWrite,
-                          std::vector<KeyUse>>;
+                          std::vector<KeyUse>, Compact>;
 
 // Checked before queueing, so that one bad command never fails a group. Errors: kInvalidArgument.
 Status validate(const Body& body);
@@ -81,6 +88,7 @@ class Store {
   Status write(const std::vector<RefusalCount>& refusals, std::int64_t at_us);
   Status write(const KeyWrite& write, std::int64_t at_us);
   Status write(const std::vector<KeyUse>& uses, std::int64_t at_us);
+  Status write(const Compact& wish, std::int64_t at_us);
   Result<std::int64_t> deployment_id(const std::string& name);
 
   struct OpenRow {

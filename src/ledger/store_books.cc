@@ -2,7 +2,7 @@
 #include <string>
 #include <utility>
 
-#include "ledger/reader.h"
+#include "ledger/reports/select.h"
 #include "ledger/store.h"
 
 namespace dormouse::ledger {

@@ -14,7 +14,7 @@
 #include <set>
 
 #include "e2e/running_house.h"
-#include "ledger/reader.h"
+#include "ledger/reports/select.h"
 #include "ledger/sqlite.h"
 
 namespace dormouse::e2e {
@@ -78,9 +78,11 @@ std::map<std::string, ledger::RequestRow> ledger_rows(const RunningHouse& house)
       ledger::Connection::open(house.directory() + "/data/ledger.db", ledger::Access::kReadOnly);
   EXPECT_TRUE(book.has_value());
   if (!book.has_value()) return out;
-  const Result<std::vector<ledger::RequestRow>> rows = ledger::select_requests(*book, 10'000);
-  EXPECT_TRUE(rows.has_value());
-  for (const ledger::RequestRow& row : rows.value_or(std::vector<ledger::RequestRow>{})) {
+  ledger::RequestQuery newest;
+  newest.limit = 10'000;
+  const Result<ledger::RequestPage> page = ledger::select_requests(*book, newest);
+  EXPECT_TRUE(page.has_value());
+  for (const ledger::RequestRow& row : page.value_or(ledger::RequestPage{}).rows) {
     EXPECT_TRUE(out.emplace(row.request_id, row).second) << "doubled: " << row.request_id;
   }
   return out;

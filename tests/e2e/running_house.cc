@@ -193,8 +193,7 @@ gateway::DeploymentView RunningHouse::deployment(const std::string& name) {
 }
 
 std::vector<ledger::RequestRow> RunningHouse::rows() {
-  return gateway::parse_requests(get("/admin/v1/requests?limit=10000").body)
-      .value_or(std::vector<ledger::RequestRow>{});
+  return gateway::parse_requests(get("/admin/v1/requests?limit=10000").body).value_or(ledger::RequestPage{}).rows;
 }
 
 std::int64_t RunningHouse::metric(const std::string& name_and_labels) {

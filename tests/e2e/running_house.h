@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/subprocess.h"
+#include "gateway/admin/report_wire.h"
 #include "gateway/admin_wire.h"
 #include "http/client.h"
 #include "http/message.h"

@@ -27,10 +27,10 @@ class TakeBack : public GrowHouse {
     ASSERT_TRUE(house_->restart()) << house_->log();
   }
   std::int64_t wakes_on_the_bill() {
-    const auto rows = gateway::parse_usage(house_->get("/admin/v1/usage?by=deployment").body);
+    const auto usage = gateway::parse_usage(house_->get("/admin/v1/usage?by=deployment").body);
     std::int64_t wakes = 0;
-    if (!rows.has_value()) return -1;
-    for (const ledger::UsageRow& row : *rows) wakes += row.deployment == "rented" ? row.wakes : 0;
+    if (!usage.has_value()) return -1;
+    for (const ledger::UsageRow& row : usage->report.rows) wakes += row.deployment == "rented" ? row.wakes : 0;
     return wakes;
   }
 };
