@@ -184,7 +184,7 @@ TEST(Door, UsageShowsEachRequestOnce) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(house.post("/generate", R"({"prompt":"one two"})").status, 200);
   const auto [csv_code, csv] = house.run_cli({"usage", "--by", "deployment", "--format", "csv"});
   EXPECT_EQ(csv_code, 0) << csv;
-  EXPECT_NE(csv.find("demo,3,0,0,6,12,1,"), std::string::npos) << csv;
+  EXPECT_NE(csv.find("demo,3,0,0,1,0,0,3,6,0,12,"), std::string::npos) << csv;
   const auto [code, table] = house.run_cli({"usage"});
   EXPECT_EQ(code, 0) << table;
   EXPECT_NE(table.find("TOKENS OUT"), std::string::npos) << table;
