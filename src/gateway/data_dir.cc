@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,7 +11,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <string_view>
+#include <fstream>
+#include <string>
 #include <utility>
 
 #include "base/ids.h"
@@ -38,16 +40,41 @@ Status make_private_directory(const std::string& path) {
   return {};
 }
 
+// Of the process that took the lock; empty: it has not said so yet.
+std::string holder_of(const UniqueFd& lock) {
+  std::array<char, 32> text{};
+  const ssize_t got = ::pread(lock.get(), text.data(), text.size() - 1, 0);
+  return {text.data(), got > 0 ? static_cast<std::size_t>(got) : 0};
+}
+
+bool is_running(const std::string& pid) {
+  std::ifstream stat("/proc/" + pid + "/stat");
+  std::string line;
+  if (pid.empty() || !std::getline(stat, line)) return pid.empty();
+  const std::size_t name_end = line.rfind(')');  // a name may have spaces
+  return name_end == std::string::npos || name_end + 2 >= line.size() || line[name_end + 2] != 'Z';
+}
+
+// A server that was killed while it started a worker: the child holds the lock until it has become that worker.
+bool take_over(const UniqueFd& lock) {
+  constexpr int kTries = 100;
+  constexpr int kPauseMs = 20;
+  for (int i = 0; i < kTries && !is_running(holder_of(lock)); ++i) {
+    ::poll(nullptr, 0, kPauseMs);
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return true;
+  }
+  return false;
+}
+
 Result<UniqueFd> take_lock(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!fd.is_open()) return errno_error(path, errno);
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return errno_error(path, errno);
-    std::array<char, 32> text{};
-    const ssize_t got = ::pread(fd.get(), text.data(), text.size() - 1, 0);
-    const std::string_view pid(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-    return make_error(Code::kAlreadyExists, fmt::format("data directory {} is in use by a running dormouse (pid {})",
-                                                        fs::path(path).parent_path().string(), pid));
+    if (!take_over(fd)) {
+      return make_error(Code::kAlreadyExists, fmt::format("data directory {} is in use by a running dormouse (pid {})",
+                                                          fs::path(path).parent_path().string(), holder_of(fd)));
+    }
   }
   const std::string pid = fmt::format("{}", ::getpid());
   if (::ftruncate(fd.get(), 0) != 0 || ::pwrite(fd.get(), pid.data(), pid.size(), 0) < 0)

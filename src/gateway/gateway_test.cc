@@ -1,10 +1,16 @@
 // Goal: the small decisions of the front door: which route, which deployment, which directory, which number.
 // Method: tables; no sockets. The whole door is tested in tests/e2e.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/file.h>
 
 #include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "base/ids.h"
+#include "base/unique_fd.h"
 #include "gateway/admin_wire.h"
 #include "gateway/data_dir.h"
 #include "gateway/deployments.h"
@@ -214,6 +220,22 @@ TEST(DataDir, ALongPathMovesTheSocketsToAShortOne) {
   EXPECT_TRUE(run_directory_for(long_path, "").starts_with("/tmp/dormouse-"));
   EXPECT_TRUE(run_directory_for(long_path, long_path).starts_with("/tmp/dormouse-"));
   EXPECT_NE(run_directory_for(long_path, ""), run_directory_for(long_path + "y", ""));
+}
+
+TEST(DataDir, ALockThatADeadServersChildStillHoldsIsWaitedFor) {
+  const std::string path = (std::filesystem::temp_directory_path() / ("dormouse-lock-" + random_hex(4))).string();
+  { ASSERT_TRUE(DataDir::open(path).has_value()); }
+  // A pid that no process has: above the kernel's greatest.
+  std::ofstream(path + "/lock") << "4194399";
+  UniqueFd held(::open((path + "/lock").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(::flock(held.get(), LOCK_EX | LOCK_NB), 0);
+  std::thread child([&held] {
+    ::poll(nullptr, 0, 100);
+    held = UniqueFd();
+  });
+  EXPECT_TRUE(DataDir::open(path).has_value());
+  child.join();
+  std::filesystem::remove_all(path);
 }
 
 TEST(DataDir, ASecondServerIsRefusedAndALaterOneIsNot) {
