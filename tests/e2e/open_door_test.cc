@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "base/clock.h"
 #include "e2e/open_house.h"
@@ -405,6 +406,45 @@ TEST(OpenDoor, ANewCertificateIsForNewConnectionsOnly) {
   files.write(third);
   EXPECT_TRUE(eventually([&] { return answers_as(third); }));
   EXPECT_TRUE(eventually([&] { return notices().find("the certificate before it goes on") == std::string::npos; }));
+}
+
+// The whole way, with a key of the ledger: a loopback listener that a proxy makes a public one.
+TEST(OpenDoor, AKeyOpensAPublicDoorAndNothingElseDoes) {
+  const std::string page = "https://app.example.org";
+  RunningHouse house(without_keys({}));
+  ASSERT_TRUE(house.is_up()) << house.log();
+  const auto [deploy_code, made] =
+      house.run_cli({"deploy", house.directory() + "/demo.gguf", "--name", "open", "--expose", "public"});
+  ASSERT_EQ(deploy_code, 0) << made;
+  std::ofstream(house.directory() + "/data/dormouse.toml") << "behind_proxy = [\"127.0.0.1\"]\n"
+                                                           << "admin_listen = [\"127.0.0.1:0\"]\n"
+                                                           << "cors = [\"" << page << "\"]\n";
+  EXPECT_FALSE(house.restart()) << "there is no key yet";
+  EXPECT_EQ(house.wait_exit(milliseconds(0)).value_or(ExitStatus{}).exit_code, kExitConfig) << house.log();
+  auto [key_code, key] = house.run_cli({"keys", "create", "--name", "app", "--scope", "inference"});
+  ASSERT_EQ(key_code, 0) << key;
+  key.pop_back();
+  ASSERT_TRUE(house.start_again()) << house.log();
+  const Fields with_key{{"authorization", "Bearer " + key}, {"origin", page}};
+  EXPECT_EQ(house.ask(generate("open", with_key)).status, 200);
+  EXPECT_EQ(house.ask(generate("demo", with_key)).status, 404) << "private, and this door is not";
+  const Answer refused = house.ask(generate("open", {{"origin", page}}));
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_EQ(header(refused, "access-control-allow-origin"), page) << "a page may read why";
+  const Answer preflight = house.ask(asking("OPTIONS", "/generate",
+                                            {{"origin", page},
+                                             {"access-control-request-method", "POST"},
+                                             {"access-control-request-headers", "authorization"}}));
+  EXPECT_EQ(preflight.status, 204) << "it carries no key";
+  EXPECT_EQ(house.get("/metrics").status, 404);
+  const auto [revoke_code, revoked] = house.run_cli({"keys", "revoke", key.substr(4, 10)});
+  EXPECT_EQ(revoke_code, 0) << revoked;
+  EXPECT_EQ(house.ask(generate("open", with_key)).status, 401);
+  const auto [ps_code, ps] = house.run_cli({"ps"});
+  EXPECT_EQ(ps_code, 0) << ps;
+  EXPECT_NE(ps.find("no API key is active"), std::string::npos) << ps;
+  EXPECT_FALSE(house.restart());
+  EXPECT_EQ(house.wait_exit(milliseconds(0)).value_or(ExitStatus{}).exit_code, kExitConfig) << house.log();
 }
 
 // A path that leads elsewhere after a directory above it was replaced: nothing was written where inotify looks.

@@ -152,6 +152,10 @@ bool RunningHouse::restart(int how) {
   signal(how);
   signal(how);
   if (!wait_exit(milliseconds(20'000)).has_value()) return false;
+  return start_again();
+}
+
+bool RunningHouse::start_again() {
   process_.reset();
   exit_.reset();
   start();

@@ -73,6 +73,8 @@ class RunningHouse {
   void signal(int number);
   // Ends the server (SIGKILL: without a word) and starts it again on the same data. False: it did not come up.
   bool restart(int how = SIGTERM);
+  // After it has ended by itself. False: it did not come up.
+  bool start_again();
   // What it has beside its setup's environment from the next start on: a crash point, say.
   void set_environment(std::vector<std::string> environment) { environment_ = std::move(environment); }
   std::optional<ExitStatus> wait_exit(std::chrono::milliseconds deadline);

@@ -34,15 +34,11 @@ std::optional<std::chrono::seconds> FailedAttempts::count(std::string_view addre
   return std::max(std::chrono::ceil<std::chrono::seconds>(over), std::chrono::seconds(1));
 }
 
-std::string address_of(std::string_view peer) {
-  std::string_view host = peer.substr(0, peer.rfind(':'));
-  if (!host.starts_with('[') || !host.ends_with(']')) return std::string(host);
-  host = host.substr(1, host.size() - 2);
+std::string address_of(std::string_view client) {
   boost::system::error_code ec;
-  const asio::ip::address_v6 address = asio::ip::make_address_v6(std::string(host), ec);
-  if (ec) return std::string(host);
-  if (address.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, address).to_string();
-  const asio::ip::address_v6::bytes_type bytes = address.to_bytes();
+  const asio::ip::address address = asio::ip::make_address(std::string(client), ec);
+  if (ec || address.is_v4()) return std::string(client);
+  const asio::ip::address_v6::bytes_type bytes = address.to_v6().to_bytes();
   constexpr std::size_t kNetworkBytes = 8;
   std::string out;
   for (std::size_t i = 0; i < kNetworkBytes; ++i) out += fmt::format("{:02x}", bytes[i]);

@@ -41,7 +41,7 @@ class FailedAttempts {
 };
 
 // What counts as one address: an IPv4 address, or the /64 of an IPv6 one, which is the least a provider gives a
-// customer. `peer`: "127.0.0.1:5312" or "[::1]:80".
-[[nodiscard]] std::string address_of(std::string_view peer);
+// customer. `client`: Call::client, an address without its port.
+[[nodiscard]] std::string address_of(std::string_view client);
 
 }  // namespace dormouse::gateway
