@@ -37,6 +37,7 @@ const std::map<std::string_view, Expected> kExpected = {
     {"method_not_allowed", {405, "invalid_request_error", false}},
     {"request_timeout", {408, "timeout_error", false}},
     {"idempotency_in_progress", {409, "idempotency_error", true}},
+    {"idempotency_finished", {409, "idempotency_error", false}},
     {"idempotency_mismatch", {422, "idempotency_error", false}},
     {"already_exists", {409, "invalid_request_error", false}},
     {"read_only", {409, "invalid_request_error", false}},

@@ -135,13 +135,17 @@ Result<Connection> Connection::open(const std::string& path, Access access) {
   sqlite3_db_config(connection.handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   if (access == Access::kReadOnly) {
     // No checkpoint may ever start here: the writer's connection is the only one (see ledger.h, invariant 1).
-    TRY_STATUS(connection.execute("PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"));
+    TRY_STATUS(connection.execute("PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"
+                                  "PRAGMA cache_size=-512;"));
     return connection;
   }
+  // cache_size: rows are appended in order and sums touch few pages, so that half a MiB serves as well as SQLite's 2;
+  // the whole front door has 15 MB.
   // journal_size_limit: a WAL that grew behind a long read is cut back after the next checkpoint.
   TRY_STATUS(connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
                                 "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=16777216;"
-                                "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;"));
+                                "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;"
+                                "PRAGMA cache_size=-512;"));
   return connection;
 }
 

@@ -295,6 +295,7 @@ TEST_F(Billing, KilledAtEveryNamedPointNothingIsLostOrDoubled) {
         wishes[i] = generation(100, true);
         wishes[i].on_piece = [](const std::string& piece) { return piece.find("w9") == std::string::npos; };
       }
+      for (std::size_t i = 2; i < 4; ++i) wishes[i] = generation(200, true);  // long enough for checkpoints
       std::vector<Received> all = ask(house, std::move(wishes));
       all[0].tokens = 400;  // more may have been delivered than it read
       all[1].tokens = 400;

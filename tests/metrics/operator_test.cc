@@ -54,7 +54,7 @@ TEST(Operator, TheAccessLogComesOutAsLinesAndAsATable) {
   EXPECT_EQ(first.at("tokens_out"), 3);
   EXPECT_EQ(first.at("finish"), "stop");
   EXPECT_EQ(first.at("client_id"), "=cmd|'/C/calc'!A0");
-  EXPECT_TRUE(first.at("client").as_string().starts_with("127.0.0.1:"));
+  EXPECT_TRUE(first.at("client").as_string() == "127.0.0.1");
   EXPECT_EQ(first.at("bytes_in"), static_cast<std::int64_t>(named.body.size()));
   EXPECT_GT(first.at("bytes_out").as_int64(), 20);
   EXPECT_GT(first.at("wake_ms").as_double(), 0);
