@@ -93,8 +93,9 @@ Status Store::write(const SpanEvent& event, std::int64_t at_us) {
       " WHERE instance_id = ?1 AND ?4 = ?4",
       "UPDATE instance_spans SET drain_us = coalesce(drain_us, ?2), drain_after_us = coalesce(drain_after_us, ?3),"
       " reason = iif(reason = '', ?4, reason) WHERE instance_id = ?1",
+      // The exit of a crashed one may know more than the end of its channel did.
       "UPDATE instance_spans SET down_us = coalesce(down_us, ?2), down_after_us = coalesce(down_after_us, ?3),"
-      " reason = iif(reason = '', ?4, reason) WHERE instance_id = ?1",
+      " reason = iif(reason = '' OR ?4 = 'out_of_memory', ?4, reason) WHERE instance_id = ?1",
       "UPDATE instance_spans SET confirmed_us = coalesce(confirmed_us, ?2),"
       " confirmed_after_us = coalesce(confirmed_after_us, ?3) WHERE instance_id = ?1 AND ?4 = ?4",
   };

@@ -152,6 +152,34 @@ TEST_F(Billing, AWholeAnswerIsBilledWholeAndSaysWhatItCost) {
   EXPECT_GT(row.settlement.busy_ns, 8 * 1'000'000'000LL / kTokensPerSecond / 2);
 }
 
+TEST_F(Billing, AMonthIsPaidWhetherItRunsOrNot) {
+  HouseSetup setup = priced();
+  setup.config =
+      "[[instance]]\nname = \"local\"\nhour = \"1.80\"\nmonth = \"300\"\ncurrency = \"CNY\"\n"
+      "[[instance]]\nname = \"bare\"\n";
+  RunningHouse house(setup);
+  ASSERT_TRUE(house.is_up()) << house.log();
+  const std::string model = house.directory() + "/demo.gguf";
+  const auto deploy = [&house, &model](const std::string& name, const std::string& rules) {
+    return house.post("/admin/v1/deployments", "{\"name\":\"" + name + "\",\"image\":\"" + model + "\"," + rules + "}");
+  };
+  const Answer unpriced = deploy("unpriced", R"("instance_type":"bare","billing":"monthly")");
+  EXPECT_EQ(unpriced.status, 400) << unpriced.body;
+  EXPECT_NE(unpriced.body.find("billing"), std::string::npos) << unpriced.body;
+  EXPECT_EQ(deploy("rented", R"("instance_type":"local","billing":"monthly","max":2)").status, 200);
+  EXPECT_EQ(house.post("/generate", R"({"model":"rented","prompt":"x","max_tokens":8})").status, 200);
+  for (const bool after_restart : {false, true}) {  // booked once, however often it is tried
+    if (after_restart) {
+      ASSERT_TRUE(house.restart()) << house.log();
+    }
+    const Answer bill = house.get("/admin/v1/bill?deployment=rented");
+    ASSERT_EQ(bill.status, 200) << bill.body;
+    // Two are rented, used or not.
+    EXPECT_NE(bill.body.find("\"fee_micros\":600000000"), std::string::npos) << bill.body;
+    EXPECT_NE(bill.body.find("\"total_micros\":600000000"), std::string::npos) << bill.body;
+  }
+}
+
 TEST_F(Billing, AnIdempotencyKeyRunsOnceAndIsBilledOnce) {
   RunningHouse house(priced());
   ASSERT_TRUE(house.is_up()) << house.log();

@@ -54,6 +54,7 @@ class ProcessTest : public FleetFixture {
     options.control_address = control_.to_string();
     options.grace = grace;
     options.log_bytes = 1U << 20;
+    options.vmstat_path = directory_ + "/vmstat";
     auto created = ProcessDriver::create(options);
     ASSERT_TRUE(created.has_value()) << created.error().message;
     driver_ = std::move(*created);
@@ -164,6 +165,25 @@ TEST_F(ProcessTest, SigkillUnderALeaseIsSeenWithin100MsAndTheRetryIsServed) {
   // The bound is for an idle machine; tests share theirs with a compiler. The number is what counts.
   EXPECT_LT(slowest, std::chrono::seconds(1));
   std::printf("slowest detection of 20 kills: %.1f ms\n", static_cast<double>(slowest.count()) / 1e6);
+}
+
+// The kernel's counter, in a file of ours: whom it really kills is not for a test to arrange.
+TEST_F(ProcessTest, AKillForMemoryIsNoOrdinaryCrash) {
+  for (const bool for_memory : {false, true}) {
+    std::ofstream(directory_ + "/vmstat") << "nr_free_pages 12\noom_kill 3\n";
+    deploy("tokens=4");
+    AcquireResult lease = acquire();
+    ASSERT_TRUE(lease.has_value());
+    if (for_memory) std::ofstream(directory_ + "/vmstat") << "nr_free_pages 12\noom_kill 4\n";
+    ASSERT_EQ(::kill(static_cast<pid_t>(pid()), SIGKILL), 0);
+    const std::optional<LossReason> why = run_task(io_, lease->why_lost(std::chrono::seconds(5))).value();
+    EXPECT_EQ(why, for_memory ? LossReason::kOutOfMemory : LossReason::kCrashed);
+    lease->release(LeaseOutcome::kWorkerFailed);
+    EXPECT_EQ(spans().front().reason, for_memory ? "out_of_memory" : "crashed");
+    ASSERT_TRUE(run_task(io_, supervisor_->wake("m", std::chrono::seconds(20))).value().has_value());
+    ASSERT_TRUE(sleep());
+  }
+  expect_clean();
 }
 
 TEST_F(ProcessTest, AStoppedProcessWithWorkIsHungKilledAndReplaced) {
