@@ -8,6 +8,7 @@
 #include <ctime>
 #include <memory>
 
+#include "base/money.h"
 #include "cli/key_desk.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
@@ -99,7 +100,13 @@ std::string limits_text(const Context& context, const KeyView& view) {
   add(view.limits.requests_per_minute, zh ? "{} 次/分" : "{} rpm");
   add(view.limits.tokens_per_minute, zh ? "{} 词元/分" : "{} tpm");
   add(view.limits.concurrency, zh ? "并发 {}" : "{} at once");
-  if (view.limits.budget_micros > 0) out.push_back(gateway::budget_text(view.limits));
+  if (view.limits.budget_micros > 0) {
+    const std::string spent = to_display(Money{view.spent_micros, view.limits.budget_currency});
+    out.push_back(
+        fmt::format(fmt::runtime(zh ? "{}（已用 {}）" : "{} ({} used)"), gateway::budget_text(view.limits), spent));
+  }
+  // A price would make it count: a budget that cannot bind must not look as if it did.
+  add(view.unpriced_requests, zh ? "{} 个请求无价格，未计入" : "{} requests without a price not counted");
   return out.empty() ? std::string("-") : fmt::format("{}", fmt::join(out, zh ? "，" : ", "));
 }
 

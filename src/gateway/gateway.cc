@@ -60,8 +60,9 @@ Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOp
       deployer_(deployer),
       options_(std::move(options)),
       started_(services.clock.now()),
-      key_admin_(services, keys, [this](const std::vector<std::string>& kids) { stop_requests_of(kids); }),
       limits_(services.io, services.clock, with_prices(options_.limits, services.deployments)),
+      key_admin_(services, keys, limits_.limiter(),
+                 [this](const std::vector<std::string>& kids) { stop_requests_of(kids); }),
       access_file_(options_.log_directory.empty() ? nullptr : std::make_unique<AccessFile>(options_.log_directory)),
       idle_(services.io) {
   CHECK(options_.exposure != nullptr);

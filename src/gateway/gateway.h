@@ -111,8 +111,8 @@ class Gateway {
   Deployer& deployer_;
   const GatewayOptions options_;
   const MonoTime started_;
-  KeyAdmin key_admin_;
   LimitKeeper limits_;
+  KeyAdmin key_admin_;
   AnswerCache kept_answers_;
   Router router_;
   const std::unique_ptr<AccessFile> access_file_;  // null: no directory for it

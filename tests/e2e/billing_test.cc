@@ -239,6 +239,9 @@ TEST_F(Billing, ARestartDoesNotFillABudgetAgain) {
     EXPECT_EQ(refused.status, 429) << refused.body;
     EXPECT_NE(refused.body.find("insufficient_quota"), std::string::npos) << refused.body;
     EXPECT_EQ(refused.headers.find("x-should-retry").value_or("-"), "false");
+    const std::string listed = house.run_cli({"keys", "list"}).second;
+    EXPECT_NE(listed.find("600001CNY/month (¥"), std::string::npos) << listed;
+    EXPECT_EQ(listed.find("(¥0.00 used)"), std::string::npos) << listed;
   }
 }
 

@@ -61,8 +61,17 @@ std::optional<std::size_t> page_size(std::string_view query) {
 
 }  // namespace
 
-KeyAdmin::KeyAdmin(Services services, KeyRing& ring, std::function<void(const std::vector<std::string>&)> on_revoked)
-    : services_(services), ring_(ring), on_revoked_(std::move(on_revoked)), turns_(services.io) {}
+KeyAdmin::KeyAdmin(Services services, KeyRing& ring, Limiter& limiter,
+                   std::function<void(const std::vector<std::string>&)> on_revoked)
+    : services_(services), ring_(ring), limiter_(limiter), on_revoked_(std::move(on_revoked)), turns_(services.io) {}
+
+void KeyAdmin::add_spent(KeyView& view) const {
+  const std::optional<AccountView> account = limiter_.view(Holder::kKey, view.kid);
+  if (!account.has_value()) return;
+  view.spent_micros = account->spent_micros;
+  view.reserved_micros = account->reserved_micros;
+  view.unpriced_requests = account->unpriced_requests;
+}
 
 void KeyAdmin::add_routes(Router& router) {
   const auto add = [&router](const char* method, const char* pattern, Access access, RouteHandler handler) {
@@ -152,12 +161,15 @@ Task<void> KeyAdmin::list(Call& call) const {
     co_await reply_error(call, error);
     co_return;
   }
-  const std::string body = to_json(ring_.page(after, *limit));
+  KeyPage page = ring_.page(after, *limit);
+  for (KeyView& view : page.keys) add_spent(view);
+  const std::string body = to_json(page);
   co_await reply_json(call, 200, body);
 }
 
 Task<void> KeyAdmin::show(Call& call) const {
-  const std::optional<KeyView> view = ring_.view(call.parameters[0]);
+  std::optional<KeyView> view = ring_.view(call.parameters[0]);
+  if (view.has_value()) add_spent(*view);
   if (!view.has_value()) {
     co_await reply_error(call, api::ErrorCode::kNotFound);
     co_return;

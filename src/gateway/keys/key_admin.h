@@ -9,6 +9,7 @@
 
 #include "gateway/generation.h"
 #include "gateway/keys/key_ring.h"
+#include "gateway/limits/limiter.h"
 #include "gateway/router.h"
 #include "gateway/turns.h"
 
@@ -16,8 +17,9 @@ namespace dormouse::gateway {
 
 class KeyAdmin {
  public:
-  // `ring` is borrowed, as are the services. `on_revoked` is told the kids.
-  KeyAdmin(Services services, KeyRing& ring, std::function<void(const std::vector<std::string>&)> on_revoked);
+  // `ring` and `limiter` are borrowed, as are the services. `on_revoked` is told the kids.
+  KeyAdmin(Services services, KeyRing& ring, Limiter& limiter,
+           std::function<void(const std::vector<std::string>&)> on_revoked);
 
   // POST GET /admin/v1/keys, GET PATCH DELETE /admin/v1/keys/{kid}, POST /admin/v1/keys/{kid}/rotate.
   void add_routes(Router& router);
@@ -33,11 +35,14 @@ class KeyAdmin {
   Task<Status> commit(ledger::KeyWrite write);
   // Commits the draft and answers with the key, once.
   Task<void> issue(Call& call, Result<KeyDraft> draft);
+  // What the limiter knows of its budget.
+  void add_spent(KeyView& view) const;
   // Aliases and images become the deployment's name that they mean now.
   void name_models(KeyWish& wish) const;
 
   Services services_;
   KeyRing& ring_;
+  Limiter& limiter_;
   std::function<void(const std::vector<std::string>&)> on_revoked_;
   Turns turns_;
 };

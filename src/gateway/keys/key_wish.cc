@@ -130,6 +130,11 @@ json::object object_of(const KeyView& v) {
                    {"rotated_us", maybe(v.rotated_us)},
                    {"revoked_us", maybe(v.revoked_us)},
                    {"used_us", v.used_us}};
+  if (v.limits.budget_micros > 0) {
+    out["spent_micros"] = v.spent_micros;
+    out["reserved_micros"] = v.reserved_micros;
+    out["unpriced_requests"] = v.unpriced_requests;
+  }
   if (v.previous_hint.empty()) return out;
   out["previous"] =
       json::object{{"hint", v.previous_hint}, {"until_us", v.previous_until_us}, {"used_us", v.previous_used_us}};
@@ -181,6 +186,9 @@ KeyView read_view(const json::object& object) {
   v.rotated_us = number_in(object, "rotated_us");
   v.revoked_us = number_in(object, "revoked_us");
   v.used_us = number_in(object, "used_us").value_or(0);
+  v.spent_micros = number_in(object, "spent_micros").value_or(0);
+  v.reserved_micros = number_in(object, "reserved_micros").value_or(0);
+  v.unpriced_requests = number_in(object, "unpriced_requests").value_or(0);
   const json::value* previous = api::find_member(object, "previous");
   if (previous == nullptr || !previous->is_object()) return v;
   v.previous_hint = text_in(previous->get_object(), "hint");

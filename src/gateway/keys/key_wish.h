@@ -62,6 +62,11 @@ struct KeyView {
   std::optional<std::int64_t> rotated_us;
   std::optional<std::int64_t> revoked_us;
   std::int64_t used_us = 0;  // to a minute; 0: never
+  // Of a budget's running period, where the server knows: billed, held by running requests, and how many requests had
+  // no price and so count nothing.
+  std::int64_t spent_micros = 0;
+  std::int64_t reserved_micros = 0;
+  std::int64_t unpriced_requests = 0;
   // The secret before a rotation, while it is good; empty: there is none.
   std::string previous_hint;
   std::int64_t previous_until_us = 0;
