@@ -1,0 +1,103 @@
+// Goal: formulas and replay agree with each other and with the checked table of the cost notes (T4 at 1.80 CNY an hour,
+// 300 a month; 800 requests of 2 s a day, 25 days, wake 30 s). Method: the table's cells, within its own errors.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "planner/closed_form.h"
+#include "planner/replay.h"
+
+namespace dormouse::planner {
+namespace {
+
+constexpr int kMonths = 16;
+const Prices kT4{1'800'000, 300'000'000, 1};
+
+Traffic traffic(double hours) {
+  return {.requests_per_day = 800, .service_s = 2, .active_days = 25, .active_hours = hours};
+}
+
+struct Cell {
+  double hours;
+  double timeout_s;
+  double awake_h;  // closed form
+  double bill;     // per second, Monte Carlo
+  double wakes;
+  double cold_percent;
+  double mean_s;
+  double p99_s;
+};
+
+// "random" rows of the table.
+constexpr Cell kCells[] = {
+    {8, 600, 203.68, 366.6, 25, 0.23, 2.12, 3.8},    {8, 300, 201.55, 362.8, 30, 0.28, 2.13, 3.8},
+    {8, 60, 169.28, 304.7, 3'101, 28.4, 9.03, 32.0}, {8, 30, 139.74, 251.5, 6'029, 55.3, 15.6, 32.9},
+    {8, 10, 112.29, 202.1, 8'771, 80.4, 21.8, 33.3}, {8, 0, 96.97, 174.4, 10'291, 94.5, 25.2, 33.4},
+    {24, 600, 597.73, 1'076.1, 77, 0.49, 2.15, 3.5}, {24, 300, 564.01, 1'015.4, 1'204, 7.7, 4.11, 32},
+    {24, 60, 308.57, 555.0, 9'699, 62.0, 18.9, 32},  {24, 0, 139.13, 250.5, 15'365, 98.2, 28.8, 32.6},
+};
+
+TEST(ClosedForm, HasTheTablesHours) {
+  for (const Cell& cell : kCells) {
+    EXPECT_NEAR(awake_seconds(traffic(cell.hours), {cell.timeout_s, 30}) / 3'600, cell.awake_h,
+                0.006 * cell.awake_h / 10)
+        << cell.hours << " h, " << cell.timeout_s << " s";
+  }
+}
+
+TEST(Replay, HasTheTablesMoneyWakesAndLatencies) {
+  for (const double hours : {8.0, 24.0}) {
+    const std::vector<Arrival> months = random_months(traffic(hours), kMonths, 1);
+    for (const Cell& cell : kCells) {
+      if (cell.hours != hours) continue;
+      const Forecast got = replay(months, {cell.timeout_s, 30}, kT4, kMonths);
+      const std::string where = std::to_string(hours) + " h, " + std::to_string(cell.timeout_s) + " s";
+      // Two simulations of 16 months each: their own scatter is below a quarter of a per cent.
+      EXPECT_NEAR(static_cast<double>(got.bill_micros) / 1e6, cell.bill, 0.004 * cell.bill) << where;
+      EXPECT_NEAR(got.wakes, cell.wakes, 0.02 * cell.wakes + 3) << where;
+      EXPECT_NEAR(got.cold_share * 100, cell.cold_percent, 0.02 * cell.cold_percent + 0.1) << where;
+      EXPECT_NEAR(got.mean_s, cell.mean_s, 0.02 * cell.mean_s + 0.05) << where;
+      EXPECT_NEAR(got.p99_s, cell.p99_s, 0.02 * cell.p99_s + 0.3) << where;
+      EXPECT_NEAR(got.awake_s, got.busy_s + got.waking_s + got.idle_s, 1e-6 * got.awake_s) << where;
+      EXPECT_NEAR(got.busy_s / 3'600, 11.11, 0.01) << where;
+    }
+  }
+}
+
+TEST(Replay, WholeMinutesCostWhatTheTableSays) {
+  const std::vector<Arrival> months = random_months(traffic(8), kMonths, 1);
+  Prices by_minute = kT4;
+  by_minute.increment_s = 60;
+  struct Row {
+    double timeout_s;
+    double bill;
+  };
+  for (const Row& row : {Row{600, 367.0}, Row{60, 349.1}, Row{30, 382.5}, Row{0, 308.7}}) {
+    const Forecast got = replay(months, {row.timeout_s, 30}, by_minute, kMonths);
+    EXPECT_NEAR(static_cast<double>(got.rounded_bill_micros) / 1e6, row.bill, 0.006 * row.bill) << row.timeout_s;
+  }
+}
+
+TEST(Inverse, QuestionsHaveTheTablesAnswers) {
+  const double paid_hours = 300.0 / 1.8;
+  EXPECT_NEAR(paid_hours, 166.7, 0.05);
+  EXPECT_NEAR(longest_timeout(traffic(8), 30, paid_hours * 3'600).value(), 56.7, 0.3);
+  EXPECT_NEAR(longest_timeout(traffic(8), 0, paid_hours * 3'600).value(), 62.4, 0.3);
+  EXPECT_NEAR(longest_timeout(traffic(24), 30, paid_hours * 3'600).value(), 8.4, 0.2);
+  EXPECT_NEAR(timeout_for_cold_share(traffic(8), 30, 0.01), 185, 2);
+  EXPECT_NEAR(timeout_for_cold_share(traffic(24), 30, 0.01), 522, 4);
+  EXPECT_NEAR(requests_for(traffic(8), {600, 30}, paid_hours * 3'600).value(), 83, 1.5);
+  EXPECT_NEAR(requests_for(traffic(24), {600, 30}, paid_hours * 3'600).value(), 46, 1.5);
+  EXPECT_NEAR(requests_for(traffic(8), {0, 30}, paid_hours * 3'600).value(), 3'421, 35);
+  // There is no timeout at which it is cheaper than being awake for one wake a request.
+  EXPECT_FALSE(longest_timeout(traffic(8), 30, 3'600).has_value());
+}
+
+TEST(Replay, NothingAskedIsNothingPaid) {
+  const Forecast none = replay({}, {600, 30}, kT4, 1);
+  EXPECT_EQ(none.bill_micros, 0);
+  EXPECT_EQ(none.wakes, 0);
+}
+
+}  // namespace
+}  // namespace dormouse::planner
