@@ -29,12 +29,26 @@ std::string money(std::int64_t micros, const Plan& plan) {
   return to_display(Money{micros, plan.question.type.currency});
 }
 
-PlanRow timer_row(const Plan& plan, const std::vector<planner::Arrival>& months, planner::Timer timer) {
+// What is replayed, and of how many months it is.
+struct Arrivals {
+  std::vector<planner::Arrival> all;
+  double months = 1;
+};
+
+Arrivals arrivals_of(const PlanQuestion& question) {
+  if (question.trace.empty()) return {planner::random_months(question.traffic, kMonths, kSeed), kMonths};
+  return {question.trace, planner::trace_days(question.trace) / (kHoursOfMonth / 24)};
+}
+
+PlanRow timer_row(const Plan& plan, const Arrivals& arrivals, planner::Timer timer) {
   PlanRow row;
   row.timer = timer;
-  row.forecast = planner::replay(months, timer, plan.prices, kMonths);
-  // The formula has no scatter. What is left of the replay's split goes to idling.
+  row.forecast = planner::replay(arrivals.all, timer, plan.prices, arrivals.months);
   planner::Forecast& f = row.forecast;
+  row.micros = plan.prices.increment_s > 1 ? f.rounded_bill_micros : f.bill_micros;
+  const bool has_formula = plan.question.trace.empty() && timer.slots <= 1;
+  if (!has_formula) return row;
+  // The formula has no scatter. What is left of the replay's split goes to idling.
   f.awake_s = planner::awake_seconds(plan.question.traffic, timer);
   f.idle_s = std::max(0.0, f.awake_s - f.busy_s - f.waking_s);
   f.bill_micros = std::llround(hours(f.awake_s) * static_cast<double>(plan.prices.hour_micros));
@@ -42,19 +56,23 @@ PlanRow timer_row(const Plan& plan, const std::vector<planner::Arrival>& months,
   return row;
 }
 
-PlanRow naive_row(const Plan& plan) {
+PlanRow naive_row(const Plan& plan, const Arrivals& arrivals) {
   PlanRow row;
   row.kind = PlanRow::Kind::kNaive;
   row.forecast.busy_s = plan.question.traffic.requests() * plan.question.traffic.service_s;
+  if (!plan.question.trace.empty()) {
+    row.forecast.busy_s = 0;
+    for (const planner::Arrival& arrival : arrivals.all) row.forecast.busy_s += arrival.service_s / arrivals.months;
+  }
   row.forecast.awake_s = row.forecast.busy_s;
   row.micros = std::llround(hours(row.forecast.busy_s) * static_cast<double>(plan.prices.hour_micros));
   return row;
 }
 
-PlanRow monthly_row(const Plan& plan, const std::vector<planner::Arrival>& months) {
+PlanRow monthly_row(const Plan& plan, const Arrivals& arrivals) {
   PlanRow row;
   row.kind = PlanRow::Kind::kMonthly;
-  row.forecast = planner::replay(months, {1e7, 0}, plan.prices, kMonths);
+  row.forecast = planner::replay(arrivals.all, {1e7, 0, plan.question.timer.slots}, plan.prices, arrivals.months);
   row.micros = *plan.prices.month_micros;
   return row;
 }
@@ -98,16 +116,35 @@ std::vector<std::string> cells(const Plan& plan, const PlanRow& row, Language la
   return out;
 }
 
+std::string random_words(const planner::Traffic& t, bool zh) {
+  return fmt::format(fmt::runtime(zh ? "每天 {:.0f} 次请求 × {:g} 秒，每天 {:g} 小时 × {:g} 天，随机到达"
+                                     : "{:.0f} requests/day × {:g} s, {:g} h × {:g} days, random arrivals"),
+                     t.requests_per_day, t.service_s, t.active_hours, t.active_days);
+}
+
+std::string trace_words(const Plan& plan, bool zh) {
+  const std::vector<planner::Arrival>& trace = plan.question.trace;
+  const double days = planner::trace_days(trace);
+  const std::string note = plan.question.trace_note.empty() ? std::string() : "\n" + plan.question.trace_note;
+  std::string out = fmt::format(fmt::runtime(zh ? "实测 {} 次请求，{:.0f} 天，按每月 {:.1f} 天折算"
+                                                : "{} measured requests in {:.0f} day(s), for a month of {:.1f}"),
+                                grouped(static_cast<long long>(trace.size())), days, kHoursOfMonth / 24);
+  constexpr double kMostOfADay = 0.5 * 86'400;
+  if (trace.back().at_s - trace.front().at_s < kMostOfADay) {
+    return out + (zh ? "（不足一天：按一天的全部请求计）" : " (less than a day: taken as all of one)") + note;
+  }
+  constexpr double kFewDays = 5;
+  if (days < kFewDays) out += zh ? "（少于五天：只是粗略参考）" : " (fewer than five days say little of a month)";
+  return out + note;
+}
+
 std::string heading(const Plan& plan, Language language) {
-  const planner::Traffic& t = plan.question.traffic;
   const catalog::InstanceType& type = plan.question.type;
   const bool zh = language == Language::kChinese;
   const std::string title = zh ? type.title_zh : type.title_en;
-  std::string out =
-      fmt::format(fmt::runtime(zh ? "每天 {:.0f} 次请求 × {:g} 秒，每天 {:g} 小时 × {:g} 天，随机到达\n{} · {}/小时"
-                                  : "{:.0f} requests/day × {:g} s, {:g} h × {:g} days, random arrivals\n{} · {}/h"),
-                  t.requests_per_day, t.service_s, t.active_hours, t.active_days, title.empty() ? type.name : title,
-                  money(plan.prices.hour_micros, plan));
+  std::string out = plan.question.trace.empty() ? random_words(plan.question.traffic, zh) : trace_words(plan, zh);
+  out += fmt::format(fmt::runtime(zh ? "\n{} · {}/小时" : "\n{} · {}/h"), title.empty() ? type.name : title,
+                     money(plan.prices.hour_micros, plan));
   if (plan.prices.increment_s > 1) {
     out += fmt::format(fmt::runtime(zh ? "，按 {:g} 秒取整" : " in whole {:g} s"), plan.prices.increment_s);
   }
@@ -141,6 +178,7 @@ std::string verdict(const Plan& plan, Language language) {
                                       : "By the hour: “{}” is cheaper than the month by {}, {} a year."),
                       timer, saved, year);
   }
+  if (!plan.question.trace.empty() || plan.question.timer.slots > 1) return out;
   if (plan.hourly_wins_below_s.has_value()) {
     out += fmt::format(fmt::runtime(zh ? " 此请求量下，休眠时间短于 {:.0f} 秒时按小时更便宜"
                                        : " At this volume the hour wins below a timer of {:.0f} s"),
@@ -161,18 +199,22 @@ std::string verdict(const Plan& plan, Language language) {
 std::string explanation(const Plan& plan, Language language) {
   const bool zh = language == Language::kChinese;
   const planner::Forecast& f = plan.rows[plan.asked].forecast;
-  const double gap_s = 1 / plan.question.traffic.rate();
+  const std::vector<planner::Arrival>& trace = plan.question.trace;
+  const double gap_s = trace.size() > 1
+                           ? (trace.back().at_s - trace.front().at_s) / static_cast<double>(trace.size() - 1)
+                       : trace.empty() ? 1 / plan.question.traffic.rate()
+                                       : 0;
   const double idle_share = f.awake_s > 0 ? f.idle_s / f.awake_s : 0;
   const double waking_share = f.awake_s > 0 ? f.waking_s / f.awake_s : 0;
-  std::string out =
-      fmt::format(fmt::runtime(zh ? "显卡只计算 {:.1f} 小时，却运行了 {:.1f} 小时：两次请求平均相隔 {:.0f} "
-                                    "秒，休眠要等 {:g} 秒。账单的 {:.0f} % "
-                                    "是空等，{:.0f} % 是唤醒。"
-                                  : "It computes for {:.1f} hours and is awake for {:.1f}: between two requests lie "
-                                    "{:.0f} s on average, and the "
-                                    "timer waits {:g} s. Of the bill {:.0f} % is waiting and {:.0f} % waking."),
-                  hours(f.busy_s), hours(f.awake_s), gap_s, plan.question.timer.idle_timeout_s, idle_share * 100,
-                  waking_share * 100);
+  std::string out = fmt::format(
+      fmt::runtime(
+          zh ? "显卡只计算 {:.1f} 小时，却运行了 {:.1f} 小时：两次请求平均相隔 {}，"
+               "休眠要等 {:g} 秒。账单的 {:.0f} % "
+               "是空等，{:.0f} % 是唤醒。"
+             : "It computes for {:.1f} hours and is awake for {:.1f}: between two requests lie "
+               "{} on average, and the timer waits {:g} s. Of the bill {:.0f} % is waiting and {:.0f} % waking."),
+      hours(f.busy_s), hours(f.awake_s), seconds_text(gap_s), plan.question.timer.idle_timeout_s, idle_share * 100,
+      waking_share * 100);
   const double used = hours(f.busy_s) / kHoursOfMonth;
   out += fmt::format(
       fmt::runtime(zh ? " 利用率 {:.1f} %（{:.1f} / {:.0f} 小时）" : " Utilisation {:.1f} % ({:.1f} of {:.0f} h)"),
@@ -203,6 +245,18 @@ std::string warnings(const Plan& plan, Language language) {
   return out;
 }
 
+Status check_traffic(const planner::Traffic& t) {
+  if (!(t.requests_per_day > 0) || !(t.service_s > 0) || !(t.active_days > 0) || !(t.active_hours > 0) ||
+      t.active_days > 31 || t.active_hours > 24 || t.requests() > 1e7) {
+    return make_error(Code::kInvalidArgument,
+                      "want requests and seconds above 0, 1 to 31 days of up to 24 hours, at most 10,000,000 requests");
+  }
+  if (t.load() < 1) return {};
+  return make_error(Code::kInvalidArgument,
+                    fmt::format("{:.0f} requests of {:g} s do not fit into {:g} hours one after the other",
+                                t.requests_per_day, t.service_s, t.active_hours));
+}
+
 json::object object_of(const PlanRow& row) {
   const planner::Forecast& f = row.forecast;
   const char* const kinds[] = {"naive", "timer", "monthly"};
@@ -231,17 +285,7 @@ json::value maybe(const std::optional<double>& number) {
 }  // namespace
 
 Result<Plan> make_plan(PlanQuestion question) {
-  const planner::Traffic& t = question.traffic;
-  if (!(t.requests_per_day > 0) || !(t.service_s > 0) || !(t.active_days > 0) || !(t.active_hours > 0) ||
-      t.active_days > 31 || t.active_hours > 24 || t.requests() > 1e7) {
-    return make_error(Code::kInvalidArgument,
-                      "want requests and seconds above 0, 1 to 31 days of up to 24 hours, at most 10,000,000 requests");
-  }
-  if (t.load() >= 1) {
-    return make_error(Code::kInvalidArgument,
-                      fmt::format("{:.0f} requests of {:g} s do not fit into {:g} hours one after the other",
-                                  t.requests_per_day, t.service_s, t.active_hours));
-  }
+  if (question.trace.empty()) TRY_STATUS(check_traffic(question.traffic));
   if (!question.type.hour_micros.has_value()) {
     return make_error(Code::kInvalidArgument, fmt::format("{} has no hourly price; give it one with [[instance]] in "
                                                           "dormouse.toml",
@@ -252,18 +296,20 @@ Result<Plan> make_plan(PlanQuestion question) {
   plan.prices.hour_micros = *plan.question.type.hour_micros;
   plan.prices.month_micros = plan.question.type.month_micros;
   plan.prices.increment_s = std::chrono::duration<double>(plan.question.type.increment).count();
-  const planner::Traffic& traffic = plan.question.traffic;
-  const std::vector<planner::Arrival> months = planner::random_months(traffic, kMonths, kSeed);
-  plan.rows.push_back(naive_row(plan));
+  const Arrivals arrivals = arrivals_of(plan.question);
+  plan.rows.push_back(naive_row(plan, arrivals));
   const planner::Timer asked = plan.question.timer;
-  plan.rows.push_back(timer_row(plan, months, asked));
+  plan.rows.push_back(timer_row(plan, arrivals, asked));
   for (const double other : {600.0, 60.0, 0.0}) {
-    if (std::abs(other - asked.idle_timeout_s) > 0.5)
-      plan.rows.push_back(timer_row(plan, months, {other, asked.wake_s}));
+    if (std::abs(other - asked.idle_timeout_s) <= 0.5) continue;
+    plan.rows.push_back(timer_row(plan, arrivals, {other, asked.wake_s, asked.slots}));
   }
   if (!plan.prices.month_micros.has_value()) return plan;
-  plan.rows.push_back(monthly_row(plan, months));
+  plan.rows.push_back(monthly_row(plan, arrivals));
   plan.break_even_hours = static_cast<double>(*plan.prices.month_micros) / static_cast<double>(plan.prices.hour_micros);
+  if (!plan.question.trace.empty() || asked.slots > 1)
+    return plan;  // the formulas are of random arrivals, one at a time
+  const planner::Traffic& traffic = plan.question.traffic;
   const double even_s = *plan.break_even_hours * 3'600;
   plan.hourly_wins_below_s = planner::longest_timeout(traffic, asked.wake_s, even_s);
   plan.hourly_wins_below_requests = planner::requests_for(traffic, asked, even_s);

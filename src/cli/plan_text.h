@@ -16,7 +16,9 @@
 namespace dormouse::cli {
 
 struct PlanQuestion {
-  planner::Traffic traffic;
+  planner::Traffic traffic;              // random arrivals; of no meaning with a trace
+  std::vector<planner::Arrival> trace;   // measured ones; a month is as many times as long as it has days more
+  std::string trace_note;                // what was assumed of it, for the reader; may be empty
   planner::Timer timer;
   catalog::InstanceType type;  // has an hourly price
 };

@@ -61,6 +61,23 @@ TEST(Plan, WholeMinutesAreBilledWhole) {
   EXPECT_NEAR(static_cast<double>(plan.rows[plan.asked].micros) / 1e6, 349.1, 2);
 }
 
+TEST(Plan, AMeasuredTraceIsReplayedAsItWas) {
+  PlanQuestion question = seed();
+  // 10 days, 100 requests of 3 s each, every 5 minutes: with a timer of a minute each wakes it anew, and keeps it awake
+  // for 30 + 3 + 60 s.
+  for (int day = 0; day < 10; ++day) {
+    for (int i = 0; i < 100; ++i) question.trace.push_back({day * 86'400.0 + i * 300.0, 3});
+  }
+  question.timer.idle_timeout_s = 60;
+  const Plan plan = make_plan(question).value();
+  const double months = 10 / (730.0 / 24);
+  EXPECT_NEAR(plan.rows[plan.asked].forecast.awake_s * months, 1'000 * 93, 1);
+  EXPECT_NEAR(plan.rows[0].forecast.busy_s * months, 3'000, 1);
+  EXPECT_FALSE(plan.hourly_wins_below_s.has_value()) << "a formula of random arrivals says nothing of these";
+  const std::string text = plan_table(plan, Language::kEnglish);
+  EXPECT_NE(text.find("1,000 measured requests in 10 day(s)"), std::string::npos) << text;
+}
+
 TEST(Plan, JsonHasTheSameNumbers) {
   const Plan plan = make_plan(seed()).value();
   const boost::json::object got = boost::json::parse(plan_json(plan)).as_object();

@@ -93,6 +93,44 @@ TEST(Inverse, QuestionsHaveTheTablesAnswers) {
   EXPECT_FALSE(longest_timeout(traffic(8), 30, 3'600).has_value());
 }
 
+TEST(Replay, TwoSlotsServeTwoAtOnceInOneBusyTime) {
+  const std::vector<Arrival> arrivals = {{0, 2}, {0, 2}, {0, 2}, {100, 1}};
+  const Forecast one = replay(arrivals, {10, 0, 1}, kT4, 1);
+  EXPECT_DOUBLE_EQ(one.busy_s, 7);
+  EXPECT_DOUBLE_EQ(one.p99_s, 6);
+  EXPECT_DOUBLE_EQ(one.awake_s, 6 + 10 + 1 + 10);
+  const Forecast two = replay(arrivals, {10, 0, 2}, kT4, 1);
+  EXPECT_DOUBLE_EQ(two.busy_s, 5);
+  EXPECT_DOUBLE_EQ(two.p99_s, 4);
+  EXPECT_DOUBLE_EQ(two.wakes, 2);
+  EXPECT_DOUBLE_EQ(replay(arrivals, {10, 0, 2}, kT4, 2).busy_s, 2.5) << "a month of two";
+}
+
+TEST(Trace, IsReadByItsColumnNamesAndSorted) {
+  const Result<std::vector<Arrival>> trace = parse_trace("id,service_s,t_s\r\na,2,7.5\r\nb,1.5,3\n\nc,0,90000", {});
+  ASSERT_TRUE(trace.has_value()) << trace.error().message;
+  ASSERT_EQ(trace->size(), 3U);
+  EXPECT_EQ((*trace)[0].at_s, 3);
+  EXPECT_EQ((*trace)[0].service_s, 1.5);
+  EXPECT_EQ((*trace)[1].at_s, 7.5);
+  EXPECT_EQ(trace_days(*trace), 2);
+  const char* const tokens = "t_s,input_tokens,output_tokens\n0,1000,60\n";
+  EXPECT_FALSE(parse_trace(tokens, {}).has_value());
+  EXPECT_DOUBLE_EQ(parse_trace(tokens, TokenSpeeds{500, 30})->front().service_s, 4);
+}
+
+TEST(Trace, WhatIsNoneIsRefusedByItsLine) {
+  for (const auto& [text, line] :
+       {std::pair("", 1), std::pair("t_s", 1), std::pair("t_s,service_s", 1), std::pair("t_s,service_s\n1,2\nx,2", 3),
+        std::pair("t_s,service_s\n1", 2), std::pair("t_s,service_s\n-1,2", 2), std::pair("t_s,service_s\nnan,2", 2),
+        std::pair("t_s,service_s\n1,inf", 2), std::pair("t_s,service_s\n1,2x", 2)}) {
+    const Result<std::vector<Arrival>> trace = parse_trace(text, {});
+    ASSERT_FALSE(trace.has_value()) << text;
+    EXPECT_NE(trace.error().message.find("line " + std::to_string(line) + ":"), std::string::npos)
+        << text << ": " << trace.error().message;
+  }
+}
+
 TEST(Replay, NothingAskedIsNothingPaid) {
   const Forecast none = replay({}, {600, 30}, kT4, 1);
   EXPECT_EQ(none.bill_micros, 0);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <queue>
 #include <random>
 
 namespace dormouse::planner {
@@ -43,7 +45,7 @@ std::vector<Arrival> random_months(const Traffic& traffic, int months, std::uint
   return out;
 }
 
-Forecast replay(std::span<const Arrival> arrivals, const Timer& timer, const Prices& prices, int months) {
+Forecast replay(std::span<const Arrival> arrivals, const Timer& timer, const Prices& prices, double months) {
   Forecast out;
   std::vector<double> latencies;
   latencies.reserve(arrivals.size());
@@ -52,6 +54,8 @@ Forecast replay(std::span<const Arrival> arrivals, const Timer& timer, const Pri
   double on_s = 0;
   double ready_s = 0;
   double free_s = -std::numeric_limits<double>::infinity();  // of its last request; before the first: asleep
+  // When each slot is free, the soonest on top. Requests begin in the order they came: busy time is one pass.
+  std::priority_queue<double, std::vector<double>, std::greater<>> slots;
   const auto end_session = [&] {
     if (!std::isfinite(free_s)) return;
     const double session_s = free_s + timer.idle_timeout_s - on_s;
@@ -65,12 +69,17 @@ Forecast replay(std::span<const Arrival> arrivals, const Timer& timer, const Pri
       ready_s = arrival.at_s + timer.wake_s;
       free_s = ready_s;
       out.wakes += 1;
+      slots = {};
+      for (int i = 0; i < std::max(timer.slots, 1); ++i) slots.push(ready_s);
     }
-    const double begin_s = std::max({arrival.at_s, ready_s, free_s});
-    free_s = begin_s + arrival.service_s;
-    out.busy_s += arrival.service_s;
+    const double begin_s = std::max(arrival.at_s, slots.top());
+    const double end_s = begin_s + arrival.service_s;
+    slots.pop();
+    slots.push(end_s);
+    out.busy_s += std::max(0.0, end_s - std::max(begin_s, free_s));
+    free_s = std::max(free_s, end_s);
     cold += arrival.at_s < ready_s ? 1 : 0;
-    latencies.push_back(free_s - arrival.at_s);
+    latencies.push_back(end_s - arrival.at_s);
   }
   end_session();
   const double a_month = 1.0 / months;

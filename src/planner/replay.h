@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "planner/traffic.h"
 
 namespace dormouse::planner {
@@ -19,8 +22,22 @@ struct Arrival {
 // month.
 [[nodiscard]] std::vector<Arrival> random_months(const Traffic& traffic, int months, std::uint64_t seed);
 
-// One request at a time, in order. Everything is a month's, of `months`.
+// In order of arrival, each on the slot that is free first. Everything is a month's, of `months`.
 // Cost: O(n log n) for the percentiles.
-[[nodiscard]] Forecast replay(std::span<const Arrival> arrivals, const Timer& timer, const Prices& prices, int months);
+[[nodiscard]] Forecast replay(std::span<const Arrival> arrivals, const Timer& timer, const Prices& prices,
+                              double months);
+
+// What a trace of tokens is served with, alone.
+struct TokenSpeeds {
+  double input_per_s = 0;
+  double output_per_s = 0;  // both above 0
+};
+
+// A measured trace: CSV whose first line names its columns: t_s, and service_s or, where `speeds` are known,
+// input_tokens and output_tokens; other columns are skipped. Sorted by time. Errors: kInvalidArgument with the line (no
+// such columns, no number, below zero, over 10 million lines).
+[[nodiscard]] Result<std::vector<Arrival>> parse_trace(std::string_view csv, const std::optional<TokenSpeeds>& speeds);
+// Whole days from its first request to its last.
+[[nodiscard]] double trace_days(std::span<const Arrival> arrivals);
 
 }  // namespace dormouse::planner

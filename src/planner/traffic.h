@@ -26,6 +26,7 @@ struct Traffic {
 struct Timer {
   double idle_timeout_s = 600;
   double wake_s = 30;
+  int slots = 1;  // requests at once, each at its own speed
 };
 
 struct Prices {
@@ -37,7 +38,7 @@ struct Prices {
 // A month under a timer.
 struct Forecast {
   double awake_s = 0;
-  double busy_s = 0;
+  double busy_s = 0;  // with at least one request
   double waking_s = 0;
   double idle_s = 0;  // awake = busy + waking + idle
   double wakes = 0;
