@@ -217,15 +217,16 @@ TEST_F(Billing, AnIdempotencyKeyRunsOnceAndIsBilledOnce) {
 
 TEST_F(Billing, ARestartDoesNotFillABudgetAgain) {
   HouseSetup setup = priced();
-  // A second costs 1,000 CNY, so that the most a request may cost in its 10 minutes is almost all of the budget.
+  // A second costs 1,000 CNY, so that the most a request may cost in its 10 minutes is all of the budget but a tenth of
+  // a second; the first takes more than that.
   setup.config = "[[instance]]\nname = \"local\"\nhour = \"3600000\"\ncurrency = \"CNY\"\n";
   RunningHouse house(setup);
   ASSERT_TRUE(house.is_up()) << house.log();
   const auto [code, key] =
-      house.run_cli({"keys", "create", "--name", "app", "--scope", "inference", "--budget", "600001CNY/month"});
+      house.run_cli({"keys", "create", "--name", "app", "--scope", "inference", "--budget", "600100CNY/month"});
   ASSERT_EQ(code, 0) << key;
   const auto ask_with_key = [&house, text = key.substr(0, key.find('\n'))] {
-    Wish wish = generation(8, false);
+    Wish wish = generation(120, false);  // 0.3 s
     wish.headers.emplace_back("authorization", "Bearer " + text);
     return house.ask(std::move(wish));
   };
@@ -240,7 +241,7 @@ TEST_F(Billing, ARestartDoesNotFillABudgetAgain) {
     EXPECT_NE(refused.body.find("insufficient_quota"), std::string::npos) << refused.body;
     EXPECT_EQ(refused.headers.find("x-should-retry").value_or("-"), "false");
     const std::string listed = house.run_cli({"keys", "list"}).second;
-    EXPECT_NE(listed.find("600001CNY/month (¥"), std::string::npos) << listed;
+    EXPECT_NE(listed.find("600100CNY/month (¥"), std::string::npos) << listed;
     EXPECT_EQ(listed.find("(¥0.00 used)"), std::string::npos) << listed;
   }
 }
