@@ -2,7 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace dormouse {
+
+bool is_currency(std::string_view text) {
+  constexpr std::size_t kLetters = 3;
+  return text.size() == kLetters && std::all_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
 
 std::string to_display(const Money& money) {
   const bool negative = money.micros < 0;

@@ -15,6 +15,9 @@ struct Money {
   friend bool operator==(const Money&, const Money&) = default;
 };
 
+// Three capital letters, as ISO 4217 writes them. That such a currency exists is not asked.
+[[nodiscard]] bool is_currency(std::string_view text);
+
 // "¥1.80" for CNY, "$0.35" for USD, "1.80 XYZ" otherwise; two decimals, rounded half to even.
 [[nodiscard]] std::string to_display(const Money& money);
 

@@ -11,12 +11,6 @@ namespace dormouse::catalog {
 namespace {
 
 constexpr std::int64_t kMicros = 1'000'000;
-constexpr std::size_t kCurrencyLetters = 3;
-
-bool is_currency(std::string_view text) {
-  return text.size() == kCurrencyLetters &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
-}
 
 }  // namespace
 

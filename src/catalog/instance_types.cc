@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/money.h"
 #include "catalog/config_file.h"
 #include "catalog/instances_text.h"
 
@@ -16,10 +17,6 @@ constexpr std::int64_t kHourNs = 3'600'000'000'000;
 
 Error wrong(std::string_view what, std::string_view name, std::string_view problem) {
   return make_error(Code::kInvalidArgument, fmt::format("{}: instance '{}': {}", what, name, problem));
-}
-
-bool is_currency(std::string_view text) {
-  return text.size() == 3 && std::all_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
 Status check_keys(const TomlTable& entry, std::string_view what, const std::string& name) {

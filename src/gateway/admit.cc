@@ -73,8 +73,7 @@ KeyLimits limits_of(const catalog::DeploymentRules& rules) {
   out.concurrency = rules.concurrency;
   out.budget_micros = rules.budget.micros;
   out.budget_currency = rules.budget.currency;
-  out.budget_period =
-      rules.budget.period == catalog::BudgetRule::Period::kDay ? BudgetPeriod::kDay : BudgetPeriod::kMonth;
+  out.budget_period = rules.budget.period;
   return out;
 }
 

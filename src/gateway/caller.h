@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "catalog/budget.h"
+
 namespace dormouse::gateway {
 
 // What a key may do. Each is for itself: an admin key cannot spend money on answers, an inference key cannot look at
@@ -17,7 +19,7 @@ enum class Scope {
   kAdmin,      // everything that changes something, and what kRead may
 };
 
-enum class BudgetPeriod { kDay, kMonth };  // of the server's reporting time zone
+using BudgetPeriod = catalog::BudgetRule::Period;  // of the server's reporting time zone
 
 // 0: no limit.
 struct KeyLimits {

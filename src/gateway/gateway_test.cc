@@ -15,35 +15,10 @@
 #include "gateway/data_dir.h"
 #include "gateway/deployments.h"
 #include "gateway/router.h"
+#include "gateway/still_exchange.h"
 
 namespace dormouse::gateway {
 namespace {
-
-// An exchange that only has a request.
-class StillExchange final : public http::Exchange {
- public:
-  StillExchange(std::string method, std::string path) {
-    request_.method = std::move(method);
-    request_.path = std::move(path);
-  }
-  const http::Request& request() const override { return request_; }
-  const std::string& listener() const override { return listener_; }
-  Task<Status> send(http::Response) override { co_return Status(); }
-  Task<Status> start_stream(int, http::Headers) override { co_return Status(); }
-  Task<Status> write(std::string) override { co_return Status(); }
-  Task<Status> finish() override { co_return Status(); }
-  void abort() override {}
-  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade(std::chrono::milliseconds /*silence*/) override {
-    co_return make_error(Code::kInternal, "no");
-  }
-  bool started() const override { return false; }
-  bool client_gone() const override { return false; }
-  void on_client_gone(std::function<void()>) override {}
-
- private:
-  http::Request request_;
-  std::string listener_ = "api";
-};
 
 Route route(std::string method, std::string pattern) {
   return {std::move(method), std::move(pattern), Access::kAdmin, {}};

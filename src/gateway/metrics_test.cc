@@ -8,33 +8,13 @@
 #include <memory>
 #include <string>
 
+#include "gateway/still_exchange.h"
+
 namespace dormouse::gateway {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-// An exchange that only has a request.
-class NamedExchange final : public http::Exchange {
- public:
-  explicit NamedExchange(std::string method) { request_.method = std::move(method); }
-  const http::Request& request() const override { return request_; }
-  const std::string& listener() const override { return request_.method; }
-  Task<Status> send(http::Response) override { co_return Status(); }
-  Task<Status> start_stream(int, http::Headers) override { co_return Status(); }
-  Task<Status> write(std::string) override { co_return Status(); }
-  Task<Status> finish() override { co_return Status(); }
-  void abort() override {}
-  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade(milliseconds /*silence*/) override {
-    co_return make_error(Code::kInternal, "no");
-  }
-  bool started() const override { return false; }
-  bool client_gone() const override { return false; }
-  void on_client_gone(std::function<void()>) override {}
-
- private:
-  http::Request request_;
-};
 
 struct Asked {
   explicit Asked(std::string method = "POST") : exchange(std::move(method)), call(exchange) {
@@ -43,7 +23,7 @@ struct Asked {
     call.deployment = "chat";
   }
   Route route{"POST", "/v1/chat/completions", Access::kInference, {}};
-  NamedExchange exchange;
+  StillExchange exchange;
   Call call;
 };
 

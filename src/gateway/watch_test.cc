@@ -7,31 +7,12 @@
 
 #include "fleet/supervisor_fixture.h"
 #include "gateway/metrics.h"
+#include "gateway/still_exchange.h"
 
 namespace dormouse::gateway {
 namespace {
 
 using std::chrono::seconds;
-
-class AnswerExchange final : public http::Exchange {
- public:
-  const http::Request& request() const override { return request_; }
-  const std::string& listener() const override { return request_.method; }
-  Task<Status> send(http::Response) override { co_return Status(); }
-  Task<Status> start_stream(int, http::Headers) override { co_return Status(); }
-  Task<Status> write(std::string) override { co_return Status(); }
-  Task<Status> finish() override { co_return Status(); }
-  void abort() override {}
-  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade(std::chrono::milliseconds /*silence*/) override {
-    co_return make_error(Code::kInternal, "no");
-  }
-  bool started() const override { return false; }
-  bool client_gone() const override { return false; }
-  void on_client_gone(std::function<void()>) override {}
-
- private:
-  http::Request request_;
-};
 
 class WatchTest : public fleet::FleetFixture {
  protected:
@@ -61,7 +42,7 @@ class WatchTest : public fleet::FleetFixture {
   // Answers of 100 tokens at so many a second, one every ten seconds.
   void answer(double tokens_per_second, seconds time) {
     for (seconds passed{0}; passed < time; passed += seconds(10)) {
-      AnswerExchange exchange;
+      StillExchange exchange;
       Call call(exchange);
       call.deployment = "m";
       call.status = 200;

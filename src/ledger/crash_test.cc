@@ -75,12 +75,14 @@ class CrashTest : public ::testing::Test {
     auto opened = Ledger::open(options);
     EXPECT_TRUE(opened.has_value()) << opened.error().message;
     if (!opened.has_value()) return 0;
-    std::promise<Result<std::vector<RequestRow>>> promise;
-    (*opened)->requests(10'000, [&](Result<std::vector<RequestRow>> rows) { promise.set_value(std::move(rows)); });
-    const Result<std::vector<RequestRow>> rows = promise.get_future().get();
-    EXPECT_TRUE(rows.has_value());
+    RequestQuery query;
+    query.limit = 10'000;
+    std::promise<Result<RequestPage>> promise;
+    (*opened)->request_page(query, [&](Result<RequestPage> page) { promise.set_value(std::move(page)); });
+    const Result<RequestPage> page = promise.get_future().get();
+    EXPECT_TRUE(page.has_value());
     std::map<std::string, RequestRow> by_id;
-    for (const RequestRow& row : *rows) {
+    for (const RequestRow& row : page->rows) {
       EXPECT_TRUE(by_id.emplace(row.request_id, row).second) << "doubled: " << row.request_id;
       EXPECT_TRUE(row.settled) << "left open: " << row.request_id;
     }

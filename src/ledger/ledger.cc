@@ -85,10 +85,18 @@ Result<std::unique_ptr<Ledger>> Ledger::open(Options options) {
   return std::unique_ptr<Ledger>(new Ledger(std::move(impl)));
 }
 
-const Recovery& Ledger::recovery() const { return impl_->recovery; }
-const std::vector<Deployment>& Ledger::deployments_at_start() const { return impl_->deployments; }
-const std::vector<ApiKey>& Ledger::keys_at_start() const { return impl_->keys; }
-Health Ledger::health() const { return impl_->writer.health(); }
+const Recovery& Ledger::recovery() const {
+  return impl_->recovery;
+}
+const std::vector<Deployment>& Ledger::deployments_at_start() const {
+  return impl_->deployments;
+}
+const std::vector<ApiKey>& Ledger::keys_at_start() const {
+  return impl_->keys;
+}
+Health Ledger::health() const {
+  return impl_->writer.health();
+}
 
 void Ledger::put_deployment(Deployment deployment, Done done) {
   impl_->writer.enqueue(std::move(deployment), std::move(done));
@@ -96,14 +104,18 @@ void Ledger::put_deployment(Deployment deployment, Done done) {
 void Ledger::remove_deployment(std::string name, Done done) {
   impl_->writer.enqueue(RemoveDeployment{std::move(name)}, std::move(done));
 }
-void Ledger::put_keys(KeyWrite write, Done done) { impl_->writer.enqueue(std::move(write), std::move(done)); }
+void Ledger::put_keys(KeyWrite write, Done done) {
+  impl_->writer.enqueue(std::move(write), std::move(done));
+}
 void Ledger::record_key_use(std::vector<KeyUse> uses, Done done) {
   impl_->writer.enqueue(std::move(uses), std::move(done));
 }
 void Ledger::record_intent(StartIntent intent, Done done) {
   impl_->writer.enqueue(std::move(intent), std::move(done));
 }
-void Ledger::record_span(SpanEvent event, Done done) { impl_->writer.enqueue(std::move(event), std::move(done)); }
+void Ledger::record_span(SpanEvent event, Done done) {
+  impl_->writer.enqueue(std::move(event), std::move(done));
+}
 void Ledger::record_progress(std::vector<SpanProgress> progress, Done done) {
   impl_->writer.enqueue(std::move(progress), std::move(done));
 }
@@ -116,14 +128,18 @@ void Ledger::checkpoint(Checkpoint checkpoint, Done done) {
 void Ledger::settle(Settlement settlement, Done done) {
   impl_->writer.enqueue(std::move(settlement), std::move(done));
 }
-void Ledger::close(Closing closing, Done done) { impl_->writer.enqueue(std::move(closing), std::move(done)); }
+void Ledger::close(Closing closing, Done done) {
+  impl_->writer.enqueue(std::move(closing), std::move(done));
+}
 void Ledger::put_price(Price price, Answer<std::int64_t> answer) {
   auto version = std::make_shared<std::int64_t>(0);
   impl_->writer.enqueue(PutPrice{std::move(price), version}, [version, answer = std::move(answer)](Status status) {
     answer(status.has_value() ? Result<std::int64_t>(*version) : Result<std::int64_t>(std::move(status).error()));
   });
 }
-void Ledger::book_fee(Fee fee, Done done) { impl_->writer.enqueue(std::move(fee), std::move(done)); }
+void Ledger::book_fee(Fee fee, Done done) {
+  impl_->writer.enqueue(std::move(fee), std::move(done));
+}
 void Ledger::record_refusals(std::vector<RefusalCount> refusals, Done done) {
   impl_->writer.enqueue(std::move(refusals), std::move(done));
 }
@@ -159,14 +175,6 @@ void Ledger::focus(BillQuery query, Answer<std::vector<FocusCharge>> answer) {
 void Ledger::spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer) {
   impl_->ask(std::move(answer), [deployment = std::move(deployment), max_rows](Connection& c) {
     return select_spans(c, deployment, max_rows);
-  });
-}
-void Ledger::requests(std::int64_t max_rows, Answer<std::vector<RequestRow>> answer) {
-  impl_->ask(std::move(answer), [max_rows](Connection& c) -> Result<std::vector<RequestRow>> {
-    RequestQuery query;
-    query.limit = max_rows;
-    TRY(RequestPage page, select_requests(c, query));
-    return std::move(page.rows);
   });
 }
 void Ledger::request_page(RequestQuery query, Answer<RequestPage> answer) {

@@ -28,13 +28,13 @@ template <typename T>
 using Answer = std::function<void(Result<T>)>;
 
 struct Options {
-  std::string path;             // DIR/ledger.db; the directory exists. The ballast lies beside it.
-  const Clock* clock = nullptr; // outlives the ledger; used from its threads
+  std::string path;              // DIR/ledger.db; the directory exists. The ballast lies beside it.
+  const Clock* clock = nullptr;  // outlives the ledger; used from its threads
   // Runs a closure on the caller's loop: `[&io](auto f) { asio::post(io, std::move(f)); }`. Called from the ledger's
   // threads. Empty: callbacks run on the ledger's own thread.
   std::function<void(std::function<void()>)> post;
-  std::size_t max_queued = 4'096;        // commands; past it kOverloaded. Settlements are never refused.
-  std::int64_t ballast_bytes = 16 << 20; // released when the disk is full, so that running requests can settle
+  std::size_t max_queued = 4'096;         // commands; past it kOverloaded. Settlements are never refused.
+  std::int64_t ballast_bytes = 16 << 20;  // released when the disk is full, so that running requests can settle
   // Up to this size integrity is checked before open() returns (16 MiB: 0.1 s); above it on the reader's thread while
   // serving: a restart has to answer within half a second, whatever has been billed since.
   std::int64_t check_at_open_bytes = 16 << 20;
@@ -50,12 +50,12 @@ struct Recovery {
 };
 
 struct Health {
-  bool writable = true;             // the last commit succeeded
-  bool damaged = false;             // found by the check while serving: nothing new is accepted, what runs may settle
+  bool writable = true;  // the last commit succeeded
+  bool damaged = false;  // found by the check while serving: nothing new is accepted, what runs may settle
   std::int64_t queued = 0;
   std::int64_t unsettled_retries = 0;  // settlements kept in memory until the disk takes them
   std::uint64_t commits = 0;
-  std::uint64_t commands = 0;       // committed; commands / commits = the group's mean size
+  std::uint64_t commands = 0;  // committed; commands / commits = the group's mean size
 };
 
 class Ledger {
@@ -80,7 +80,7 @@ class Ledger {
   void put_deployment(Deployment deployment, Done done);  // insert or change, by name
   void remove_deployment(std::string name, Done done);    // kNotFound. Its history stays.
 
-  void put_keys(KeyWrite write, Done done);                   // insert or change, by kid; with its audit line
+  void put_keys(KeyWrite write, Done done);  // insert or change, by kid; with its audit line
   void record_key_use(std::vector<KeyUse> uses, Done done);
 
   void record_intent(StartIntent intent, Done done);  // kNotFound (deployment), kAlreadyExists (instance or epoch)
@@ -88,8 +88,8 @@ class Ledger {
   // Also moves the ledger's last known time: call it every 10 s while anything is awake.
   void record_progress(std::vector<SpanProgress> progress, Done done);
 
-  void reserve(Reservation reservation, Done done);  // kNotFound (deployment), kAlreadyExists (request id)
-  void checkpoint(Checkpoint checkpoint, Done done); // kNotFound (not open). Never goes backwards.
+  void reserve(Reservation reservation, Done done);   // kNotFound (deployment), kAlreadyExists (request id)
+  void checkpoint(Checkpoint checkpoint, Done done);  // kNotFound (not open). Never goes backwards.
   // kNotFound (no reservation), kAlreadyExists (settled before: nothing changed). kUnavailable: kept in memory and
   // tried again until the disk takes it; the caller need not and must not repeat it.
   void settle(Settlement settlement, Done done);
@@ -115,8 +115,7 @@ class Ledger {
   void bill(BillQuery query, Answer<Bill> answer);                        // kInvalidArgument (no such month)
   void focus(BillQuery query, Answer<std::vector<FocusCharge>> answer);   // also kTooLarge (over 200'000 rows)
   void spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer);  // newest first
-  void requests(std::int64_t max_rows, Answer<std::vector<RequestRow>> answer);                 // newest first
-  void request_page(RequestQuery query, Answer<RequestPage> answer);
+  void request_page(RequestQuery query, Answer<RequestPage> answer);                            // newest first
 
  private:
   struct Impl;

@@ -119,8 +119,9 @@ class LedgerFixture : public ::testing::Test {
     return wait([&](Done done) { book_->record_intent(out, done); });
   }
   std::vector<RequestRow> requests() {
-    return ask<std::vector<RequestRow>>(
-        [&](Answer<std::vector<RequestRow>> answer) { book_->requests(1'000, std::move(answer)); });
+    RequestQuery query;
+    query.limit = 1'000;
+    return ask<RequestPage>([&](Answer<RequestPage> answer) { book_->request_page(query, std::move(answer)); }).rows;
   }
   std::vector<Span> spans() {
     return ask<std::vector<Span>>([&](Answer<std::vector<Span>> answer) { book_->spans("", 100, std::move(answer)); });

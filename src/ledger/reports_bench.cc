@@ -21,13 +21,13 @@
 #include "base/log.h"
 #include "ledger/latency.h"
 #include "ledger/migrations.h"
+#include "ledger/quarter.h"
 #include "ledger/reports/select.h"
 #include "ledger/store.h"
 
 namespace dormouse::ledger {
 namespace {
 
-constexpr std::int64_t kQuarterUs = 900'000'000;
 constexpr std::int64_t kHourUs = 4 * kQuarterUs;
 constexpr std::int64_t kDayUs = 24 * kHourUs;
 constexpr int kDeployments = 3;
@@ -134,7 +134,7 @@ class Month {
     settle.bind(4, instances_[{deployment, half_day}]).bind(5, key).bind(6, output);
     settle.bind(7, failed ? "failed" : "ok").bind(8, failed ? "timeout" : "").bind(9, ttft).bind(10, duration);
     must(settle.bind(11, duration * 500).bind(12, micros).run());
-    const std::int64_t slot = (at + duration) / kQuarterUs * kQuarterUs;
+    const std::int64_t slot = slot_of(at + duration);
     Sums& sums = usage_[{slot, deployment, key}];
     const std::array<std::int64_t, 8> values = {1, failed ? 1 : 0, 300, output, ttft, duration, duration * 500, micros};
     for (std::size_t n = 0; n < values.size(); ++n) sums.values.at(n) += values.at(n);

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/crashpoint.h"
+#include "base/money.h"
 #include "ledger/migrations.h"
 
 namespace dormouse::ledger {
@@ -28,9 +29,13 @@ Source source_of(std::string_view text) {
   return text == "demo" ? Source::kDemo : Source::kApi;
 }
 
-Status invalid(std::string message) { return make_error(Code::kInvalidArgument, "ledger: " + std::move(message)); }
+Status invalid(std::string message) {
+  return make_error(Code::kInvalidArgument, "ledger: " + std::move(message));
+}
 
-bool is_identifier(std::string_view id) { return !id.empty() && id.size() <= kMaxNameBytes; }
+bool is_identifier(std::string_view id) {
+  return !id.empty() && id.size() <= kMaxNameBytes;
+}
 
 Status check(const Deployment& d) {
   if (!is_identifier(d.name)) return invalid("a deployment's name has 1 to 256 bytes");
@@ -43,7 +48,9 @@ Status check(const Deployment& d) {
   return {};
 }
 
-Status check(const RemoveDeployment&) { return {}; }
+Status check(const RemoveDeployment&) {
+  return {};
+}
 
 Status check(const StartIntent& i) {
   if (!is_identifier(i.instance_id)) return invalid("intent without an instance");
@@ -75,15 +82,12 @@ Status check(const Checkpoint& c) {
   return {};
 }
 
-bool is_currency(std::string_view text) {
-  return text.size() == 3 && std::all_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
-}
-
 Status check(const Settlement& s) {
   if (!is_identifier(s.request_id)) return invalid("settlement without a request id");
-  const std::array counts = {s.input_tokens, s.cached_tokens, s.output_tokens, s.reasoning_tokens, s.produced_tokens,
-                             s.queue_us, s.wake_wait_us, s.ttft_us, s.duration_us, s.busy_ns, s.delivered_tokens,
-                             s.cost_micros.value_or(0), s.micros.value_or(0)};
+  const std::array counts = {s.input_tokens,      s.cached_tokens, s.output_tokens,    s.reasoning_tokens,
+                             s.produced_tokens,   s.queue_us,      s.wake_wait_us,     s.ttft_us,
+                             s.duration_us,       s.busy_ns,       s.delivered_tokens, s.cost_micros.value_or(0),
+                             s.micros.value_or(0)};
   if (std::any_of(counts.begin(), counts.end(), [](std::int64_t n) { return n < 0; })) {
     return invalid("settlement of " + s.request_id + " below zero");
   }
@@ -261,7 +265,9 @@ std::int64_t Store::clamp(WallTime at) {
   return last_wall_us_;
 }
 
-Status Store::begin() { return connection_.execute("BEGIN IMMEDIATE"); }
+Status Store::begin() {
+  return connection_.execute("BEGIN IMMEDIATE");
+}
 
 Status Store::apply(const Body& body, WallTime at) {
   const std::int64_t at_us = clamp(at);
@@ -279,7 +285,9 @@ Status Store::commit(WallTime now, std::int64_t jump_us) {
   return connection_.execute("COMMIT");
 }
 
-void Store::rollback() noexcept { connection_.rollback(); }
+void Store::rollback() noexcept {
+  connection_.rollback();
+}
 
 void Store::checkpoint_wal() noexcept {
   // A failure leaves the WAL for the next start: nothing is lost.
@@ -287,8 +295,7 @@ void Store::checkpoint_wal() noexcept {
 }
 
 Result<std::int64_t> Store::deployment_id(const std::string& name) {
-  TRY(Statement select,
-      connection_.prepare("SELECT id FROM deployments WHERE name = ?1 AND removed_us IS NULL"));
+  TRY(Statement select, connection_.prepare("SELECT id FROM deployments WHERE name = ?1 AND removed_us IS NULL"));
   TRY(const bool row, select.bind(1, name).step());
   if (!row) return make_error(Code::kNotFound, "ledger: no deployment '" + name + "'");
   return select.integer(0);
@@ -326,7 +333,9 @@ Status Store::write(const StartIntent& i, std::int64_t at_us) {
   return insert.bind_optional(8, i.price_version).run();
 }
 
-Result<std::vector<Deployment>> Store::deployments() { return select_deployments(connection_); }
+Result<std::vector<Deployment>> Store::deployments() {
+  return select_deployments(connection_);
+}
 
 Result<std::vector<Deployment>> select_deployments(Connection& connection) {
   TRY(Statement select,

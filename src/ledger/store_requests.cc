@@ -8,17 +8,13 @@
 #include "base/crashpoint.h"
 #include "base/money.h"
 #include "ledger/latency.h"
+#include "ledger/quarter.h"
 #include "ledger/store.h"
 
 namespace dormouse::ledger {
 namespace {
 
 constexpr std::size_t kMaxClientRequestIdBytes = 128;
-constexpr std::int64_t kQuarterUs = 900'000'000;
-
-std::int64_t slot_of(std::int64_t at_us) {
-  return at_us / kQuarterUs * kQuarterUs;
-}
 
 // What an entry adds to its quarter.
 struct Sums {

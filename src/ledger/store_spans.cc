@@ -5,12 +5,11 @@
 
 #include "base/crashpoint.h"
 #include "base/money.h"
+#include "ledger/quarter.h"
 #include "ledger/store.h"
 
 namespace dormouse::ledger {
 namespace {
-
-constexpr std::int64_t kQuarterUs = 900'000'000;
 
 struct Delta {
   std::int64_t awake_us = 0;
@@ -29,13 +28,13 @@ Status add(Connection& connection, std::int64_t slot_us, const std::string& inst
 // The time up to `at_us` over the quarters it lies in; waking and busy in proportion. Parts are differences of rounded
 // sums: together they are the whole, to the microsecond.
 Status spread(Connection& connection, const std::string& instance_id, const Delta& whole, std::int64_t at_us) {
-  if (whole.awake_us == 0) return add(connection, at_us / kQuarterUs * kQuarterUs, instance_id, whole);
+  if (whole.awake_us == 0) return add(connection, slot_of(at_us), instance_id, whole);
   const auto until = [&whole](std::int64_t part, std::int64_t awake_us) {
     return proportion(part, awake_us, whole.awake_us);
   };
   const std::int64_t begin_us = std::max<std::int64_t>(0, at_us - whole.awake_us);
   std::int64_t done_us = 0;
-  for (std::int64_t slot = begin_us / kQuarterUs * kQuarterUs; done_us < whole.awake_us; slot += kQuarterUs) {
+  for (std::int64_t slot = slot_of(begin_us); done_us < whole.awake_us; slot += kQuarterUs) {
     // The last quarter takes what is left: an instance older than 1970 is nobody's.
     const bool last = slot + kQuarterUs >= at_us;
     const std::int64_t end_us = last ? whole.awake_us : slot + kQuarterUs - begin_us;

@@ -19,7 +19,9 @@ namespace {
 constexpr std::size_t kMaxGroup = 512;
 constexpr std::chrono::seconds kRetryPeriod{1};
 
-std::string ballast_path(const Options& options) { return options.path + ".ballast"; }
+std::string ballast_path(const Options& options) {
+  return options.path + ".ballast";
+}
 
 }  // namespace
 
@@ -96,8 +98,8 @@ void Writer::run() {
       const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
       group.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
       queue_.erase(queue_.begin(), end);
-      urgent_ = static_cast<std::size_t>(
-          std::count_if(queue_.begin(), queue_.end(), [](const Command& c) { return !is_lazy(c.body); }));
+      urgent_ -= static_cast<std::size_t>(
+          std::count_if(group.begin(), group.end(), [](const Command& c) { return !is_lazy(c.body); }));
     }
     // At every chance, not by a clock: setting the ballast aside on a full disk fails within microseconds.
     if (is_degraded()) try_to_recover();
@@ -146,8 +148,7 @@ Status Writer::try_commit(std::vector<Command>& group) {
     }
     const MonoTime mono = options_.clock->now();
     const WallTime wall = options_.clock->wall();
-    const std::int64_t jump_us =
-        (wall.us - last_commit_wall_.us) - (mono - last_commit_mono_).count() / 1000;
+    const std::int64_t jump_us = (wall.us - last_commit_wall_.us) - (mono - last_commit_mono_).count() / 1000;
     TRY_STATUS(store_.commit(wall, jump_us));
     last_commit_mono_ = mono;
     last_commit_wall_ = wall;

@@ -88,8 +88,7 @@ Status check_within(const ApiKey& child, const ApiKey& bound) {
 void set_budget(ApiKey& row, const catalog::BudgetRule& budget) {
   row.budget_micros = budget.micros;
   row.budget_currency = budget.currency;
-  row.budget_period =
-      to_string(budget.period == catalog::BudgetRule::Period::kDay ? BudgetPeriod::kDay : BudgetPeriod::kMonth);
+  row.budget_period = to_string(budget.period);
 }
 
 Status apply(ApiKey& row, const KeyWish& wish, std::int64_t now_us) {

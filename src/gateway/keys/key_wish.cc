@@ -178,8 +178,7 @@ KeyView read_view(const json::object& object) {
   const catalog::BudgetRule budget = catalog::parse_budget(text_in(object, "budget")).value_or(catalog::BudgetRule{});
   v.limits.budget_micros = budget.micros;
   v.limits.budget_currency = budget.currency;
-  v.limits.budget_period =
-      budget.period == catalog::BudgetRule::Period::kDay ? BudgetPeriod::kDay : BudgetPeriod::kMonth;
+  v.limits.budget_period = budget.period;
   v.parent = text_in(object, "parent");
   v.created_us = number_in(object, "created_us").value_or(0);
   v.expires_us = number_in(object, "expires_us");
@@ -217,8 +216,7 @@ Result<catalog::BudgetRule> read_budget(std::string_view text) {
 }
 
 std::string budget_text(const KeyLimits& limits) {
-  catalog::BudgetRule rule{limits.budget_micros, limits.budget_currency, catalog::BudgetRule::Period::kMonth};
-  if (limits.budget_period == BudgetPeriod::kDay) rule.period = catalog::BudgetRule::Period::kDay;
+  const catalog::BudgetRule rule{limits.budget_micros, limits.budget_currency, limits.budget_period};
   return rule.micros == 0 ? "none" : catalog::budget_text(rule);
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "ledger/migrations.h"
+#include "ledger/quarter.h"
 #include "ledger/reports/select.h"
 
 namespace dormouse::ledger {
@@ -19,7 +20,6 @@ namespace {
 __extension__ using Wide = __int128;
 constexpr std::int64_t kHourUs = 3'600'000'000;
 constexpr std::int64_t kDayUs = 24 * kHourUs;
-constexpr std::int64_t kQuarterUs = kHourUs / 4;
 constexpr const char* kZones[] = {"Asia/Shanghai",  "UTC",          "Europe/Berlin", "America/New_York",
                                   "Asia/Kathmandu", "Asia/Kolkata", "Pacific/Apia"};
 
@@ -104,8 +104,8 @@ class BillTest : public ::testing::Test {
                     id, deployment, begin, was_ready ? std::to_string(waking) : "NULL",
                     ended ? std::to_string(begin + awake) : "NULL", ended ? std::to_string(awake) : "NULL", awake));
     if (awake > 0) {
-      run(fmt::format("INSERT INTO instance_quarters VALUES ({}, '{}', {}, {}, {})", begin / kQuarterUs * kQuarterUs,
-                      id, awake, waking, pick(0, awake - waking)));
+      run(fmt::format("INSERT INTO instance_quarters VALUES ({}, '{}', {}, {}, {})", slot_of(begin), id, awake, waking,
+                      pick(0, awake - waking)));
     }
     if (!priced) return;
     const std::int64_t paid = (awake + p.increment_us - 1) / p.increment_us * p.increment_us;
@@ -123,7 +123,7 @@ class BillTest : public ::testing::Test {
       run(
           fmt::format("INSERT INTO usage_quarters (slot_us, deployment_id, key_id, currency, requests, cost_micros,"
                       " micros) VALUES ({}, {}, 'k{}', '{}', 1, {}, {}) ON CONFLICT DO NOTHING",
-                      pick(from_us, to_us) / kQuarterUs * kQuarterUs, pick(1, 3), pick(0, 4), currency, cost, micros));
+                      slot_of(pick(from_us, to_us)), pick(1, 3), pick(0, 4), currency, cost, micros));
       if (connection_->changes() == 0 || currency.empty()) continue;
       busy_[currency] += cost;
       billed_[currency] += micros;

@@ -1,10 +1,10 @@
 // What went wrong and what was turned away, by kind and deployment.
+#include "ledger/quarter.h"
 #include "ledger/reports/select.h"
 
 namespace dormouse::ledger {
 namespace {
 
-constexpr std::int64_t kQuarterUs = 900'000'000;
 // A stranger may ask for any name: the most frequent stay.
 constexpr std::int64_t kMaxRows = 1'000;
 
@@ -27,7 +27,7 @@ Result<std::vector<ErrorRow>> rows_of(Statement& select, const ErrorQuery& query
 
 Result<std::vector<ErrorRow>> select_errors(Connection& connection, const ErrorQuery& query) {
   ErrorQuery whole = query;
-  whole.begin_us = query.begin_us / kQuarterUs * kQuarterUs;
+  whole.begin_us = slot_of(query.begin_us);
   TRY(Statement select,
       connection.prepare("SELECT e.error_kind, d.name, sum(e.requests), max(e.last_us) FROM error_quarters AS e"
                          " JOIN deployments AS d ON d.id = e.deployment_id WHERE e.slot_us >= ?1 AND e.slot_us < ?2"
@@ -38,7 +38,7 @@ Result<std::vector<ErrorRow>> select_errors(Connection& connection, const ErrorQ
 
 Result<std::vector<ErrorRow>> select_refusals(Connection& connection, const ErrorQuery& query) {
   ErrorQuery whole = query;
-  whole.begin_us = query.begin_us / kQuarterUs * kQuarterUs;
+  whole.begin_us = slot_of(query.begin_us);
   TRY(Statement select,
       connection.prepare("SELECT reason, deployment, sum(requests), max(minute_us) FROM refusal_minutes"
                          " WHERE minute_us >= ?1 AND minute_us < ?2 AND (?3 IS NULL OR deployment = ?3)"

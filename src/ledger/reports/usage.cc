@@ -9,12 +9,12 @@
 #include <utility>
 
 #include "ledger/latency.h"
+#include "ledger/quarter.h"
 #include "ledger/reports/select.h"
 
 namespace dormouse::ledger {
 namespace {
 
-constexpr std::int64_t kQuarterUs = 900'000'000;
 constexpr std::int64_t kMaxRows = 10'000;
 
 using GroupKey = std::pair<std::int64_t, std::string>;
@@ -84,10 +84,12 @@ class Groups {
     return (!query_.deployment.has_value() || deployment == *query_.deployment) &&
            (!query_.key_id.has_value() || key_id == *query_.key_id);
   }
+  [[nodiscard]] bool wants_deployment(std::int64_t deployment_id) const {
+    return !query_.deployment.has_value() || name_of(deployment_id) == *query_.deployment;
+  }
   // Instances and latencies know no keys.
   [[nodiscard]] bool by_keys() const { return query_.by == UsageBy::kKey || query_.key_id.has_value(); }
   [[nodiscard]] bool in_time_order() const { return query_.by == UsageBy::kDay || query_.by == UsageBy::kHour; }
-  [[nodiscard]] const UsageQuery& query() const { return query_; }
 
   std::vector<UsageRow> finish();
 
@@ -180,9 +182,7 @@ struct Bounds {
 };
 
 Bounds bounds_of(const UsageQuery& query) {
-  const auto down = [](std::int64_t us) {
-    return us == INT64_MAX ? us : std::max<std::int64_t>(us, 0) / kQuarterUs * kQuarterUs;
-  };
+  const auto down = [](std::int64_t us) { return us == INT64_MAX ? us : slot_of(std::max<std::int64_t>(us, 0)); };
   return {down(query.begin_us), query.end_us == INT64_MAX ? INT64_MAX : down(query.end_us + kQuarterUs - 1)};
 }
 
@@ -241,8 +241,7 @@ Status add_latencies(Connection& connection, Groups& groups, Bounds bounds) {
   Latencies* latencies = nullptr;  // null: not wanted
   const auto look_up = [&] {
     latencies = nullptr;
-    const auto& wanted = groups.query().deployment;
-    if (wanted.has_value() && groups.name_of(at.second) != *wanted) return;
+    if (!groups.wants_deployment(at.second)) return;
     UsageRow& row = groups.row(at.first, at.second, {});
     // Days and hours come one after another: one histogram at a time is enough.
     if (groups.in_time_order() && !open.empty() && open.begin()->first != &row) {
@@ -279,7 +278,7 @@ Status add_refusals(Connection& connection, Groups& groups, Bounds bounds) {
     const std::string deployment = select.text(1);
     const std::string key_id = select.text(2);
     if (!groups.wants(deployment, key_id)) continue;
-    groups.row_named(select.integer(0) / kQuarterUs * kQuarterUs, deployment, key_id).refused += select.integer(3);
+    groups.row_named(slot_of(select.integer(0)), deployment, key_id).refused += select.integer(3);
     groups.total.refused += select.integer(3);
   }
 }
@@ -294,8 +293,7 @@ Status add_instances(Connection& connection, Groups& groups, Bounds bounds) {
     TRY(const bool more, select.step());
     if (!more) return {};
     const std::int64_t deployment_id = select.integer(1);
-    const auto& wanted = groups.query().deployment;
-    if (wanted.has_value() && groups.name_of(deployment_id) != *wanted) continue;
+    if (!groups.wants_deployment(deployment_id)) continue;
     UsageRow& row = groups.row(select.integer(0), deployment_id, {});
     for (UsageRow* to : {&row, &groups.total}) {
       to->waking_us += select.integer(3);
@@ -314,9 +312,8 @@ Status add_wakes(Connection& connection, Groups& groups, Bounds bounds) {
     TRY(const bool more, select.step());
     if (!more) return {};
     const std::int64_t deployment_id = select.integer(1);
-    const auto& wanted = groups.query().deployment;
-    if (wanted.has_value() && groups.name_of(deployment_id) != *wanted) continue;
-    ++groups.row(select.integer(0) / kQuarterUs * kQuarterUs, deployment_id, {}).wakes;
+    if (!groups.wants_deployment(deployment_id)) continue;
+    ++groups.row(slot_of(select.integer(0)), deployment_id, {}).wakes;
     ++groups.total.wakes;
   }
 }
