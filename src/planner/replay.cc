@@ -3,102 +3,134 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <queue>
-#include <random>
 
 namespace dormouse::planner {
 namespace {
 
-constexpr double kDayS = 86'400;
-
-// Of the whole increments a session is paid for.
-double billed_s(double session_s, double increment_s) {
-  return increment_s <= 0 ? session_s : std::ceil(session_s / increment_s) * increment_s;
+double seconds(std::int64_t us) {
+  return static_cast<double>(us) / static_cast<double>(kSecondUs);
 }
 
-double at_share(const std::vector<double>& sorted, double share) {
+std::int64_t us(double seconds) {
+  return std::llround(seconds * static_cast<double>(kSecondUs));
+}
+
+double at_share(const std::vector<std::int64_t>& sorted, double share) {
   if (sorted.empty()) return 0;
-  const double place = share * static_cast<double>(sorted.size() - 1);
-  return sorted[static_cast<std::size_t>(std::lround(place))];
+  return seconds(sorted[static_cast<std::size_t>(std::lround(share * static_cast<double>(sorted.size() - 1)))]);
 }
+
+// One instance through the arrivals, a session after another.
+class Replay {
+ public:
+  Replay(const Timer& timer, const Tariff& tariff)
+      : timeout_us_(us(timer.idle_timeout_s)),
+        wake_us_(us(timer.wake_s)),
+        slots_(std::max(timer.slots, 1)),
+        tariff_(tariff) {}
+
+  void add(const Arrival& arrival) {
+    if (!is_on_ || arrival.at_us > off_us()) {
+      end();
+      is_on_ = true;
+      on_us_ = arrival.at_us;
+      ready_us_ = free_us_ = on_us_ + wake_us_;
+      ++out_.wakes;
+      free_.assign(static_cast<std::size_t>(slots_), ready_us_);
+    }
+    std::pop_heap(free_.begin(), free_.end(), std::greater<>());
+    const std::int64_t begin_us = std::max(arrival.at_us, free_.back());
+    const std::int64_t end_us = begin_us + arrival.service_us;
+    free_.back() = end_us;
+    std::push_heap(free_.begin(), free_.end(), std::greater<>());
+    out_.busy_us += std::max<std::int64_t>(0, end_us - std::max(begin_us, free_us_));
+    free_us_ = std::max(free_us_, end_us);
+    ++out_.requests;
+    out_.cold_requests += arrival.at_us < ready_us_ ? 1 : 0;
+    latencies_.push_back(end_us - arrival.at_us);
+  }
+
+  void end() {
+    if (!is_on_) return;
+    is_on_ = false;
+    const std::int64_t awake = off_us() - on_us_;
+    out_.awake_us += awake;
+    out_.waking_us += wake_us_;
+    out_.paid_us += paid_us(tariff_, awake);
+  }
+
+  Outcome finish() {
+    end();
+    out_.idle_us = out_.awake_us - out_.busy_us - out_.waking_us;
+    out_.paid_micros = hours_micros(tariff_, out_.paid_us);
+    std::sort(latencies_.begin(), latencies_.end());
+    double sum = 0;
+    for (const std::int64_t latency : latencies_) sum += seconds(latency);
+    if (!latencies_.empty()) out_.mean_s = sum / static_cast<double>(latencies_.size());
+    out_.p50_s = at_share(latencies_, 0.50);
+    out_.p95_s = at_share(latencies_, 0.95);
+    out_.p99_s = at_share(latencies_, 0.99);
+    out_.p999_s = at_share(latencies_, 0.999);
+    return out_;
+  }
+
+ private:
+  [[nodiscard]] std::int64_t off_us() const { return free_us_ + timeout_us_; }
+
+  const std::int64_t timeout_us_;
+  const std::int64_t wake_us_;
+  const int slots_;
+  const Tariff tariff_;
+  Outcome out_;
+  bool is_on_ = false;
+  std::int64_t on_us_ = 0;
+  std::int64_t ready_us_ = 0;
+  std::int64_t free_us_ = 0;        // of its last request
+  std::vector<std::int64_t> free_;  // when each slot is, the soonest on top
+  std::vector<std::int64_t> latencies_;
+};
 
 }  // namespace
 
-std::vector<Arrival> random_months(const Traffic& traffic, int months, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::uniform_real_distribution<double> within(0, traffic.window_s());
-  const auto a_day = static_cast<std::size_t>(std::lround(traffic.requests_per_day));
-  const auto days = static_cast<int>(std::lround(traffic.active_days)) * months;
-  std::vector<Arrival> out;
-  out.reserve(a_day * static_cast<std::size_t>(days));
-  double day_begin_s = 0;
-  for (int day = 0; day < days; ++day) {
-    const std::size_t begin = out.size();
-    for (std::size_t i = 0; i < a_day; ++i) out.push_back({day_begin_s + within(random), traffic.service_s});
-    // A night, or a month's end, is longer than any timeout.
-    const bool ends_month = (day + 1) % (days / months) == 0;
-    day_begin_s += traffic.is_round_the_clock() && !ends_month ? kDayS : 3 * kDayS;
-    std::sort(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(),
-              [](const Arrival& a, const Arrival& b) { return a.at_s < b.at_s; });
+Outcome replay(std::span<const Arrival> arrivals, const Timer& timer, const Tariff& tariff) {
+  Replay one(timer, tariff);
+  for (const Arrival& arrival : arrivals) one.add(arrival);
+  return one.finish();
+}
+
+std::vector<Outcome> replay_all(std::span<const Arrival> arrivals, std::span<const double> timeouts_s,
+                                const Timer& timer, const Tariff& tariff) {
+  std::vector<Outcome> out;
+  for (const double timeout_s : timeouts_s) {
+    Timer one = timer;
+    one.idle_timeout_s = timeout_s;
+    out.push_back(replay(arrivals, one, tariff));
   }
   return out;
 }
 
-Forecast replay(std::span<const Arrival> arrivals, const Timer& timer, const Prices& prices, double months) {
+Forecast a_month_of(const Outcome& outcome, double months) {
   Forecast out;
-  std::vector<double> latencies;
-  latencies.reserve(arrivals.size());
-  double billed = 0;
-  double cold = 0;
-  double on_s = 0;
-  double ready_s = 0;
-  double free_s = -std::numeric_limits<double>::infinity();  // of its last request; before the first: asleep
-  // When each slot is free, the soonest on top. Requests begin in the order they came: busy time is one pass.
-  std::priority_queue<double, std::vector<double>, std::greater<>> slots;
-  const auto end_session = [&] {
-    if (!std::isfinite(free_s)) return;
-    const double session_s = free_s + timer.idle_timeout_s - on_s;
-    out.awake_s += session_s;
-    billed += billed_s(session_s, prices.increment_s);
-  };
-  for (const Arrival& arrival : arrivals) {
-    if (arrival.at_s > free_s + timer.idle_timeout_s) {  // asleep
-      end_session();
-      on_s = arrival.at_s;
-      ready_s = arrival.at_s + timer.wake_s;
-      free_s = ready_s;
-      out.wakes += 1;
-      slots = {};
-      for (int i = 0; i < std::max(timer.slots, 1); ++i) slots.push(ready_s);
-    }
-    const double begin_s = std::max(arrival.at_s, slots.top());
-    const double end_s = begin_s + arrival.service_s;
-    slots.pop();
-    slots.push(end_s);
-    out.busy_s += std::max(0.0, end_s - std::max(begin_s, free_s));
-    free_s = std::max(free_s, end_s);
-    cold += arrival.at_s < ready_s ? 1 : 0;
-    latencies.push_back(end_s - arrival.at_s);
-  }
-  end_session();
-  const double a_month = 1.0 / months;
-  for (double* const sum : {&out.awake_s, &out.busy_s, &out.wakes}) *sum *= a_month;
-  out.waking_s = out.wakes * timer.wake_s;
-  out.idle_s = std::max(0.0, out.awake_s - out.busy_s - out.waking_s);
-  const auto count = static_cast<double>(latencies.size());
-  out.cold_share = count > 0 ? cold / count : 0;
-  double sum = 0;
-  for (const double latency : latencies) sum += latency;
-  out.mean_s = count > 0 ? sum / count : 0;
-  std::sort(latencies.begin(), latencies.end());
-  out.p50_s = at_share(latencies, 0.50);
-  out.p95_s = at_share(latencies, 0.95);
-  out.p99_s = at_share(latencies, 0.99);
-  const double hour_micros = static_cast<double>(prices.hour_micros);
-  out.bill_micros = std::llround(out.awake_s / 3'600 * hour_micros);
-  out.rounded_bill_micros = std::llround(billed * a_month / 3'600 * hour_micros);
+  out.awake_s = seconds(outcome.awake_us) / months;
+  out.busy_s = seconds(outcome.busy_us) / months;
+  out.waking_s = seconds(outcome.waking_us) / months;
+  out.idle_s = seconds(outcome.idle_us) / months;
+  out.wakes = static_cast<double>(outcome.wakes) / months;
+  const auto requests = static_cast<double>(outcome.requests);
+  out.cold_share = outcome.requests > 0 ? static_cast<double>(outcome.cold_requests) / requests : 0;
+  out.mean_s = outcome.mean_s;
+  out.p50_s = outcome.p50_s;
+  out.p95_s = outcome.p95_s;
+  out.p99_s = outcome.p99_s;
+  out.p999_s = outcome.p999_s;
   return out;
+}
+
+std::int64_t month_micros(const Outcome& outcome, double months, const Tariff& tariff) {
+  const double stopped_h = std::max(0.0, kHoursOfMonth - seconds(outcome.awake_us) / months / 3'600);
+  const double stopped = stopped_h * static_cast<double>(tariff.stopped_hour_micros);
+  return std::llround(static_cast<double>(outcome.paid_micros) / months + stopped) + tariff.fixed_month_micros;
 }
 
 }  // namespace dormouse::planner

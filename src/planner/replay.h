@@ -1,43 +1,54 @@
 // Requests one by one through an instance that sleeps and wakes: the reference that formulas are held against, and the
-// only way to percentiles. PURE; random arrivals from a fixed seed, so that the same question has the same answer.
+// only way to percentiles and to increments. PURE.
+//  1. A request that comes later than the timeout after the last one's end finds it asleep and wakes it; what comes
+//     until it is ready waits with it. Exactly at the timeout's end it is still awake.
+//  2. Requests begin in the order they came, each on the slot that is free first.
+//  3. With Increment::kPrepaid it goes at the first end of a paid increment that lies not before the timeout's end.
+// Threads: any. Cost: O(requests x timeouts), with slots between 2 and the limit O(log slots) more.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
-#include <string_view>
 #include <vector>
 
-#include "base/result.h"
+#include "planner/tariff.h"
 #include "planner/traffic.h"
 
 namespace dormouse::planner {
 
-struct Arrival {
-  double at_s = 0;  // ascending
-  double service_s = 0;
+// All that was replayed, counted: to the microsecond and the micro-unit.
+struct Outcome {
+  std::int64_t requests = 0;
+  std::int64_t cold_requests = 0;  // met it asleep or waking
+  std::int64_t wakes = 0;
+  std::int64_t awake_us = 0;  // = busy + waking + idle
+  std::int64_t busy_us = 0;   // with at least one request in service
+  std::int64_t waking_us = 0;
+  std::int64_t idle_us = 0;
+  std::int64_t paid_us = 0;      // of its sessions, by the tariff's rules
+  std::int64_t paid_micros = 0;  // of them, without stopped time and what is fixed
+  // Latency, from arrival to end. Percentiles are within 0.5 % of the true ones; the mean is exact.
+  double mean_s = 0;
+  double p50_s = 0;
+  double p95_s = 0;
+  double p99_s = 0;
+  double p999_s = 0;
 };
 
-// Months of `traffic` at random. Each day begins asleep: nights are longer than any timeout; round the clock each
-// month.
-[[nodiscard]] std::vector<Arrival> random_months(const Traffic& traffic, int months, std::uint64_t seed);
+[[nodiscard]] Outcome replay(std::span<const Arrival> arrivals, const Timer& timer, const Tariff& tariff);
 
-// In order of arrival, each on the slot that is free first. Everything is a month's, of `months`.
-// Cost: O(n log n) for the percentiles.
-[[nodiscard]] Forecast replay(std::span<const Arrival> arrivals, const Timer& timer, const Prices& prices,
-                              double months);
+// The same for each of these timeouts (`timer`'s own is not asked), in one pass over the arrivals.
+[[nodiscard]] std::vector<Outcome> replay_all(std::span<const Arrival> arrivals, std::span<const double> timeouts_s,
+                                              const Timer& timer, const Tariff& tariff);
 
-// What a trace of tokens is served with, alone.
-struct TokenSpeeds {
-  double input_per_s = 0;
-  double output_per_s = 0;  // both above 0
-};
+// What the sessions that began on each day cost: paid_us by day, from day 0 to the last arrival's. Their sum is
+// replay()'s.
+[[nodiscard]] std::vector<std::int64_t> paid_by_day(std::span<const Arrival> arrivals, const Timer& timer,
+                                                    const Tariff& tariff);
 
-// A measured trace: CSV whose first line names its columns: t_s, and service_s or, where `speeds` are known,
-// input_tokens and output_tokens; other columns are skipped. Sorted by time. Errors: kInvalidArgument with the line (no
-// such columns, no number, below zero, over 10 million lines).
-[[nodiscard]] Result<std::vector<Arrival>> parse_trace(std::string_view csv, const std::optional<TokenSpeeds>& speeds);
-// Whole days from its first request to its last.
-[[nodiscard]] double trace_days(std::span<const Arrival> arrivals);
+// One month of `months`.
+[[nodiscard]] Forecast a_month_of(const Outcome& outcome, double months);
+// What a month of `months` costs: its paid time, stopped time at its price, what is fixed.
+[[nodiscard]] std::int64_t month_micros(const Outcome& outcome, double months, const Tariff& tariff);
 
 }  // namespace dormouse::planner

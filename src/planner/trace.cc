@@ -3,13 +3,14 @@
 #include <cmath>
 #include <string>
 
-#include "planner/replay.h"
+#include "planner/trace.h"
 
 namespace dormouse::planner {
 namespace {
 
-constexpr std::size_t kMostLines = 10'000'000;
-constexpr double kDayS = 86'400;
+std::int64_t us(double seconds) {
+  return std::llround(seconds * static_cast<double>(kSecondUs));
+}
 
 Error at_line(std::size_t line, const std::string& what) {
   return make_error(Code::kInvalidArgument, "trace, line " + std::to_string(line) + ": " + what);
@@ -52,7 +53,8 @@ std::optional<double> number_in(std::string_view line, std::size_t column) {
 
 }  // namespace
 
-Result<std::vector<Arrival>> parse_trace(std::string_view csv, const std::optional<TokenSpeeds>& speeds) {
+Result<Workload> parse_trace(std::string_view csv, const TraceOptions& options) {
+  const std::optional<TokenSpeeds>& speeds = options.speeds;
   std::string_view rest = csv;
   const std::string_view header = take_line(rest);
   const std::optional<std::size_t> time = column_of(header, "t_s");
@@ -71,24 +73,27 @@ Result<std::vector<Arrival>> parse_trace(std::string_view csv, const std::option
     if (!in.has_value() || !out.has_value()) return std::nullopt;
     return *in / speeds->input_per_s + *out / speeds->output_per_s;
   };
-  std::vector<Arrival> out;
+  Workload out;
   for (std::size_t number = 2; !rest.empty(); ++number) {
     const std::string_view line = take_line(rest);
     if (line.empty()) continue;
-    if (out.size() >= kMostLines) return at_line(number, "more than 10,000,000 requests");
+    if (out.arrivals.size() >= kMostTraceLines) return at_line(number, "more than 10,000,000 requests");
     const std::optional<double> at = number_in(line, *time);
     const std::optional<double> takes = service_of(line);
     if (!at.has_value() || !takes.has_value()) return at_line(number, "want numbers, zero or more");
-    out.push_back({*at, *takes});
+    out.arrivals.push_back({us(*at), us(*takes)});
   }
-  if (out.empty()) return at_line(1, "no request follows");
-  std::stable_sort(out.begin(), out.end(), [](const Arrival& a, const Arrival& b) { return a.at_s < b.at_s; });
+  if (out.arrivals.empty()) return at_line(1, "no request follows");
+  const auto earlier = [](const Arrival& a, const Arrival& b) { return a.at_us < b.at_us; };
+  std::stable_sort(out.arrivals.begin(), out.arrivals.end(), earlier);
+  out.months = days_of(out) / (kHoursOfMonth / 24);
   return out;
 }
 
-double trace_days(std::span<const Arrival> arrivals) {
-  if (arrivals.empty()) return 0;
-  return std::max(1.0, std::ceil((arrivals.back().at_s - arrivals.front().at_s) / kDayS));
+double days_of(const Workload& workload) {
+  if (workload.arrivals.empty()) return 1;
+  const std::int64_t span_us = workload.arrivals.back().at_us - workload.arrivals.front().at_us;
+  return std::max(1.0, std::ceil(static_cast<double>(span_us) / static_cast<double>(kDayUs)));
 }
 
 }  // namespace dormouse::planner

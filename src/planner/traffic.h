@@ -1,11 +1,16 @@
-// What a planner is asked: how much is asked of a model, on what, and how long it stays awake. PURE: no I/O, no clock.
-// Times are seconds, money is micro-units of one currency.
+// What a planner is asked: how much is asked of a model, and how long it stays awake. PURE: no I/O, no clock.
+// People speak of seconds and hours (double); what is counted and paid is whole microseconds (int64).
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <vector>
 
 namespace dormouse::planner {
+
+inline constexpr double kHoursOfMonth = 730;  // 8,760 / 12, as prices mean a month
+inline constexpr std::int64_t kSecondUs = 1'000'000;
+inline constexpr std::int64_t kHourUs = 3'600 * kSecondUs;
+inline constexpr std::int64_t kDayUs = 24 * kHourUs;
 
 // Requests that arrive at random (a Poisson process) in a window of each active day, one served at a time.
 struct Traffic {
@@ -22,20 +27,32 @@ struct Traffic {
   [[nodiscard]] double requests() const { return requests_per_day * active_days; }  // a month
 };
 
-// How an instance lives: asleep until asked, awake until nobody has asked for so long. Waking and idling are paid.
+// One request as it came. 16 bytes: ten million of them are 160 MB.
+struct Arrival {
+  std::int64_t at_us = 0;
+  std::int64_t service_us = 0;  // alone
+};
+static_assert(sizeof(Arrival) == 16);
+
+// Requests to be replayed, and how many months they stand for.
+struct Workload {
+  std::vector<Arrival> arrivals;  // ascending by at_us; day d is [d, d + 1) x kDayUs, day 0 a Monday
+  double months = 1;
+  std::int64_t input_tokens = 0;  // of all of them; 0: not known
+  std::int64_t output_tokens = 0;
+};
+
+// How an instance lives: asleep until asked, awake until nobody has asked for so long.
 struct Timer {
   double idle_timeout_s = 600;
   double wake_s = 30;
-  int slots = 1;  // requests at once, each at its own speed
+  int slots = 1;  // requests at once; 0: without limit
+  // Each of b requests at once runs at 1 / (1 + slowdown (b - 1)) of its speed alone: k / (a + k) of a measured decode
+  // step a + k b. Nothing but slots 1 has it exact in closed form.
+  double slowdown = 0;
 };
 
-struct Prices {
-  std::int64_t hour_micros = 0;
-  std::optional<std::int64_t> month_micros;
-  double increment_s = 1;  // what is paid whole
-};
-
-// A month under a timer.
+// A month under a timer, as people read it.
 struct Forecast {
   double awake_s = 0;
   double busy_s = 0;  // with at least one request
@@ -47,8 +64,7 @@ struct Forecast {
   double p50_s = 0;
   double p95_s = 0;
   double p99_s = 0;
-  std::int64_t bill_micros = 0;          // by the time awake
-  std::int64_t rounded_bill_micros = 0;  // by whole increments of each session
+  double p999_s = 0;
 };
 
 }  // namespace dormouse::planner

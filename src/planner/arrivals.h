@@ -1,0 +1,20 @@
+// Requests made up by a rule and a seed, so that the same question has the same answer. PURE.
+#pragma once
+
+#include <cstdint>
+
+#include "planner/traffic.h"
+
+namespace dormouse::planner {
+
+enum class Pattern {
+  kRandom,    // uniform over the window
+  kEven,      // equally spaced
+  kSessions,  // users of eight requests each, exp(20 s) of thought between the end of one and the next
+};
+
+// Active days follow each other from the beginning of each month, their windows from the day's beginning; a month is
+// 730 h, or its active days if they are more. requests_per_day is rounded.
+[[nodiscard]] Workload make_arrivals(const Traffic& traffic, Pattern pattern, int months, std::uint64_t seed);
+
+}  // namespace dormouse::planner
