@@ -85,6 +85,12 @@ Cycle batch_cycle(const Traffic& traffic, const Timer& timer) {
   return out;
 }
 
+// Those that wait for one wake run together; each of these starts covers at most the gap to the next. In units of 1 /
+// rate.
+double batch_busy(double starts, const Traffic& traffic) {
+  return std::max(0.0, starts) * -std::expm1(-traffic.load());
+}
+
 // One at a time: awake is a wake, the busy period of all who came meanwhile, then gaps shorter than the timeout with a
 // busy period behind each. Moments of busy periods: M/G/1, E[B] = s / (1 - load), E[B^2] = E[S^2] / (1 - load)^3.
 Cycle single_cycle(const Traffic& traffic, const Timer& timer, double variation) {
@@ -138,9 +144,11 @@ std::optional<Steady> steady_state(const Traffic& traffic, const Timer& timer, d
   if (!has_formula(traffic, timer, variation)) return std::nullopt;
   const Cycle cycle = cycle_of(traffic, timer, variation);
   const double rate = traffic.rate();
+  const double met = rate * timer.wake_s;
   return Steady{.awake_share = 1 - cycle.asleep,
+                .busy_share = timer.slots == 0 ? batch_busy(1 - met * cycle.asleep, traffic) : traffic.load(),
                 .wakes_per_s = rate * cycle.asleep,
-                .cold_share = std::min(1.0, (1 + rate * timer.wake_s) * cycle.asleep),
+                .cold_share = std::min(1.0, (1 + met) * cycle.asleep),
                 .wait_s = cycle.wait_s + cycle.asleep * cycle.wait_a_wake};
 }
 
@@ -160,12 +168,7 @@ std::optional<Expected> expected_month(const Traffic& traffic, const Timer& time
   const double waiting = std::max(0.0, met * (out.wakes - windows.count * cycle.asleep * met / 2));
   out.cold_share = std::min(1.0, (out.wakes + waiting) / requests);
   out.mean_s = traffic.service_s + cycle.wait_s + out.wakes / requests * cycle.wait_a_wake;
-  out.busy_s = requests * traffic.service_s;
-  if (timer.slots == 0) {
-    // Those that wait for one wake run together; each of these starts covers at most the gap to the next.
-    const double starts = std::max(0.0, requests - waiting);
-    out.busy_s = starts * -std::expm1(-rate * traffic.service_s) / rate;
-  }
+  out.busy_s = timer.slots == 0 ? batch_busy(requests - waiting, traffic) / rate : requests * traffic.service_s;
   out.idle_s = std::max(0.0, out.awake_s - out.busy_s - out.waking_s);
   return out;
 }

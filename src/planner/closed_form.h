@@ -17,6 +17,7 @@ namespace dormouse::planner {
 // In the long run, of a time without beginning or end.
 struct Steady {
   double awake_share = 0;
+  double busy_share = 0;  // with at least one request
   double wakes_per_s = 0;
   double cold_share = 0;  // of requests: met it asleep or waking
   double wait_s = 0;      // mean, before service
