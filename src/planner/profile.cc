@@ -315,7 +315,7 @@ Workload make_arrivals(const ProfileTraffic& traffic, int months, std::uint64_t 
   Workload out;
   out.months = months;
   const std::array<double, kHoursOfWeek> rates = rates_of(traffic);
-  const auto service_us = std::llround(traffic.service_s * static_cast<double>(kSecondUs));
+  const std::int64_t service_us = to_us(traffic.service_s);
   std::mt19937_64 random(seed);
   std::uniform_int_distribution<std::int64_t> within(0, kHourUs - 1);
   const auto hours = static_cast<std::int64_t>(kHoursOfMonth) * months;

@@ -37,7 +37,7 @@ std::vector<double> gap_timeouts(const std::vector<Arrival>& arrivals) {
   for (const double share : kShares) {
     const auto nth = gaps.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(gaps.size() - 1));
     std::nth_element(gaps.begin(), nth, gaps.end());
-    out.push_back(rounded_up_to_ms(static_cast<double>(*nth) / static_cast<double>(kSecondUs)));
+    out.push_back(rounded_up_to_ms(to_seconds(*nth)));
   }
   return out;
 }
