@@ -12,7 +12,10 @@
 
 namespace dormouse::planner {
 
-inline constexpr std::size_t kHoursOfWeek = 168;
+inline constexpr std::size_t kHoursOfDay = 24;
+inline constexpr std::size_t kDaysOfWeek = 7;
+inline constexpr std::size_t kHoursOfWeek = kDaysOfWeek * kHoursOfDay;
+inline constexpr double kMostWeight = 1e12;  // so that a week's sum is far from the end of double
 inline constexpr double kMostRequestsOfMonth = 1e7;
 
 // Requests of each hour of a week relative to the others; Monday 0:00 to 1:00 first.
