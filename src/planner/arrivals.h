@@ -8,9 +8,11 @@
 namespace dormouse::planner {
 
 enum class Pattern {
-  kRandom,    // uniform over the window
-  kEven,      // equally spaced
-  kSessions,  // users of eight requests each, exp(20 s) of thought between the end of one and the next
+  kRandom,  // uniform over the window
+  kEven,    // equally spaced
+  // Users of eight requests each, exp(20 s) from one's arrival to the next's. A user comes at any time up to ten
+  // minutes (in short windows: half of it) before the window's end, and whose requests go on beyond that end is served.
+  kSessions,
 };
 
 // Active days follow each other from the beginning of each month, their windows from the day's beginning; a month is

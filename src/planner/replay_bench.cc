@@ -1,0 +1,52 @@
+// The planner's promise: ten million requests over a grid of twenty timeouts in two seconds on one core, with one slot
+// and without limit. Requests come at random, 36 s apart on average: at the grid's middle every other one finds the
+// instance asleep, which is the hardest to predict. The other kinds of slots beside them.
+#include <benchmark/benchmark.h>
+
+#include <array>
+#include <random>
+
+#include "planner/replay.h"
+
+namespace dormouse::planner {
+namespace {
+
+constexpr std::array kGridS = {0.0,  1.0,  2.0,  3.0,   5.0,   7.5,   10.0,  15.0,  20.0,  30.0,
+                               45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 450.0, 600.0, 900.0, 1'800.0};
+
+const std::vector<Arrival>& arrivals() {
+  static const std::vector<Arrival> all = [] {
+    std::mt19937_64 random(1);
+    std::exponential_distribution<double> gap_s(1 / 36.0);
+    std::vector<Arrival> out(10'000'000);
+    std::int64_t at_us = 0;
+    for (Arrival& arrival : out) arrival = {at_us += to_us(gap_s(random)), 2 * kSecondUs};
+    return out;
+  }();
+  return all;
+}
+
+void grid(benchmark::State& state) {
+  Timer timer;
+  timer.slots = static_cast<int>(state.range(0));
+  timer.slowdown = static_cast<double>(state.range(1)) / 100;
+  const Tariff tariff{.hour_micros = 1'800'000, .increment_us = state.range(2) * kSecondUs};
+  const std::vector<Arrival>& all = arrivals();
+  for (auto _ : state) benchmark::DoNotOptimize(replay_all(all, kGridS, timer, tariff));
+  state.counters["ns_a_turn"] =
+      benchmark::Counter(static_cast<double>(all.size() * kGridS.size()) * 1e-9,
+                         benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(grid)
+    ->ArgNames({"slots", "slowdown_percent", "increment_s"})
+    ->Args({1, 0, 0})
+    ->Args({0, 0, 0})
+    ->Args({1, 0, 60})
+    ->Args({8, 0, 0})
+    ->Args({8, 10, 0})
+    ->Unit(benchmark::kSecond);
+
+}  // namespace
+}  // namespace dormouse::planner
+
+BENCHMARK_MAIN();
