@@ -1,12 +1,18 @@
 // The planner's promise: ten million requests over a grid of twenty timeouts in two seconds on one core, with one slot
 // and without limit. Requests come at random, 36 s apart on average: at the grid's middle every other one finds the
-// instance asleep, which is the hardest to predict. The other kinds of slots beside them.
+// instance asleep, which is the hardest to predict. The other kinds of slots beside them, and reading as many lines of
+// a trace. bytes_a_request: by how much the peak of memory in use grew, beside the arrivals or the text.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <array>
+#include <iterator>
 #include <random>
+#include <string>
 
 #include "planner/replay.h"
+#include "planner/trace.h"
 
 namespace dormouse::planner {
 namespace {
@@ -24,6 +30,12 @@ const std::vector<Arrival>& arrivals() {
     return out;
   }();
   return all;
+}
+
+double peak_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024;
 }
 
 void grid(benchmark::State& state) {
@@ -45,6 +57,21 @@ BENCHMARK(grid)
     ->Args({8, 0, 0})
     ->Args({8, 10, 0})
     ->Unit(benchmark::kSecond);
+
+void read_trace(benchmark::State& state) {
+  std::string text = "t_s,service_s\n";
+  text.reserve(32 * arrivals().size());
+  for (const Arrival& arrival : arrivals()) {
+    fmt::format_to(std::back_inserter(text), "{:.3f},{:.3f}\n", to_seconds(arrival.at_us),
+                   to_seconds(arrival.service_us));
+  }
+  const double before = peak_bytes();
+  for (auto _ : state) {
+    if (!parse_trace(text, {}).has_value()) state.SkipWithError("refused");
+  }
+  state.counters["bytes_a_request"] = (peak_bytes() - before) / static_cast<double>(arrivals().size());
+}
+BENCHMARK(read_trace)->Unit(benchmark::kSecond);
 
 }  // namespace
 }  // namespace dormouse::planner
