@@ -188,7 +188,7 @@ std::optional<std::int64_t> expected_micros(const Expected& month, const Tariff&
   const double stopped_s = std::max(0.0, kHoursOfMonth * 3'600 - month.awake_s);
   const double micros = paid_s * static_cast<double>(tariff.hour_micros) / 3'600 +
                         stopped_s * static_cast<double>(tariff.stopped_hour_micros) / 3'600;
-  return std::llround(micros) + tariff.fixed_month_micros;
+  return std::llround(std::min(micros, static_cast<double>(kMostMicros))) + tariff.fixed_month_micros;
 }
 
 std::optional<double> break_even_seconds(const Tariff& tariff) {
