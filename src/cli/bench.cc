@@ -103,7 +103,9 @@ class BenchRun {
     }
     std::vector<loadtest::Due> schedule = schedule_of(step, seed_ + index);
     running_requests_ = static_cast<std::int64_t>(schedule.size());
-    co_return co_await runner_.run_open(step.step, std::move(schedule));
+    // A trace ends with its last request, and so does a number of requests; a time ends when it is over.
+    const bool is_timed = step.step.kind != Kind::kTrace && running_requests_ != step.extent.requests;
+    co_return co_await runner_.run_open(step.step, std::move(schedule), is_timed ? step.extent.duration_s : 0);
   }
 
   [[nodiscard]] std::vector<loadtest::Due> schedule_of(const BenchStep& step, std::uint64_t seed) const {
@@ -243,14 +245,14 @@ Result<Money> hour_price_of(const Context& context, const BenchFlags& flags) {
       fmt::format("--on: no instance type '{}' with a price by the hour; there are: {}", flags.on, names));
 }
 
-// The running server's own address, else the usual one.
-std::string url_of(const Context& context, const BenchFlags& flags) {
-  if (!flags.url.empty()) return flags.url;
+// The running server's own address. nullopt: none runs here.
+std::optional<std::string> own_url(const Context& context) {
   AdminClient client(context.admin_socket());
   const Result<std::string> body = client.get("/admin/v1/status");
-  if (!body.has_value()) return std::string(kUsualUrl);
+  if (!body.has_value()) return std::nullopt;
   const Result<gateway::StatusView> status = gateway::parse_status(*body);
-  return status.has_value() && !status->urls.empty() ? status->urls.front() : std::string(kUsualUrl);
+  if (!status.has_value() || status->urls.empty()) return std::nullopt;
+  return status->urls.front();
 }
 
 // A connection each: the usual soft limit of 1,024 files would show as the server's failure.
@@ -332,6 +334,8 @@ void finish(Context& context, const BenchFlags& flags, BenchRun& run, const Stat
     return;
   }
   if (!done.has_value()) {
+    const bool is_ours = flags.url.empty() && done.error().code == Code::kUnavailable;
+    if (is_ours) return report_failure(context, done.error());
     fmt::print(stderr, "{}: {}\n", context.say("failed", "失败"), done.error().message);
     context.exit_code = kExitFailed;
     return;
@@ -352,7 +356,9 @@ void finish(Context& context, const BenchFlags& flags, BenchRun& run, const Stat
 void bench(Context& context, const BenchFlags& flags) {
   Result<BenchQuestion> question = read_bench_flags(flags);
   if (!question.has_value()) return fail_usage(context, question.error());
-  const Result<loadtest::Endpoint> endpoint = loadtest::parse_endpoint(url_of(context, flags), flags.ca_file);
+  std::string url = flags.url;
+  if (url.empty()) url = own_url(context).value_or(std::string(kUsualUrl));
+  const Result<loadtest::Endpoint> endpoint = loadtest::parse_endpoint(url, flags.ca_file);
   if (!endpoint.has_value()) return fail_usage(context, endpoint.error());
   question->options.endpoint = *endpoint;
   const loadtest::Slo slo = question->slo;
@@ -461,13 +467,14 @@ void add_bench(CLI::App& app, Context& context) {
   add_load_flags(*verb, *flags, say);
   add_report_flags(*verb, *flags, say);
   verb->footer(
-      say("Exit codes: 0 measured, 1 no request succeeded or it could not go on, 130 interrupted.\n"
+      say("Exit codes: 0 measured, 1 no request succeeded or it could not go on, 3 no server is running here,\n"
+          "130 interrupted.\n"
           "Examples:\n"
           "  dormouse bench --concurrency 1,2,4,8 --requests 40 --html report.html\n"
           "  dormouse bench https://api.example.org/v1 --model m --rate 0.5,1,2 --duration 60s --slo-ttft 1s\n"
           "  dormouse bench --trace requests.csv --speed 10 --on t4\n"
           "  dormouse bench --cold demo",
-          "退出码：0 完成测量，1 没有成功的请求或无法继续，130 被中断。\n"
+          "退出码：0 完成测量，1 没有成功的请求或无法继续，3 本机没有正在运行的服务，130 被中断。\n"
           "示例：\n"
           "  dormouse bench --concurrency 1,2,4,8 --requests 40 --html report.html\n"
           "  dormouse bench https://api.example.org/v1 --model m --rate 0.5,1,2 --duration 60s --slo-ttft 1s\n"

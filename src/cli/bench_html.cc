@@ -31,8 +31,8 @@ h2{font-size:16px;font-weight:600;margin:0 0 4px}
 p{margin:0 0 8px;color:var(--muted)}
 section{margin-top:40px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:40px 32px}
-.figures{display:flex;flex-wrap:wrap;gap:16px 48px;margin:24px 0 0;padding:16px 0;border:solid var(--line);
-border-width:1px 0}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(168px,1fr));gap:16px 24px;margin:24px 0 0;
+padding:16px 0;border:solid var(--line);border-width:1px 0}
 .figures div{color:var(--muted);font-size:13px}
 .figures b{display:block;color:var(--ink);font-size:22px;font-weight:600;line-height:1.4}
 .wide{overflow-x:auto}
@@ -40,7 +40,7 @@ table{border-collapse:collapse;width:100%;font-size:13px}
 th,td{padding:8px 12px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 th{color:var(--muted);font-weight:500}
 th:first-child,td:first-child,.words{text-align:left;padding-left:0}
-.words{white-space:normal;overflow-wrap:anywhere;padding-left:12px}
+.words{white-space:normal;overflow-wrap:anywhere;padding-left:12px;min-width:240px}
 .bad{color:var(--bad)}
 svg{display:block;width:100%;height:auto}
 .axis{fill:var(--muted);font-size:12px}
@@ -185,20 +185,12 @@ class Page {
     return out + curve_chart() + "</section>\n";
   }
 
-  [[nodiscard]] std::string cell(const std::optional<double>& seconds_or_none) const {
-    return fmt::format("<td>{}</td>",
-                       seconds_or_none.has_value() ? latency_words(*seconds_or_none, language_) : std::string("–"));
-  }
-
   [[nodiscard]] std::string row(const StepResult& step, bool with_cost) const {
     std::string out = fmt::format("<tr><td>{}</td><td>{:.2f}</td><td>{:.1f}</td><td>{:.1f}</td>",
                                   escape_html(load_words(step.step, language_)), step.requests_per_s,
                                   step.input_tokens_per_s, step.output_tokens_per_s);
     for (const MaybePercentiles which : {&StepResult::ttft_s, &StepResult::itl_s, &StepResult::e2e_s}) {
-      const std::optional<Percentiles>& values = step.*which;
-      for (const double Percentiles::*rank : {&Percentiles::p50, &Percentiles::p95, &Percentiles::p99}) {
-        out += cell(values.has_value() ? std::optional((*values).*rank) : std::nullopt);
-      }
+      out += fmt::format("<td>{}</td>", percentile_words(step.*which));
     }
     out += fmt::format("<td{}>{}</td>", step.failed > 0 ? " class=\"bad\"" : "", grouped(step.failed));
     if (record_.slo.is_set()) {
@@ -221,7 +213,7 @@ class Page {
         say("All numbers", "全部数据"), say("load", "负载"), say("requests/s", "请求/秒"),
         say("in tokens/s", "输入词元/秒"), say("out tokens/s", "输出词元/秒"));
     for (const std::string_view what : {say("TTFT", "首字"), say("ITL", "每字"), say("E2E", "全程")}) {
-      for (const char* rank : {"p50", "p95", "p99"}) out += fmt::format("<th>{} {}</th>", what, rank);
+      out += fmt::format("<th>{} p50 / p95 / p99</th>", what);
     }
     out += fmt::format("<th>{}</th>", say("failed", "失败"));
     if (record_.slo.is_set()) out += fmt::format("<th>{}</th>", say("goodput", "达标"));
@@ -248,10 +240,19 @@ class Page {
         say("first message", "首条信息"), rows);
   }
 
-  [[nodiscard]] std::string definitions() const {
-    const auto slo_part = [this](const std::optional<double>& limit, std::string_view what) {
-      return limit.has_value() ? fmt::format(" {} ≤ {}", what, latency_words(*limit, language_)) : std::string();
+  [[nodiscard]] std::string slo_words() const {
+    std::string out;
+    const auto add = [this, &out](const std::optional<double>& limit, std::string_view what) {
+      if (!limit.has_value()) return;
+      out += fmt::format("{}{} ≤ {}", out.empty() ? "" : say(", ", "，"), what, latency_words(*limit, language_));
     };
+    add(record_.slo.ttft_s, say("TTFT", "首字"));
+    add(record_.slo.itl_s, say("mean time per token", "平均每字"));
+    add(record_.slo.e2e_s, say("E2E", "全程"));
+    return out;
+  }
+
+  [[nodiscard]] std::string definitions() const {
     std::string out =
         fmt::format("<section><h2>{}</h2>\n<p>{}</p>\n", say("What the numbers mean", "数据说明"),
                     say("TTFT: to the first text. ITL: between two pieces of text. E2E: to the end of the "
@@ -260,11 +261,9 @@ class Page {
                         "首字：到第一段文本。每字：相邻两段文本之间。全程：到回答结束。开环测试中，三者都从请求"
                         "应当发出的时刻算起。百分位取最近秩；失败的请求不计入任何延迟。"));
     if (record_.slo.is_set()) {
-      out += fmt::format("<p>{}{}{}{}</p>\n",
-                         say("Goodput: the share of all requests with", "达标：占全部请求的比例，要求"),
-                         slo_part(record_.slo.ttft_s, say("TTFT", "首字")),
-                         slo_part(record_.slo.itl_s, say("mean time per token", "平均每字")),
-                         slo_part(record_.slo.e2e_s, say("E2E", "全程")));
+      out += fmt::format("<p>{}{}</p>\n",
+                         say("Goodput: the share of all requests that kept ", "达标：占全部请求的比例，要求"),
+                         slo_words());
     }
     return out + "</section>\n";
   }

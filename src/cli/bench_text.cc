@@ -24,13 +24,9 @@ std::string latencies(const std::vector<double>& seconds) {
   std::string out;
   for (const double one : seconds) {
     if (!out.empty()) out += " / ";
-    out += is_ms ? fmt::format("{:.{}f}", one * 1e3, largest < 0.01 ? 1 : 0) : fmt::format("{:.2f}", one);
+    out += is_ms ? fmt::format("{:.{}f}", one * 1e3, one < 0.01 ? 1 : 0) : fmt::format("{:.2f}", one);
   }
   return out + (is_ms ? " ms" : " s");
-}
-
-std::string cell_of(const std::optional<Percentiles>& values) {
-  return values.has_value() ? latencies({values->p50, values->p95, values->p99}) : "–";
 }
 
 bool has_cost(const loadtest::BenchRecord& record) {
@@ -122,6 +118,10 @@ std::string latency_words(double seconds, Language language) {
   return fmt::format("{:.{}f} {}", seconds, seconds < 10 ? 2 : 1, zh ? "秒" : "s");
 }
 
+std::string percentile_words(const std::optional<Percentiles>& values) {
+  return values.has_value() ? latencies({values->p50, values->p95, values->p99}) : "–";
+}
+
 std::string progress_text(const BenchStep& step, std::int64_t requests, const loadtest::Progress& progress,
                           Language language) {
   const bool zh = language == Language::kChinese;
@@ -168,9 +168,9 @@ std::string bench_table(const loadtest::BenchRecord& record, Language language) 
     std::vector<std::string> row{load_words(step.step, language),
                                  fmt::format("{:.2f}", step.requests_per_s),
                                  fmt::format("{:.1f}", step.output_tokens_per_s),
-                                 cell_of(step.ttft_s),
+                                 percentile_words(step.ttft_s),
                                  step.itl_s.has_value() ? latencies({step.itl_s->p50, step.itl_s->p99}) : "–",
-                                 cell_of(step.e2e_s),
+                                 percentile_words(step.e2e_s),
                                  failed_of(step)};
     if (with_slo) {
       row.push_back(step.goodput.has_value()

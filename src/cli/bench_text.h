@@ -16,6 +16,9 @@ namespace dormouse::cli {
 // "850 ms", "1.25 s", "34 s".
 [[nodiscard]] std::string latency_words(double seconds, Language language);
 
+// p50 / p95 / p99 in one unit: "9.5 / 24 / 131 ms". "–": there are none.
+[[nodiscard]] std::string percentile_words(const std::optional<loadtest::Percentiles>& values);
+
 // One line while a step runs: how far it is and how long it still takes. `requests`: of the whole step; 0: not known.
 [[nodiscard]] std::string progress_text(const BenchStep& step, std::int64_t requests,
                                         const loadtest::Progress& progress, Language language);

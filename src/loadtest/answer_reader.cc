@@ -55,9 +55,9 @@ void AnswerReader::take(std::string_view json, double now_s) {
   }
   if (chunk->usage.has_value()) usage_ = chunk->usage;
   const std::vector<api::Delta>& choices = chunk->choices;
-  if (std::any_of(choices.begin(), choices.end(), [](const api::Delta& d) { return d.finish_reason.has_value(); })) {
-    done_ = true;
-  }
+  const auto is_last = [](const api::Delta& delta) { return delta.finish_reason.has_value(); };
+  finished_ = finished_ || std::any_of(choices.begin(), choices.end(), is_last);
+  if (finished_ && pieces_ == 0) first_s_ = last_s_ = now_s;
   if (std::none_of(choices.begin(), choices.end(), has_words)) return;
   if (pieces_ == 0) {
     first_s_ = now_s;

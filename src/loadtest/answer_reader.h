@@ -23,12 +23,14 @@ class AnswerReader {
   void push(std::string_view bytes, double now_s);
 
   // Whether it ended as an answer does: "[DONE]", or a finish_reason from servers that do not write it.
-  [[nodiscard]] bool is_whole() const { return done_; }
+  [[nodiscard]] bool is_whole() const { return done_ || finished_; }
   // What the server said was wrong, in the middle of its stream.
   [[nodiscard]] const std::optional<std::string>& failure() const { return failure_; }
+  // Whether there is an answer: text, or a finish_reason, for a model may choose to say nothing.
+  [[nodiscard]] bool has_answer() const { return pieces_ > 0 || finished_; }
   // Pieces with text in them (of thinking and of tool calls too).
   [[nodiscard]] std::int64_t pieces() const { return pieces_; }
-  [[nodiscard]] double first_s() const { return first_s_; }  // of the first piece; of meaning once there is one
+  [[nodiscard]] double first_s() const { return first_s_; }  // of the first piece; without one, of the finish_reason
   [[nodiscard]] double last_s() const { return last_s_; }
   [[nodiscard]] const std::optional<api::Usage>& usage() const { return usage_; }
   // Between each piece and the one before it.
@@ -44,7 +46,8 @@ class AnswerReader {
   std::int64_t pieces_ = 0;
   double first_s_ = 0;
   double last_s_ = 0;
-  bool done_ = false;
+  bool finished_ = false;  // a finish_reason came
+  bool done_ = false;      // [DONE] came
 };
 
 }  // namespace dormouse::loadtest

@@ -51,6 +51,21 @@ TEST(AnswerReader, ThinkingAndCompletionsAreWordsToo) {
   EXPECT_FALSE(reader.is_whole()) << "neither [DONE] nor a finish_reason came";
 }
 
+TEST(AnswerReader, AModelMayChooseToSayNothing) {
+  AnswerReader reader;
+  reader.push(event(R"({"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]})"), 1);
+  EXPECT_FALSE(reader.has_answer());
+  reader.push(event(R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"), 3);
+  reader.push("data: [DONE]\n\n", 4);
+  EXPECT_TRUE(reader.has_answer());
+  EXPECT_EQ(reader.pieces(), 0);
+  EXPECT_EQ(reader.first_s(), 3);
+  EXPECT_TRUE(reader.gaps_s().empty());
+  AnswerReader nothing;
+  nothing.push("data: [DONE]\n\n", 1);
+  EXPECT_FALSE(nothing.has_answer());
+}
+
 TEST(AnswerReader, AnErrorInTheStreamIsItsFailure) {
   AnswerReader reader;
   reader.push(word("a"), 1);

@@ -185,19 +185,19 @@ Task<Result<std::string>> LoadRunner::first_model() {
   const std::int64_t number = next_number_++;
   on_their_way_[number] = canceller;
   http::Address address = options_.endpoint.address;
-  Result<std::unique_ptr<http::ClientResponse>> response =
+  const Result<std::unique_ptr<http::ClientResponse>> response =
       co_await client_.send(std::move(address), std::move(request));
   if (!response.has_value()) {
     on_their_way_.erase(number);
-    co_return make_error(Code::kUnavailable, fmt::format("{}: {}", options_.endpoint.host, response.error().message));
+    co_return response.error();
   }
   const Result<std::string> body = co_await (*response)->read_all();
   on_their_way_.erase(number);
   if (!body.has_value()) co_return body.error();
   const int status = (*response)->status();
   if (status != 200) {
-    co_return make_error(Code::kUnavailable, fmt::format("{}{}/models: {}", options_.endpoint.host,
-                                                         options_.endpoint.base, words_of(status, *body)));
+    co_return make_error(Code::kInternal, fmt::format("{}{}/models: {}", options_.endpoint.host, options_.endpoint.base,
+                                                      words_of(status, *body)));
   }
   co_return first_id(*body);
 }
@@ -221,14 +221,15 @@ Task<void> LoadRunner::read_answer(http::ClientResponse& response, const Deadlin
   }
   if (reader.failure().has_value()) {
     fail(sample, Failure::kBrokenStream, *reader.failure());
-  } else if (reader.pieces() == 0) {
-    fail(sample, Failure::kBadAnswer, "an answer without a word of text, or no event stream");
+  } else if (!reader.has_answer()) {
+    fail(sample, Failure::kBadAnswer, "no event stream with text or a finish_reason in it");
   } else if (!reader.is_whole()) {
     fail(sample, Failure::kBrokenStream, "the stream ended without [DONE] or a finish_reason");
   }
   sample.first_s = reader.first_s();
   sample.last_s = reader.last_s();
-  sample.is_usage = reader.usage().has_value() && reader.usage()->completion_tokens > 0;
+  // A usage of zeros beside text is one that nobody counted.
+  sample.is_usage = reader.usage().has_value() && (reader.usage()->completion_tokens > 0 || reader.pieces() == 0);
   sample.output_tokens = sample.is_usage ? reader.usage()->completion_tokens : reader.pieces();
   sample.input_tokens = reader.usage().has_value() ? reader.usage()->prompt_tokens : 0;
   asked.gaps_s = reader.gaps_s();
@@ -298,8 +299,9 @@ Task<Status> LoadRunner::warm_up(std::int64_t requests) {
     const Due due{.at_s = now_s()};
     const Asked asked = co_await perform(due);
     if (asked.is_cut || !asked.sample.failure.has_value()) continue;
-    co_return make_error(Code::kUnavailable, fmt::format("{}: {} ({})", options_.endpoint.host, asked.sample.said,
-                                                         to_string(*asked.sample.failure)));
+    const Failure failure = *asked.sample.failure;
+    co_return make_error(failure == Failure::kConnect ? Code::kUnavailable : Code::kInternal,
+                         fmt::format("warm-up: {} ({})", asked.sample.said, to_string(failure)));
   }
   co_return Status();
 }
@@ -311,7 +313,7 @@ Task<Measured> LoadRunner::run_closed(std::int64_t concurrency, Extent extent) {
   co_return finish();
 }
 
-Task<Measured> LoadRunner::run_open(Step step, std::vector<Due> schedule) {
+Task<Measured> LoadRunner::run_open(Step step, std::vector<Due> schedule, double lasts_s) {
   begin(step);
   for (const Due& due : schedule) {
     while (!stopped_ && now_s() < due.at_s) {
@@ -324,7 +326,9 @@ Task<Measured> LoadRunner::run_open(Step step, std::vector<Due> schedule) {
     spawn(call_once(due));
   }
   while (tasks_ > 0) co_await wait_for_one_to_end();
-  co_return finish();
+  Measured out = finish();
+  if (!stopped_) out.duration_s = std::max(out.duration_s, lasts_s);
+  co_return out;
 }
 
 Task<Result<Measured>> LoadRunner::run_cold(std::int64_t requests, std::function<Task<Status>()> prepare) {

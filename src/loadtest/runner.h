@@ -54,14 +54,15 @@ class LoadRunner {
   // The first of the server's models, for options without one. Errors: what the connection or the server said.
   Task<Result<std::string>> first_model();
   void set_model(std::string model) { options_.model = std::move(model); }
-  // Not measured. Errors: kUnavailable with the server's words, of the first one that fails.
+  // Not measured. Errors: of the first one that fails, with the server's words: kUnavailable (nobody answers), else
+  // kInternal.
   Task<Status> warm_up(std::int64_t requests);
 
   // `concurrency` callers, each of which asks again once it is answered. At the end of the time no new request is sent,
   // and those on their way end.
   Task<Measured> run_closed(std::int64_t concurrency, Extent extent);
-  // Each when it is due.
-  Task<Measured> run_open(Step step, std::vector<Due> schedule);
+  // Each when it is due. `lasts_s`: the step's time, of which the end may be without a request; 0: to its last one.
+  Task<Measured> run_open(Step step, std::vector<Due> schedule, double lasts_s);
   // One after the other, `prepare` before each, which is not in its time.
   // Errors: of `prepare`.
   Task<Result<Measured>> run_cold(std::int64_t requests, std::function<Task<Status>()> prepare);

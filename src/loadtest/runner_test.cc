@@ -215,7 +215,7 @@ TEST(OpenLoop, AStallShowsInEveryRequestThatWasDueMeanwhile) {
   FakeServer server;
   Load load(server.options("queue"));
   const Measured measured =
-      load.run(load.runner.run_open({.kind = Step::Kind::kConstant, .rate = 50}, schedule_with_a_stall(20, 150)));
+      load.run(load.runner.run_open({.kind = Step::Kind::kConstant, .rate = 50}, schedule_with_a_stall(20, 150), 0));
   expect_the_stall_in_all_that_were_due(measured);
   EXPECT_GT(server.most_at_once, 10) << "it kept sending while the server stood still";
 }
@@ -226,12 +226,23 @@ TEST(OpenLoop, WhoWaitsForAFreePlaceWaitsFromWhenItWasDue) {
   options.max_outstanding = 1;
   Load load(std::move(options));
   const Measured measured =
-      load.run(load.runner.run_open({.kind = Step::Kind::kConstant, .rate = 50}, schedule_with_a_stall(20, 150)));
+      load.run(load.runner.run_open({.kind = Step::Kind::kConstant, .rate = 50}, schedule_with_a_stall(20, 150), 0));
   expect_the_stall_in_all_that_were_due(measured);
   EXPECT_EQ(server.most_at_once, 1);
   // Counted from when it was sent, the stall would be one request's alone (a busy machine may add a few).
   EXPECT_GE(over_half_a_second(measured.samples, &Sample::sent_s), 1);
   EXPECT_LE(over_half_a_second(measured.samples, &Sample::sent_s), 5);
+}
+
+TEST(OpenLoop, LastsAsLongAsItIsSaid) {
+  FakeServer server;
+  Load load(server.options("ok"));
+  const Step step{.kind = Step::Kind::kConstant, .rate = 100};
+  const Measured few = load.run(load.runner.run_open(step, {{.at_s = 0}, {.at_s = 0.05}}, 60));
+  EXPECT_EQ(few.samples.size(), 2U);
+  EXPECT_EQ(few.duration_s, 60) << "in which nobody else came";
+  const Measured late = load.run(load.runner.run_open(step, {{.at_s = 0}, {.at_s = 0.2}}, 0.1));
+  EXPECT_GE(late.duration_s, 0.2);
 }
 
 TEST(ClosedLoop, OnlyTheRequestThatStallsSeesTheStall) {
@@ -311,7 +322,7 @@ TEST(Runner, EachFailureHasItsKindAndNoLatency) {
        {Row{"429", Failure::kHttp429, "so says the server"}, Row{"503", Failure::kHttp5xx, "HTTP 503"},
         Row{"404", Failure::kHttp4xx, "HTTP 404"}, Row{"204", Failure::kBadAnswer, "HTTP 204"},
         Row{"broken", Failure::kBrokenStream, "broke"}, Row{"cut", Failure::kBrokenStream, "[DONE]"},
-        Row{"ill", Failure::kBrokenStream, "out of memory"}, Row{"empty", Failure::kBadAnswer, "without a word"},
+        Row{"ill", Failure::kBrokenStream, "out of memory"}, Row{"empty", Failure::kBadAnswer, "finish_reason"},
         Row{"200", Failure::kBadAnswer, "no event stream"}}) {
     Load load(server.options(row.way));
     const Measured measured = load.run(load.runner.run_closed(1, {.requests = 2}));
@@ -361,7 +372,7 @@ TEST(Runner, StoppedItEndsEverythingAndBlamesNobody) {
     asio::steady_timer timer(load.io, 200ms);
     timer.async_wait([&load](const boost::system::error_code&) { load.runner.stop(); });
     Task<Measured> step = is_open ? load.runner.run_open({.kind = Step::Kind::kConstant, .rate = 50},
-                                                         constant_arrivals(50, {.requests = 500'000}))
+                                                         constant_arrivals(50, {.requests = 500'000}), 0)
                                   : load.runner.run_closed(4, {.duration_s = 1e6});
     const Measured measured = load.run(std::move(step));
     EXPECT_TRUE(measured.samples.empty());

@@ -26,7 +26,7 @@ enum class Failure {
   kHttp4xx,       // refused: any other reason
   kHttp5xx,       // the server's own failure
   kBrokenStream,  // ended in the middle, or with an error in it
-  kBadAnswer,     // ended well, and is no answer: no event stream, no text, another status
+  kBadAnswer,     // ended well, and is no answer: no event stream, nothing in it, another status
 };
 inline constexpr int kFailureKinds = 7;
 // "connect" | "timeout" | "http_429" | "http_4xx" | "http_5xx" | "broken_stream" | "bad_answer": the record's words.
