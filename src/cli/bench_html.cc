@@ -186,9 +186,12 @@ class Page {
   }
 
   [[nodiscard]] std::string row(const StepResult& step, bool with_cost) const {
-    std::string out = fmt::format("<tr><td>{}</td><td>{:.2f}</td><td>{:.1f}</td><td>{:.1f}</td>",
-                                  escape_html(load_words(step.step, language_)), step.requests_per_s,
-                                  step.input_tokens_per_s, step.output_tokens_per_s);
+    // No server reads nothing: zero is one that does not say.
+    const bool has_input = step.input_tokens_per_s > 0;
+    std::string out =
+        fmt::format("<tr><td>{}</td><td>{:.2f}</td><td>{}</td><td>{:.1f}</td>",
+                    escape_html(load_words(step.step, language_)), step.requests_per_s,
+                    has_input ? fmt::format("{:.1f}", step.input_tokens_per_s) : "–", step.output_tokens_per_s);
     for (const MaybePercentiles which : {&StepResult::ttft_s, &StepResult::itl_s, &StepResult::e2e_s}) {
       out += fmt::format("<td>{}</td>", percentile_words(step.*which));
     }
