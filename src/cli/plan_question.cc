@@ -8,7 +8,9 @@
 #include <sstream>
 #include <utility>
 
-#include "catalog/config_file.h"
+#include "cli/table.h"
+#include "gateway/tariff_of.h"
+#include "planner/profile.h"
 #include "planner/trace.h"
 
 namespace dormouse::cli {
@@ -69,54 +71,136 @@ Result<double> service_s(const Context& context, const PlanFlags& flags, PlanVie
   return flags.input_tokens / speeds->input_per_s + flags.output_tokens / speeds->output_per_s;
 }
 
-Status add_trace(const Context& context, const PlanFlags& flags, PlanView& view) {
+Status add_trace(const Context& context, const PlanFlags& flags, planner::Question& question, PlanView& view) {
   TRY(const std::string text, read_file("--trace", flags.trace));
   planner::TraceOptions options;
   options.speeds = speeds_of(flags, view.type);
   options.context_tokens = static_cast<std::int64_t>(kMostTokens);
   options.holes = flags.holes == "keep" ? planner::Holes::kKeep : planner::Holes::kRefuse;
-  TRY(view.plan.question.workload, planner::parse_trace(text, options));
+  TRY(question.workload, planner::parse_trace(text, options));
   const bool has_service = text.find("service_s") < text.find('\n');
   if (!has_service) view.notes.push_back(speed_note(context, options.speeds.value()));
   return {};
 }
 
-}  // namespace
-
-Result<catalog::InstanceTypes> known_types(const Context& context, const std::string& config) {
-  TRY(catalog::InstanceTypes types, catalog::InstanceTypes::built_in());
-  const std::string path = config.empty() ? context.data_dir + "/dormouse.toml" : config;
-  const Result<catalog::ConfigFile> file = catalog::read_config(path);
-  if (!file.has_value()) {
-    const bool may_be_absent = config.empty() && file.error().code == Code::kNotFound;
-    if (!may_be_absent) return file.error();
-    return types;
+Status add_profile(const PlanFlags& flags, double seconds, planner::Question& question) {
+  planner::ProfileTraffic traffic{planner::always_profile(), flags.requests_per_day, seconds};
+  if (flags.profile == "office") {
+    traffic.profile = planner::office_profile();
+  } else if (flags.profile != "always") {
+    TRY(const std::string text, read_file("--profile: office, always or a file", flags.profile));
+    TRY(traffic.profile, planner::parse_profile(text));
   }
-  for (const catalog::InstanceType& type : file->instances) types.put(type);
-  return types;
+  TRY_STATUS(planner::check(traffic));
+  constexpr int kMonths = 4;
+  constexpr std::uint64_t kSeed = 1;
+  question.workload = planner::make_arrivals(traffic, kMonths, kSeed);
+  return {};
 }
 
-Result<PlanView> plan_on(const Context& context, const PlanFlags& flags, const catalog::InstanceType& type) {
+Status add_requests(const Context& context, const PlanFlags& flags, planner::Question& question, PlanView& view) {
+  if (!flags.trace.empty()) return add_trace(context, flags, question, view);
+  TRY(const double seconds, service_s(context, flags, view));
+  if (!flags.profile.empty()) return add_profile(flags, seconds, question);
+  question.traffic = planner::Traffic{flags.requests_per_day, seconds, flags.active_days, flags.active_hours};
+  return {};
+}
+
+std::string measured_words(const Context& context, const planner::Workload& workload) {
+  const double days = planner::days_of(workload);
+  std::string out =
+      fmt::format(fmt::runtime(context.say("{} measured requests in {:.0f} day(s), for a month of {:.1f}",
+                                           "实测 {} 次请求，{:.0f} 天，按每月 {:.1f} 天折算")),
+                  grouped(static_cast<long long>(workload.arrivals.size())), days, planner::kHoursOfMonth / 24);
+  constexpr std::int64_t kMostOfADay = planner::kDayUs / 2;
+  if (workload.arrivals.back().at_us - workload.arrivals.front().at_us < kMostOfADay) {
+    return out += context.say(" (less than a day: taken as all of one)", "（不足一天：按一天的全部请求计）");
+  }
+  constexpr double kFewDays = 5;
+  if (days < kFewDays)
+    out += context.say(" (fewer than five days say little of a month)", "（少于五天：只是粗略参考）");
+  return out;
+}
+
+std::string profile_words(const Context& context, const PlanFlags& flags, const planner::Workload& workload) {
+  const double seconds = static_cast<double>(workload.arrivals.front().service_us) / planner::kSecondUs;
+  return fmt::format(fmt::runtime(context.say("{:.0f} requests/day × {:.3g} s, by the hours of a week ({})",
+                                              "每天 {:.0f} 次请求 × {:.3g} 秒，按一周各小时分布（{}）")),
+                     flags.requests_per_day, seconds, flags.profile);
+}
+
+void describe(const Context& context, const PlanFlags& flags, const planner::Question& question, PlanView& view) {
+  if (question.traffic.has_value()) {
+    const planner::Traffic& t = *question.traffic;
+    view.asked_for =
+        fmt::format(fmt::runtime(context.say("{:.0f} requests/day × {:.3g} s, {:g} h × {:g} days, random arrivals",
+                                             "每天 {:.0f} 次请求 × {:.3g} 秒，每天 {:g} 小时 × {:g} 天，随机到达")),
+                    t.requests_per_day, t.service_s, t.active_hours, t.active_days);
+    view.gap_s = 1 / t.rate();
+    return;
+  }
+  const std::vector<planner::Arrival>& arrivals = question.workload.arrivals;
+  view.asked_for = flags.trace.empty() ? profile_words(context, flags, question.workload)
+                                       : measured_words(context, question.workload);
+  if (arrivals.size() < 2) return;
+  const auto span_us = static_cast<double>(arrivals.back().at_us - arrivals.front().at_us);
+  view.gap_s = span_us / planner::kSecondUs / static_cast<double>(arrivals.size() - 1);
+}
+
+}  // namespace
+
+Result<PriceList> read_prices(const Context& context, const PlanFlags& flags) {
+  PriceList out;
+  TRY(out.types, catalog::InstanceTypes::built_in());
+  const std::string path = flags.config.empty() ? context.data_dir + "/dormouse.toml" : flags.config;
+  const Result<catalog::ConfigFile> file = catalog::read_config(path);
+  if (file.has_value()) {
+    for (const catalog::InstanceType& type : file->instances) out.types.put(type);
+    out.rules = file->prices;
+  } else if (!flags.config.empty() || file.error().code != Code::kNotFound) {
+    return file.error();
+  }
+  TRY(out.rules.rates, out.rules.rates.with(flags.rates));
+  for (const std::string& text : flags.around) {
+    TRY(catalog::Surrounding one, catalog::parse_surrounding(text, out.rules.currency));
+    out.rules.around.push_back(std::move(one));
+  }
+  return out;
+}
+
+Result<planner::Tariff> tariff_in(const PriceList& prices, const catalog::InstanceType& type,
+                                  const std::string& currency) {
+  if (!type.hour_micros.has_value()) {
+    return wrong(fmt::format("{} has no price by the hour; give it one with [[instance]] in dormouse.toml", type.name));
+  }
+  planner::Tariff out = gateway::tariff_of(type);
+  const auto convert = [&](std::int64_t& micros) -> Status {
+    TRY(micros, prices.rules.rates.convert(micros, type.currency, currency));
+    return {};
+  };
+  TRY_STATUS(convert(out.hour_micros));
+  if (out.month_micros.has_value()) TRY_STATUS(convert(*out.month_micros));
+  if (out.spot.has_value()) TRY_STATUS(convert(out.spot->hour_micros));
+  TRY_STATUS(convert(out.stopped_hour_micros));
+  TRY_STATUS(convert(out.fixed_month_micros));
+  TRY(const std::int64_t around, catalog::sum_surroundings(prices.rules.around, currency, prices.rules.rates));
+  out.fixed_month_micros += around;
+  return out;
+}
+
+Result<PlanView> plan_on(const Context& context, const PlanFlags& flags, const PriceList& prices,
+                         const catalog::InstanceType& type) {
   PlanView out;
   out.type = type;
-  planner::Question& question = out.plan.question;
+  out.currency = flags.currency.empty() ? type.currency : flags.currency;
+  planner::Question question;
   TRY(question.timer.idle_timeout_s, seconds_of("--idle-timeout", flags.idle_timeout));
   TRY(question.timer.wake_s, seconds_of("--wake", flags.wake));
   TRY(question.fast_wake_s, seconds_of("--fast-wake", flags.fast_wake));
   question.timer.slots = flags.slots;
-  if (!flags.trace.empty()) {
-    TRY_STATUS(add_trace(context, flags, out));
-  } else {
-    planner::Traffic traffic{flags.requests_per_day, 0, flags.active_days, flags.active_hours};
-    TRY(traffic.service_s, service_s(context, flags, out));
-    question.traffic = traffic;
-  }
-  if (!type.hour_micros.has_value()) {
-    return wrong(fmt::format("{} has no price by the hour; give it one with [[instance]] in dormouse.toml", type.name));
-  }
-  question.tariff.hour_micros = *type.hour_micros;
-  question.tariff.month_micros = type.month_micros;
-  out.currency = type.currency;
+  TRY(question.tariff, tariff_in(prices, type, out.currency));
+  TRY_STATUS(add_requests(context, flags, question, out));
+  describe(context, flags, question, out);
   TRY(out.plan, planner::make_plan(std::move(question)));
   return out;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "catalog/config_file.h"
 #include "catalog/instance_types.h"
 #include "cli/context.h"
 #include "planner/plan.h"
@@ -28,7 +29,11 @@ struct PlanFlags {
   std::string fast_wake = "1s";
   std::string on;
   int slots = 1;
+  double slowdown = -1;  // below 0: from a kept load test, else none
   std::string config;
+  std::string currency;             // empty: the type's own, or the configuration's where types are compared
+  std::vector<std::string> rates;   // "USD=7.10"
+  std::vector<std::string> around;  // "gateway-host=30 CNY/month"
   std::string format = "table";
 };
 
@@ -37,14 +42,24 @@ struct PlanView {
   planner::Plan plan;
   catalog::InstanceType type;
   std::string currency;            // of every sum
+  std::string asked_for;           // what is asked of it, in the reader's words
+  double gap_s = 0;                // between two requests, on average; of assumptions nights are left out
   std::vector<std::string> notes;  // what was assumed; each a line
 };
 
-// Compiled in, and those of the user's configuration.
-[[nodiscard]] Result<catalog::InstanceTypes> known_types(const Context& context, const std::string& config);
+// What there is to rent, and what is paid beside it: compiled in, from the configuration, from the switches.
+struct PriceList {
+  catalog::InstanceTypes types;
+  catalog::PriceRules rules;
+};
+[[nodiscard]] Result<PriceList> read_prices(const Context& context, const PlanFlags& flags);
+
+// In one currency. Errors: kInvalidArgument, naming the switch or the rate that is missing, and what to do.
+[[nodiscard]] Result<planner::Tariff> tariff_in(const PriceList& prices, const catalog::InstanceType& type,
+                                                const std::string& currency);
 
 // Errors: kInvalidArgument, naming the switch and what to do.
-[[nodiscard]] Result<PlanView> plan_on(const Context& context, const PlanFlags& flags,
+[[nodiscard]] Result<PlanView> plan_on(const Context& context, const PlanFlags& flags, const PriceList& prices,
                                        const catalog::InstanceType& type);
 
 }  // namespace dormouse::cli

@@ -9,6 +9,8 @@
 
 namespace dormouse::cli {
 
+inline constexpr std::int64_t kLeastGigabytes = 16;  // below it Qwen3-4B has little room beside its weights
+
 enum class PlanFormat { kTerminal, kMarkdown };
 
 // All of it.

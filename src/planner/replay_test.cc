@@ -272,7 +272,7 @@ TEST(Replay, TheLongestAndTheDearestStayNumbers) {
   const double infinite = std::numeric_limits<double>::infinity();
   const double none = std::numeric_limits<double>::quiet_NaN();
   for (const int slots : {1, 0, 7, std::numeric_limits<int>::max()}) {
-    for (const double slowdown : {0.0, 1.0}) {
+    for (const double slowdown : {0.0, 1.0, infinite}) {
       for (const double seconds : {-1.0, none, 1e300, infinite}) {
         for (const Increment increment : {Increment::kArrears, Increment::kPrepaid}) {
           const Tariff dear{.hour_micros = std::numeric_limits<std::int64_t>::max(),

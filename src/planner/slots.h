@@ -86,7 +86,8 @@ class FullSpeedSlots {
 class SharedSlots {
  public:
   explicit SharedSlots(const Timer& timer)
-      : slots_(timer.slots < 1 ? SIZE_MAX : static_cast<std::size_t>(timer.slots)), slowdown_(timer.slowdown) {}
+      : slots_(timer.slots < 1 ? SIZE_MAX : static_cast<std::size_t>(timer.slots)),
+        slowdown_(std::min(timer.slowdown, 1.0)) {}
   void advance(std::int64_t to_us, Instance& instance, Latencies& latencies);
   // The arrivals taken lie one behind the other in memory: those that wait are a part of them.
   void take(const Arrival& arrival, Instance& instance, Latencies& latencies);

@@ -64,9 +64,9 @@ struct Timer {
   double idle_timeout_s = 600;
   double wake_s = 30;
   int slots = 1;  // requests at once; 0: without limit
-  // Each of b requests at once runs at 1 / (1 + slowdown (b - 1)) of its speed alone: k / (a + k) of a measured decode
-  // step a + k b. Nothing but slots 1 has it exact in closed form.
-  double slowdown = 0;  // 0 to 1: at 1 nothing is won by serving several at once
+  // Each of b requests at once runs at 1 / (1 + slowdown (b - 1)) of its speed alone, 0 to 1: k / (a + k) of a measured
+  // decode step a + k b (batch_curve.h); at 1 nothing is won by serving several at once, and more counts as 1.
+  double slowdown = 0;
 };
 
 // A month under a timer, as people read it.
