@@ -3,28 +3,32 @@
 #include <algorithm>
 #include <charconv>
 #include <string>
+#include <vector>
 
+#include "planner/csv.h"
 #include "planner/profile.h"
 
 namespace dormouse::planner {
 namespace {
 
+constexpr std::size_t kMostFields = 3;
+
 Error at_line(std::size_t line, std::string_view what) {
   return make_error(Code::kInvalidArgument, fmt::format("profile, line {}: {}", line, what));
 }
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpaces = " \t\r";
-  const std::size_t begin = text.find_first_not_of(kSpaces);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpaces) - begin + 1);
-}
-
-std::string_view take_until(std::string_view& text, char end) {
-  const std::size_t at = std::min(text.find(end), text.size());
-  const std::string_view taken = text.substr(0, at);
-  text.remove_prefix(std::min(at + 1, text.size()));
-  return trimmed(taken);
+// One line's fields; one empty field: an empty line.
+Result<std::vector<std::string_view>> next_line(Csv& csv) {
+  const std::size_t line = csv.line();
+  std::vector<std::string_view> out;
+  for (bool is_last = false; !is_last && !csv.is_at_end();) {
+    const std::optional<Csv::Field> field = csv.next();
+    if (!field.has_value()) return at_line(line, csv.broken());
+    is_last = field->ends == Csv::Field::Ends::kLine;
+    if (out.size() == kMostFields) return at_line(line, fmt::format("'{}' is a field too many", field->text));
+    out.push_back(field->text);
+  }
+  return out;
 }
 
 template <typename Number>
@@ -52,56 +56,51 @@ struct HourLine {
 
 enum class Columns { kHour, kWeekdayAndHour };
 
-Result<HourLine> parse_hour_line(std::string_view line, Columns columns, std::size_t number) {
-  HourLine out;
-  std::string_view rest = line;
-  if (columns == Columns::kWeekdayAndHour) {
-    const std::string_view text = take_until(rest, ',');
-    const std::optional<std::size_t> weekday = weekday_of(text);
-    if (!weekday) return at_line(number, fmt::format("weekday '{}': want Mon to Sun, or 0 (Monday) to 6", text));
-    out.weekday = *weekday;
-  }
-  const std::string_view hour_text = take_until(rest, ',');
-  const std::optional<unsigned> hour = number_of<unsigned>(hour_text);
-  if (!hour || *hour >= kHoursOfDay) {
-    return at_line(number, fmt::format("hour '{}': want 0 to 23 (24 is the next day's 0)", hour_text));
-  }
-  out.hour = *hour;
-  const std::string_view requests_text = take_until(rest, ',');
-  const std::optional<double> requests = number_of<double>(requests_text);
-  if (!requests || !(*requests >= 0) || *requests > kMostWeight) {
-    return at_line(number, fmt::format("requests '{}': want a number from 0 to 1e12", requests_text));
-  }
-  out.requests = *requests;
-  if (!rest.empty()) return at_line(number, fmt::format("'{}' is left over: want as many fields as line 1", rest));
-  return out;
+Result<Columns> columns_of(const std::vector<std::string_view>& header) {
+  if (header == std::vector<std::string_view>{"hour", "requests"}) return Columns::kHour;
+  if (header == std::vector<std::string_view>{"weekday", "hour", "requests"}) return Columns::kWeekdayAndHour;
+  return at_line(1, "want hour,requests or weekday,hour,requests");
 }
 
-Result<Columns> parse_columns(std::string_view line) {
-  if (line == "hour,requests") return Columns::kHour;
-  if (line == "weekday,hour,requests") return Columns::kWeekdayAndHour;
-  return at_line(1, "want hour,requests or weekday,hour,requests");
+Result<HourLine> hour_line_of(std::vector<std::string_view> fields, Columns columns, std::size_t line) {
+  if (columns == Columns::kHour) fields.insert(fields.begin(), "0");
+  if (fields.size() != kMostFields) {
+    const std::string_view wanted = columns == Columns::kHour ? "hour,requests" : "weekday,hour,requests";
+    return at_line(line, fmt::format("want {}, as line 1 says", wanted));
+  }
+  const std::optional<std::size_t> weekday = weekday_of(fields[0]);
+  if (!weekday) return at_line(line, fmt::format("weekday '{}': want Mon to Sun, or 0 (Monday) to 6", fields[0]));
+  const std::optional<unsigned> hour = number_of<unsigned>(fields[1]);
+  if (!hour || *hour >= kHoursOfDay) {
+    return at_line(line, fmt::format("hour '{}': want 0 to 23 (24 is the next day's 0)", fields[1]));
+  }
+  const std::optional<double> requests = number_of<double>(fields[2]);
+  if (!requests || !(*requests >= 0) || *requests > kMostWeight) {
+    return at_line(line, fmt::format("requests '{}': want a number from 0 to 1e12", fields[2]));
+  }
+  return HourLine{*weekday, *hour, *requests};
 }
 
 }  // namespace
 
-Result<Profile> parse_profile(std::string_view csv) {
-  if (csv.starts_with("\xEF\xBB\xBF")) csv.remove_prefix(3);
-  std::string_view rest = csv;
-  TRY(const Columns columns, parse_columns(take_until(rest, '\n')));
+Result<Profile> parse_profile(std::string_view text) {
+  Csv csv(text);
+  TRY(const std::vector<std::string_view> header, next_line(csv));
+  TRY(const Columns columns, columns_of(header));
   const std::size_t days = columns == Columns::kHour ? kDaysOfWeek : 1;  // that one line stands for
   Profile out;
-  std::array<std::size_t, kHoursOfWeek> said_at{};
-  for (std::size_t number = 2; !rest.empty(); ++number) {
-    const std::string_view line = take_until(rest, '\n');
-    if (line.empty()) continue;
-    TRY(const HourLine hour, parse_hour_line(line, columns, number));
+  std::array<std::size_t, kHoursOfWeek> said_in{};
+  while (!csv.is_at_end()) {
+    const std::size_t line = csv.line();
+    TRY(std::vector<std::string_view> fields, next_line(csv));
+    if (fields.size() == 1 && fields.front().empty()) continue;
+    TRY(const HourLine hour, hour_line_of(std::move(fields), columns, line));
     for (std::size_t day = hour.weekday; day < hour.weekday + days; ++day) {
       const std::size_t index = day * kHoursOfDay + hour.hour;
-      if (said_at[index] > 0) {
-        return at_line(number, fmt::format("this hour has its requests in line {} already", said_at[index]));
+      if (said_in[index] > 0) {
+        return at_line(line, fmt::format("this hour has its requests in line {} already", said_in[index]));
       }
-      said_at[index] = number;
+      said_in[index] = line;
       out.weight[index] = hour.requests;
     }
   }

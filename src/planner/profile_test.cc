@@ -141,17 +141,20 @@ TEST(Profile, WhatIsNoneIsRefusedByItsLine) {
                                    {hour + "1,2\n24,1\n", "line 3: hour '24'"},
                                    {hour + "-1,1\n", "line 2: hour '-1'"},
                                    {hour + "9.5,1\n", "line 2: hour '9.5'"},
-                                   {hour + "9\n", "line 2: requests ''"},
+                                   {hour + "9\n", "line 2: want hour,requests, as line 1 says"},
                                    {hour + "9,-1\n", "line 2: requests '-1'"},
                                    {hour + "9,nan\n", "line 2: requests 'nan'"},
                                    {hour + "9,inf\n", "line 2: requests 'inf'"},
                                    {hour + "9,1e13\n", "line 2: requests '1e13'"},
-                                   {hour + "9,1,4\n", "line 2: '4' is left over"},
+                                   {hour + "9,1,4\n", "line 2: want hour,requests, as"},
+                                   {hour + "9,1,4,5\n", "line 2: '5' is a field too many"},
+                                   {hour + "9,\n", "line 2: requests ''"},
+                                   {hour + "\"9\n", "line 2: a quote that does not end"},
                                    {hour + "9,1\n\n9,2\n", "line 4: this hour has its requests in line 2"},
                                    {week + "Mo,1,1\n", "line 2: weekday 'Mo'"},
                                    {week + "7,1,1\n", "line 2: weekday '7'"},
                                    {week + "Mon,1,1\n0,1,1\n", "line 3: this hour has"},
-                                   {week + "Mon,1\n", "line 2: requests ''"}}) {
+                                   {week + "Mon,1\n", "line 2: want weekday,hour,requests, as"}}) {
     const Result<Profile> got = parse_profile(text);
     ASSERT_FALSE(got.has_value()) << text;
     EXPECT_EQ(got.error().code, Code::kInvalidArgument);
