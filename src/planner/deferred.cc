@@ -10,11 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include "planner/fleet_run.h"
+
 namespace dormouse::planner {
 namespace {
 
 constexpr std::int64_t kLastUs = 3'650 * kDayUs;
-constexpr int kMostSlots = 4'096;
 
 double seconds(std::int64_t us) {
   return static_cast<double>(us) / static_cast<double>(kSecondUs);
@@ -208,23 +209,6 @@ Status check_question(const DeferredRules& rules, const Timer& timer, const Tari
   }
   if (tariff.increment == Increment::kPrepaid) {
     return refuse("increment: prepaid; what gathering saves is reckoned for time paid afterwards only");
-  }
-  return {};
-}
-
-Status check_workload(const Workload& workload) {
-  if (!(workload.months > 0) || workload.months > 120) {
-    return refuse(fmt::format("workload: {} months; want above 0, at most 120", workload.months));
-  }
-  std::int64_t last_us = 0;
-  for (const Arrival& arrival : workload.arrivals) {
-    if (arrival.at_us < last_us || arrival.at_us > kLastUs || arrival.service_us < 0 || arrival.service_us > kDayUs) {
-      return refuse(
-          fmt::format("workload: a request at {} us of {} us; want them in order, from 0 to ten years, up to "
-                      "a day long",
-                      arrival.at_us, arrival.service_us));
-    }
-    last_us = arrival.at_us;
   }
   return {};
 }

@@ -47,9 +47,9 @@ struct DeferredEffect {
   std::int64_t gathered_micros = 0;
 };
 
-// Online requests run at their time alone, whatever the timer's slowdown. Errors: kInvalidArgument naming the field: a
-// share outside [0, 1], a deadline below zero or beyond a month, no limit of slots (there is no full batch then), paid
-// increments that are prepaid (when it sleeps follows other rules), months, arrivals out of order or beyond ten years.
+// Online requests run at their time alone, whatever the timer's slowdown. Errors: check_workload's (fleet_run.h);
+// kInvalidArgument naming the field: a share outside [0, 1], a deadline below zero or beyond a month, no limit of slots
+// (there is no full batch then), paid increments that are prepaid (when it sleeps follows other rules).
 [[nodiscard]] Result<DeferredEffect> defer(const Workload& workload, const DeferredRules& rules, const Timer& timer,
                                            const Tariff& tariff);
 

@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t kYearUs = 365 * kDayUs;
 constexpr std::int64_t kLastUs = 10 * kYearUs;  // in nanoseconds 3.2e17: far from the end of an int64
 constexpr std::size_t kMostRequests = 10'000'000;
+constexpr std::int64_t kMostTokens = 1'000'000'000'000'000;  // a hundred million a request
 
 std::int64_t us(Nanoseconds time) {
   return time.count() / 1'000;
@@ -24,32 +25,6 @@ Nanoseconds from_us(std::int64_t us) {
 
 Error invalid(std::string message) {
   return make_error(Code::kInvalidArgument, std::move(message));
-}
-
-Status check_workload(const Workload& workload) {
-  if (workload.arrivals.empty()) return invalid("workload: no request: a fleet of nothing needs no plan");
-  if (workload.arrivals.size() > kMostRequests) {
-    return invalid(fmt::format("workload: {} requests; want {} at most: take a part of them", workload.arrivals.size(),
-                               kMostRequests));
-  }
-  // Months may hold a little less than their last request's end: never more than ten years either.
-  if (!(workload.months > 0) || workload.months > 120) {
-    return invalid(fmt::format("workload: {} months; want above 0, at most 120", workload.months));
-  }
-  if (workload.input_tokens < 0 || workload.output_tokens < 0) return invalid("workload: tokens below zero");
-  std::int64_t last_us = 0;
-  for (std::size_t i = 0; i < workload.arrivals.size(); ++i) {
-    const Arrival& arrival = workload.arrivals[i];
-    if (arrival.at_us < last_us || arrival.at_us > kLastUs) {
-      return invalid(fmt::format("workload: request {} comes at {} us; want them in order, from 0 to ten years", i + 1,
-                                 arrival.at_us));
-    }
-    if (arrival.service_us < 0 || arrival.service_us > kDayUs) {
-      return invalid(fmt::format("workload: request {} takes {} us; want 0 to a day", i + 1, arrival.service_us));
-    }
-    last_us = arrival.at_us;
-  }
-  return {};
 }
 
 Status check_time(const char* field, Nanoseconds time) {
@@ -80,6 +55,13 @@ Status check_rules(const FleetRules& rules) {
     return invalid(fmt::format("wake: {} s is not within load_deadline: no load would ever end",
                                static_cast<double>(rules.world.load_time.count()) / 1e9));
   }
+  if (rules.world.exit_time > Nanoseconds{0} && rules.world.exit_time >= life.exit_deadline) {
+    return invalid(fmt::format("exit: {} s is not within exit_deadline: no stop would be seen to end",
+                               static_cast<double>(rules.world.exit_time.count()) / 1e9));
+  }
+  if (life.hang_silent <= std::chrono::seconds(1)) {
+    return invalid("hang_silent: want above 1 s, which is how often an instance reports");
+  }
   for (const auto& [field, time] : {std::pair("wake", rules.world.load_time),
                                     {"exit", rules.world.exit_time},
                                     {"idle_timeout", life.idle_timeout},
@@ -92,6 +74,12 @@ Status check_rules(const FleetRules& rules) {
     TRY_STATUS(check_time(field, time));
   }
   return {};
+}
+
+Status check_asked(const Workload& workload) {
+  TRY_STATUS(check_workload(workload));
+  if (!workload.arrivals.empty()) return {};
+  return invalid("workload: no request: a fleet of nothing needs no plan");
 }
 
 std::vector<policy::SimulatedRequest> requests_of(const Workload& workload) {
@@ -165,22 +153,7 @@ FleetRun simulate_checked(const std::vector<policy::SimulatedRequest>& requests,
                           const Tariff& tariff, const std::optional<Slo>& slo) {
   policy::SimulatedWorld world = rules.world;
   world.lasts = from_us(std::llround(months * kHoursOfMonth * static_cast<double>(kHourUs)));
-  policy::SimulationResult result = policy::simulate(rules.life, world, requests);
-  FleetRun out;
-  out.requests = result.served + result.refused;
-  out.served = result.served;
-  out.refused = result.refused;
-  out.cut = result.cut;
-  out.cold = result.woke;
-  out.starts = result.starts;
-  out.most_instances = result.most_instances;
-  out.waited = times_of(result.waited);
-  out.latency = times_of(result.took);
-  if (slo.has_value()) out.kept_share = kept_share(out, result, *slo);
-  for (const policy::SimulatedSession& session : result.sessions) add_session(out, session, tariff);
-  out.level_us = levels_of(result.sessions);
-  out.paid_micros = hours_micros(tariff, out.paid_us);
-  return out;
+  return counted(policy::simulate(rules.life, world, requests), tariff, slo);
 }
 
 Status check_slo(const Slo& slo) {
@@ -199,9 +172,56 @@ Station station_of(const FleetRules& rules, const Peak& peak) {
 
 }  // namespace
 
+Status check_workload(const Workload& workload) {
+  if (workload.arrivals.size() > kMostRequests) {
+    return invalid(fmt::format("workload: {} requests; want {} at most: take a part of them", workload.arrivals.size(),
+                               kMostRequests));
+  }
+  // Months may hold a little less than their last request's end: never more than ten years either.
+  if (!(workload.months > 0) || workload.months > 120) {
+    return invalid(fmt::format("workload: {} months; want above 0, at most 120", workload.months));
+  }
+  for (const std::int64_t tokens : {workload.input_tokens, workload.output_tokens}) {
+    if (tokens < 0 || tokens > kMostTokens) {
+      return invalid(fmt::format("workload: {} tokens; want 0 to {}", tokens, kMostTokens));
+    }
+  }
+  std::int64_t last_us = 0;
+  for (std::size_t i = 0; i < workload.arrivals.size(); ++i) {
+    const Arrival& arrival = workload.arrivals[i];
+    if (arrival.at_us < last_us || arrival.at_us > kLastUs) {
+      return invalid(fmt::format("workload: request {} comes at {} us; want them in order, from 0 to ten years", i + 1,
+                                 arrival.at_us));
+    }
+    if (arrival.service_us < 0 || arrival.service_us > kDayUs) {
+      return invalid(fmt::format("workload: request {} takes {} us; want 0 to a day", i + 1, arrival.service_us));
+    }
+    last_us = arrival.at_us;
+  }
+  return {};
+}
+
+FleetRun counted(policy::SimulationResult result, const Tariff& tariff, const std::optional<Slo>& slo) {
+  FleetRun out;
+  out.requests = result.served + result.refused;
+  out.served = result.served;
+  out.refused = result.refused;
+  out.cut = result.cut;
+  out.cold = result.woke;
+  out.starts = result.starts;
+  out.most_instances = result.most_instances;
+  out.waited = times_of(result.waited);
+  out.latency = times_of(result.took);
+  if (slo.has_value()) out.kept_share = kept_share(out, result, *slo);
+  for (const policy::SimulatedSession& session : result.sessions) add_session(out, session, tariff);
+  out.level_us = levels_of(result.sessions);
+  out.paid_micros = hours_micros(tariff, out.paid_us);
+  return out;
+}
+
 Result<FleetRun> run_fleet(const Workload& workload, const FleetRules& rules, const Tariff& tariff,
                            const std::optional<Slo>& slo) {
-  TRY_STATUS(check_workload(workload));
+  TRY_STATUS(check_asked(workload));
   TRY_STATUS(check_rules(rules));
   if (slo.has_value()) TRY_STATUS(check_slo(*slo));
   return simulate_checked(requests_of(workload), workload.months, rules, tariff, slo);
@@ -216,7 +236,7 @@ std::int64_t month_micros(const FleetRun& run, double months, const Tariff& tari
 
 Result<FleetAnswer> size_for(const Workload& workload, const FleetRules& rules, const Tariff& tariff, const Slo& slo,
                              Kept kept, int most) {
-  TRY_STATUS(check_workload(workload));
+  TRY_STATUS(check_asked(workload));
   TRY_STATUS(check_slo(slo));
   if (most < 1 || most > kMostInstances) return invalid(fmt::format("most: {}; want 1 to {}", most, kMostInstances));
   FleetRules tried = rules;

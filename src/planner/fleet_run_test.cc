@@ -205,6 +205,50 @@ TEST(FleetRun, AnInstanceThatDrainsTooLongCutsWhatItRuns) {
   EXPECT_DOUBLE_EQ(got.kept_share, 41.0 / 42) << "all began within 1,000 s; one was not finished";
 }
 
+// Whatever the rules, everybody is accounted for and so is every microsecond.
+TEST(FleetRun, EveryRequestAndEveryMicrosecondIsCountedOnce) {
+  constexpr std::uint64_t kSeed = 41;
+  std::mt19937_64 random(kSeed);
+  const auto upto = [&random](int most) { return std::uniform_int_distribution<int>(0, most)(random); };
+  std::int64_t refused = 0;
+  std::int64_t cut = 0;
+  for (int n = 0; n < 300; ++n) {
+    Workload workload{.arrivals = {}, .months = 0.01};
+    for (int i = 0, count = 1 + upto(400); i < count; ++i) {
+      workload.arrivals.push_back({upto(4'000) * kSecondUs, upto(60'000) * INT64_C(1'000)});
+    }
+    std::sort(workload.arrivals.begin(), workload.arrivals.end(),
+              [](const Arrival& a, const Arrival& b) { return a.at_us < b.at_us; });
+    FleetRules rules;
+    rules.life.max_instances = 1 + upto(4);
+    rules.life.min_instances = upto(rules.life.max_instances);
+    rules.life.idle_timeout = seconds(upto(3) * 100);
+    rules.life.billing_increment = minutes(upto(1) * 10);
+    rules.life.scale_window = seconds(upto(300));
+    rules.life.max_waiters = upto(200);
+    rules.life.max_wait = seconds(upto(100));
+    rules.life.drain_deadline = seconds(upto(30));
+    rules.world = {.load_time = seconds(upto(40)),
+                   .exit_time = seconds(upto(20)),
+                   .max_sequences = upto(8),
+                   .kv_tokens = 0,
+                   .slowdown = upto(4) / 4.0};
+    const FleetRun got = run_fleet(workload, rules, kT4).value();
+    const std::string where = "case " + std::to_string(n) + " of seed " + std::to_string(kSeed);
+    ASSERT_EQ(got.requests, static_cast<std::int64_t>(workload.arrivals.size())) << where;
+    ASSERT_LE(got.most_instances, rules.life.max_instances) << where;
+    ASSERT_GE(got.idle_us, 0) << where;
+    ASSERT_EQ(got.up_us, got.busy_us + got.waking_us + got.idle_us) << where;
+    ASSERT_EQ(std::accumulate(got.level_us.begin(), got.level_us.end(), INT64_C(0)), got.up_us) << where;
+    ASSERT_TRUE(std::is_sorted(got.level_us.rbegin(), got.level_us.rend())) << where;
+    ASSERT_LE(got.cut, got.served) << where;
+    refused += got.refused;
+    cut += got.cut;
+  }
+  EXPECT_GT(refused, 1'000) << "the cases reach what they are for";
+  EXPECT_GT(cut, 20);
+}
+
 TEST(SizeFor, TheAnswerKeepsTheSloAndEachSmallerNumberDoesNot) {
   const Workload spike = requests_of(5'000, kHourUs, 2 * kSecondUs);
   const Slo slo{.of = Slo::Of::kWait, .seconds = 10, .share = 0.95};
@@ -253,6 +297,9 @@ TEST(FleetRun, NonsenseIsRefusedByItsName) {
   bad = good;
   bad.months = NAN;
   EXPECT_PRED2(has, error(bad, patient(1)), "months");
+  bad = good;
+  bad.output_tokens = INT64_MAX;
+  EXPECT_PRED2(has, error(bad, patient(1)), "tokens");
   EXPECT_PRED2(has, error(good, patient(0)), "max_instances");
   FleetRules rules = patient(1);
   rules.life.min_instances = 2;
@@ -266,6 +313,12 @@ TEST(FleetRun, NonsenseIsRefusedByItsName) {
   rules = patient(1);
   rules.world.load_time = minutes(10);
   EXPECT_PRED2(has, error(good, rules), "load_deadline");
+  rules = patient(1);
+  rules.world.exit_time = seconds(30);
+  EXPECT_PRED2(has, error(good, rules), "exit_deadline");
+  rules = patient(1);
+  rules.life.hang_silent = Nanoseconds{0};
+  EXPECT_PRED2(has, error(good, rules), "hang_silent");
   EXPECT_PRED2(has, error(good, patient(1), Slo{.seconds = -1}), "slo");
   EXPECT_PRED2(has, error(good, patient(1), Slo{.seconds = 1, .share = 1.5}), "slo");
   EXPECT_FALSE(size_for(good, patient(1), kT4, {.seconds = 1}, Kept::kByLoad, 0).has_value());

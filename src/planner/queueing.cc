@@ -110,6 +110,7 @@ Waiting corrected(const Waiting& waiting, const Peak& peak) {
 }
 
 std::optional<int> instances_for(const Station& station, const Peak& peak, const Slo& slo, int most) {
+  if (slo.of == Slo::Of::kLatency && slo.seconds < station.service_s) return std::nullopt;
   for (int n = 1; n <= most; ++n) {
     Station tried = station;
     tried.instances = n;
