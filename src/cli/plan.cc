@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "cli/plan_details.h"
 #include "cli/plan_json.h"
 #include "cli/plan_text.h"
 #include "cli/table.h"
@@ -70,8 +71,7 @@ Table ranked_table(const Ranked& ranked, Language language) {
     const planner::Row& asked = view.plan.rows[view.plan.asked];
     const planner::Row* const monthly = planner::find_row(view.plan, planner::Row::Kind::kMonthly);
     const std::string size(zh ? view.type.size_zh() : std::string_view(view.type.size));
-    table.add({view.type.name, size.empty() ? "–" : size,
-               vram_text(view.type),
+    table.add({view.type.name, size.empty() ? "–" : size, vram_text(view.type),
                money_text(view, view.plan.question.tariff.hour_micros), money_text(view, view.plan.rows[0].micros),
                money_text(view, asked.micros), monthly == nullptr ? "–" : money_text(view, monthly->micros),
                fmt::format("{:.1f} s", asked.forecast.p99_s), view.type.provenance()});
@@ -97,7 +97,9 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
   for (const std::string& line : ranked->left_out) {
     fmt::print("{}", wrapped(std::string(context.say("! left out: ", "! 未列入：")) + line, 100, 2) + "\n");
   }
-  const auto is_small = [](const PlanView& view) { return view.type.vram_gb > 0 && view.type.vram_gb < kLeastGigabytes; };
+  const auto is_small = [](const PlanView& view) {
+    return view.type.vram_gb > 0 && view.type.vram_gb < kLeastGigabytes;
+  };
   if (std::any_of(ranked->plans.begin(), ranked->plans.end(), is_small)) {
     fmt::print("{}\n", context.say("! less than 16 GB", "! 不足 16 GB"));
   }
@@ -110,14 +112,24 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
                                        "均按相同的单次耗时估算（给出词元数则按各自速度）；用 --on 类型 查看详情。"));
 }
 
-void show(const Context& context, const PlanView& view, const std::string& format) {
+void show(const Context& context, const PlanView& view, const std::optional<planner::Details>& details,
+          const std::string& format) {
   if (format == "json") {
     fmt::print("{}\n", plan_json(view));
-  } else if (format == "csv") {
-    fmt::print("{}", plan_csv(view));
-  } else {
-    fmt::print("{}", plan_text(view, context.language, format == "md" ? PlanFormat::kMarkdown : PlanFormat::kTerminal));
+    return;
   }
+  if (format == "csv") {
+    fmt::print("{}", plan_csv(view));
+    return;
+  }
+  const PlanFormat form = format == "md" ? PlanFormat::kMarkdown : PlanFormat::kTerminal;
+  fmt::print("{}", plan_text(view, context.language, form));
+  if (details.has_value()) fmt::print("{}", details_text(view, *details, context.language, form));
+}
+
+Result<planner::Details> details_of(const PlanFlags& flags, const PlanView& view) {
+  TRY(const planner::Wishes wishes, wishes_of(flags, view));
+  return planner::make_details(view.plan, wishes);
 }
 
 void plan(Context& context, const PlanFlags& flags) {
@@ -136,7 +148,13 @@ void plan(Context& context, const PlanFlags& flags) {
   }
   const Result<PlanView> view = plan_on(context, flags, *prices, *type);
   if (!view.has_value()) return fail(context, view.error());
-  show(context, *view, flags.format);
+  std::optional<planner::Details> details;
+  if (flags.has_details) {
+    Result<planner::Details> made = details_of(flags, *view);
+    if (!made.has_value()) return fail(context, made.error());
+    details = *std::move(made);
+  }
+  show(context, *view, details, flags.format);
 }
 
 }  // namespace
@@ -181,6 +199,29 @@ void add_plan(CLI::App& app, Context& context) {
       "--around", flags->around,
       say("paid beside the instance: \"gateway-host=30 CNY/month\"", "实例之外的费用：“gateway-host=30 CNY/month”"));
   verb->add_option("--slots", flags->slots, say("requests at once (default 1)", "同时处理的请求数（默认 1）"));
+  verb->add_option("--slowdown", flags->slowdown,
+                   say("of each by one more at once, 0 to 1 (default: measured, or by roofline)",
+                       "每多一个并发请求变慢的比例，0 到 1（默认取实测或估算）"));
+  verb->add_flag(
+      "--details", flags->has_details,
+      say("also: timeouts, instances, quantisations, what it hangs on", "另外给出：休眠时间、实例数、量化、敏感度"));
+  verb->add_option("--max-cold", flags->most_cold_percent,
+                   say("goal: per cent of cold requests", "目标：冷请求百分比上限"));
+  verb->add_option("--max-p99", flags->most_p99_s, say("goal: seconds", "目标：p99 秒数上限"));
+  verb->add_option("--spike", flags->spike,
+                   say("requests of the day that instances are counted for", "计算实例数所用那一天的请求数"));
+  verb->add_option("--spike-hours", flags->spike_hours, say("in so many hours", "集中在几小时内"));
+  verb->add_option("--instances", flags->instances, say("at most (default 4)", "最多实例数（默认 4）"));
+  verb->add_option("--deferred", flags->deferred_percent,
+                   say("per cent of requests that may wait", "可以延后的请求百分比"));
+  verb->add_option("--deadline", flags->deadline, say("for so long (default 24h)", "最多延后多久（默认 24h）"));
+  verb->add_option("--model", flags->model,
+                   say("of the Qwen3 family (default qwen3-4b)", "Qwen3 系列模型（默认 qwen3-4b）"));
+  verb->add_option(
+      "--quant", flags->quant,
+      say("f16, q8_0, q4_k_m, q2_k ... (default q4_k_m)", "量化：f16、q8_0、q4_k_m、q2_k…（默认 q4_k_m）"));
+  verb->add_option("--context", flags->context,
+                   say("tokens a request has room for (default 4096)", "每个请求的上下文词元数（默认 4096）"));
   verb->add_option("--on", flags->on, say("instance type; without it all are ranked", "实例类型；不填则全部排序"));
   verb->add_option("--config", flags->config,
                    say("whose [[instance]] tables add prices (default DATA-DIR/dormouse.toml)",

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <utility>
 
+#include "cli/kept_speeds.h"
 #include "cli/table.h"
 #include "gateway/tariff_of.h"
 #include "planner/profile.h"
@@ -39,16 +40,37 @@ Result<std::string> read_file(const char* name, const std::string& path) {
   return text.str();
 }
 
-std::optional<planner::TokenSpeeds> speeds_of(const PlanFlags& flags, const catalog::InstanceType& type) {
-  const double speed = flags.tokens_per_second > 0 ? flags.tokens_per_second : type.tokens_per_second;
-  if (!(speed > 0)) return std::nullopt;
+// Measured before listed; what the switch says before both.
+void find_speeds(const Context& context, const PlanFlags& flags, PlanView& view) {
+  if (flags.tokens_per_second > 0) {
+    if (const Result<planner::Speeds> given = planner::listed(flags.tokens_per_second); given.has_value()) {
+      view.speeds = *given;
+    }
+    return;
+  }
+  if (const std::optional<KeptSpeeds> kept = kept_speeds(context.data_dir, view.type.name, flags.model);
+      kept.has_value()) {
+    view.speeds = kept->speeds;
+    view.notes.push_back(fmt::format(
+        fmt::runtime(context.say("measured: {:.1f} tokens/s alone ({}, {})", "实测：单请求每秒 {:.1f} 词元（{}，{}）")),
+        kept->speeds.line.tokens_per_s(1), kept->model, kept->at.substr(0, 10)));
+    return;
+  }
+  if (const Result<planner::Speeds> listed = planner::listed(view.type.tokens_per_second); listed.has_value()) {
+    view.speeds = *listed;
+  }
+}
+
+std::optional<planner::TokenSpeeds> token_speeds(const PlanView& view) {
+  if (!view.speeds.has_value()) return std::nullopt;
+  const double speed = view.speeds->line.tokens_per_s(1);
   return planner::TokenSpeeds{speed * kPromptSpeedup, speed};
 }
 
 std::string speed_note(const Context& context, const planner::TokenSpeeds& speeds) {
   return fmt::format(
-      fmt::runtime(context.say("assumed: {:g} tokens/s of an answer, {:g} of a prompt (--tokens-per-second)",
-                               "假设：回答每秒 {:g} 词元，提示词每秒 {:g} 词元（--tokens-per-second）")),
+      fmt::runtime(context.say("taken: {:.1f} tokens/s of an answer, {:.0f} of a prompt (--tokens-per-second)",
+                               "按回答每秒 {:.1f} 词元、提示词每秒 {:.0f} 词元推算（--tokens-per-second）")),
       speeds.output_per_s, speeds.input_per_s);
 }
 
@@ -65,7 +87,7 @@ Result<double> service_s(const Context& context, const PlanFlags& flags, PlanVie
   if (tokens == 0) return flags.seconds_per_request == 0 ? kSecondsOfARequest : flags.seconds_per_request;
   if (flags.seconds_per_request != 0)
     return wrong("--seconds-per-request and tokens both say how long one takes: give one");
-  const std::optional<planner::TokenSpeeds> speeds = speeds_of(flags, view.type);
+  const std::optional<planner::TokenSpeeds> speeds = token_speeds(view);
   if (!speeds.has_value()) return wrong(fmt::format("no speed is known of {}: --tokens-per-second", view.type.name));
   view.notes.push_back(speed_note(context, *speeds));
   return flags.input_tokens / speeds->input_per_s + flags.output_tokens / speeds->output_per_s;
@@ -74,12 +96,44 @@ Result<double> service_s(const Context& context, const PlanFlags& flags, PlanVie
 Status add_trace(const Context& context, const PlanFlags& flags, planner::Question& question, PlanView& view) {
   TRY(const std::string text, read_file("--trace", flags.trace));
   planner::TraceOptions options;
-  options.speeds = speeds_of(flags, view.type);
+  options.speeds = token_speeds(view);
   options.context_tokens = static_cast<std::int64_t>(kMostTokens);
   options.holes = flags.holes == "keep" ? planner::Holes::kKeep : planner::Holes::kRefuse;
   TRY(question.workload, planner::parse_trace(text, options));
   const bool has_service = text.find("service_s") < text.find('\n');
   if (!has_service) view.notes.push_back(speed_note(context, options.speeds.value()));
+  return {};
+}
+
+// What several at once cost each of them: as the switch says, as measured, or by roofline.
+Status add_slowdown(const Context& context, const PlanFlags& flags, planner::Question& question, PlanView& view) {
+  if (flags.slots == 1) return {};
+  if (flags.slowdown >= 0) {
+    if (flags.slowdown > 1) return wrong("--slowdown: want 0 to 1; at 1 nothing is won by several at once");
+    question.timer.slowdown = flags.slowdown;
+    return {};
+  }
+  const bool is_measured = view.speeds.has_value() && view.speeds->basis == planner::SpeedBasis::kMeasured;
+  if (is_measured) {
+    question.timer.slowdown = view.speeds->line.slowdown();
+  } else {
+    TRY(const planner::ModelShape shape, planner::find_model(flags.model));
+    TRY(const planner::Quant quant, planner::find_quant(flags.quant));
+    const planner::Card card = card_of(view.type);
+    const planner::Wanted wanted{.sequences = std::max(flags.slots, 1), .context = flags.context};
+    const Result<planner::Speeds> speeds = planner::roofline(shape, quant, card, wanted);
+    if (!speeds.has_value()) {
+      view.notes.emplace_back(context.say("assumed: several at once are as fast as one (--slowdown, or dormouse bench)",
+                                          "假设：同时处理多个请求不变慢（--slowdown，或先运行 dormouse bench）"));
+      return {};
+    }
+    question.timer.slowdown = speeds->line.slowdown();
+  }
+  view.notes.push_back(fmt::format(
+      fmt::runtime(context.say("{}: each further request at once slows all by {:.1f} %",
+                               "{}：每多一个并发请求，全部变慢 {:.1f} %")),
+      is_measured ? context.say("measured", "实测") : context.say("estimated by roofline", "按屋顶线模型估算"),
+      question.timer.slowdown * 100));
   return {};
 }
 
@@ -199,10 +253,21 @@ Result<PlanView> plan_on(const Context& context, const PlanFlags& flags, const P
   TRY(question.fast_wake_s, seconds_of("--fast-wake", flags.fast_wake));
   question.timer.slots = flags.slots;
   TRY(question.tariff, tariff_in(prices, type, out.currency));
+  find_speeds(context, flags, out);
+  TRY_STATUS(add_slowdown(context, flags, question, out));
   TRY_STATUS(add_requests(context, flags, question, out));
   describe(context, flags, question, out);
   TRY(out.plan, planner::make_plan(std::move(question)));
+  if (!flags.trace.empty()) return out;
+  planner::Workload& workload = out.plan.question.workload;
+  const auto requests = static_cast<double>(workload.arrivals.size());
+  workload.input_tokens = std::llround(flags.input_tokens * requests);
+  workload.output_tokens = std::llround(flags.output_tokens * requests);
   return out;
+}
+
+planner::Card card_of(const catalog::InstanceType& type) {
+  return {type.vram_gb << 30U, type.bandwidth_gbs * 1e9, type.fp16_tflops * 1e12};
 }
 
 }  // namespace dormouse::cli

@@ -143,7 +143,6 @@ std::string heading(const PlanView& view, Language language) {
   return out + "\n";
 }
 
-constexpr std::size_t kTextColumns = 100;
 constexpr std::size_t kTitleColumns = 9;  // of a paragraph
 
 std::string paragraph(const std::string& title, const std::string& text, PlanFormat format) {

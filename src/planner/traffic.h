@@ -65,7 +65,7 @@ struct Timer {
   double wake_s = 30;
   int slots = 1;  // requests at once; 0: without limit
   // Each of b requests at once runs at 1 / (1 + slowdown (b - 1)) of its speed alone, 0 to 1: k / (a + k) of a measured
-  // decode step a + k b (batch_curve.h); at 1 nothing is won by serving several at once, and more counts as 1.
+  // decode step a + k b (speeds.h); at 1 nothing is won by serving several at once, and more counts as 1.
   double slowdown = 0;
 };
 
