@@ -144,8 +144,8 @@ void add_session(FleetRun& run, const policy::SimulatedSession& session, const T
   run.waking_us += waking_us;
   run.busy_us += busy_us;
   run.idle_us += idle_us;
-  const std::int64_t free_us =
-      (tariff.waking == Paid::kYes ? 0 : waking_us) + (tariff.idle == Paid::kYes ? 0 : idle_us);
+  const bool is_idle_paid = tariff.idle == Paid::kYes || tariff.increment == Increment::kPrepaid;
+  const std::int64_t free_us = (tariff.waking == Paid::kYes ? 0 : waking_us) + (is_idle_paid ? 0 : idle_us);
   run.paid_us += paid_us(tariff, up_us - free_us);
 }
 

@@ -68,10 +68,10 @@ struct FleetRun {
 [[nodiscard]] Status check_workload(const Workload& workload);
 
 // Each request takes its service time on an instance, stretched by what runs beside it (world.slowdown), and the mean
-// of the workload's tokens. A session pays for its time up, less its waking where the tariff does not have it paid,
-// less its idle time likewise. Errors: kInvalidArgument naming the field: nothing is asked, times out of order, below
-// zero or beyond ten years, a service beyond a day; more than kMostInstances or kMostSlots; rules below zero or beyond
-// a year.
+// of the workload's tokens. A session pays for its time up, less its waking where that is free, less its idle time
+// where that is and increments are not prepaid. Errors: check_workload's; kInvalidArgument naming the field: nothing is
+// asked; more than kMostInstances or kMostSlots; rules below zero, beyond a year, or such that a load or a stop would
+// never end.
 [[nodiscard]] Result<FleetRun> run_fleet(const Workload& workload, const FleetRules& rules, const Tariff& tariff,
                                          const std::optional<Slo>& slo = {});
 

@@ -87,6 +87,9 @@ TEST(FleetRun, LevelsSessionsAndMoneyAreCountedByHand) {
   tariff.waking = Paid::kNo;
   tariff.idle = Paid::kNo;
   EXPECT_EQ(run_fleet(workload, rules, tariff)->paid_us, got.busy_us);
+  tariff.increment = Increment::kPrepaid;
+  EXPECT_EQ(run_fleet(workload, rules, tariff)->paid_us, got.busy_us + got.idle_us) << "it was paid before it was idle";
+  tariff.increment = Increment::kArrears;
   tariff.increment_us = 60 * kSecondUs;
   EXPECT_EQ(run_fleet(workload, rules, tariff)->paid_us, 120 * kSecondUs) << "20 s each, a minute each";
 }
