@@ -10,8 +10,9 @@ namespace dormouse::planner {
 enum class Pattern {
   kRandom,  // uniform over the window
   kEven,    // equally spaced
-  // Users of eight requests each, exp(20 s) from one's arrival to the next's. A user comes at any time up to ten
-  // minutes (in short windows: half of it) before the window's end, and whose requests go on beyond that end is served.
+  // Users of eight requests each, exp(20 s) from one's arrival to the next's. They come at any time up to ten minutes
+  // before the window's end (at most half of the window); requests that fall behind that end are kept. It is the rule
+  // that reproduces the cost notes' tables: thought counted from an answer's end, or users to the end, does not.
   kSessions,
 };
 
