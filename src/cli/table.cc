@@ -12,8 +12,14 @@ struct Range {
   std::uint32_t last;
 };
 // Unicode's East Asian Width W and F in blocks; a few narrow characters inside them do not matter for columns.
-constexpr std::array<Range, 8> kWide{{{0x1100, 0x115F}, {0x2E80, 0xA4CF}, {0xAC00, 0xD7A3}, {0xF900, 0xFAFF},
-                                      {0xFE30, 0xFE6F}, {0xFF00, 0xFF60}, {0xFFE0, 0xFFE6}, {0x1F300, 0x3FFFD}}};
+constexpr std::array<Range, 8> kWide{{{0x1100, 0x115F},
+                                      {0x2E80, 0xA4CF},
+                                      {0xAC00, 0xD7A3},
+                                      {0xF900, 0xFAFF},
+                                      {0xFE30, 0xFE6F},
+                                      {0xFF00, 0xFF60},
+                                      {0xFFE0, 0xFFE6},
+                                      {0x1F300, 0x3FFFD}}};
 
 std::size_t width_of(std::uint32_t code) {
   if (code >= 0x300 && code <= 0x36F) return 0;
@@ -21,6 +27,35 @@ std::size_t width_of(std::uint32_t code) {
     if (code >= range.first && code <= range.last) return 2;
   }
   return 1;
+}
+
+[[nodiscard]] bool is_closing(std::string_view character) {
+  constexpr std::array<std::string_view, 9> kClosing{"，", "。", "；", "：", "、", "）", "”", "！", "？"};
+  return std::find(kClosing.begin(), kClosing.end(), character) != kClosing.end();
+}
+
+std::size_t bytes_of_character(char first) {
+  const auto byte = static_cast<unsigned char>(first);
+  return byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+}
+
+// What a line may be broken between: blanks, words, single wide characters with what closes them.
+std::vector<std::string> pieces_of(std::string_view text) {
+  std::vector<std::string> out;
+  bool is_in_word = false;
+  while (!text.empty()) {
+    const std::string_view character = text.substr(0, bytes_of_character(text.front()));
+    text.remove_prefix(character.size());
+    const bool is_narrow = character != " " && display_width(character) < 2;
+    const bool joins = !out.empty() && out.back() != " " && ((is_narrow && is_in_word) || is_closing(character));
+    if (joins) {
+      out.back() += character;
+    } else {
+      out.emplace_back(character);
+    }
+    is_in_word = is_narrow;
+  }
+  return out;
 }
 
 std::string csv_field(const std::string& text) {
@@ -74,6 +109,24 @@ std::string Table::text() const {
   return out;
 }
 
+std::string Table::markdown() const {
+  std::string out;
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    out += '|';
+    for (const std::string& cell : rows_[i]) {
+      out += ' ';
+      for (const char c : cell) out += c == '|' ? std::string("\\|") : std::string(1, c);
+      out += " |";
+    }
+    out += '\n';
+    if (i > 0) continue;
+    out += '|';
+    for (const Align align : align_) out += align == Align::kRight ? "---:|" : "---|";
+    out += '\n';
+  }
+  return out;
+}
+
 std::string Table::csv() const {
   std::string out;
   for (const auto& row : rows_) {
@@ -82,6 +135,24 @@ std::string Table::csv() const {
       out += csv_field(row[i]);
     }
     out += "\r\n";
+  }
+  return out;
+}
+
+std::string wrapped(std::string_view text, std::size_t columns, std::size_t indent) {
+  std::string out;
+  std::size_t column = 0;
+  for (const std::string& piece : pieces_of(text)) {
+    const std::size_t width = display_width(piece);
+    const bool is_blank = piece == " ";
+    if (column > 0 && column + width > columns && !is_blank) {
+      out.erase(out.find_last_not_of(' ') + 1);
+      out += '\n' + std::string(indent, ' ');
+      column = indent;
+    }
+    if (is_blank && column == indent && !out.empty()) continue;
+    out += piece;
+    column += width;
   }
   return out;
 }

@@ -20,6 +20,8 @@ class Table {
   void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
   // Two spaces between columns, no trailing spaces.
   [[nodiscard]] std::string text() const;
+  // As Markdown has it.
+  [[nodiscard]] std::string markdown() const;
   // RFC 4180, header first.
   [[nodiscard]] std::string csv() const;
 
@@ -27,6 +29,10 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
   std::vector<Align> align_;
 };
+
+// A paragraph in lines of so many columns, all but the first indented. Breaks at spaces and between wide characters,
+// never before closing punctuation.
+[[nodiscard]] std::string wrapped(std::string_view text, std::size_t columns, std::size_t indent);
 
 // 1234567 -> "1,234,567"
 [[nodiscard]] std::string grouped(long long number);

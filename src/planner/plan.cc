@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -11,41 +12,116 @@
 namespace dormouse::planner {
 namespace {
 
-constexpr int kMonths = 16;  // of the replay: a bill scatters by less than 0.1 % then
+// Of the replay: a bill scatters by less than 0.1 % over 16 months of 20'000 requests. Fewer of more requests scatter
+// as little, and take no longer.
+constexpr int kMostMonths = 16;
+constexpr double kReplayed = 1e6;
 constexpr std::uint64_t kSeed = 1;
-constexpr double kNeverSleepsS = 1e7;
+constexpr double kNeverSleepsS = 1e8;  // three years
+constexpr double kMostWakeS = 86'400;
+constexpr double kMostRequestS = 86'400;
+constexpr double kMostRequests = 1e7;  // a month
+constexpr int kMostSlots = 1'024;
+
+Error wrong(std::string what) {
+  return make_error(Code::kInvalidArgument, std::move(what));
+}
+
+// NaN fails every comparison that asks for a range.
+[[nodiscard]] bool is_within(double value, double least, double most) {
+  return value >= least && value <= most;
+}
 
 Status check_traffic(const Traffic& t) {
-  if (!(t.requests_per_day > 0) || !(t.service_s > 0) || !(t.active_days > 0) || !(t.active_hours > 0) ||
-      t.active_days > 31 || t.active_hours > 24 || t.requests() > 1e7) {
-    return make_error(Code::kInvalidArgument,
-                      "want requests and seconds above 0, 1 to 31 days of up to 24 hours, at most 10,000,000 requests");
+  if (!(t.requests_per_day > 0)) return wrong("requests per day: want more than 0");
+  if (!(t.service_s > 0) || t.service_s > kMostRequestS) {
+    return wrong(
+        fmt::format("seconds per request: {:g} is not above 0 and up to a day; are they milliseconds?", t.service_s));
   }
-  if (t.load() < 1) return {};
-  return make_error(Code::kInvalidArgument,
-                    fmt::format("{:.0f} requests of {:g} s do not fit into {:g} hours one after the other",
-                                t.requests_per_day, t.service_s, t.active_hours));
+  if (!is_within(t.active_days, 1, 31))
+    return wrong(fmt::format("active days: {:g} are not 1 to 31 of a month", t.active_days));
+  if (!(t.active_hours > 0) || t.active_hours > 24) {
+    return wrong(fmt::format("active hours: {:g} are not above 0 and up to 24 of a day", t.active_hours));
+  }
+  if (!(t.requests() <= kMostRequests))
+    return wrong("requests per day: more than 10,000,000 a month; replay a part of it");
+  return {};
+}
+
+Status check(const Question& question) {
+  const Timer& timer = question.timer;
+  if (!is_within(timer.idle_timeout_s, 0, kNeverSleepsS)) return wrong("idle timeout: want 0 or more seconds");
+  if (!is_within(timer.wake_s, 0, kMostWakeS)) return wrong("wake: want 0 seconds to a day");
+  if (timer.slots < 0 || timer.slots > kMostSlots)
+    return wrong(fmt::format("slots: want 1 to {}, or 0 for no limit", kMostSlots));
+  if (question.tariff.hour_micros <= 0) return wrong("price: there is none by the hour, and nothing is not a price");
+  if (!question.traffic.has_value()) return {};
+  const Traffic& t = *question.traffic;
+  TRY_STATUS(check_traffic(t));
+  if (timer.slots != 1 || t.load() < 1) return {};
+  return wrong(
+      fmt::format("{:.0f} requests of {:g} s do not fit into {:g} hours one after the other: they are {:.0f} % of "
+                  "them; allow more at once (slots), or more instances",
+                  t.requests_per_day, t.service_s, t.active_hours, t.load() * 100));
 }
 
 [[nodiscard]] bool has_formula(const Question& question) {
   return question.traffic.has_value() && question.timer.slots == 1;
 }
 
+Tariff under(const Tariff& tariff, Rule rule) {
+  Tariff out = tariff;
+  out.increment = rule == Rule::kPrepaidHour ? Increment::kPrepaid : Increment::kArrears;
+  switch (rule) {
+    case Rule::kTime: out.increment_us = 0; break;
+    case Rule::kSecond: out.increment_us = kSecondUs; break;
+    case Rule::kMinute: out.increment_us = 60 * kSecondUs; break;
+    case Rule::kHour:
+    case Rule::kPrepaidHour: out.increment_us = kHourUs; break;
+  }
+  return out;
+}
+
 Row timer_row(const Question& question, const Timer& timer) {
   Row row;
   row.timer = timer;
   const Workload& workload = question.workload;
-  const Outcome outcome = replay(workload.arrivals, timer, question.tariff);
-  row.forecast = a_month_of(outcome, workload.months);
-  row.micros = month_micros(outcome, workload.months, question.tariff);
-  if (!has_formula(question)) return row;
-  // The formula has no scatter. What is left of the replay's split goes to idling.
-  Forecast& f = row.forecast;
-  f.awake_s = awake_seconds(*question.traffic, timer);
-  f.idle_s = std::max(0.0, f.awake_s - f.busy_s - f.waking_s);
-  if (question.tariff.increment_us > 0) return row;
-  row.micros = std::llround(f.awake_s / 3'600 * static_cast<double>(question.tariff.hour_micros));
+  const auto bill = [&](const Tariff& tariff) {
+    const Outcome outcome = replay(workload.arrivals, timer, tariff);
+    return std::pair(a_month_of(outcome, workload.months), month_micros(outcome, workload.months, tariff));
+  };
+  std::tie(row.forecast, row.micros) = bill(question.tariff);
+  for (std::size_t rule = 0; rule < kRules; ++rule) {
+    row.by_rule[rule] = bill(under(question.tariff, static_cast<Rule>(rule))).second;
+  }
   return row;
+}
+
+// The formula has no scatter: hours and what is paid by the time itself are its own, and by how much it differs there
+// every other way of rounding is put right. What is left of the replay's split goes to idling.
+void use_formula(const Question& question, Row& row) {
+  Forecast& f = row.forecast;
+  const Tariff by_time = under(question.tariff, Rule::kTime);
+  f.awake_s = awake_seconds(*question.traffic, row.timer);
+  f.idle_s = std::max(0.0, f.awake_s - f.busy_s - f.waking_s);
+  const double free_s = (by_time.waking == Paid::kNo ? f.waking_s : 0) + (by_time.idle == Paid::kNo ? f.idle_s : 0);
+  const double stopped_h = std::max(0.0, kHoursOfMonth - f.awake_s / 3'600);
+  const std::int64_t micros = std::llround((f.awake_s - free_s) / 3'600 * static_cast<double>(by_time.hour_micros) +
+                                           stopped_h * static_cast<double>(by_time.stopped_hour_micros)) +
+                              by_time.fixed_month_micros;
+  const std::int64_t scatter = row.by_rule[static_cast<std::size_t>(Rule::kTime)] - micros;
+  for (std::int64_t& bill : row.by_rule) bill -= scatter;
+  row.micros -= scatter;
+}
+
+Row asked_row(const Question& question, const Timer& timer) {
+  Row row = timer_row(question, timer);
+  if (has_formula(question) && question.tariff.minimum_us == 0) use_formula(question, row);
+  return row;
+}
+
+std::int64_t hours_cost(const Tariff& tariff, double hours) {
+  return std::llround(hours * static_cast<double>(tariff.hour_micros)) + tariff.fixed_month_micros;
 }
 
 Row naive_row(const Question& question) {
@@ -59,43 +135,83 @@ Row naive_row(const Question& question) {
   return row;
 }
 
-Row monthly_row(const Question& question) {
+// Of one that is awake when anybody asks.
+Row awake_row(const Question& question, Row::Kind kind, double awake_h) {
   Row row;
-  row.kind = Row::Kind::kMonthly;
+  row.kind = kind;
   Timer never = question.timer;
   never.idle_timeout_s = kNeverSleepsS;
   never.wake_s = 0;
   row.forecast = a_month_of(replay(question.workload.arrivals, never, question.tariff), question.workload.months);
-  row.micros = *question.tariff.month_micros + question.tariff.fixed_month_micros;
+  row.forecast.cold_share = 0;
+  row.forecast.wakes = 0;
+  row.forecast.waking_s = 0;
+  row.forecast.awake_s = awake_h * 3'600;
+  row.forecast.idle_s = std::max(0.0, row.forecast.awake_s - row.forecast.busy_s);
+  const double stopped = (kHoursOfMonth - awake_h) * static_cast<double>(question.tariff.stopped_hour_micros);
+  row.micros = hours_cost(question.tariff, awake_h) + std::llround(std::max(0.0, stopped));
+  if (kind == Row::Kind::kMonthly) row.micros = *question.tariff.month_micros + question.tariff.fixed_month_micros;
   return row;
 }
 
-}  // namespace
-
-Result<Plan> make_plan(Question question) {
-  if (question.traffic.has_value()) TRY_STATUS(check_traffic(*question.traffic));
-  if (question.tariff.hour_micros <= 0) return make_error(Code::kInvalidArgument, "no hourly price");
-  if (question.traffic.has_value() && question.workload.arrivals.empty()) {
-    question.workload = make_arrivals(*question.traffic, Pattern::kRandom, kMonths, kSeed);
-  }
-  Plan plan;
-  plan.question = std::move(question);
+void add_timers(Plan& plan) {
   const Question& q = plan.question;
-  plan.rows.push_back(naive_row(q));
-  plan.rows.push_back(timer_row(q, q.timer));
+  plan.rows.push_back(asked_row(q, q.timer));
   for (const double other : {600.0, 60.0, 0.0}) {
     if (std::abs(other - q.timer.idle_timeout_s) <= 0.5) continue;
     Timer timer = q.timer;
     timer.idle_timeout_s = other;
-    plan.rows.push_back(timer_row(q, timer));
+    plan.rows.push_back(asked_row(q, timer));
   }
-  if (!q.tariff.month_micros.has_value()) return plan;
-  plan.rows.push_back(monthly_row(q));
-  plan.break_even_hours = static_cast<double>(*q.tariff.month_micros) / static_cast<double>(q.tariff.hour_micros);
-  if (!has_formula(q)) return plan;
+  if (q.fast_wake_s >= q.timer.wake_s) return;
+  Timer fast = q.timer;
+  fast.idle_timeout_s = 0;
+  fast.wake_s = q.fast_wake_s;
+  plan.rows.push_back(asked_row(q, fast));
+}
+
+void add_break_even(Plan& plan) {
+  const Question& q = plan.question;
+  const auto month = static_cast<double>(*q.tariff.month_micros);
+  plan.break_even_hours = month / static_cast<double>(q.tariff.hour_micros);
+  const Forecast& f = plan.rows[plan.asked].forecast;
+  if (f.awake_s > 0) plan.hourly_wins_below_hour_micros = std::llround(month / (f.awake_s / 3'600));
+  if (!q.traffic.has_value()) return;
   const double even_s = *plan.break_even_hours * 3'600;
+  plan.naive_break_even_requests = even_s / (q.traffic->service_s * q.traffic->active_days);
+  if (!has_formula(q)) return;
   plan.hourly_wins_below_s = longest_timeout(*q.traffic, q.timer.wake_s, even_s);
   plan.hourly_wins_below_requests = requests_for(*q.traffic, q.timer, even_s);
+}
+
+}  // namespace
+
+const Row* find_row(const Plan& plan, Row::Kind kind) {
+  const auto found =
+      std::find_if(plan.rows.begin(), plan.rows.end(), [kind](const Row& row) { return row.kind == kind; });
+  return found == plan.rows.end() ? nullptr : &*found;
+}
+
+Result<Plan> make_plan(Question question) {
+  TRY_STATUS(check(question));
+  if (question.traffic.has_value() && question.workload.arrivals.empty()) {
+    const auto months =
+        static_cast<int>(std::clamp(kReplayed / question.traffic->requests(), 1.0, double{kMostMonths}));
+    question.workload = make_arrivals(*question.traffic, Pattern::kRandom, months, kSeed);
+  }
+  if (question.workload.arrivals.empty()) return wrong("requests: there are none");
+  Plan plan;
+  plan.question = std::move(question);
+  const Question& q = plan.question;
+  plan.rows.push_back(naive_row(q));
+  add_timers(plan);
+  if (q.traffic.has_value() && !q.traffic->is_round_the_clock()) {
+    plan.rows.push_back(awake_row(q, Row::Kind::kWindow, q.traffic->active_days * q.traffic->active_hours));
+  }
+  plan.rows.push_back(awake_row(q, Row::Kind::kAlways, kHoursOfMonth));
+  if (!q.tariff.month_micros.has_value()) return plan;
+  plan.rows.push_back(awake_row(q, Row::Kind::kMonthly, kHoursOfMonth));
+  add_break_even(plan);
   return plan;
 }
 
