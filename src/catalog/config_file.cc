@@ -12,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "base/money.h"
 #include "catalog/toml.h"
 
 namespace dormouse::catalog {
@@ -74,6 +75,40 @@ Status read_ledger(const TomlTable& root, ConfigFile& out, std::string_view what
   if (is_zero && (out.retention.count() == 0 || out.retention >= kLeastRetention)) return {};
   return make_error(Code::kInvalidArgument,
                     fmt::format("{}: retention: \"180d\", at least \"32d\", or 0 to keep all", where));
+}
+
+Status read_prices(const TomlTable& root, ConfigFile& out, std::string_view what) {
+  const auto found = root.tables.find("prices");
+  if (found == root.tables.end()) return {};
+  const TomlTable& table = found->second;
+  const std::string where = fmt::format("{}: [prices]", what);
+  TRY_STATUS(check_keys(table.strings, {"currency"}, where));
+  TRY_STATUS(check_keys(table.integers, {}, where));
+  TRY_STATUS(check_keys(table.lists, {"rates", "around"}, where));
+  TRY_STATUS(check_keys(table.table_lists, {}, where));
+  TRY_STATUS(check_no_others(table, where));
+  const auto in_key = [&where](std::string_view key, const Error& error) {
+    return make_error(error.code, fmt::format("{}: {}: {}", where, key, error.message));
+  };
+  PriceRules& prices = out.prices;
+  if (table.strings.contains("currency")) prices.currency = table.string("currency");
+  if (!is_currency(prices.currency)) {
+    const std::string problem = fmt::format("'{}' is none, want three letters such as CNY", prices.currency);
+    return in_key("currency", make_error(Code::kInvalidArgument, problem));
+  }
+  Result<CurrencyRates> rates = CurrencyRates::parse(table.list("rates"), prices.currency);
+  if (!rates.has_value()) return in_key("rates", rates.error());
+  prices.rates = *std::move(rates);
+  std::set<std::string> names;
+  for (const std::string& text : table.list("around")) {
+    Result<Surrounding> item = parse_surrounding(text, prices.currency);
+    if (!item.has_value()) return in_key("around", item.error());
+    if (!names.insert(item->name).second) {
+      return in_key("around", make_error(Code::kInvalidArgument, fmt::format("'{}' is there twice", item->name)));
+    }
+    prices.around.push_back(*std::move(item));
+  }
+  return {};
 }
 
 Error in_deployment(std::string_view where, const DeploymentEntry& entry, const Error& error) {
@@ -188,7 +223,8 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance", "alert"}, what));
   TRY_STATUS(check_keys(root.decimals, {}, what));
   TRY_STATUS(check_keys(root.booleans, {}, what));
-  TRY_STATUS(check_keys(root.tables, {"driver", "ledger"}, what));  // the first is read by gateway/driver_file
+  // The first is read by gateway/driver_file.
+  TRY_STATUS(check_keys(root.tables, {"driver", "ledger", "prices"}, what));
   ConfigFile out;
   out.listen = root.list("listen");
   out.admin_listen = root.list("admin_listen");
@@ -207,6 +243,7 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   }
   TRY_STATUS(read_time_zone(root, out, what));
   TRY_STATUS(read_ledger(root, out, what));
+  TRY_STATUS(read_prices(root, out, what));
   std::set<std::string> names;
   TRY(InstanceTypes instances, InstanceTypes::from_entries(root.table_lists["instance"], what));
   out.instances = instances.all();

@@ -21,6 +21,10 @@
 //   name = "t4"
 //   hour = "1.80"
 //   currency = "CNY"
+//   [prices]                       # of forecasts: docs/cost_model.md
+//   currency = "CNY"               # what they are told in
+//   rates = ["USD=7.10"]           # one USD is 7.10 of that currency
+//   around = ["gateway-host=30 CNY/month", "disk=0.05/hour"]   # what is paid beside the instances
 //   [ledger]
 //   retention = "180d"             # of single requests and of quarters of an hour; 0: for ever
 //   [driver.hpc]                   # docs/drivers.md
@@ -39,8 +43,10 @@
 
 #include "base/result.h"
 #include "base/time_zone.h"
+#include "catalog/currency_rates.h"
 #include "catalog/deployment_rules.h"
 #include "catalog/instance_types.h"
+#include "catalog/surroundings.h"
 
 namespace dormouse::catalog {
 
@@ -60,6 +66,14 @@ struct AlertEntry {
   std::vector<std::string> events;
   friend bool operator==(const AlertEntry&, const AlertEntry&) = default;
 };
+
+// Whether the rates reach every currency is asked where something is converted: the command line may add some.
+struct PriceRules {
+  std::string currency = "CNY";
+  CurrencyRates rates;  // of that currency
+  std::vector<Surrounding> around;
+};
+
 // How long single requests are kept, unless the file says; a shorter one than the least would cut into a bill.
 inline constexpr std::chrono::hours kRetention{180 * 24};
 inline constexpr std::chrono::hours kLeastRetention{32 * 24};
@@ -75,10 +89,11 @@ struct ConfigFile {
   std::vector<std::string> worker_listen;  // for workers on other machines
   std::string models_dir;
   std::optional<std::chrono::milliseconds> idle_timeout;
-  std::string time_zone;                               // of the IANA names; empty: the system's
+  std::string time_zone;                             // of the IANA names; empty: the system's
   std::chrono::milliseconds retention = kRetention;  // zero: for ever
   std::vector<DeploymentEntry> deployments;
   std::vector<InstanceType> instances;  // beside the compiled-in ones, or in their place
+  PriceRules prices;
   std::vector<AlertEntry> alerts;
   std::string driver_text;  // all of the file where it has [driver.NAME] tables, which gateway/driver_file reads
 };

@@ -99,6 +99,23 @@ TEST(ConfigFile, ReportsHaveAZoneAndAnEndOfDetail) {
   EXPECT_FALSE(report_zone({}).name().empty());
 }
 
+TEST(ConfigFile, PricesHaveACurrencyRatesAndWhatStandsAround) {
+  const auto config = parse_config(R"([prices]
+currency = "USD"
+rates = ["CNY=0.14"]
+around = ["gateway-host=30 CNY/month", "disk=5/month"]
+)",
+                                   "x");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->prices.currency, "USD");
+  EXPECT_EQ(config->prices.rates.convert(1'000'000, "CNY", "USD").value(), 140'000);
+  const std::vector<Surrounding> around{{"gateway-host", 30'000'000, "CNY"}, {"disk", 5'000'000, "USD"}};
+  EXPECT_EQ(config->prices.around, around);
+  EXPECT_EQ(sum_surroundings(around, "USD", config->prices.rates).value(), 9'200'000);
+  EXPECT_EQ(parse_config("", "x")->prices.currency, "CNY");
+  EXPECT_FALSE(parse_config("", "x")->prices.rates.convert(1, "USD", "CNY").has_value());
+}
+
 TEST(ConfigFile, AFileThatIsNoneIsATypedError) {
   EXPECT_EQ(read_config("/nowhere/dormouse.toml").error().code, Code::kNotFound);
   EXPECT_EQ(read_config("/tmp").error().code, Code::kPermissionDenied);
@@ -110,20 +127,38 @@ TEST(ConfigFile, ATypoIsAnErrorThatNamesTheKey) {
     const char* says;
   };
   for (const Row& row :
-       {Row{"idel_timeout = \"3m\"", "idel_timeout"}, Row{"idle_timeout = 3", "idle_timeout"},
+       {Row{"idel_timeout = \"3m\"", "idel_timeout"},
+        Row{"idle_timeout = 3", "idle_timeout"},
         Row{"idle_timeout = \"3 minutes\"", "3 minutes"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nmax = true", "max"},
-        Row{"[[deployment]]\nname = \"a b\"\nimage = \"x\"", "name"}, Row{"[[deployment]]\nname = \"a\"", "image"},
+        Row{"[[deployment]]\nname = \"a b\"\nimage = \"x\"", "name"},
+        Row{"[[deployment]]\nname = \"a\"", "image"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\n[[deployment]]\nname = \"a\"\nimage = \"y\"", "'a'"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nthreads = -1", "range"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nmin = 2", "more than max"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\ndriver = \"a cloud\"", "no name"},
         Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\nidle_timeout = \"10ms\"", "second"},
-        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\naliases = 3", "aliases"}, Row{"[unknown]\nx = 1", "unknown"},
-        Row{"time_zone = \"Mars/Base\"", "time_zone"}, Row{"time_zone = \"../../etc/passwd\"", "time_zone"},
-        Row{"[ledger]\nretention = \"10d\"", "at least"}, Row{"[ledger]\nretention = 180", "retention"},
-        Row{"[ledger]\nretention = -1", "retention"}, Row{"[ledger]\nkeep = \"180d\"", "keep"},
-        Row{"listen = [1]", "listen"}, Row{"x = 1979-05-27", "x"}, Row{"listen = [", "line 1"}}) {
+        Row{"[[deployment]]\nname = \"a\"\nimage = \"x\"\naliases = 3", "aliases"},
+        Row{"[unknown]\nx = 1", "unknown"},
+        Row{"time_zone = \"Mars/Base\"", "time_zone"},
+        Row{"time_zone = \"../../etc/passwd\"", "time_zone"},
+        Row{"[ledger]\nretention = \"10d\"", "at least"},
+        Row{"[ledger]\nretention = 180", "retention"},
+        Row{"[ledger]\nretention = -1", "retention"},
+        Row{"[ledger]\nkeep = \"180d\"", "keep"},
+        Row{"[prices]\ncurency = \"CNY\"", "curency"},
+        Row{"[prices]\ncurrency = \"\"", "[prices]: currency"},
+        Row{"[prices]\ncurrency = 7", "currency"},
+        Row{"[prices]\nrates = \"USD=7.10\"", "rates"},
+        Row{"[prices]\nrates = [\"USD=0\"]", "'USD=0'"},
+        Row{"[prices]\nUSD = 7.10", "USD"},
+        Row{"[prices]\naround = [\"disk=5\"]", "around: 'disk=5'"},
+        Row{"[prices]\naround = [\"disk=5/month\", \"disk=6/month\"]", "'disk'"},
+        Row{"prices = [\"USD=7\"]", "prices"},
+        Row{"[[prices]]\ncurrency = \"CNY\"", "prices"},
+        Row{"listen = [1]", "listen"},
+        Row{"x = 1979-05-27", "x"},
+        Row{"listen = [", "line 1"}}) {
     const auto config = parse_config(row.text, "dormouse.toml");
     ASSERT_FALSE(config.has_value()) << row.text;
     EXPECT_EQ(config.error().code, Code::kInvalidArgument);
@@ -151,10 +186,11 @@ ca_file = "/ca.pem"
   EXPECT_EQ(config->alerts[0].events.size(), 2U);
   EXPECT_EQ(config->alerts[1].language, "zh");
   EXPECT_EQ(config->alerts[1].ca_file, "/ca.pem");
-  for (const char* bad : {"[[alert]]\nkind = \"slack\"", "[[alert]]\nurl = \"https://SECRET\"",
-                          "[[alert]]\nkind = \"slack\"\nurl = \"https://SECRET\"\nurgent = true",
-                          "[[alert]]\nkind = \"slack\"\nurl = \"https://SECRET\"\nlanguage = \"fr\"",
-                          "[[alert]]\nkind = \"slack\"\nurl = \"https://SECRET\"\nsecret = 5", "[alert]\nkind = \"slack\""}) {
+  for (const char* bad :
+       {"[[alert]]\nkind = \"slack\"", "[[alert]]\nurl = \"https://SECRET\"",
+        "[[alert]]\nkind = \"slack\"\nurl = \"https://SECRET\"\nurgent = true",
+        "[[alert]]\nkind = \"slack\"\nurl = \"https://SECRET\"\nlanguage = \"fr\"",
+        "[[alert]]\nkind = \"slack\"\nurl = \"https://SECRET\"\nsecret = 5", "[alert]\nkind = \"slack\""}) {
     const auto refused = parse_config(bad, "dormouse.toml");
     ASSERT_FALSE(refused.has_value()) << bad;
     EXPECT_EQ(refused.error().code, Code::kInvalidArgument);

@@ -23,7 +23,8 @@ ledger::Price price_of(const catalog::InstanceType& type, const TimePrice& by_ti
   out.period_micros = by_time.micros;
   out.period_us = by_time.period_ns / 1'000;
   out.increment_us = std::chrono::microseconds(type.increment).count();
-  out.source = type.source.empty() ? "dormouse.toml" : type.source;
+  out.source = type.provenance();
+  if (out.source.empty()) out.source = "dormouse.toml";
   return out;
 }
 
