@@ -13,6 +13,7 @@ LAYERS = {
     "base": [],
     "http": ["base"],
     "api": ["base"],
+    "loadtest": ["http", "api", "base"],
     "control": ["base"],
     "gguf": ["base"],
     "quant": ["base"],
@@ -29,14 +30,16 @@ LAYERS = {
     "catalog": ["http", "base"],
     "gateway": ["fleet", "policy", "ledger", "planner", "catalog", "api", "http", "base"],
     "console": ["gateway", "api", "http", "base"],
-    "cli": ["console", "gateway", "fleet", "policy", "ledger", "planner", "catalog", "api", "control", "http", "base"],
+    "cli": ["console", "gateway", "fleet", "policy", "ledger", "planner", "catalog", "loadtest", "api", "control", "http",
+            "base"],
     "apps": None,
 }
 # Third-party headers and the folders that may see them.
 THIRD_PARTY = {
     r"boost/beast": ["http"],
-    r"boost/asio": ["http", "fleet", "worker", "gateway", "cli"],
-    r"boost/json": ["api", "control", "fleet", "worker", "gateway", "cli", "catalog", "text"],  # text: its tests' goldens only
+    r"boost/asio": ["http", "loadtest", "fleet", "worker", "gateway", "cli"],
+    # text: its tests' goldens only
+    r"boost/json": ["api", "loadtest", "control", "fleet", "worker", "gateway", "cli", "catalog", "text"],
     r"sqlite3\.h": ["ledger"],
     r"utf8proc": ["text"],
     r"CLI/": ["cli", "apps", "worker"],

@@ -94,6 +94,7 @@ int run_dormouse(int argc, const char* const* argv, const char* const* environme
   add_usage(app, context);
   add_bill(app, context);
   add_plan(app, context);
+  add_bench(app, context);
   add_keys(app, context);
   add_logs(app, context);
   add_alerts(app, context);

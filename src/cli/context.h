@@ -26,10 +26,12 @@ struct Context {
 };
 
 // Exit codes, documented in --help: 0 done, 1 failed, 2 wrong usage, 3 no server is running, 78 refused to listen so
-// openly (EX_CONFIG of sysexits.h, which service managers know as "do not restart").
+// openly (EX_CONFIG of sysexits.h, which service managers know as "do not restart"), 130 ended by Ctrl-C (128 + SIGINT,
+// as shells say it).
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitNoServer = 3;
 inline constexpr int kExitConfig = 78;
+inline constexpr int kExitInterrupted = 130;
 
 }  // namespace dormouse::cli

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "base/result.h"
+#include "catalog/config_file.h"
 #include "catalog/instance_types.h"
 #include "cli/context.h"
 #include "planner/plan.h"
+#include "planner/speeds.h"
 
 namespace dormouse::cli {
 
@@ -28,7 +30,22 @@ struct PlanFlags {
   std::string fast_wake = "1s";
   std::string on;
   int slots = 1;
+  double slowdown = -1;  // below 0: from a kept load test, else none
+  std::string model = "qwen3-4b";
+  std::string quant = "q4_k_m";
+  std::int64_t context = 4'096;
+  bool has_details = false;
+  double most_cold_percent = -1;  // these two: below 0, no goal
+  double most_p99_s = -1;
+  double spike = 0;        // requests of the day that instances are counted for; 0: the fullest
+  double spike_hours = 0;  // 0: as many as are active
+  int instances = 4;
+  double deferred_percent = 0;
+  std::string deadline = "24h";
   std::string config;
+  std::string currency;             // empty: the type's own, or the configuration's where types are compared
+  std::vector<std::string> rates;   // "USD=7.10"
+  std::vector<std::string> around;  // "gateway-host=30 CNY/month"
   std::string format = "table";
 };
 
@@ -36,15 +53,29 @@ struct PlanFlags {
 struct PlanView {
   planner::Plan plan;
   catalog::InstanceType type;
-  std::string currency;            // of every sum
-  std::vector<std::string> notes;  // what was assumed; each a line
+  std::string currency;                   // of every sum
+  std::string asked_for;                  // what is asked of it, in the reader's words
+  double gap_s = 0;                       // between two requests, on average; of assumptions nights are left out
+  std::optional<planner::Speeds> speeds;  // of the asked quantisation: measured, or listed; nullopt: neither
+  std::vector<std::string> notes;         // what was assumed; each a line
 };
 
-// Compiled in, and those of the user's configuration.
-[[nodiscard]] Result<catalog::InstanceTypes> known_types(const Context& context, const std::string& config);
+// What there is to rent, and what is paid beside it: compiled in, from the configuration, from the switches.
+struct PriceList {
+  catalog::InstanceTypes types;
+  catalog::PriceRules rules;
+};
+[[nodiscard]] Result<PriceList> read_prices(const Context& context, const PlanFlags& flags);
+
+// In one currency. Errors: kInvalidArgument, naming the switch or the rate that is missing, and what to do.
+[[nodiscard]] Result<planner::Tariff> tariff_in(const PriceList& prices, const catalog::InstanceType& type,
+                                                const std::string& currency);
+
+// By its data sheet; zeros where nothing is known.
+[[nodiscard]] planner::Card card_of(const catalog::InstanceType& type);
 
 // Errors: kInvalidArgument, naming the switch and what to do.
-[[nodiscard]] Result<PlanView> plan_on(const Context& context, const PlanFlags& flags,
+[[nodiscard]] Result<PlanView> plan_on(const Context& context, const PlanFlags& flags, const PriceList& prices,
                                        const catalog::InstanceType& type);
 
 }  // namespace dormouse::cli

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/money.h"
-#include "planner/trace.h"
 
 namespace dormouse::cli {
 namespace {
@@ -120,33 +119,12 @@ std::string chart(const PlanView& view, Language language) {
   return out + "\n";
 }
 
-std::string random_words(const planner::Traffic& t, bool zh) {
-  return fmt::format(fmt::runtime(zh ? "每天 {:.0f} 次请求 × {:.3g} 秒，每天 {:g} 小时 × {:g} 天，随机到达"
-                                     : "{:.0f} requests/day × {:.3g} s, {:g} h × {:g} days, random arrivals"),
-                     t.requests_per_day, t.service_s, t.active_hours, t.active_days);
-}
-
-std::string measured_words(const planner::Workload& workload, bool zh) {
-  const double days = planner::days_of(workload);
-  std::string out = fmt::format(fmt::runtime(zh ? "实测 {} 次请求，{:.0f} 天，按每月 {:.1f} 天折算"
-                                                : "{} measured requests in {:.0f} day(s), for a month of {:.1f}"),
-                                grouped(static_cast<long long>(workload.arrivals.size())), days, kHoursOfMonth / 24);
-  constexpr std::int64_t kMostOfADay = planner::kDayUs / 2;
-  if (workload.arrivals.back().at_us - workload.arrivals.front().at_us < kMostOfADay) {
-    return out + (zh ? "（不足一天：按一天的全部请求计）" : " (less than a day: taken as all of one)");
-  }
-  constexpr double kFewDays = 5;
-  if (days < kFewDays) out += zh ? "（少于五天：只是粗略参考）" : " (fewer than five days say little of a month)";
-  return out;
-}
-
 std::string heading(const PlanView& view, Language language) {
   const catalog::InstanceType& type = view.type;
   const planner::Question& question = view.plan.question;
   const bool zh = language == Language::kChinese;
   const std::string title = zh ? type.title_zh : type.title_en;
-  std::string out =
-      question.traffic.has_value() ? random_words(*question.traffic, zh) : measured_words(question.workload, zh);
+  std::string out = view.asked_for;
   out += fmt::format(fmt::runtime(zh ? "\n{} · {}/小时" : "\n{} · {}/h"), title.empty() ? type.name : title,
                      money_text(view, question.tariff.hour_micros));
   if (question.tariff.month_micros.has_value()) {
@@ -158,12 +136,13 @@ std::string heading(const PlanView& view, Language language) {
                ? std::string(zh ? " · 并发不限" : " · any number at once")
                : fmt::format(fmt::runtime(zh ? " · 同时 {} 个请求" : " · {} at once"), question.timer.slots);
   }
-  if (!type.source.empty()) out += fmt::format(fmt::runtime(zh ? " · 价格来源：{}" : " · price: {}"), type.source);
+  if (const std::string from = type.provenance(); !from.empty()) {
+    out += fmt::format(fmt::runtime(zh ? " · 价格来源：{}" : " · price: {}"), from);
+  }
   for (const std::string& note : view.notes) out += "\n" + note;
   return out + "\n";
 }
 
-constexpr std::size_t kTextColumns = 100;
 constexpr std::size_t kTitleColumns = 9;  // of a paragraph
 
 std::string paragraph(const std::string& title, const std::string& text, PlanFormat format) {

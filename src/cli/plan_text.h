@@ -9,6 +9,10 @@
 
 namespace dormouse::cli {
 
+inline constexpr std::int64_t kLeastGigabytes = 16;  // below it Qwen3-4B has little room beside its weights
+
+inline constexpr std::size_t kTextColumns = 100;
+
 enum class PlanFormat { kTerminal, kMarkdown };
 
 // All of it.

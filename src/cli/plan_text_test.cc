@@ -21,7 +21,8 @@ PlanFlags seed() {
 
 Result<PlanView> plan_of(const PlanFlags& flags) {
   const Context context;
-  return plan_on(context, flags, *catalog::InstanceTypes::built_in()->find(flags.on));
+  const PriceList prices = read_prices(context, flags).value();
+  return plan_on(context, flags, prices, *prices.types.find(flags.on));
 }
 
 void expect_parts(const std::string& text, std::initializer_list<const char*> parts) {

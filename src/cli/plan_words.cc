@@ -16,7 +16,6 @@ constexpr double kHoursOfMonth = planner::kHoursOfMonth;
 constexpr int kMonthsOfYear = 12;
 // A month for less than this part of its hours is rare enough to be a mistake.
 constexpr double kSuspiciousShare = 0.35;
-constexpr std::int64_t kLeastGigabytes = 16;  // below it Qwen3-4B has little room beside its weights
 
 // Picks a language, then fills in.
 class Sentence {
@@ -65,15 +64,6 @@ std::string verdict(const PlanView& view, Language language) {
                           margin, money(better * kMonthsOfYear), money(worse * kMonthsOfYear));
 }
 
-// The mean time between two requests, nights left out where they are known.
-double gap_s(const planner::Question& question) {
-  if (question.traffic.has_value()) return 1 / question.traffic->rate();
-  const std::vector<planner::Arrival>& arrivals = question.workload.arrivals;
-  if (arrivals.size() < 2) return 0;
-  return static_cast<double>(arrivals.back().at_us - arrivals.front().at_us) / planner::kSecondUs /
-         static_cast<double>(arrivals.size() - 1);
-}
-
 std::string naive_words(const PlanView& view, const Sentence& say) {
   const Row& naive = view.plan.rows.front();
   std::string out = say("The naive estimate counts {:.1f} hours of computing, {}", "粗算只计 {:.1f} 小时的计算，即 {}",
@@ -100,7 +90,7 @@ std::string why(const PlanView& view, Language language) {
           "time paid is waiting and {:.0f} % waking. Utilisation is {:.1f} % ({:.1f} of {:.0f} h)",
           "但实例实际运行 {:.1f} 小时：两次请求平均相隔 {}，休眠要等 {}，付费时间的 {:.0f} % 是空等，{:.0f} % 是唤醒。"
           "利用率 {:.1f} %（{:.1f} / {:.0f} 小时）",
-          hours(f.awake_s), duration_words(gap_s(plan.question), language),
+          hours(f.awake_s), duration_words(view.gap_s, language),
           duration_words(plan.question.timer.idle_timeout_s, language), f.idle_s / awake_s * 100,
           f.waking_s / awake_s * 100, hours(f.busy_s) / kHoursOfMonth * 100, hours(f.busy_s), kHoursOfMonth);
   if (!plan.break_even_hours.has_value()) return out + say(".", "。");
@@ -182,6 +172,9 @@ std::vector<std::string> warnings(const PlanView& view, Language language) {
   }
   if (view.type.vram_gb > 0 && view.type.vram_gb < kLeastGigabytes) {
     out.push_back(say("{} GB of VRAM are less than 16.", "显存 {} GB 少于 16 GB。", view.type.vram_gb));
+  }
+  if (view.type.ram_gb > 0 && view.type.ram_gb < kLeastGigabytes) {
+    out.push_back(say("{} GB of RAM are less than 16.", "内存 {} GB 少于 16 GB。", view.type.ram_gb));
   }
   return out;
 }

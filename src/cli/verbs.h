@@ -20,6 +20,7 @@ void add_sleep(CLI::App& app, Context& context);
 void add_usage(CLI::App& app, Context& context);
 void add_bill(CLI::App& app, Context& context);
 void add_plan(CLI::App& app, Context& context);
+void add_bench(CLI::App& app, Context& context);
 void add_keys(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
 void add_alerts(CLI::App& app, Context& context);

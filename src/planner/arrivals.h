@@ -8,9 +8,12 @@
 namespace dormouse::planner {
 
 enum class Pattern {
-  kRandom,    // uniform over the window
-  kEven,      // equally spaced
-  kSessions,  // users of eight requests each, exp(20 s) of thought between the end of one and the next
+  kRandom,  // uniform over the window
+  kEven,    // equally spaced
+  // Users of eight requests each, exp(20 s) from one's arrival to the next's. They come at any time up to ten minutes
+  // before the window's end (at most half of the window); requests that fall behind that end are kept. It is the rule
+  // that reproduces the cost notes' tables: thought counted from an answer's end, or users to the end, does not.
+  kSessions,
 };
 
 // Active days follow each other from the beginning of each month, their windows from the day's beginning; a month is

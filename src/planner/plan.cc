@@ -65,10 +65,6 @@ Status check(const Question& question) {
                   t.requests_per_day, t.service_s, t.active_hours, t.load() * 100));
 }
 
-[[nodiscard]] bool has_formula(const Question& question) {
-  return question.traffic.has_value() && question.timer.slots == 1;
-}
-
 Tariff under(const Tariff& tariff, Rule rule) {
   Tariff out = tariff;
   out.increment = rule == Rule::kPrepaidHour ? Increment::kPrepaid : Increment::kArrears;
@@ -98,25 +94,27 @@ Row timer_row(const Question& question, const Timer& timer) {
 }
 
 // The formula has no scatter: hours and what is paid by the time itself are its own, and by how much it differs there
-// every other way of rounding is put right. What is left of the replay's split goes to idling.
+// every other way of rounding is put right. Latencies are the replay's.
 void use_formula(const Question& question, Row& row) {
+  const std::optional<Expected> month = expected_month(*question.traffic, row.timer);
+  if (!month.has_value()) return;
+  const std::optional<std::int64_t> micros = expected_micros(*month, under(question.tariff, Rule::kTime));
+  if (!micros.has_value()) return;
   Forecast& f = row.forecast;
-  const Tariff by_time = under(question.tariff, Rule::kTime);
-  f.awake_s = awake_seconds(*question.traffic, row.timer);
-  f.idle_s = std::max(0.0, f.awake_s - f.busy_s - f.waking_s);
-  const double free_s = (by_time.waking == Paid::kNo ? f.waking_s : 0) + (by_time.idle == Paid::kNo ? f.idle_s : 0);
-  const double stopped_h = std::max(0.0, kHoursOfMonth - f.awake_s / 3'600);
-  const std::int64_t micros = std::llround((f.awake_s - free_s) / 3'600 * static_cast<double>(by_time.hour_micros) +
-                                           stopped_h * static_cast<double>(by_time.stopped_hour_micros)) +
-                              by_time.fixed_month_micros;
-  const std::int64_t scatter = row.by_rule[static_cast<std::size_t>(Rule::kTime)] - micros;
+  f.awake_s = month->awake_s;
+  f.busy_s = month->busy_s;
+  f.waking_s = month->waking_s;
+  f.idle_s = month->idle_s;
+  f.wakes = month->wakes;
+  f.cold_share = month->cold_share;
+  const std::int64_t scatter = row.by_rule[static_cast<std::size_t>(Rule::kTime)] - *micros;
   for (std::int64_t& bill : row.by_rule) bill -= scatter;
   row.micros -= scatter;
 }
 
 Row asked_row(const Question& question, const Timer& timer) {
   Row row = timer_row(question, timer);
-  if (has_formula(question) && question.tariff.minimum_us == 0) use_formula(question, row);
+  if (question.traffic.has_value()) use_formula(question, row);
   return row;
 }
 
@@ -172,16 +170,19 @@ void add_timers(Plan& plan) {
 
 void add_break_even(Plan& plan) {
   const Question& q = plan.question;
-  const auto month = static_cast<double>(*q.tariff.month_micros);
-  plan.break_even_hours = month / static_cast<double>(q.tariff.hour_micros);
+  const std::optional<double> even_s = break_even_seconds(q.tariff);
+  if (!even_s.has_value()) return;
+  plan.break_even_hours = *even_s / 3'600;
   const Forecast& f = plan.rows[plan.asked].forecast;
-  if (f.awake_s > 0) plan.hourly_wins_below_hour_micros = std::llround(month / (f.awake_s / 3'600));
+  if (f.awake_s > 0) {
+    plan.hourly_wins_below_hour_micros =
+        std::llround(static_cast<double>(*q.tariff.month_micros) / (f.awake_s / 3'600));
+  }
   if (!q.traffic.has_value()) return;
-  const double even_s = *plan.break_even_hours * 3'600;
-  plan.naive_break_even_requests = even_s / (q.traffic->service_s * q.traffic->active_days);
-  if (!has_formula(q)) return;
-  plan.hourly_wins_below_s = longest_timeout(*q.traffic, q.timer.wake_s, even_s);
-  plan.hourly_wins_below_requests = requests_for(*q.traffic, q.timer, even_s);
+  plan.naive_break_even_requests = *even_s / (q.traffic->service_s * q.traffic->active_days);
+  if (!expected_month(*q.traffic, q.timer).has_value()) return;
+  plan.hourly_wins_below_s = longest_timeout(*q.traffic, q.timer.wake_s, *even_s, q.timer.slots);
+  plan.hourly_wins_below_requests = requests_for(*q.traffic, q.timer, *even_s);
 }
 
 }  // namespace

@@ -2,101 +2,72 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <queue>
+
+#include "base/check.h"
+#include "planner/latencies.h"
+#include "planner/sessions.h"
+#include "planner/slots.h"
 
 namespace dormouse::planner {
 namespace {
 
-double seconds(std::int64_t us) {
-  return static_cast<double>(us) / static_cast<double>(kSecondUs);
-}
-
-std::int64_t us(double seconds) {
-  return std::llround(seconds * static_cast<double>(kSecondUs));
-}
-
-double at_share(const std::vector<std::int64_t>& sorted, double share) {
-  if (sorted.empty()) return 0;
-  return seconds(sorted[static_cast<std::size_t>(std::lround(share * static_cast<double>(sorted.size() - 1)))]);
-}
-
-// One instance through the arrivals, a session after another.
-class Replay {
- public:
-  Replay(const Timer& timer, const Tariff& tariff)
-      : timeout_us_(us(timer.idle_timeout_s)),
-        wake_us_(us(timer.wake_s)),
-        slots_(std::max(timer.slots, 1)),
-        tariff_(tariff) {}
-
-  void add(const Arrival& arrival) {
-    if (!is_on_ || arrival.at_us > off_us()) {
-      end();
-      is_on_ = true;
-      on_us_ = arrival.at_us;
-      ready_us_ = free_us_ = on_us_ + wake_us_;
-      ++out_.wakes;
-      free_.assign(static_cast<std::size_t>(slots_), ready_us_);
-    }
-    std::pop_heap(free_.begin(), free_.end(), std::greater<>());
-    const std::int64_t begin_us = std::max(arrival.at_us, free_.back());
-    const std::int64_t end_us = begin_us + arrival.service_us;
-    free_.back() = end_us;
-    std::push_heap(free_.begin(), free_.end(), std::greater<>());
-    out_.busy_us += std::max<std::int64_t>(0, end_us - std::max(begin_us, free_us_));
-    free_us_ = std::max(free_us_, end_us);
-    ++out_.requests;
-    out_.cold_requests += arrival.at_us < ready_us_ ? 1 : 0;
-    latencies_.push_back(end_us - arrival.at_us);
-  }
-
-  void end() {
-    if (!is_on_) return;
-    is_on_ = false;
-    const std::int64_t awake = off_us() - on_us_;
-    out_.awake_us += awake;
-    out_.waking_us += wake_us_;
-    out_.paid_us += paid_us(tariff_, awake);
-  }
-
-  Outcome finish() {
-    end();
-    out_.idle_us = out_.awake_us - out_.busy_us - out_.waking_us;
-    out_.paid_micros = hours_micros(tariff_, out_.paid_us);
-    std::sort(latencies_.begin(), latencies_.end());
-    double sum = 0;
-    for (const std::int64_t latency : latencies_) sum += seconds(latency);
-    if (!latencies_.empty()) out_.mean_s = sum / static_cast<double>(latencies_.size());
-    out_.p50_s = at_share(latencies_, 0.50);
-    out_.p95_s = at_share(latencies_, 0.95);
-    out_.p99_s = at_share(latencies_, 0.99);
-    out_.p999_s = at_share(latencies_, 0.999);
-    return out_;
-  }
-
- private:
-  [[nodiscard]] std::int64_t off_us() const { return free_us_ + timeout_us_; }
-
-  const std::int64_t timeout_us_;
-  const std::int64_t wake_us_;
-  const int slots_;
-  const Tariff tariff_;
-  Outcome out_;
-  bool is_on_ = false;
-  std::int64_t on_us_ = 0;
-  std::int64_t ready_us_ = 0;
-  std::int64_t free_us_ = 0;        // of its last request
-  std::vector<std::int64_t> free_;  // when each slot is, the soonest on top
-  std::vector<std::int64_t> latencies_;
+struct Asked {
+  const Timer& timer;
+  const Tariff& tariff;
+  std::vector<std::int64_t>* paid_by_day = nullptr;  // nullptr: not asked
 };
+
+// 20 timeouts over ten million requests are 200 million turns of this loop; two seconds are 10 ns a turn, 26 cycles at
+// 2.6 GHz. One slot costs: the comparison that finds it asleep, mispredicted every other time where the timeout is as
+// long as the gaps (up to 10 cycles on average), the chain of max and add through free_us, the latency's bucket beside
+// it. Measured: 17 cycles, without limit 19. Arrivals stream: 16 bytes a turn are 2.4 GB/s, a fraction of what a core
+// reads, so that one timeout after the other is no slower than all of them a block of arrivals at a time.
+template <typename Slots>
+Outcome run(std::span<const Arrival> arrivals, const Asked& asked) {
+  Sessions sessions(asked.timer, asked.tariff, asked.paid_by_day);
+  Latencies latencies;
+  Slots slots(asked.timer);
+  Instance instance;
+  std::int64_t cold = 0;
+  for (const Arrival& arrival : arrivals) {
+    DCHECK(arrival.at_us >= 0 && arrival.service_us >= 0 && arrival.service_us <= kMostServiceUs);
+    slots.advance(arrival.at_us, instance, latencies);
+    const bool woke = sessions.wake_for(arrival.at_us, instance);
+    cold += woke || arrival.at_us < instance.ready_us ? 1 : 0;
+    slots.take(arrival, instance, latencies);
+  }
+  slots.drain(instance, latencies);
+  sessions.end(instance.free_us, instance.busy_us);
+  Outcome out;
+  out.requests = static_cast<std::int64_t>(arrivals.size());
+  out.cold_requests = cold;
+  out.wakes = sessions.wakes();
+  out.awake_us = sessions.awake_us();
+  out.busy_us = instance.busy_us;
+  out.waking_us = sessions.waking_us();
+  out.idle_us = out.awake_us - out.busy_us - out.waking_us;
+  out.paid_us = sessions.paid_us();
+  out.paid_micros = hours_micros(asked.tariff, out.paid_us);
+  out.mean_s = latencies.mean_s();
+  out.p50_s = latencies.at_share_s(0.50);
+  out.p95_s = latencies.at_share_s(0.95);
+  out.p99_s = latencies.at_share_s(0.99);
+  out.p999_s = latencies.at_share_s(0.999);
+  return out;
+}
+
+Outcome answer(std::span<const Arrival> arrivals, const Asked& asked) {
+  const Timer& timer = asked.timer;
+  if (timer.slots == 1) return run<OneSlot>(arrivals, asked);
+  if (timer.slowdown > 0) return run<SharedSlots>(arrivals, asked);
+  if (timer.slots < 1) return run<AnySlots>(arrivals, asked);
+  return run<FullSpeedSlots>(arrivals, asked);
+}
 
 }  // namespace
 
 Outcome replay(std::span<const Arrival> arrivals, const Timer& timer, const Tariff& tariff) {
-  Replay one(timer, tariff);
-  for (const Arrival& arrival : arrivals) one.add(arrival);
-  return one.finish();
+  return answer(arrivals, {timer, tariff});
 }
 
 std::vector<Outcome> replay_all(std::span<const Arrival> arrivals, std::span<const double> timeouts_s,
@@ -110,12 +81,19 @@ std::vector<Outcome> replay_all(std::span<const Arrival> arrivals, std::span<con
   return out;
 }
 
+std::vector<std::int64_t> paid_by_day(std::span<const Arrival> arrivals, const Timer& timer, const Tariff& tariff) {
+  if (arrivals.empty()) return {};
+  std::vector<std::int64_t> out(static_cast<std::size_t>(arrivals.back().at_us / kDayUs) + 1);
+  answer(arrivals, {timer, tariff, &out});
+  return out;
+}
+
 Forecast a_month_of(const Outcome& outcome, double months) {
   Forecast out;
-  out.awake_s = seconds(outcome.awake_us) / months;
-  out.busy_s = seconds(outcome.busy_us) / months;
-  out.waking_s = seconds(outcome.waking_us) / months;
-  out.idle_s = seconds(outcome.idle_us) / months;
+  out.awake_s = to_seconds(outcome.awake_us) / months;
+  out.busy_s = to_seconds(outcome.busy_us) / months;
+  out.waking_s = to_seconds(outcome.waking_us) / months;
+  out.idle_s = to_seconds(outcome.idle_us) / months;
   out.wakes = static_cast<double>(outcome.wakes) / months;
   const auto requests = static_cast<double>(outcome.requests);
   out.cold_share = outcome.requests > 0 ? static_cast<double>(outcome.cold_requests) / requests : 0;
@@ -128,9 +106,10 @@ Forecast a_month_of(const Outcome& outcome, double months) {
 }
 
 std::int64_t month_micros(const Outcome& outcome, double months, const Tariff& tariff) {
-  const double stopped_h = std::max(0.0, kHoursOfMonth - seconds(outcome.awake_us) / months / 3'600);
+  const double stopped_h = std::max(0.0, kHoursOfMonth - to_seconds(outcome.awake_us) / months / 3'600);
   const double stopped = stopped_h * static_cast<double>(tariff.stopped_hour_micros);
-  return std::llround(static_cast<double>(outcome.paid_micros) / months + stopped) + tariff.fixed_month_micros;
+  const double micros = static_cast<double>(outcome.paid_micros) / months + stopped;
+  return std::llround(std::min(micros, static_cast<double>(kMostMicros))) + tariff.fixed_month_micros;
 }
 
 }  // namespace dormouse::planner

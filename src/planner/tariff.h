@@ -16,6 +16,10 @@ struct Spot {
   double interruptions_per_hour = 0;
 };
 
+// A session is the time from a wake to the sleep after it: waking, then serving and idling. Of it are paid
+//  kArrears: its length, without the waking where that is free and without the idling where that is free,
+//  kPrepaid: its length, without the waking where that is free; idling within paid time is paid, whatever `idle` says,
+// through paid_us().
 struct Tariff {
   std::int64_t hour_micros = 0;
   std::optional<std::int64_t> month_micros{};  // of an instance that never sleeps
@@ -30,7 +34,10 @@ struct Tariff {
   double resume_failure = 0;  // of wakes: no machine was to be had
 };
 
-// What a session costs: `us` of it are paid for (awake, less what is free), in whole increments, the minimum at least.
+// Money beyond this counts as this (4 million million of a currency): no sum of two overflows.
+inline constexpr std::int64_t kMostMicros = 4'000'000'000'000'000'000;
+
+// What a session of `us` (less what is free) is paid as: the minimum at least, in whole increments.
 [[nodiscard]] std::int64_t paid_us(const Tariff& tariff, std::int64_t us);
 // Of paid time, rounded down once.
 [[nodiscard]] std::int64_t hours_micros(const Tariff& tariff, std::int64_t paid_us);

@@ -2,6 +2,7 @@
 // People speak of seconds and hours (double); what is counted and paid is whole microseconds (int64).
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +12,22 @@ inline constexpr double kHoursOfMonth = 730;  // 8,760 / 12, as prices mean a mo
 inline constexpr std::int64_t kSecondUs = 1'000'000;
 inline constexpr std::int64_t kHourUs = 3'600 * kSecondUs;
 inline constexpr std::int64_t kDayUs = 24 * kHourUs;
+
+// What may be asked: sums over ten million requests of a day each, over ten years, stay below 2^60 us then. Whoever
+// reads arrivals (a trace, the ledger) refuses what is beyond; a duration beyond ten years counts as ten years.
+inline constexpr std::int64_t kMostServiceUs = kDayUs;
+inline constexpr std::int64_t kMostUs = 3'650 * kDayUs;
+
+// Rounded to the next microsecond; below zero and no number: 0.
+[[nodiscard]] inline std::int64_t to_us(double seconds) {
+  const double us = seconds * static_cast<double>(kSecondUs);
+  if (!(us > 0)) return 0;
+  return us < static_cast<double>(kMostUs) ? std::llround(us) : kMostUs;
+}
+
+[[nodiscard]] inline double to_seconds(std::int64_t us) {
+  return static_cast<double>(us) / static_cast<double>(kSecondUs);
+}
 
 // Requests that arrive at random (a Poisson process) in a window of each active day, one served at a time.
 struct Traffic {
@@ -29,8 +46,8 @@ struct Traffic {
 
 // One request as it came. 16 bytes: ten million of them are 160 MB.
 struct Arrival {
-  std::int64_t at_us = 0;
-  std::int64_t service_us = 0;  // alone
+  std::int64_t at_us = 0;       // >= 0
+  std::int64_t service_us = 0;  // alone; 0 to kMostServiceUs
 };
 static_assert(sizeof(Arrival) == 16);
 
@@ -47,8 +64,8 @@ struct Timer {
   double idle_timeout_s = 600;
   double wake_s = 30;
   int slots = 1;  // requests at once; 0: without limit
-  // Each of b requests at once runs at 1 / (1 + slowdown (b - 1)) of its speed alone: k / (a + k) of a measured decode
-  // step a + k b. Nothing but slots 1 has it exact in closed form.
+  // Each of b requests at once runs at 1 / (1 + slowdown (b - 1)) of its speed alone, 0 to 1: k / (a + k) of a measured
+  // decode step a + k b (speeds.h); at 1 nothing is won by serving several at once, and more counts as 1.
   double slowdown = 0;
 };
 

@@ -150,6 +150,41 @@ TEST(Simulation, ASixfoldSpikeIsAbsorbedAndReleased) {
   EXPECT_LE(two.load_starts.size(), 2U);
 }
 
+// Two requests of 10 s, 4 s apart, at half speed beside each other (slowdown 1): 4 s alone leave 6 of the first, which
+// take 12 s together with the second; that one has 4 s left by then, and the instance for itself.
+TEST(Simulation, RequestsOnOneInstanceShareItsSpeed) {
+  LifeConfig config = up_to(1);
+  config.idle_timeout = seconds(0);
+  const std::vector<SimulatedRequest> requests = {{.at = seconds(0), .service = seconds(10)},
+                                                  {.at = seconds(24), .service = seconds(10)}};
+  const SimulatedWorld world{.load_time = seconds(20), .max_sequences = 2, .slowdown = 1};
+  const SimulationResult result = simulate(config, world, requests);
+  EXPECT_EQ(result.took, (std::vector<Nanoseconds>{seconds(36), seconds(16)}));
+  ASSERT_EQ(result.sessions.size(), 1U);
+  EXPECT_EQ(result.sessions[0].to - result.sessions[0].from, seconds(40));
+  EXPECT_EQ(result.sessions[0].waking, seconds(20));
+  EXPECT_EQ(result.sessions[0].busy, seconds(20));
+  EXPECT_EQ(simulate(config, {.load_time = seconds(20), .max_sequences = 2}, requests).took,
+            (std::vector<Nanoseconds>{seconds(30), seconds(10)}))
+      << "nothing slows down without being told to";
+}
+
+TEST(Simulation, WhatMinKeepsLastsAsLongAsTheWorldAndTheRestDoesNot) {
+  LifeConfig config = up_to(2);
+  config.min_instances = 1;
+  config.idle_timeout = minutes(1);
+  const auto requests = evenly(hours(1), hours(1) + seconds(60), seconds(1), seconds(10));
+  const SimulationResult result =
+      simulate(config, {.load_time = seconds(5), .max_sequences = 8, .lasts = hours(24 * 365)}, requests);
+  ASSERT_EQ(result.sessions.size(), 2U);
+  const SimulatedSession& first = result.sessions[0];  // of equals the oldest is idle for long enough first
+  const SimulatedSession& last = result.sessions[1];
+  EXPECT_GT(last.from, hours(1)) << "by load";
+  EXPECT_LT(first.to, last.from + minutes(5));
+  EXPECT_EQ(last.to, hours(24 * 365));
+  EXPECT_EQ(result.up, last.to + (first.to - last.from)) << "one all the time, two for a while";
+}
+
 TEST(Simulation, MaxIsNeverExceededAndMinIsKept) {
   LifeConfig config = up_to(2);
   config.min_instances = 1;
