@@ -1,5 +1,6 @@
 // The part of Gateway behind Access::kRead and kAdmin: what the CLI and (later) the console ask. None of it wakes an
-// instance but the wake verb. Changing deployments is in admin_deployments.cc, reports are in admin/reports_api.cc.
+// instance but the wake verb. Changing deployments is in admin_deployments.cc, reports are in admin/reports_api.cc,
+// plans in admin/plan_api.cc.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -54,6 +55,9 @@ void Gateway::add_admin_routes() {
   add("GET", "/admin/v1/usage", [this](Call& c) { return admin_usage(c); });
   add("GET", "/admin/v1/requests", [this](Call& c) { return admin_requests(c); });
   add("GET", "/admin/v1/bill", [this](Call& c) { return admin_bill(c); });
+  add("GET", "/admin/v1/plan", [this](Call& c) { return admin_plan(c); });
+  add("POST", "/admin/v1/plan", [this](Call& c) { return admin_assumed_plan(c); });
+  add("GET", "/admin/v1/advice", [this](Call& c) { return admin_advice(c); });
   add("GET", "/admin/v1/errors", [this](Call& c) { return report_errors(c); });
   add("GET", "/admin/v1/refusals", [this](Call& c) { return report_errors(c); });
   router_.add({"GET", "/internal/worker", Access::kWorker, [this](Call& c) {

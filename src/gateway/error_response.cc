@@ -53,4 +53,14 @@ api::ApiError from_admin(const Error& error, api::ErrorCode unavailable) {
   return out;
 }
 
+Task<void> reply_failure(Call& call, const Error& failure) {
+  api::ApiError error = from_admin(failure, api::ErrorCode::kLedgerUnavailable);
+  // "NAME: what is wrong with it", as every message about a parameter here is written.
+  constexpr std::string_view kNames = "abcdefghijklmnopqrstuvwxyz_0123456789";
+  const std::size_t colon = failure.message.find(": ");
+  const bool is_named = colon != std::string::npos && failure.message.find_first_not_of(kNames) == colon;
+  if (failure.code == Code::kInvalidArgument && is_named) error.param = failure.message.substr(0, colon);
+  co_await reply_error(call, error);
+}
+
 }  // namespace dormouse::gateway

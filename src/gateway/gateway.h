@@ -20,6 +20,7 @@
 #include "gateway/keys/key_ring.h"
 #include "gateway/limits/keeper.h"
 #include "gateway/pipeline.h"
+#include "gateway/plan_service.h"
 #include "gateway/router.h"
 #include "gateway/watch.h"
 
@@ -54,6 +55,7 @@ class Gateway {
   // Borrowed; without it nothing is said of speed and of the machine.
   void set_watch(const Watch* watch) { watch_ = watch; }
   void set_alerts(AlertSender* alerts) { alerts_ = alerts; }  // borrowed
+  void set_plans(PlanService* plans) { plans_ = plans; }  // borrowed; without it there are none
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
   // Readiness is true between these two; requests are served before and after.
@@ -94,6 +96,9 @@ class Gateway {
   Task<void> admin_requests(Call& call);
   Task<void> admin_bill(Call& call);
   Task<void> report_errors(Call& call);
+  Task<void> admin_plan(Call& call);
+  Task<void> admin_assumed_plan(Call& call);
+  Task<void> admin_advice(Call& call);
   Task<void> admin_logs(Call& call) const;
   Task<void> admin_alert_test(Call& call);
   Task<void> admin_access_log(Call& call) const;
@@ -123,6 +128,7 @@ class Gateway {
   std::function<std::vector<std::string>()> notices_;
   const Watch* watch_ = nullptr;
   AlertSender* alerts_ = nullptr;
+  PlanService* plans_ = nullptr;
   std::set<Call*> active_;  // inference only
   asio::steady_timer idle_;
   bool ready_ = false;

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "fleet/drivers/process_driver.h"
+#include "gateway/advice_task.h"
 #include "gateway/budgets.h"
 #include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
@@ -24,6 +25,7 @@
 #include "gateway/exposure/front_door.h"
 #include "gateway/gateway.h"
 #include "gateway/keys/key_ring.h"
+#include "gateway/plan_service.h"
 #include "gateway/remote_drivers.h"
 #include "gateway/retention.h"
 #include "gateway/worker_door.h"
@@ -114,8 +116,10 @@ struct House::Impl {
   std::optional<Advisor> advisor;
   std::unique_ptr<AlertSender> alerts;
   std::unique_ptr<Watch> watch;
+  std::unique_ptr<PlanService> plans;
   std::unique_ptr<Gateway> gateway;
   std::unique_ptr<Retention> retention;
+  std::unique_ptr<AdviceTask> advice;
   std::unique_ptr<http::Server> admin_server;
   std::unique_ptr<http::Server> api_server;
   std::unique_ptr<http::Server> worker_server;  // null: no workers from other machines
@@ -187,6 +191,7 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   TRY(deployer_options.instances, catalog::InstanceTypes::built_in());
   for (const catalog::InstanceType& type : options.config.instances) deployer_options.instances.put(type);
   advisor.emplace(deployer_options.instances);
+  plans = std::make_unique<PlanService>(io, *ledger, deployer_options.instances);
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
   deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));
@@ -226,8 +231,11 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   watch = std::make_unique<Watch>(services, std::move(watch_options));
   gateway->set_watch(watch.get());
   gateway->set_alerts(alerts.get());
+  gateway->set_plans(plans.get());
   RetentionOptions retention_options{.keep = options.config.retention, .zone = zone};
   retention = std::make_unique<Retention>(io, clock, *ledger, std::move(retention_options));
+  AdviceTask::Options advice_options{.zone = zone};
+  advice = std::make_unique<AdviceTask>(io, clock, *ledger, deployments, *plans, std::move(advice_options));
   return {};
 }
 
@@ -344,6 +352,7 @@ Task<Status> House::Impl::start() {
   config->watch();
   watch->start();
   retention->start();
+  advice->start();
   co_return open_door();
 }
 
@@ -385,6 +394,8 @@ Task<void> House::Impl::shut_down() {
   watch->stop();
   fees->stop();
   retention->stop();
+  advice->stop();
+  plans->stop();
   gateway->begin_draining();
   if (!hurried() && !options.exposure.listen.empty() && outcome.has_value()) {
     lame_duck.expires_after(options.lame_duck);

@@ -41,7 +41,9 @@ struct Ledger::Impl {
     reader.ask([this, answer = std::move(answer), select = std::move(select)](Result<Connection*> connection) {
       Result<T> result = connection.has_value() ? select(**connection) : Result<T>(connection.error());
       if (!options.post) return answer(std::move(result));
-      options.post([answer, result = std::move(result)] { answer(result); });
+      // Shared, as a std::function must be copyable and a workload should not be.
+      auto kept = std::make_shared<Result<T>>(std::move(result));
+      options.post([answer, kept] { answer(std::move(*kept)); });
     });
   }
 
@@ -140,6 +142,9 @@ void Ledger::put_price(Price price, Answer<std::int64_t> answer) {
 void Ledger::book_fee(Fee fee, Done done) {
   impl_->writer.enqueue(std::move(fee), std::move(done));
 }
+void Ledger::put_advice(AdviceRecord advice, Done done) {
+  impl_->writer.enqueue(std::move(advice), std::move(done));
+}
 void Ledger::record_refusals(std::vector<RefusalCount> refusals, Done done) {
   impl_->writer.enqueue(std::move(refusals), std::move(done));
 }
@@ -179,6 +184,12 @@ void Ledger::spans(std::string deployment, std::int64_t max_rows, Answer<std::ve
 }
 void Ledger::request_page(RequestQuery query, Answer<RequestPage> answer) {
   impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_requests(c, query); });
+}
+void Ledger::workload(WorkloadQuery query, Answer<MeasuredWorkload> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_workload(c, query); });
+}
+void Ledger::advice(AdviceQuery query, Answer<std::vector<AdviceRecord>> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_advice(c, query); });
 }
 
 }  // namespace dormouse::ledger

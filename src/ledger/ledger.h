@@ -99,6 +99,7 @@ class Ledger {
 
   // The version under which this price is known. A price that was known before keeps its version.
   void put_price(Price price, Answer<std::int64_t> answer);
+  void put_advice(AdviceRecord advice, Done done);  // a period's stands: again, nothing happens
   void book_fee(Fee fee, Done done);  // kNotFound (deployment). One a deployment and month; again: nothing happens
   void record_refusals(std::vector<RefusalCount> refusals, Done done);  // added to what is there
 
@@ -116,6 +117,9 @@ class Ledger {
   void focus(BillQuery query, Answer<std::vector<FocusCharge>> answer);   // also kTooLarge (over 200'000 rows)
   void spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer);  // newest first
   void request_page(RequestQuery query, Answer<RequestPage> answer);                            // newest first
+  // Reads every entry of the period, whichever deployment's: ask day by day where a report must not wait for seconds.
+  void workload(WorkloadQuery query, Answer<MeasuredWorkload> answer);
+  void advice(AdviceQuery query, Answer<std::vector<AdviceRecord>> answer);  // newest period first
 
  private:
   struct Impl;

@@ -169,6 +169,52 @@ struct Bill {
   std::vector<UnpricedTime> unpriced;
 };
 
+// What was asked of a deployment, request by request: for replaying it under other rules.
+struct WorkloadQuery {
+  std::string deployment;
+  std::int64_t begin_us = 0;  // of the reservations; to the microsecond
+  std::int64_t end_us = INT64_MAX;
+  std::int64_t max_requests = 10'000'000;  // the latest stay
+};
+// 16 bytes: ten million are 160 MB.
+struct MeasuredRequest {
+  std::int64_t at_us = 0;       // reserved, wall
+  std::int64_t service_us = 0;  // on its instance, without waiting for its turn or a wake; 0: it never got there
+};
+struct MeasuredWorkload {
+  std::vector<MeasuredRequest> requests;  // settled ones that were not turned away, ascending by at_us
+  bool is_cut = false;                    // there were earlier ones than max_requests
+  std::int64_t input_tokens = 0;          // of `requests`, as billed
+  std::int64_t output_tokens = 0;
+  std::int64_t most_at_once = 0;       // requests on instances at one time
+  std::int64_t refused = 0;            // for want of room: queue full, waited too long, overloaded
+  std::int64_t wakes = 0;              // instances asked for in the period
+  std::vector<std::int64_t> wakes_us;  // of those that became ready: how long it took, by the boot clock
+  std::int64_t most_instances = 0;     // at one time
+  std::int64_t made_us = 0;            // when the first deployment of this name was made; 0: there is none
+  std::int64_t complete_since_us = 0;  // single requests before it are gone (retention); 0: none are
+};
+
+// Advice, and hindsight, as they were kept.
+enum class AdviceKind { kWeekly, kRegret };
+struct AdviceRecord {
+  std::int64_t id = 0;  // these two: filled in by reads
+  std::int64_t at_us = 0;
+  std::string deployment;
+  AdviceKind kind = AdviceKind::kWeekly;
+  std::int64_t period_begin_us = 0;
+  std::int64_t period_end_us = 0;
+  std::string body = "{}";                  // one JSON object: whoever writes it reads it
+  std::optional<std::int64_t> paid_micros;  // regret: by the bill; weekly: a month under the rules as they were
+  std::optional<std::int64_t> best_micros;
+  std::string currency;  // empty: neither is known
+};
+struct AdviceQuery {
+  std::optional<std::string> deployment{};
+  std::optional<AdviceKind> kind{};
+  std::int64_t max_rows = 100;  // at most 10'000
+};
+
 // How far retention has come through the tables; a step moves it.
 struct CompactCursor {
   static constexpr int kEnd = 6;

@@ -185,6 +185,7 @@ std::size_t rows_of(const Result<T>& result) {
   }
   if constexpr (requires { result->rows; }) return result->rows.size();
   if constexpr (requires { result->lines; }) return result->lines.size();
+  if constexpr (requires { result->requests; }) return result->requests.size();
   if constexpr (requires { result->size(); }) return result->size();
 }
 
@@ -230,6 +231,13 @@ void measure_reports(const std::string& path, std::int64_t begin_us) {
   bill.zone = usage.zone;
   measure("bill", [&] { return select_bill(connection, bill); });
   measure("bill --format focus-csv", [&] { return select_focus(connection, bill); });
+  WorkloadQuery workload;
+  workload.deployment = "d1";
+  workload.begin_us = usage.begin_us;
+  workload.end_us = usage.begin_us + kDayUs;
+  measure("workload of d1, a day", [&] { return select_workload(connection, workload); });
+  workload.end_us = usage.end_us;
+  measure("workload of d1", [&] { return select_workload(connection, workload); });
   RequestQuery requests;
   measure("requests, a page of 100", [&] { return select_requests(connection, requests); });
   requests.outcome = "open";

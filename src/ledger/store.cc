@@ -129,6 +129,20 @@ Status check(const std::vector<RefusalCount>& refusals) {
   return {};
 }
 
+Status check(const AdviceRecord& a) {
+  if (!is_identifier(a.deployment)) return invalid("advice without a deployment");
+  if (a.period_begin_us < 0 || a.period_end_us <= a.period_begin_us) {
+    return invalid("advice for " + a.deployment + ": its period is none");
+  }
+  if (a.body.empty() || a.body.size() > kMaxRulesBytes) {
+    return invalid("advice for " + a.deployment + ": its body has 1 byte to 1 MiB");
+  }
+  if ((a.paid_micros.has_value() || a.best_micros.has_value()) && !is_currency(a.currency)) {
+    return invalid("advice for " + a.deployment + ": money without a currency");
+  }
+  return {};
+}
+
 Status check(const Compact& wish) {
   if (wish.cursor == nullptr || wish.before_us < 0) return invalid("retention without a beginning");
   return {};

@@ -35,7 +35,7 @@ struct Compact {
 
 using Body = std::variant<Deployment, RemoveDeployment, StartIntent, SpanEvent, std::vector<SpanProgress>, Reservation,
                           Checkpoint, Settlement, Closing, PutPrice, Fee, std::vector<RefusalCount>, KeyWrite,
-                          std::vector<KeyUse>, Compact>;
+                          std::vector<KeyUse>, Compact, AdviceRecord>;
 
 // Checked before queueing, so that one bad command never fails a group. Errors: kInvalidArgument.
 Status validate(const Body& body);
@@ -89,6 +89,7 @@ class Store {
   Status write(const KeyWrite& write, std::int64_t at_us);
   Status write(const std::vector<KeyUse>& uses, std::int64_t at_us);
   Status write(const Compact& wish, std::int64_t at_us);
+  Status write(const AdviceRecord& advice, std::int64_t at_us);
   Result<std::int64_t> deployment_id(const std::string& name);
 
   struct OpenRow {

@@ -87,16 +87,6 @@ Task<void> reply_csv(Call& call, const std::string& body, const std::string& nam
   co_await reply(call, std::move(response));
 }
 
-Task<void> reply_failure(Call& call, const Error& failure) {
-  api::ApiError error = from_admin(failure, api::ErrorCode::kLedgerUnavailable);
-  // "NAME: what is wrong with it", as every message about a parameter here is written.
-  constexpr std::string_view kNames = "abcdefghijklmnopqrstuvwxyz_";
-  const std::size_t colon = failure.message.find(": ");
-  const bool is_named = colon != std::string::npos && failure.message.find_first_not_of(kNames) == colon;
-  if (failure.code == Code::kInvalidArgument && is_named) error.param = failure.message.substr(0, colon);
-  co_await reply_error(call, error);
-}
-
 ledger::ErrorQuery error_query(const ReportRequest& request) {
   return {request.begin_us, request.end_us, request.query.text("deployment"), request.query.text("key")};
 }
