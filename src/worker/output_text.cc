@@ -1,6 +1,7 @@
 #include "worker/output_text.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace dormouse::worker {
@@ -71,10 +72,11 @@ OutputPiece OutputText::push(text::TokenId token, std::string_view bytes) {
     out.reasoning = reasoning_text(utf8_.push(bytes));
     return out;
   }
+  if (push_tag(token, out)) return out;
   const std::string text = utf8_.push(bytes);
   // White space before <think> does not make an answer begin.
   if (text.find_first_not_of(" \n") != std::string::npos) part_ = Part::kContent;
-  out.content = content_text(text);
+  push_content(text, out);
   return out;
 }
 
@@ -84,9 +86,26 @@ OutputPiece OutputText::finish() {
     out.reasoning = reasoning_text(utf8_.finish());
     return out;
   }
-  out.content = content_text(utf8_.finish());
-  out.content += stops_.finish();
+  push_content(utf8_.finish(), out);
+  push_free(stops_.finish(), out);
+  if (options_.tool_call.has_value()) add(calls_.finish(), out);
   return out;
+}
+
+// A tag of a call, and what it ends: text that waited for the rest of a stop string, half a character.
+bool OutputText::push_tag(text::TokenId token, OutputPiece& out) {
+  if (token != options_.tool_call && token != options_.end_tool_call) return false;
+  push_content(utf8_.finish(), out);
+  push_free(stops_.finish(), out);
+  part_ = Part::kContent;
+  trim_ = false;
+  add(token == options_.tool_call ? calls_.open() : calls_.close(), out);
+  return true;
+}
+
+void OutputText::add(text::ToolCallText text, OutputPiece& out) {
+  out.content += text.content;
+  std::move(text.calls.begin(), text.calls.end(), std::back_inserter(out.calls));
 }
 
 std::string OutputText::reasoning_text(std::string_view text) {
@@ -105,13 +124,23 @@ std::string OutputText::reasoning_text(std::string_view text) {
   return out;
 }
 
-std::string OutputText::content_text(std::string_view text) {
+void OutputText::push_content(std::string_view text, OutputPiece& out) {
+  if (calls_.inside()) return add(calls_.push(text), out);
   if (trim_) {
     text.remove_prefix(std::min(text.find_first_not_of('\n'), text.size()));
-    if (text.empty()) return {};
+    if (text.empty()) return;
     trim_ = false;
   }
-  return stops_.push(text);
+  push_free(stops_.push(text), out);
+}
+
+// Content that no stop string can touch any more.
+void OutputText::push_free(const std::string& text, OutputPiece& out) {
+  if (!options_.tool_call.has_value()) {
+    out.content += text;
+    return;
+  }
+  add(calls_.push(text), out);
 }
 
 }  // namespace dormouse::worker

@@ -9,27 +9,52 @@ namespace {
 
 constexpr text::TokenId kThink = 1000;
 constexpr text::TokenId kEndThink = 1001;
+constexpr text::TokenId kToolCall = 1002;
+constexpr text::TokenId kEndToolCall = 1003;
 
 OutputOptions options(ThinkingStart thinking, std::vector<std::string> stops = {}) {
-  return {.thinking = thinking, .think = kThink, .end_think = kEndThink, .stops = std::move(stops)};
+  OutputOptions out;
+  out.thinking = thinking;
+  out.think = kThink;
+  out.end_think = kEndThink;
+  out.stops = std::move(stops);
+  return out;
+}
+
+OutputOptions with_tools(ThinkingStart thinking, std::vector<std::string> stops = {}) {
+  OutputOptions out = options(thinking, std::move(stops));
+  out.tool_call = kToolCall;
+  out.end_tool_call = kEndToolCall;
+  return out;
 }
 
 struct Result {
   std::string content;
   std::string reasoning;
+  std::string calls;  // "0:name{arguments}1:..."
   bool stopped = false;
 };
 
-// "<think>" and "</think>" among the pieces are the tokens; anything else is a token of those bytes.
+text::TokenId id_of(const std::string& token) {
+  if (token == "<think>") return kThink;
+  if (token == "</think>") return kEndThink;
+  if (token == "<tool_call>") return kToolCall;
+  return token == "</tool_call>" ? kEndToolCall : 7;
+}
+
+// The tags among the pieces are the tokens; anything else is a token of those bytes.
 Result run(OutputText output, const std::vector<std::string>& tokens) {
   Result out;
   const auto add = [&out](OutputPiece piece) {
     out.content += piece.content;
     out.reasoning += piece.reasoning;
+    for (const text::ToolCallPiece& call : piece.calls) {
+      if (!call.name.empty()) out.calls += std::to_string(call.index) + ":" + call.name;
+      out.calls += call.arguments;
+    }
   };
   for (const std::string& token : tokens) {
-    const text::TokenId id = token == "<think>" ? kThink : token == "</think>" ? kEndThink : 7;
-    add(output.push(id, token));
+    add(output.push(id_of(token), token));
     if (output.stopped()) break;
   }
   out.stopped = output.stopped();
@@ -112,6 +137,42 @@ TEST(OutputText, StopsAreNotLookedForInReasoning) {
       run(OutputText(options(ThinkingStart::kInContent, {"\n\n"})), {"<think>", "a\n\nb", "</think>", "\n\nx\n\ny"});
   EXPECT_EQ(r.reasoning, "a\n\nb");
   EXPECT_EQ(r.content, "x");
+}
+
+TEST(OutputText, CallsAreApartFromReasoningAndContent) {
+  const Result r = run(OutputText(with_tools(ThinkingStart::kInContent)),
+                       {"<think>", "\n", "a <tool", "<tool_call>", "?\n", "</think>", "\n\n", "Wait.", "\n",
+                        "<tool_call>", "\n", R"({"name": "f", "argu)", R"(ments": {"x": 1}})", "\n", "</tool_call>",
+                        "\n", "<tool_call>", R"({"name":"g","arguments":{}})", "</tool_call>"});
+  EXPECT_EQ(r.reasoning, "a <tool<tool_call>?") << "the tag inside of reasoning is a thought";
+  EXPECT_EQ(r.content, "Wait.");
+  EXPECT_EQ(r.calls, R"(0:f{"x": 1}1:g{})");
+  EXPECT_FALSE(r.stopped);
+}
+
+TEST(OutputText, WithoutToolsTheTagsAreText) {
+  const Result r = run(OutputText(options(ThinkingStart::kInContent)), {"<tool_call>", "{}", "</tool_call>"});
+  EXPECT_EQ(r.content, "<tool_call>{}</tool_call>");
+  EXPECT_EQ(r.calls, "");
+}
+
+TEST(OutputText, StopsAreNotLookedForInCallsAndWhatWaitedForOneComesOutBeforeThem) {
+  const Result r = run(OutputText(with_tools(ThinkingStart::kNever, {"x", "STOP"})),
+                       {"a ST", "<tool_call>", R"({"name":"x","arguments":{"x":"STOP"}})", "</tool_call>", "b STOP c"});
+  EXPECT_EQ(r.content, "a STb ");
+  EXPECT_EQ(r.calls, R"(0:x{"x":"STOP"})");
+  EXPECT_TRUE(r.stopped);
+}
+
+TEST(OutputText, AnAnswerMayStopBehindItsFirstCall) {
+  OutputOptions one = with_tools(ThinkingStart::kNever);
+  one.max_calls = 1;
+  const std::string call = R"({"name":"f","arguments":{}})";
+  const Result r = run(OutputText(one), {"<tool_call>", "broken", "</tool_call>", "<tool_call>", call, "</tool_call>",
+                                         "<tool_call>", call, "</tool_call>"});
+  EXPECT_TRUE(r.stopped);
+  EXPECT_EQ(r.calls, "0:f{}");
+  EXPECT_EQ(r.content, "<tool_call>broken</tool_call>");
 }
 
 }  // namespace
