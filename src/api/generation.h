@@ -29,6 +29,9 @@ inline constexpr std::size_t kMaxTools = 128;
 inline constexpr std::size_t kMaxPromptTokens = 1U << 20;   // of a prompt given as ids
 inline constexpr std::size_t kMaxNameBytes = 256;           // model, tool and tool-call names and ids
 inline constexpr std::size_t kMaxLogitBias = 1024;
+// What the levels of reasoning_effort come to in tokens, by our choice; high and xhigh have no budget.
+inline constexpr std::int64_t kLowEffortTokens = 1024;
+inline constexpr std::int64_t kMediumEffortTokens = 8192;
 inline constexpr std::size_t kMaxIgnoredFields = 32;        // listed; more are dropped
 
 // Absent means "the model's recommended default for its mode".
@@ -70,6 +73,15 @@ struct Message {
   friend bool operator==(const Message&, const Message&) = default;
 };
 
+// Which tool an answer must call. kAuto: the model decides.
+struct ToolChoice {
+  enum class Kind { kAuto, kRequired, kNamed };
+  Kind kind = Kind::kAuto;
+  std::string name;  // kNamed
+
+  friend bool operator==(const ToolChoice&, const ToolChoice&) = default;
+};
+
 struct StreamOptions {
   bool include_usage = false;
   bool continuous_usage_stats = false;
@@ -84,7 +96,10 @@ struct GenerationRequest {
   std::string model;
   std::vector<Message> messages;            // kChat
   std::vector<std::string> tools;           // kChat; each tool object as json.dumps writes it
+  ToolChoice tool_choice;                   // kChat, with tools
+  bool parallel_tool_calls = true;          // kChat, with tools; false: one call an answer
   std::optional<bool> enable_thinking;      // chat_template_kwargs.enable_thinking
+  std::optional<std::int64_t> thinking_budget;  // kChat: most tokens of reasoning; >= 0
   std::string prompt;                       // kCompletion, text form
   std::vector<std::int32_t> prompt_tokens;  // kCompletion, token form
   bool echo = false;                        // kCompletion
@@ -102,10 +117,12 @@ struct GenerationRequest {
 //   `model` may be absent (empty here): whose default that is, is for the caller to say.
 //   Text parts of a content array are joined by a newline, as vLLM and llama-server do; other parts are refused.
 //   max_completion_tokens wins over max_tokens. Stops may not be empty strings.
-//   Thinking: chat_template_kwargs.enable_thinking, else enable_thinking, else reasoning_effort: none and minimal are
-//   off, low, medium, high and xhigh are on.
-//   tool_choice none drops the tools, auto is what we do; required or a named tool is refused until decoding can be
-//   held to it, and so is a response_format other than text. Refusing is the honest half: the answer would not obey.
+//   Thinking: chat_template_kwargs.enable_thinking, else enable_thinking, else what the budget says (0 is off), else
+//   reasoning_effort: none and minimal are off, low, medium, high and xhigh are on.
+//   Its budget: thinking_budget, else chat_template_kwargs.thinking_budget, else reasoning.max_tokens, else what low
+//   and medium stand for. reasoning.effort is reasoning_effort by another name.
+//   tool_choice none drops the tools; required needs some, and a named one has to be among them.
+//   A response_format other than text is refused until decoding can be held to it: the answer would not obey.
 //   Completions take one prompt: text, [text], [ids...] or [[ids...]].
 [[nodiscard]] ApiResult<GenerationRequest> parse_chat_request(std::string_view body);
 [[nodiscard]] ApiResult<GenerationRequest> parse_completion_request(std::string_view body);

@@ -26,10 +26,10 @@ constexpr std::array<std::string_view, 29> kShared = {
     // What official clients send as a matter of course and what changes nothing here.
     "user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key",
     "prompt_cache_retention", "verbosity", "modalities", "prediction", "include"};
-constexpr std::array<std::string_view, 9> kChatOnly = {
-    "messages",        "tools",           "tool_choice",          "max_completion_tokens",
-    "top_logprobs",    "response_format", "chat_template_kwargs", "enable_thinking",
-    "reasoning_effort"};
+constexpr std::array<std::string_view, 11> kChatOnly = {
+    "messages",         "tools",           "tool_choice",          "max_completion_tokens",
+    "top_logprobs",     "response_format", "chat_template_kwargs", "enable_thinking",
+    "reasoning_effort", "reasoning",       "thinking_budget"};
 constexpr std::array<std::string_view, 4> kCompletionOnly = {"prompt", "echo", "best_of", "suffix"};
 
 template <std::size_t N>
@@ -209,46 +209,100 @@ void read_messages(const Fields& fields, GenerationRequest& out, Problem& proble
   }
 }
 
-void read_tools(const Fields& fields, GenerationRequest& out, Problem& problem) {
-  if (const json::array* tools = fields.array("tools", kMaxTools)) {
-    for (std::size_t i = 0; i < tools->size(); ++i) {
-      const std::string path = fmt::format("tools[{}]", i);
-      const json::object* tool = (*tools)[i].if_object();
-      if (tool == nullptr) return problem.add(path, fmt::format("{} must be an object.", path));
-      const Fields inner(*tool, path, problem);
-      if (inner.string("type", kMaxNameBytes).value_or("") != "function") {
-        return inner.refuse("type", "Only tools of type function are supported.");
-      }
-      const json::object* function = inner.object("function");
-      if (function == nullptr) return inner.refuse("function", fmt::format("{} is needed.", inner.param("function")));
-      const Fields named(*function, inner.param("function"), problem);
-      if (named.string("name", kMaxNameBytes).value_or("").empty()) {
-        return named.refuse("name", fmt::format("{} is needed.", named.param("name")));
-      }
-      out.tools.push_back(python_dumps((*tools)[i]));
-    }
+// The tool's name; empty if there is something wrong with it.
+std::string read_tool(const json::value& value, const std::string& path, Problem& problem) {
+  const json::object* tool = value.if_object();
+  if (tool == nullptr) {
+    problem.add(path, fmt::format("{} must be an object.", path));
+    return {};
   }
+  const Fields inner(*tool, path, problem);
+  if (inner.string("type", kMaxNameBytes).value_or("") != "function") {
+    inner.refuse("type", "Only tools of type function are supported.");
+    return {};
+  }
+  const json::object* function = inner.object("function");
+  if (function == nullptr) {
+    inner.refuse("function", fmt::format("{} is needed.", inner.param("function")));
+    return {};
+  }
+  const Fields named(*function, inner.param("function"), problem);
+  std::string name = named.string("name", kMaxNameBytes).value_or("");
+  if (name.empty()) named.refuse("name", fmt::format("{} is needed.", named.param("name")));
+  return name;
+}
+
+void read_tool_choice(const Fields& fields, const std::vector<std::string>& names, GenerationRequest& out) {
   const json::value* choice = fields.find("tool_choice");
   if (choice == nullptr) return;
-  const std::string_view name = choice->is_string() ? view(choice->get_string()) : std::string_view();
-  if (name == "none") {
-    out.tools.clear();
-  } else if (name != "auto") {
-    fields.refuse("tool_choice", "tool_choice can be auto or none; forcing a tool is not available yet.");
+  const std::string_view word = choice->is_string() ? view(choice->get_string()) : std::string_view();
+  if (word == "auto") return;
+  if (word == "none") return out.tools.clear();
+  const json::object* object = choice->if_object();
+  const json::value* function = object == nullptr ? nullptr : find_member(*object, "function");
+  const json::value* name =
+      function == nullptr || !function->is_object() ? nullptr : find_member(function->get_object(), "name");
+  const bool is_named = name != nullptr && name->is_string();
+  if (word != "required" && !is_named) {
+    return fields.refuse("tool_choice",
+                         R"(tool_choice is auto, none, required or {"type":"function","function":{"name":"..."}}.)");
+  }
+  if (out.tools.empty()) return fields.refuse("tool_choice", "tool_choice asks for a call, but there are no tools.");
+  if (word == "required") {
+    out.tool_choice.kind = ToolChoice::Kind::kRequired;
+    return;
+  }
+  out.tool_choice = {.kind = ToolChoice::Kind::kNamed, .name = std::string(view(name->get_string()))};
+  if (std::find(names.begin(), names.end(), out.tool_choice.name) == names.end()) {
+    fields.refuse("tool_choice", "tool_choice names a tool that is not in tools.");
   }
 }
 
-void read_thinking(const Fields& fields, GenerationRequest& out, Problem& problem) {
-  if (const auto effort = fields.string("reasoning_effort", kMaxNameBytes)) {
-    const bool off = *effort == "none" || *effort == "minimal";
-    const bool on = *effort == "low" || *effort == "medium" || *effort == "high" || *effort == "xhigh";
-    if (!off && !on) {
-      return fields.refuse("reasoning_effort", "reasoning_effort is one of none, minimal, low, medium, high, xhigh.");
+void read_tools(const Fields& fields, GenerationRequest& out, Problem& problem) {
+  std::vector<std::string> names;
+  if (const json::array* tools = fields.array("tools", kMaxTools)) {
+    for (std::size_t i = 0; i < tools->size(); ++i) {
+      names.push_back(read_tool((*tools)[i], fmt::format("tools[{}]", i), problem));
+      if (problem.found()) return;
+      out.tools.push_back(python_dumps((*tools)[i]));
     }
-    out.enable_thinking = on;
   }
-  if (const auto direct = fields.boolean("enable_thinking")) out.enable_thinking = direct;
+  const bool parallel = fields.boolean("parallel_tool_calls").value_or(true);
+  read_tool_choice(fields, names, out);
+  out.parallel_tool_calls = parallel || out.tools.empty();
+}
+
+void read_effort(const Fields& fields, std::string_view key, GenerationRequest& out) {
+  const std::optional<std::string> effort = fields.string(key, kMaxNameBytes);
+  if (!effort) return;
+  const bool off = *effort == "none" || *effort == "minimal";
+  const bool unbounded = *effort == "high" || *effort == "xhigh";
+  if (!off && !unbounded && *effort != "low" && *effort != "medium") {
+    return fields.refuse(key, fmt::format("{} is one of none, minimal, low, medium, high, xhigh.", fields.param(key)));
+  }
+  out.enable_thinking = !off;
+  out.thinking_budget.reset();
+  if (*effort == "low") out.thinking_budget = kLowEffortTokens;
+  if (*effort == "medium") out.thinking_budget = kMediumEffortTokens;
+}
+
+void read_budget(const Fields& fields, std::string_view key, GenerationRequest& out) {
+  const std::optional<std::int64_t> budget = fields.integer(key, {.min = 0, .max = kInt32Max});
+  if (!budget) return;
+  out.thinking_budget = budget;
+  out.enable_thinking = *budget > 0;
+}
+
+// The last word wins: what stands first is the least exact.
+void read_thinking(const Fields& fields, GenerationRequest& out, Problem& problem) {
+  const json::object* reasoning = fields.object("reasoning");
   const json::object* kwargs = fields.object("chat_template_kwargs");
+  if (reasoning != nullptr) read_effort(Fields(*reasoning, "reasoning", problem), "effort", out);
+  read_effort(fields, "reasoning_effort", out);
+  if (reasoning != nullptr) read_budget(Fields(*reasoning, "reasoning", problem), "max_tokens", out);
+  if (kwargs != nullptr) read_budget(Fields(*kwargs, "chat_template_kwargs", problem), "thinking_budget", out);
+  read_budget(fields, "thinking_budget", out);
+  if (const auto direct = fields.boolean("enable_thinking")) out.enable_thinking = direct;
   if (kwargs == nullptr) return;
   const Fields inner(*kwargs, "chat_template_kwargs", problem);
   if (const auto value = inner.boolean("enable_thinking")) out.enable_thinking = value;

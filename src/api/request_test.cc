@@ -117,6 +117,7 @@ std::vector<FieldCase> shared_cases() {
 }
 
 std::vector<FieldCase> chat_cases() {
+  const std::string tool = R"("tools":[{"type":"function","function":{"name":"f"}}])";
   return {
       {R"("max_completion_tokens":1)"},
       {R"("max_completion_tokens":0)", Want::kRefuse, "max_completion_tokens"},
@@ -149,6 +150,26 @@ std::vector<FieldCase> chat_cases() {
       {R"("tool_choice":"none")"},
       {R"("tool_choice":"required")", Want::kRefuse, "tool_choice"},
       {R"("tool_choice":{"type":"function","function":{"name":"f"}})", Want::kRefuse, "tool_choice"},
+      {tool + R"(,"tool_choice":"required")"},
+      {tool + R"(,"tool_choice":"none")"},
+      {tool + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})"},
+      {tool + R"(,"tool_choice":{"type":"function","function":{"name":"g"}})", Want::kRefuse, "tool_choice"},
+      {tool + R"(,"tool_choice":{"type":"function","function":{"name":5}})", Want::kRefuse, "tool_choice"},
+      {tool + R"(,"tool_choice":{"type":"function","function":"f"})", Want::kRefuse, "tool_choice"},
+      {tool + R"(,"tool_choice":"any")", Want::kRefuse, "tool_choice"},
+      {tool + R"(,"tool_choice":5)", Want::kRefuse, "tool_choice"},
+      {tool + R"(,"parallel_tool_calls":false)"},
+      {tool + R"(,"parallel_tool_calls":"no")", Want::kRefuse, "parallel_tool_calls"},
+      {R"("thinking_budget":0)"},
+      {R"("thinking_budget":4096)"},
+      {R"("thinking_budget":-1)", Want::kRefuse, "thinking_budget"},
+      {R"("thinking_budget":2147483648)", Want::kRefuse, "thinking_budget"},
+      {R"("thinking_budget":"all")", Want::kRefuse, "thinking_budget"},
+      {R"("chat_template_kwargs":{"thinking_budget":5.5})", Want::kRefuse, "chat_template_kwargs.thinking_budget"},
+      {R"("reasoning":{"max_tokens":100,"effort":"low"})"},
+      {R"("reasoning":{"max_tokens":-5})", Want::kRefuse, "reasoning.max_tokens"},
+      {R"("reasoning":{"effort":"lots"})", Want::kRefuse, "reasoning.effort"},
+      {R"("reasoning":true)", Want::kRefuse, "reasoning"},
       {R"("chat_template_kwargs":{"enable_thinking":false})"},
       {R"("chat_template_kwargs":{"other":1})"},
       {R"("chat_template_kwargs":{"enable_thinking":"no"})", Want::kRefuse, "chat_template_kwargs.enable_thinking"},
@@ -158,6 +179,7 @@ std::vector<FieldCase> chat_cases() {
       {R"("reasoning_effort":"none")"},
       {R"("reasoning_effort":"xhigh")"},
       {R"("reasoning_effort":"extreme")", Want::kRefuse, "reasoning_effort"},
+      {R"("reasoning":{"effort":"low"},"reasoning_effort":"extreme")", Want::kRefuse, "reasoning_effort"},
       {R"("reasoning_effort":1)", Want::kRefuse, "reasoning_effort"},
   };
 }
@@ -380,6 +402,46 @@ TEST(Request, TheMostSpecificWayToAskForThinkingWins) {
   EXPECT_EQ(thinking(R"("reasoning_effort":"high")"), true);
   EXPECT_EQ(thinking(R"("reasoning_effort":"high","enable_thinking":false)"), false);
   EXPECT_EQ(thinking(R"("enable_thinking":false,"chat_template_kwargs":{"enable_thinking":true})"), true);
+}
+
+TEST(Request, TheMostSpecificWayToSetABudgetWins) {
+  const auto budget = [](std::string_view members) {
+    const GenerationRequest got = *parse_chat_request(chat(members));
+    EXPECT_EQ(*parse_chat_request(to_json(got)), got) << members;
+    return std::pair(got.thinking_budget, got.enable_thinking);
+  };
+  using Pair = std::pair<std::optional<std::int64_t>, std::optional<bool>>;
+  EXPECT_EQ(budget(R"("reasoning_effort":"low")"), Pair(1024, true));
+  EXPECT_EQ(budget(R"("reasoning_effort":"medium")"), Pair(8192, true));
+  EXPECT_EQ(budget(R"("reasoning_effort":"high")"), Pair(std::nullopt, true));
+  EXPECT_EQ(budget(R"("reasoning":{"effort":"low"},"reasoning_effort":"high")"), Pair(std::nullopt, true));
+  EXPECT_EQ(budget(R"("reasoning_effort":"low","reasoning":{"max_tokens":7})"), Pair(7, true));
+  EXPECT_EQ(budget(R"("reasoning":{"max_tokens":7},"chat_template_kwargs":{"thinking_budget":8})"), Pair(8, true));
+  EXPECT_EQ(budget(R"("thinking_budget":9,"chat_template_kwargs":{"thinking_budget":8})"), Pair(9, true));
+  EXPECT_EQ(budget(R"("thinking_budget":0)"), Pair(0, false));
+  EXPECT_EQ(budget(R"("thinking_budget":0,"enable_thinking":true)"), Pair(0, true));
+  EXPECT_EQ(budget(R"("thinking_budget":9,"chat_template_kwargs":{"enable_thinking":false})"), Pair(9, false));
+}
+
+TEST(Request, AToolThatMustBeCalledSurvivesTheWayToAWorker) {
+  const std::string tool = R"("tools":[{"type":"function","function":{"name":"f"}}])";
+  for (const char* const choice : {R"("auto")", R"("required")", R"({"type":"function","function":{"name":"f"}})"}) {
+    const auto got = parse_chat_request(chat(tool + R"(,"parallel_tool_calls":false,"tool_choice":)" + choice));
+    ASSERT_TRUE(got) << choice;
+    EXPECT_FALSE(got->parallel_tool_calls);
+    EXPECT_EQ(*parse_chat_request(to_json(*got)), *got) << choice;
+  }
+  const auto none = parse_chat_request(chat(tool + R"(,"parallel_tool_calls":false,"tool_choice":"none")"));
+  EXPECT_TRUE(none->tools.empty());
+  EXPECT_TRUE(none->parallel_tool_calls) << "of no account, and not sent on";
+}
+
+TEST(Request, WhatOfficialClientsSendAsAMatterOfCourseIsNotEvenCounted) {
+  const auto got = parse_chat_request(chat(R"("user":"u","metadata":{"a":"b"},"store":false,"service_tier":"auto",
+      "parallel_tool_calls":true,"prediction":{"type":"content","content":"x"},"safety_identifier":"s",
+      "prompt_cache_key":"k","verbosity":"low","modalities":["text"])"));
+  ASSERT_TRUE(got);
+  EXPECT_TRUE(got->ignored_fields.empty());
 }
 
 TEST(Request, DoublesComeBackAsTheSameBits) {

@@ -100,6 +100,18 @@ void append_message(std::string& out, const Message& message) {
   out += '}';
 }
 
+void append_tool_choice(std::string& out, const ToolChoice& choice) {
+  switch (choice.kind) {
+    case ToolChoice::Kind::kAuto: return;
+    case ToolChoice::Kind::kRequired: return append_text(out, "tool_choice", "required");
+    case ToolChoice::Kind::kNamed: break;
+  }
+  append_key(out, "tool_choice");
+  out += R"({"type":"function","function":{)";
+  append_text(out, "name", choice.name);
+  out += "}}";
+}
+
 void append_chat(std::string& out, const GenerationRequest& request) {
   append_key(out, "messages");
   char separator = '[';
@@ -112,7 +124,13 @@ void append_chat(std::string& out, const GenerationRequest& request) {
   if (!request.tools.empty()) {
     append_key(out, "tools");
     out += fmt::format("[{}]", fmt::join(request.tools, ","));
+    append_tool_choice(out, request.tool_choice);
+    if (!request.parallel_tool_calls) {
+      append_key(out, "parallel_tool_calls");
+      out += "false";
+    }
   }
+  append_integer(out, "thinking_budget", request.thinking_budget);
   if (request.enable_thinking) {
     append_key(out, "chat_template_kwargs");
     out += *request.enable_thinking ? R"({"enable_thinking":true})" : R"({"enable_thinking":false})";

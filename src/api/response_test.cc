@@ -77,6 +77,28 @@ TEST(Response, WhatIsWrittenIsReadBack) {
   }
 }
 
+TEST(Response, ToolCallsAreWrittenAsClientsPutThemTogether) {
+  Delta begin;
+  begin.tool_calls = {{1, "call_x_1", "f", ""}};
+  const auto first = boost::json::parse(chat_chunk(kHead, begin, false, std::nullopt, false));
+  EXPECT_EQ(first.at("choices").at(0).at("delta"),
+            boost::json::parse(R"({"tool_calls":[{"index":1,"id":"call_x_1","type":"function",
+                                   "function":{"name":"f","arguments":""}}]})"));
+  Delta more;
+  more.tool_calls = {{1, "", "", "{\"a\""}};
+  const auto next = boost::json::parse(chat_chunk(kHead, more, false, std::nullopt, false));
+  EXPECT_EQ(next.at("choices").at(0).at("delta"),
+            boost::json::parse(R"({"tool_calls":[{"index":1,"function":{"arguments":"{\"a\""}}]})"));
+  Delta whole;
+  whole.tool_calls = {{0, "call_x_0", "f", "{}"}};
+  whole.finish_reason = "tool_calls";
+  const auto body = boost::json::parse(chat_response(kHead, {whole}, Usage{}));
+  EXPECT_EQ(body.at("choices").at(0).at("message"),
+            boost::json::parse(R"({"role":"assistant","content":null,"tool_calls":[{"id":"call_x_0","type":"function",
+                                   "function":{"name":"f","arguments":"{}"}}]})"));
+  EXPECT_EQ(body.at("choices").at(0).at("finish_reason").as_string(), "tool_calls");
+}
+
 TEST(Response, CompletionsHaveTheirOwnShape) {
   Delta delta = text("ab");
   delta.logprobs = {{"a", -0.5, {{"a", -0.5}}}, {"b", -std::numeric_limits<double>::infinity(), {}}};

@@ -188,7 +188,12 @@ void append_delta(std::string& out, const Delta& delta, bool first) {
 
 void append_message(std::string& out, const Delta& choice) {
   out += R"("message":{"role":"assistant","content":)";
-  append_json_string(out, choice.content);
+  // A call without a word beside it is no empty text.
+  if (choice.content.empty() && !choice.tool_calls.empty()) {
+    out += "null";
+  } else {
+    append_json_string(out, choice.content);
+  }
   if (!choice.reasoning_content.empty()) {
     out += ',';
     append_reasoning(out, choice.reasoning_content);
