@@ -40,6 +40,29 @@ double seconds_since(const Answer& answer, MonoTime then) {
   return std::chrono::duration<double>(answer.reply.service.clock.now() - then).count();
 }
 
+// Pieces of one call become one; its id comes with its name.
+void add_call(const Answer& answer, int choice, text::ToolCallPiece piece, std::vector<api::ToolCallDelta>& calls) {
+  if (piece.name.empty() && !calls.empty() && calls.back().index == piece.index) {
+    calls.back().arguments += piece.arguments;
+    return;
+  }
+  std::string id;
+  if (!piece.name.empty()) id = fmt::format("call_{}_{}_{}", answer.reply.request_id, choice, piece.index);
+  calls.push_back({.index = piece.index,
+                   .id = std::move(id),
+                   .name = std::move(piece.name),
+                   .arguments = std::move(piece.arguments)});
+}
+
+std::string_view name_of(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kToolCalls: return "tool_calls";
+  }
+  return "stop";
+}
+
 void start_answer(Answer& answer, std::int64_t prompt_tokens) {
   const auto n = static_cast<std::size_t>(answer.request.n);
   answer.usage.prompt_tokens = prompt_tokens;
@@ -76,10 +99,13 @@ void absorb(Answer& answer, JobEvent event) {
   api::Delta& delta = answer.choices[index];
   delta.content += event.piece.content;
   delta.reasoning_content += event.piece.reasoning;
+  for (text::ToolCallPiece& piece : event.piece.calls) {
+    add_call(answer, event.choice, std::move(piece), delta.tool_calls);
+  }
   for (api::TokenLogprob& entry : event.logprobs) delta.logprobs.push_back(std::move(entry));
   if (event.kind == JobEvent::Kind::kFinished) {
-    delta.finish_reason = event.reason == FinishReason::kStop ? "stop" : "length";
-    answer.reason = event.reason == FinishReason::kStop ? "stop" : "length";
+    answer.reason = name_of(event.reason);
+    delta.finish_reason = answer.reason;
     answer.open -= 1;
   }
 }
@@ -108,7 +134,8 @@ std::string opening_frames(const Answer& answer) {
 std::string drain_frames(Answer& answer) {
   std::string out;
   for (api::Delta& delta : answer.choices) {
-    const bool has_text = !delta.content.empty() || !delta.reasoning_content.empty() || !delta.logprobs.empty();
+    const bool has_text = !delta.content.empty() || !delta.reasoning_content.empty() || !delta.logprobs.empty() ||
+                          !delta.tool_calls.empty();
     const std::optional<std::string> finish = std::exchange(delta.finish_reason, std::nullopt);
     if (has_text) out += frame(answer, delta, false);
     if (finish.has_value()) {
@@ -120,6 +147,7 @@ std::string drain_frames(Answer& answer) {
     delta.content.clear();
     delta.reasoning_content.clear();
     delta.logprobs.clear();
+    delta.tool_calls.clear();
   }
   return out;
 }

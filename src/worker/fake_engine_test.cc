@@ -141,13 +141,17 @@ sched::TokenId FakeEngine::next_token(const std::vector<sched::TokenId>& tokens)
   const char next = script[answered];
   if (next == '\x01') return *tokenizer_.find("<think>");
   if (next == '\x02') return *tokenizer_.find("</think>");
+  if (next == '\x03') return *tokenizer_.find("<tool_call>");
+  if (next == '\x04') return *tokenizer_.find("</tool_call>");
   return static_cast<sched::TokenId>(static_cast<unsigned char>(next));  // the first 256 tokens are the bytes
 }
 
 LoadedModel fake_model(const FakeModelOptions& options, std::shared_ptr<FakeControls> controls) {
   text::VocabularyFixture vocabulary = text::tiny_vocabulary();
-  vocabulary.tokens.emplace_back("</think>");
-  vocabulary.types.push_back(4);
+  for (const char* const tag : {"</think>", "<tool_call>", "</tool_call>"}) {
+    vocabulary.tokens.emplace_back(tag);
+    vocabulary.types.push_back(4);
+  }
   vocabulary.tokens.emplace_back("<|endoftext|>");
   vocabulary.types.push_back(3);
   Result<text::Tokenizer> tokenizer = text::Tokenizer::from_tables(vocabulary.tables());

@@ -1,6 +1,7 @@
 // An engine without weights, for tests: the next token is a function of the tokens before it, read back through the
 // pages of the plan, so that a wrong page, position or chunk shows in the text. Deterministic.
-//   "... SAY:text|..." in the prompt: the answer is that text, then the end token. \x01 and \x02 are <think>, </think>.
+//   "... SAY:text|..." in the prompt: the answer is that text, then the end token. \x01 and \x02 are <think>, </think>;
+//   \x03 and \x04 are <tool_call>, </tool_call>.
 //   "NAN!" in the prompt: every logit is NaN.  "BOOM" in the prompt: the step fails.
 //   otherwise: letters, from a hash of all tokens so far, without end.
 // Threads: step() on the engine thread; FakeControls from any.

@@ -1,6 +1,7 @@
 #include "worker/generator.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -32,6 +33,12 @@ sched::SchedulerOptions scheduler_options(const LoadedModel& model, const Genera
   return out;
 }
 
+void append(OutputPiece& to, OutputPiece from) {
+  to.content += from.content;
+  to.reasoning += from.reasoning;
+  std::move(from.calls.begin(), from.calls.end(), std::back_inserter(to.calls));
+}
+
 }  // namespace
 
 struct Generator::Choice {
@@ -40,6 +47,9 @@ struct Generator::Choice {
   std::shared_ptr<const Job> request;  // shared by the choices of one job
   engine::SamplingParams sampling;     // with this choice's seed
   OutputText output;
+  LoopGuard loop_guard = {};
+  std::span<const text::TokenId> forced = {};  // of request->end_thinking: to be written before anything is sampled
+  bool thinking_ended = false;                 // by us
   std::int32_t generated = 0;
   std::int64_t cached = 0;  // prompt tokens
 };
@@ -184,45 +194,81 @@ void Generator::consume(const Rows& rows) {
   while (consume_row(rows.sequence, logits.first(vocab))) logits = logits.subspan(vocab);
 }
 
+// The next token of an answer: written for the model, or its own.
+Result<engine::Sample> Generator::next_token(const Choice& choice, std::span<const float> logits,
+                                             std::span<const sched::TokenId> tokens) {
+  if (!choice.forced.empty()) return engine::Sample{.token = choice.forced.front(), .logprob = 0, .top = {}};
+  const std::size_t prompt = choice.request->prompt.size();
+  return sampler_.sample(logits, choice.sampling, tokens.first(prompt), tokens.subspan(prompt));
+}
+
 // One token of an answer. Whether it had been guessed and the answer goes on.
 bool Generator::consume_row(sched::SequenceId sequence, std::span<const float> logits) {
   const auto found = choices_.find(sequence);
   if (found == choices_.end()) return false;  // its job failed earlier in this step
   Choice& choice = *found->second;
-  const Job& request = *choice.request;
-  const std::span<const sched::TokenId> all = scheduler_.tokens(sequence);
-  const std::span<const sched::TokenId> prompt = all.first(request.prompt.size());
-  const std::span<const sched::TokenId> generated = all.subspan(request.prompt.size());
-  const Result<engine::Sample> sample = sampler_.sample(logits, choice.sampling, prompt, generated);
+  const std::span<const sched::TokenId> tokens = scheduler_.tokens(sequence);
+  const Result<engine::Sample> sample = next_token(choice, logits, tokens);
   if (!sample.has_value()) {
     log_error("event=sampling_failed error=\"{}\"", sample.error().message);
     fail(choice.job, api::ErrorCode::kInternalError);
     return false;
   }
+  if (!choice.forced.empty()) choice.forced = choice.forced.subspan(1);
   generated_tokens_ += 1;
   totals_[choice.job].generated_tokens += 1;
   choice.generated += 1;
   choice.cached = scheduler_.cached_tokens(sequence);
-  const auto ends = model_.tokenizer->end_tokens();
-  const bool is_end = !request.ignore_eos && std::find(ends.begin(), ends.end(), sample->token) != ends.end();
   OutputPiece piece;
-  if (!is_end) piece = choice.output.push(sample->token, model_.tokenizer->token_bytes(sample->token));
-  const bool stopped = is_end || choice.output.stopped();
-  if (!stopped && choice.generated < request.max_tokens) {
+  const Verdict verdict = judge(choice, tokens, sample->token, piece);
+  if (!verdict.is_end) {
     emit(choice, JobEvent::Kind::kPiece, std::move(piece), *sample);
     return scheduler_.append(sequence, sample->token);
   }
-  OutputPiece last = choice.output.finish();
-  piece.content += last.content;
-  piece.reasoning += last.reasoning;
+  append(piece, choice.output.finish());
   emit(choice, JobEvent::Kind::kFinished, std::move(piece), *sample);
-  events_.back().reason = stopped ? FinishReason::kStop : FinishReason::kLength;
+  const bool is_call = verdict.reason == FinishReason::kStop && choice.output.has_calls();
+  events_.back().reason = is_call ? FinishReason::kToolCalls : verdict.reason;
+  end_choice(sequence);
+  return false;
+}
+
+// What the token adds to the answer, and whether the answer ends with it. Thoughts that go round in circles, or take
+// more than their budget, end first, so that there is an answer.
+Generator::Verdict Generator::judge(Choice& choice, std::span<const sched::TokenId> tokens, text::TokenId token,
+                                    OutputPiece& piece) {
+  const Job& request = *choice.request;
+  const auto ends = model_.tokenizer->end_tokens();
+  const bool is_end = !request.ignore_eos && std::find(ends.begin(), ends.end(), token) != ends.end();
+  if (is_end) return {.is_end = true, .reason = FinishReason::kStop};
+  piece = choice.output.push(token, model_.tokenizer->token_bytes(token));
+  if (choice.output.stopped()) return {.is_end = true, .reason = FinishReason::kStop};
+  if (choice.generated >= request.max_tokens) return {.is_end = true, .reason = FinishReason::kLength};
+  const bool may_end_thinking = choice.output.is_reasoning() && !choice.thinking_ended && !request.end_thinking.empty();
+  // Who ignores the end of an answer measures, and wants all the tokens asked for.
+  const bool circling =
+      !request.ignore_eos && choice.loop_guard.is_circling(tokens.subspan(request.prompt.size()), token);
+  if (circling) circles_ += 1;
+  if (circling && !may_end_thinking) return {.is_end = true, .reason = FinishReason::kLength};
+  const bool used_up =
+      request.thinking_budget.has_value() && choice.output.reasoning_tokens() >= *request.thinking_budget;
+  if (may_end_thinking && (circling || used_up)) end_thinking(choice);
+  return {};
+}
+
+void Generator::end_thinking(Choice& choice) {
+  choice.thinking_ended = true;
+  choice.forced = choice.request->end_thinking;
+  choice.loop_guard.forget();
+}
+
+void Generator::end_choice(sched::SequenceId sequence) {
+  const auto choice = choices_.find(sequence);
   scheduler_.end(sequence);
-  const auto job = jobs_.find(choice.job);
+  const auto job = jobs_.find(choice->second->job);
   std::erase(job->second, sequence);
   if (job->second.empty()) jobs_.erase(job);
-  choices_.erase(found);
-  return false;
+  choices_.erase(choice);
 }
 
 void Generator::emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample) {
@@ -287,6 +333,7 @@ EngineSnapshot Generator::snapshot() const {
   out.waiting = scheduler_.waiting() - (golden - golden_running);
   out.prompt_tokens = prompt_tokens_;
   out.generated_tokens = generated_tokens_;
+  out.circles = circles_;
   out.preemptions = scheduler_.preemptions();
   out.kv_pages = model_.kv_pages;
   out.kv_pages_free = scheduler_.free_pages();

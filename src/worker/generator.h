@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "engine/sampler.h"
 #include "sched/scheduler.h"
+#include "worker/loop_guard.h"
 #include "worker/metrics.h"
 #include "worker/model.h"
 #include "worker/output_text.h"
@@ -39,11 +40,14 @@ struct Job {
   int choices = 1;               // sequences of the same prompt; seeds differ
   std::int32_t max_tokens = 16;  // of each choice
   bool ignore_eos = false;
+  std::optional<std::int64_t> thinking_budget;  // tokens of reasoning; after them end_thinking is written for the model
+  std::vector<text::TokenId> end_thinking;      // ends with </think> and what comes between it and the answer
   engine::SamplingParams sampling;
   OutputOptions output;
 };
 
-enum class FinishReason { kStop, kLength };
+// kToolCalls: the model stopped, and has called a tool.
+enum class FinishReason { kStop, kLength, kToolCalls };
 
 struct JobEvent {
   enum class Kind { kAccepted, kPiece, kFinished, kFailed };
@@ -98,9 +102,19 @@ class Generator {
     std::span<const float> logits;
   };
 
+  // What becomes of one token of an answer.
+  struct Verdict {
+    bool is_end = false;
+    FinishReason reason = FinishReason::kStop;
+  };
   void consume(const Rows& rows);
   bool consume_row(sched::SequenceId sequence, std::span<const float> logits);
   void emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample);
+  Result<engine::Sample> next_token(const Choice& choice, std::span<const float> logits,
+                                    std::span<const sched::TokenId> tokens);
+  Verdict judge(Choice& choice, std::span<const sched::TokenId> tokens, text::TokenId token, OutputPiece& piece);
+  static void end_thinking(Choice& choice);
+  void end_choice(sched::SequenceId sequence);
   void end_job(JobId id);
   void fail(JobId job, api::ErrorCode code);
   Status fail_plan(const std::vector<sched::SequenceId>& sequences);
@@ -125,6 +139,7 @@ class Generator {
   std::uint64_t steps_ = 0;
   std::uint64_t prompt_tokens_ = 0;
   std::uint64_t generated_tokens_ = 0;
+  std::uint64_t circles_ = 0;  // answers that went round in them
 };
 
 }  // namespace dormouse::worker

@@ -118,6 +118,7 @@ std::string Metrics::write(std::string_view model, const EngineSnapshot& engine)
   for (const auto& [field, count] : ignored_) {
     sample(out, "dormouse_ignored_fields_total", fmt::format("{},field=\"{}\"", labels, label(field)), count);
   }
+  single(out, "dormouse_loop_guard_total", "counter", labels, engine.circles);
   single(out, "dormouse_engine_steps_total", "counter", labels, engine.steps);
   single(out, "dormouse_kv_pages", "gauge", labels, engine.kv_pages);
   single(out, "dormouse_kv_pages_free", "gauge", labels, engine.kv_pages_free);

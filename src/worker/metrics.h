@@ -43,6 +43,7 @@ struct EngineSnapshot {
   std::uint64_t prefix_hits = 0;      // and found there
   std::uint64_t draft_tokens = 0;     // guesses computed
   std::uint64_t accepted_tokens = 0;  // and right
+  std::uint64_t circles = 0;          // answers and thoughts ended because they went round in circles
   Nanoseconds slow_step{0};           // StepPace's, of a step as full as may be; 0: not known yet
   std::int64_t prefill_chunk = 0;     // rows of prompt the next step may hold beside decodes
 };
@@ -53,7 +54,7 @@ class Metrics {
 
   // One finished request. Times in seconds from its arrival; first_token < 0: there was none.
   struct Finished {
-    std::string_view reason;  // "stop" | "length" | "abort" | "error"
+    std::string_view reason;  // "stop" | "length" | "tool_calls" | "abort" | "error"
     double first_token_s = -1;
     double total_s = 0;
     std::int64_t prompt_tokens = 0;

@@ -72,6 +72,11 @@ OutputOptions output_options(const ModelView& model, const api::GenerationReques
   OutputOptions out;
   out.stops = request.sampling.stop;
   if (!is_chat(request)) return out;
+  if (!request.tools.empty()) {
+    out.tool_call = model.tokenizer->find(text::kToolCallOpen);
+    out.end_tool_call = model.tokenizer->find(text::kToolCallClose);
+    if (!request.parallel_tool_calls) out.max_calls = 1;
+  }
   out.think = model.tokenizer->find("<think>");
   out.end_think = model.tokenizer->find("</think>");
   if (!out.think.has_value() || !out.end_think.has_value()) return out;
@@ -83,11 +88,30 @@ OutputOptions output_options(const ModelView& model, const api::GenerationReques
   return out;
 }
 
+// Qwen's own words for a budget that is used up: the model has been trained to go on well after them. Source: Qwen3
+// technical report, section 4.3, and the example of its documentation.
+constexpr std::string_view kEndThinking =
+    "\n\nConsidering the limited time by the user, I have to give the solution based on the thinking directly now.\n"
+    "</think>\n\n";
+
+void set_thinking(const ModelView& model, const api::GenerationRequest& request, Job& job) {
+  if (job.output.thinking == ThinkingStart::kNever) return;
+  job.thinking_budget = request.thinking_budget;
+  job.end_thinking = model.tokenizer->encode(kEndThinking, text::SpecialTokens::kParse);
+}
+
+// 45000 as a person reads it: 45,000.
+std::string grouped(std::int64_t number) {
+  std::string out = std::to_string(number);
+  for (auto at = static_cast<std::ptrdiff_t>(out.size()) - 3; at > 0; at -= 3) out.insert(out.begin() + at, ',');
+  return out;
+}
+
 api::ApiError too_long(const api::GenerationRequest& request, std::int64_t tokens, std::int64_t limit,
                        std::string_view whose) {
   return {.code = api::ErrorCode::kContextLengthExceeded,
-          .message = fmt::format("The prompt has {} tokens; {} {}, which is {} too many.", tokens, whose, limit,
-                                 tokens - limit),
+          .message = fmt::format("The prompt has {} tokens; {} {}: {} too many.", grouped(tokens), whose,
+                                 grouped(limit), grouped(tokens - limit)),
           .param = is_chat(request) ? "messages" : "prompt"};
 }
 
@@ -140,7 +164,7 @@ api::ApiResult<Job> prepare(const ModelView& model, const api::GenerationRequest
   }
   // One place is for the answer's first token.
   const std::int64_t room = std::min<std::int64_t>(model.context_length, model.kv_tokens);
-  if (tokens > room - 1) return tl::unexpected(too_long(request, tokens, room - 1, "the model's context takes"));
+  if (tokens > room - 1) return tl::unexpected(too_long(request, tokens, room - 1, "the context has room for"));
   Job job;
   job.prompt = *std::move(prompt);
   job.choices = request.n;
@@ -149,6 +173,7 @@ api::ApiResult<Job> prepare(const ModelView& model, const api::GenerationRequest
   job.ignore_eos = request.sampling.ignore_eos;
   job.sampling = resolve_sampling(request.sampling, mode_of(model, request));
   job.output = output_options(model, request);
+  set_thinking(model, request, job);
   return job;
 }
 

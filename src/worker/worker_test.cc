@@ -212,7 +212,7 @@ TEST_F(WorkerTest, APromptBeyondTheContextSaysHowFar) {
   const RawAnswer answer = harness.post("/v1/completions", completion(words));
   EXPECT_EQ(answer.status, 400);
   EXPECT_NE(answer.body.find("context_length_exceeded"), std::string::npos);
-  EXPECT_NE(answer.body.find("3000 tokens"), std::string::npos) << answer.body;
+  EXPECT_NE(answer.body.find("3,000 tokens; the context has room for 2,047"), std::string::npos) << answer.body;
   EXPECT_NE(answer.body.find("953 too many"), std::string::npos) << answer.body;  // 3000 - (2048 - 1)
 }
 
