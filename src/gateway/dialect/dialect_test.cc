@@ -75,6 +75,13 @@ TEST(Generate, RawIsACompletionAndThinkingCanBeAskedFor) {
   ASSERT_TRUE(thinking.has_value());
   EXPECT_EQ(thinking->enable_thinking, true);
   EXPECT_EQ(thinking->sampling.stop, std::vector<std::string>{"\n"});
+  const auto budget = parse_generate_request(R"({"prompt":"x","thinking_budget":100})");
+  ASSERT_TRUE(budget.has_value());
+  EXPECT_EQ(budget->enable_thinking, true);
+  EXPECT_EQ(budget->thinking_budget, 100);
+  EXPECT_TRUE(budget->ignored_fields.empty());
+  EXPECT_EQ(parse_generate_request(R"({"prompt":"x","thinking_budget":0})")->enable_thinking, false);
+  EXPECT_EQ(parse_generate_request(R"({"prompt":"x","thinking":false,"thinking_budget":9})")->enable_thinking, false);
 }
 
 TEST(Generate, BadInputNamesItsField) {
@@ -105,6 +112,19 @@ TEST(Generate, BadInputNamesItsField) {
   }
 }
 
+TEST(Generate, AThinkingBudgetIsANumberAndHasNoPlaceInARawPrompt) {
+  const auto param_of = [](const char* more) {
+    const auto request = parse_generate_request(std::string(R"({"prompt":"x",)") + more + "}");
+    return request.has_value() ? "" : request.error().param;
+  };
+  EXPECT_EQ(param_of(R"("thinking_budget":100)"), "");
+  EXPECT_EQ(param_of(R"("thinking_budget":-1)"), "thinking_budget");
+  EXPECT_EQ(param_of(R"("thinking_budget":"1")"), "thinking_budget");
+  EXPECT_EQ(param_of(R"("raw":true,"thinking_budget":5)"), "thinking_budget");
+  EXPECT_EQ(param_of(R"("raw":true,"thinking":true)"), "thinking");
+  EXPECT_EQ(param_of(R"("raw":true,"thinking":false)"), "");
+}
+
 TEST(Generate, TheWholeAnswerSaysTextTimeAndRate) {
   const auto answer = make_generate_answer(false, "demo", "id-1");
   EXPECT_EQ(answer->on_chunk(piece("床前", 1)), "");
@@ -119,6 +139,27 @@ TEST(Generate, TheWholeAnswerSaysTextTimeAndRate) {
   EXPECT_EQ(body.at("finish_reason"), "length");
   EXPECT_EQ(body.at("wake_time"), 0.25);
   EXPECT_EQ(body.at("model"), "demo");
+}
+
+TEST(Generate, ThoughtsAndCostHaveTheirOwnFields) {
+  for (const bool stream : {false, true}) {
+    const auto answer = make_generate_answer(stream, "demo", "id-1");
+    api::ParsedChunk thought = piece("", 1);
+    thought.choices[0].reasoning_content = "hm";
+    std::string text = answer->on_chunk(thought) + answer->on_chunk(piece("yes", 2)) + answer->on_chunk(ending("stop"));
+    AnswerSummary costly = summary();
+    costly.cost = Money{1'234'567, "CNY"};
+    const std::vector<std::string> got = events(stream ? text + answer->closing(costly) : text);
+    const json::object last = json::parse(stream ? got.at(2) : answer->whole(costly)).as_object();
+    EXPECT_EQ(last.at("cost"), 1.234567);
+    EXPECT_EQ(last.at("currency"), "CNY");
+    EXPECT_EQ(last.at("finish_reason"), "stop");
+    EXPECT_EQ((stream ? json::parse(got.at(0)).as_object() : last).at("thinking"), "hm");
+    EXPECT_EQ((stream ? json::parse(got.at(1)).as_object() : last).at("text"), "yes");
+  }
+  const auto unpriced = make_generate_answer(false, "demo", "id-1");
+  EXPECT_EQ(unpriced->on_chunk(piece("x", 1)), "");
+  EXPECT_FALSE(json::parse(unpriced->whole(summary())).as_object().contains("cost")) << "no price is known";
 }
 
 TEST(Generate, TheStreamEndsWithTheNumbersAndDone) {
@@ -202,6 +243,34 @@ TEST(OpenAi, ChoicesKeepApartAndInOrder) {
   EXPECT_EQ(body.at("choices").at(1).at("message").at("content"), "xy");
   EXPECT_EQ(body.at("choices").at(1).at("finish_reason"), "length");
   EXPECT_EQ(body.at("usage").at("total_tokens"), 5);
+}
+
+TEST(OpenAi, ToolCallsPassInPiecesAndArePutTogether) {
+  api::ParsedChunk begin = piece("", 1);
+  begin.choices[0].tool_calls = {{0, "call_1", "f", ""}};
+  api::ParsedChunk more = piece("", 2);
+  more.choices[0].tool_calls = {{0, "", "", "{\"a\":"}};
+  api::ParsedChunk rest = piece("", 3);
+  rest.choices[0].tool_calls = {{0, "", "", "1}"}, {1, "call_2", "g", "{}"}};
+  for (const bool stream : {false, true}) {
+    const auto answer = make_openai_answer(chat_request(stream, false, false), {"c", 7, "m"});
+    std::string text;
+    for (const api::ParsedChunk& chunk : {begin, more, rest, ending("tool_calls")}) text += answer->on_chunk(chunk);
+    if (stream) {
+      const std::vector<std::string> got = events(text);
+      ASSERT_EQ(got.size(), 4U) << text;
+      EXPECT_EQ(json::parse(got[0]).at("choices").at(0).at("delta").at("tool_calls").at(0).at("id"), "call_1");
+      EXPECT_FALSE(
+          json::parse(got[1]).at("choices").at(0).at("delta").at("tool_calls").at(0).as_object().contains("id"));
+      EXPECT_EQ(json::parse(got[2]).at("choices").at(0).at("delta").at("tool_calls").at(1).at("index"), 1);
+      EXPECT_EQ(json::parse(got[3]).at("choices").at(0).at("finish_reason"), "tool_calls");
+      continue;
+    }
+    const json::value message = json::parse(answer->whole(summary())).at("choices").at(0).at("message");
+    EXPECT_TRUE(message.at("content").is_null());
+    EXPECT_EQ(message.at("tool_calls").at(0).at("function").at("arguments"), "{\"a\":1}");
+    EXPECT_EQ(message.at("tool_calls").at(1).at("id"), "call_2");
+  }
 }
 
 TEST(OpenAi, ACompletionIsATextCompletion) {

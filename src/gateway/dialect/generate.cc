@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
+#include <limits>
 #include <utility>
 
 #include "api/fields.h"
@@ -34,6 +35,7 @@ constexpr std::size_t kMaxSystemBytes = 8U << 20;
 struct Extras {
   bool raw = false;
   std::optional<bool> thinking;
+  std::optional<std::int64_t> thinking_budget;
   std::optional<std::string> system;
 };
 
@@ -47,6 +49,7 @@ api::ApiResult<Extras> read_extras(std::string_view body) {
   Extras out;
   out.raw = fields.boolean("raw").value_or(false);
   out.thinking = fields.boolean("thinking");
+  out.thinking_budget = fields.integer("thinking_budget", {.min = 0, .max = std::numeric_limits<std::int32_t>::max()});
   out.system = fields.string("system", kMaxSystemBytes);
   if (problem.found()) return tl::unexpected(problem.error());
   return out;
@@ -144,7 +147,7 @@ api::ApiResult<api::GenerationRequest> parse_generate_request(std::string_view b
   const api::ApiResult<Extras> extras = read_extras(body);
   if (!extras.has_value()) return tl::unexpected(extras.error());
   api::GenerationRequest request = *std::move(parsed);
-  constexpr std::array<std::string_view, 3> kOurs{"raw", "thinking", "system"};
+  constexpr std::array<std::string_view, 4> kOurs{"raw", "thinking", "thinking_budget", "system"};
   std::erase_if(request.ignored_fields, [&kOurs](const std::string& field) {
     return std::find(kOurs.begin(), kOurs.end(), field) != kOurs.end();
   });
@@ -155,13 +158,18 @@ api::ApiResult<api::GenerationRequest> parse_generate_request(std::string_view b
   request.sampling.top_logprobs = 0;
   if (extras->raw) {
     if (extras->system.has_value()) return tl::unexpected(invalid("system", "has no place in a raw prompt"));
+    if (extras->thinking.value_or(false)) return tl::unexpected(invalid("thinking", "has no place in a raw prompt"));
+    if (extras->thinking_budget.has_value()) {
+      return tl::unexpected(invalid("thinking_budget", "has no place in a raw prompt"));
+    }
     return request;
   }
   if (!request.prompt_tokens.empty()) return tl::unexpected(invalid("prompt", "token ids need \"raw\": true"));
   request.kind = api::GenerationRequest::Kind::kChat;
   if (extras->system.has_value()) request.messages.push_back(text_message("system", *extras->system));
   request.messages.push_back(text_message("user", std::exchange(request.prompt, {})));
-  request.enable_thinking = extras->thinking.value_or(false);
+  request.thinking_budget = extras->thinking_budget;
+  request.enable_thinking = extras->thinking.value_or(extras->thinking_budget.value_or(0) > 0);
   return request;
 }
 
