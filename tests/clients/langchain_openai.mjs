@@ -1,0 +1,49 @@
+// LangChain's OpenAI client.
+//   node langchain_openai.mjs BUILD_DIR DEMO_MODEL
+// Holds: invoke, stream and batch; a bound tool is called, and its message goes back; the streamed call's pieces add up;
+// an error keeps its status. Exit 1 at any breach.
+import assert from "node:assert/strict";
+
+import {HumanMessage, ToolMessage} from "@langchain/core/messages";
+import {ChatOpenAI} from "@langchain/openai";
+
+import {checkWeather, weather, withServer} from "./server.mjs";
+
+const [buildDir, demo] = process.argv.slice(2);
+
+await withServer(buildDir, demo, async ({baseURL}) => {
+  const model = (more = {}) => new ChatOpenAI({model: "demo", apiKey: "none", temperature: 0, maxTokens: 12,
+    maxRetries: 0, configuration: {baseURL}, modelKwargs: {reasoning_effort: "none"}, ...more});
+  const question = new HumanMessage("Write a poem about the sea.");
+
+  const whole = await model().invoke([question]);
+  assert.ok(whole.content.length > 0);
+  assert.equal(whole.usage_metadata.output_tokens, 12);
+  assert.equal(whole.response_metadata.finish_reason, "length");
+  let streamed = null;
+  for await (const chunk of await model().stream([question])) streamed = streamed?.concat(chunk) ?? chunk;
+  assert.equal(streamed.content, whole.content);
+  assert.equal(streamed.usage_metadata.output_tokens, 12);
+  const batch = await model().batch([[question], [question]]);
+  assert.deepEqual(batch.map((answer) => answer.content), [whole.content, whole.content]);
+
+  const caller = model({maxTokens: 200}).bindTools([weather], {tool_choice: "weather"});
+  const call = await caller.invoke([question]);
+  assert.equal(call.tool_calls.length, 1);
+  assert.deepEqual(call.invalid_tool_calls, []);
+  checkWeather(call.tool_calls[0].args);
+  let pieces = 0;
+  let joined = null;
+  for await (const chunk of await caller.stream([question])) {
+    pieces += chunk.tool_call_chunks.length;
+    joined = joined?.concat(chunk) ?? chunk;
+  }
+  assert.ok(pieces > 1);
+  assert.deepEqual(joined.tool_calls.map((one) => one.args), call.tool_calls.map((one) => one.args));
+  const back = await model().bindTools([weather], {tool_choice: "none"}).invoke(
+    [question, call, new ToolMessage({tool_call_id: call.tool_calls[0].id, content: "sunny"})]);
+  assert.ok(back.content.length > 0);
+
+  await assert.rejects(model({model: "nobody"}).invoke([question]), (error) => error.status === 404);
+});
+console.log("langchain_openai: LangChain invokes, streams, batches and calls tools");
