@@ -18,7 +18,7 @@ LAYERS = {
     "gguf": ["base"],
     "quant": ["base"],
     "text": ["base", "gguf"],
-    "grammar": ["text/utf8_decode.h", "base"],
+    "grammar": ["text", "base"],
     "kernels": ["base", "quant"],
     "sched": ["base"],
     "policy": ["base"],

@@ -14,7 +14,7 @@ namespace {
 constexpr int kMaxPartDepth = 4 * kMaxNesting;
 
 Error too_large_error() {
-  return make_error(Code::kInvalidArgument,
+  return make_error(Code::kTooLarge,
                     fmt::format("grammar: too complex: it takes more than {} states; use fewer or smaller bounds "
                                 "(maxLength, maxItems, {{m,n}})",
                                 kMaxNodes));
@@ -156,12 +156,23 @@ NodeId Assembly::lay_counted(Expr body, RepeatBounds bounds, NodeId from) {
     connect(loop, to);
     return to;
   }
+  const auto row_begin = static_cast<NodeId>(accepts_.size());
   for (std::uint64_t i = bounds.min; i < *bounds.max && !too_large(); ++i) {
     connect(from, to);
     from = call(from, rule);
   }
   connect(from, to);
+  rows_.push_back({.begin = row_begin, .end = std::max(row_begin, from), .rule = rule});
   return to;
+}
+
+// Only where each time takes a byte: else any number of times fits into the bytes looked ahead.
+void Assembly::mark_rows(Grammar& out, const std::vector<std::uint8_t>& nullable) const {
+  out.times_left_.assign(out.node_count(), 0);
+  for (const Row& row : rows_) {
+    if (nullable[rules_[row.rule].start] != 0) continue;
+    for (NodeId node = row.begin; node < row.end; ++node) out.times_left_[node] = row.end - node;
+  }
 }
 
 Status Assembly::lay_rules() {
@@ -173,7 +184,7 @@ Status Assembly::lay_rules() {
     rules_[i].start = start;
     const NodeId end = lay(*rules_[i].body, start, 0);
     accepts_[end] = 1;
-    if (too_deep_) return make_error(Code::kInvalidArgument, "grammar: nested too deep");
+    if (too_deep_) return make_error(Code::kTooLarge, "grammar: nested too deep");
     if (too_large()) return too_large_error();
   }
   return {};
@@ -227,7 +238,9 @@ Result<std::shared_ptr<const Grammar>> Assembly::assemble(std::uint32_t root) {
   out->start_ = rules_[root].start;
   skip_empty_edges(*out);
   make_classes(*out);
-  TRY_STATUS(refuse_left_recursion(*out));
+  const std::vector<std::uint8_t> nullable = nullable_nodes(*out);
+  TRY_STATUS(refuse_left_recursion(*out, nullable));
+  mark_rows(*out, nullable);
   TRY_STATUS(measure_frames(*out));
   return std::shared_ptr<const Grammar>(std::move(out));
 }

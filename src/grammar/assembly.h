@@ -24,6 +24,12 @@ class Assembly {
     std::optional<Expr> body;
     NodeId start = 0;
   };
+  // Nodes of a counted repetition: each can come `end - node` times more, and be left.
+  struct Row {
+    NodeId begin = 0;
+    NodeId end = 0;
+    std::uint32_t rule = 0;
+  };
   struct Loose {
     NodeId from = 0;
     std::uint32_t rule = 0;  // kCall
@@ -47,13 +53,16 @@ class Assembly {
   void freeze(Grammar& out) const;
   static void skip_empty_edges(Grammar& out);
   static void make_classes(Grammar& out);
+  [[nodiscard]] static std::vector<std::uint8_t> nullable_nodes(const Grammar& grammar);
   static Status measure_frames(Grammar& out);
-  Status refuse_left_recursion(const Grammar& grammar) const;
+  Status refuse_left_recursion(const Grammar& grammar, const std::vector<std::uint8_t>& nullable) const;
+  void mark_rows(Grammar& out, const std::vector<std::uint8_t>& nullable) const;
 
   const Builder& builder_;
   std::vector<RuleNodes> rules_;  // the builder's, then those of counted repetitions
   std::vector<std::uint8_t> accepts_;
   std::vector<Loose> loose_;
+  std::vector<Row> rows_;
   bool too_deep_ = false;
 };
 

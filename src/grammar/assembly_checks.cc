@@ -45,8 +45,21 @@ class BackEdges {
   std::vector<BackEdge> edges_;
 };
 
+// The nodes a node leads to before a byte is taken: onwards, into a rule, and past a rule that may be empty.
+template <typename Visit>
+void each_before_a_byte(const Grammar& grammar, const std::vector<std::uint8_t>& nullable, NodeId node, Visit visit) {
+  for (const Edge& edge : grammar.edges(node)) {
+    if (edge.kind == Edge::Kind::kByte) continue;
+    if (edge.kind == Edge::Kind::kCall) visit(edge.callee);
+    if (edge.kind == Edge::Kind::kEmpty || nullable[edge.callee] != 0) visit(edge.target);
+  }
+}
+
+}  // namespace
+
 // Nodes from which their rule can end without a byte.
-std::vector<std::uint8_t> nullable_nodes(const Grammar& grammar, const BackEdges& back) {
+std::vector<std::uint8_t> Assembly::nullable_nodes(const Grammar& grammar) {
+  const BackEdges back(grammar);
   std::vector<std::uint8_t> out(grammar.node_count(), 0);
   std::vector<NodeId> work;
   const auto join = [&](NodeId node) {
@@ -70,23 +83,9 @@ std::vector<std::uint8_t> nullable_nodes(const Grammar& grammar, const BackEdges
   return out;
 }
 
-// The nodes a node leads to before a byte is taken: onwards, into a rule, and past a rule that may be empty.
-template <typename Visit>
-void each_before_a_byte(const Grammar& grammar, const std::vector<std::uint8_t>& nullable, NodeId node, Visit visit) {
-  for (const Edge& edge : grammar.edges(node)) {
-    if (edge.kind == Edge::Kind::kByte) continue;
-    if (edge.kind == Edge::Kind::kCall) visit(edge.callee);
-    if (edge.kind == Edge::Kind::kEmpty || nullable[edge.callee] != 0) visit(edge.target);
-  }
-}
-
-}  // namespace
-
 // A ring of nodes without a byte on it is harmless within a rule (a loop around something empty) and without end where
 // a call is on it: the callee's frame would be opened again and again. Found as a call whose callee leads back to it.
-Status Assembly::refuse_left_recursion(const Grammar& grammar) const {
-  const BackEdges back(grammar);
-  const std::vector<std::uint8_t> nullable = nullable_nodes(grammar, back);
+Status Assembly::refuse_left_recursion(const Grammar& grammar, const std::vector<std::uint8_t>& nullable) const {
   // Rules by the node they begin with, and what they call before a byte.
   std::vector<std::uint32_t> rule_of(grammar.node_count(), kNever);
   for (std::uint32_t i = 0; i < rules_.size(); ++i) rule_of[rules_[i].start] = i;

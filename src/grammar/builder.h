@@ -48,8 +48,8 @@ class Builder {
   [[nodiscard]] Expr declare(std::string name);
   void define(Expr rule, Expr body);
 
-  // Errors: kInvalidArgument: too large, nested too deep, a rule that is not defined, calls itself at its own beginning
-  // or can never end. Call once.
+  // Errors: kTooLarge (a cap of grammar.h); kInvalidArgument: a rule that is not defined, calls itself at its own
+  // beginning or can never end. Call once.
   Result<std::shared_ptr<const Grammar>> finish(Expr root);
 
  private:

@@ -13,6 +13,15 @@ Error too_much_work() {
   return make_error(Code::kTooLarge, "grammar: too ambiguous to follow: a step takes more than its share of time");
 }
 
+std::vector<std::uint32_t> key_of(bool may_end, const std::set<std::vector<std::uint32_t>>& places) {
+  std::vector<std::uint32_t> key{may_end ? 1U : 0U};
+  for (const std::vector<std::uint32_t>& place : places) {
+    key.push_back(static_cast<std::uint32_t>(place.size()));
+    key.insert(key.end(), place.begin(), place.end());
+  }
+  return key;
+}
+
 }  // namespace
 
 std::size_t Matcher::Hash::operator()(const Words& words) const {
@@ -97,12 +106,7 @@ Matcher::StateId Matcher::close(std::vector<Words> places) {
     }
     if (takes_a_byte) kept.insert(place);
   }
-  Words key{may_end ? 1U : 0U};
-  for (const Words& place : kept) {
-    key.push_back(static_cast<std::uint32_t>(place.size()));
-    key.insert(key.end(), place.begin(), place.end());
-  }
-  return intern(std::move(key));
+  return intern(key_of(may_end, kept));
 }
 
 Matcher::StateId Matcher::step(StateId from, std::uint8_t byte) {
@@ -149,7 +153,28 @@ Status Matcher::walk(StateId state, std::vector<std::uint64_t>& bits) {
   return {};
 }
 
-Result<TokenMask> Matcher::mask(StateId state) {
+Matcher::StateId Matcher::alike(StateId state) {
+  if (states_[state].alike != kUnknown) return states_[state].alike;
+  const Words& key = *states_[state].places;
+  const auto reach = static_cast<std::uint32_t>(trie_.max_depth());
+  std::set<Words> places;
+  for (std::size_t i = 1; i < key.size(); i += key[i] + 1) {
+    const auto begin = key.begin() + static_cast<std::ptrdiff_t>(i) + 1;
+    Words place(begin, begin + static_cast<std::ptrdiff_t>(key[i]));
+    for (NodeId& node : place) {
+      const std::uint32_t left = grammar_->times_left(node);
+      if (left > reach) node += left - reach;
+    }
+    places.insert(std::move(place));
+  }
+  const StateId out = intern(key_of(may_end(state), places));
+  states_[state].alike = out;
+  states_[out].alike = out;
+  return out;
+}
+
+Result<TokenMask> Matcher::mask(StateId exact) {
+  const StateId state = alike(exact);
   const auto found = masks_.find(state);
   if (found != masks_.end()) {
     found->second.last_use = calls_;

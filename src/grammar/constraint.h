@@ -27,7 +27,7 @@ namespace dormouse::grammar {
 
 inline constexpr std::size_t kMaxPlaces = 4096;
 inline constexpr std::size_t kMaxMatcherWords = 1U << 20;  // of 4 bytes
-inline constexpr std::size_t kMaxMasks = 64;               // 19 KiB each at 151,936 tokens
+inline constexpr std::size_t kMaxMasks = 256;              // 19 KiB each at 151,936 tokens
 // Words of stacks looked at in one call that meets new sets: about 50 ms, several hundred times what a schema of a
 // hundred properties takes. Over it the call is refused, and the sequence ends.
 inline constexpr std::size_t kMaxWork = 4U << 20;
@@ -55,6 +55,7 @@ class Matcher {
   struct State {
     const Words* places = nullptr;  // the key in ids_
     std::vector<StateId> next;      // [classes]
+    StateId alike = kUnknown;       // one with the same mask
   };
   struct Hash {
     std::size_t operator()(const Words& words) const;
@@ -69,6 +70,9 @@ class Matcher {
   [[nodiscard]] StateId step(StateId state, std::uint8_t byte);
   [[nodiscard]] StateId close(std::vector<Words> places);
   bool call(const Edge& edge, Words& place) const;
+  // Places far enough from the end of a counted repetition that no token reaches it share their mask: of a string of at
+  // most 2,000 characters, all but the last hundred or so.
+  [[nodiscard]] StateId alike(StateId state);
   [[nodiscard]] Result<TokenMask> mask(StateId state);
   Status walk(StateId state, std::vector<std::uint64_t>& bits);
   [[nodiscard]] bool may_end(StateId state) const { return states_[state].places->front() != 0; }

@@ -14,7 +14,7 @@
 
 namespace dormouse::grammar {
 
-// Source: reliability notes S-09. Text, its nesting, and what it compiles to; over any of them is kInvalidArgument.
+// Source: reliability notes S-09. Text, its nesting, and what it compiles to; over any of them is kTooLarge.
 inline constexpr std::size_t kMaxSourceBytes = 64 * 1024;
 inline constexpr int kMaxNesting = 64;
 inline constexpr std::size_t kMaxNodes = 65'536;
@@ -45,6 +45,9 @@ class Grammar {
   [[nodiscard]] bool accepts(NodeId node) const { return accepts_[node] != 0; }
   // Frames beyond the present ones that the shortest way to the end of its rule takes.
   [[nodiscard]] std::uint32_t frames_needed(NodeId node) const { return frames_needed_[node]; }
+  // How many more times the part just repeated may come, where nodes one further on stand for one time less; 0: not in
+  // such a row. Nodes with enough left are alike to whoever looks only a few bytes ahead (Matcher's masks).
+  [[nodiscard]] std::uint32_t times_left(NodeId node) const { return times_left_[node]; }
   // Bytes that no edge tells apart are one class.
   [[nodiscard]] std::size_t class_count() const { return class_byte_.size(); }
   [[nodiscard]] std::uint8_t class_of(std::uint8_t byte) const { return class_of_[byte]; }
@@ -57,6 +60,7 @@ class Grammar {
   std::vector<Edge> edges_;
   std::vector<std::uint8_t> accepts_;         // [nodes]
   std::vector<std::uint32_t> frames_needed_;  // [nodes]
+  std::vector<std::uint32_t> times_left_;     // [nodes]
   std::array<std::uint8_t, 256> class_of_{};
   std::vector<std::uint8_t> class_byte_;  // [classes]
 };

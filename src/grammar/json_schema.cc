@@ -12,7 +12,7 @@ namespace dormouse::grammar {
 Result<Expr> add_json_schema(Builder& builder, std::string_view schema) {
   namespace json = boost::json;
   if (schema.size() > kMaxSourceBytes) {
-    return make_error(Code::kInvalidArgument,
+    return make_error(Code::kTooLarge,
                       fmt::format("schema: it has {} bytes; at most {} are taken", schema.size(), kMaxSourceBytes));
   }
   json::parse_options options;

@@ -12,8 +12,8 @@
 
 namespace dormouse::grammar {
 
-// Errors: kInvalidArgument: not JSON, over a cap of grammar.h, not in the subset, or a schema that nothing satisfies;
-// the message begins with the place, as a JSON pointer: "schema: at #/properties/age: ...".
+// Errors: kTooLarge (a cap of grammar.h); kInvalidArgument: not JSON, not in the subset, or a schema that nothing
+// satisfies; the message begins with the place, as a JSON pointer: "schema: at #/properties/age: ...".
 Result<Expr> add_json_schema(Builder& builder, std::string_view schema);
 // Any JSON object: response_format json_object.
 [[nodiscard]] Expr add_json_object(Builder& builder);

@@ -25,7 +25,9 @@ class Parser {
       : b_(builder), text_(text), reach_(reach), form_(form) {}
 
   Result<Expr> parse() {
-    if (text_.size() > kMaxSourceBytes) return refuse(fmt::format("longer than {} bytes", kMaxSourceBytes));
+    if (text_.size() > kMaxSourceBytes) {
+      return make_error(Code::kTooLarge, fmt::format("regex: longer than {} bytes", kMaxSourceBytes));
+    }
     TRY(const Expr out, alternatives(0));
     if (at_ < text_.size()) return refuse("a ) without its (");
     return out;
