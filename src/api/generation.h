@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api/error_table.h"
+#include "api/response_format.h"
 
 namespace dormouse::api {
 
@@ -107,6 +108,7 @@ struct GenerationRequest {
   bool stream = false;
   StreamOptions stream_options;
   SamplingParams sampling;
+  ResponseFormat format;
   std::vector<std::string> ignored_fields;  // unknown to us: counted, never an error
 
   friend bool operator==(const GenerationRequest&, const GenerationRequest&) = default;
@@ -122,7 +124,6 @@ struct GenerationRequest {
 //   Its budget: thinking_budget, else chat_template_kwargs.thinking_budget, else reasoning.max_tokens, else what low
 //   and medium stand for. reasoning.effort is reasoning_effort by another name.
 //   tool_choice none drops the tools; required needs some, and a named one has to be among them.
-//   A response_format other than text is refused until decoding can be held to it: the answer would not obey.
 //   Completions take one prompt: text, [text], [ids...] or [[ids...]].
 [[nodiscard]] ApiResult<GenerationRequest> parse_chat_request(std::string_view body);
 [[nodiscard]] ApiResult<GenerationRequest> parse_completion_request(std::string_view body);

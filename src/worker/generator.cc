@@ -39,6 +39,13 @@ void append(OutputPiece& to, OutputPiece from) {
   std::move(from.calls.begin(), from.calls.end(), std::back_inserter(to.calls));
 }
 
+std::optional<AnswerConstraint> constraint_of(const Job& job, const text::Tokenizer& tokenizer) {
+  if (!job.format.has_value()) return std::nullopt;
+  const ThinkingTokens tokens{
+      .think = job.output.think, .end_think = job.output.end_think, .gap = tokenizer.find("\n\n")};
+  return AnswerConstraint(*job.format, job.thinking, tokens);
+}
+
 }  // namespace
 
 struct Generator::Choice {
@@ -50,6 +57,7 @@ struct Generator::Choice {
   LoopGuard loop_guard = {};
   std::span<const text::TokenId> forced = {};  // of request->end_thinking: to be written before anything is sampled
   bool thinking_ended = false;                 // by us
+  std::optional<AnswerConstraint> constraint;
   std::int32_t generated = 0;
   std::int64_t cached = 0;  // prompt tokens
 };
@@ -103,13 +111,15 @@ void Generator::submit(JobId id, Job job) {
     accepted.push_back(sequence_id);
     engine::SamplingParams sampling = request->sampling;
     sampling.seed += static_cast<std::uint64_t>(i);
-    choices_.emplace(sequence_id, std::make_unique<Choice>(Choice{.job = id,
-                                                                  .index = i,
-                                                                  .request = request,
-                                                                  .sampling = std::move(sampling),
-                                                                  .output = OutputText(request->output),
-                                                                  .generated = 0,
-                                                                  .cached = 0}));
+    choices_.emplace(sequence_id,
+                     std::make_unique<Choice>(Choice{.job = id,
+                                                     .index = i,
+                                                     .request = request,
+                                                     .sampling = std::move(sampling),
+                                                     .output = OutputText(request->output),
+                                                     .constraint = constraint_of(*request, *model_.tokenizer),
+                                                     .generated = 0,
+                                                     .cached = 0}));
   }
   prompt_tokens_ += request->prompt.size();
   totals_[id].prompt_tokens = static_cast<std::int64_t>(request->prompt.size());
@@ -194,12 +204,27 @@ void Generator::consume(const Rows& rows) {
   while (consume_row(rows.sequence, logits.first(vocab))) logits = logits.subspan(vocab);
 }
 
-// The next token of an answer: written for the model, or its own.
-Result<engine::Sample> Generator::next_token(const Choice& choice, std::span<const float> logits,
+// The next token of an answer: written for the model, or its own. Held to a format where there is one: when no token is
+// allowed the sequence ends, it never goes on without.
+Result<engine::Sample> Generator::next_token(Choice& choice, std::span<const float> logits,
                                              std::span<const sched::TokenId> tokens) {
-  if (!choice.forced.empty()) return engine::Sample{.token = choice.forced.front(), .logprob = 0, .top = {}};
-  const std::size_t prompt = choice.request->prompt.size();
-  return sampler_.sample(logits, choice.sampling, tokens.first(prompt), tokens.subspan(prompt));
+  const auto prompt = tokens.first(choice.request->prompt.size());
+  const auto generated = tokens.subspan(prompt.size());
+  engine::Sample out;
+  if (!choice.forced.empty()) {
+    out.token = choice.forced.front();
+    choice.forced = choice.forced.subspan(1);
+  } else if (!choice.constraint.has_value()) {
+    return sampler_.sample(logits, choice.sampling, prompt, generated);
+  } else {
+    TRY(const grammar::TokenMask allowed, choice.constraint->allowed());
+    if (allowed.empty()) return make_error(Code::kInternal, "generator: an answer that is whole goes on");
+    TRY(out, sampler_.sample(logits, choice.sampling, prompt, generated, allowed));
+  }
+  if (choice.constraint.has_value()) {
+    TRY_STATUS(choice.constraint->accept(out.token));
+  }
+  return out;
 }
 
 // One token of an answer. Whether it had been guessed and the answer goes on.
@@ -211,10 +236,10 @@ bool Generator::consume_row(sched::SequenceId sequence, std::span<const float> l
   const Result<engine::Sample> sample = next_token(choice, logits, tokens);
   if (!sample.has_value()) {
     log_error("event=sampling_failed error=\"{}\"", sample.error().message);
-    fail(choice.job, api::ErrorCode::kInternalError);
+    const bool is_too_complex = sample.error().code == Code::kTooLarge;
+    fail(choice.job, is_too_complex ? api::ErrorCode::kGrammarTooComplex : api::ErrorCode::kInternalError);
     return false;
   }
-  if (!choice.forced.empty()) choice.forced = choice.forced.subspan(1);
   generated_tokens_ += 1;
   totals_[choice.job].generated_tokens += 1;
   choice.generated += 1;
@@ -242,12 +267,15 @@ Generator::Verdict Generator::judge(Choice& choice, std::span<const sched::Token
   const bool is_end = !request.ignore_eos && std::find(ends.begin(), ends.end(), token) != ends.end();
   if (is_end) return {.is_end = true, .reason = FinishReason::kStop};
   piece = choice.output.push(token, model_.tokenizer->token_bytes(token));
-  if (choice.output.stopped()) return {.is_end = true, .reason = FinishReason::kStop};
+  const bool is_whole = choice.constraint.has_value() && choice.constraint->is_finished();
+  if (is_whole || choice.output.stopped()) return {.is_end = true, .reason = FinishReason::kStop};
   if (choice.generated >= request.max_tokens) return {.is_end = true, .reason = FinishReason::kLength};
   const bool may_end_thinking = choice.output.is_reasoning() && !choice.thinking_ended && !request.end_thinking.empty();
-  // Who ignores the end of an answer measures, and wants all the tokens asked for.
+  // Who ignores the end of an answer measures, and wants all the tokens asked for; a format says itself what may
+  // repeat.
+  const bool is_free = !choice.constraint.has_value() || choice.output.is_reasoning();
   const bool circling =
-      !request.ignore_eos && choice.loop_guard.is_circling(tokens.subspan(request.prompt.size()), token);
+      is_free && !request.ignore_eos && choice.loop_guard.is_circling(tokens.subspan(request.prompt.size()), token);
   if (circling) circles_ += 1;
   if (circling && !may_end_thinking) return {.is_end = true, .reason = FinishReason::kLength};
   const bool used_up =

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "engine/sampler.h"
 #include "sched/scheduler.h"
+#include "worker/answer_constraint.h"
 #include "worker/loop_guard.h"
 #include "worker/metrics.h"
 #include "worker/model.h"
@@ -44,6 +45,8 @@ struct Job {
   std::vector<text::TokenId> end_thinking;      // ends with </think> and what comes between it and the answer
   engine::SamplingParams sampling;
   OutputOptions output;
+  std::optional<AnswerFormat> format;   // what the content is held to
+  Thinking thinking = Thinking::kNone;  // with a format: what may come before the content
 };
 
 // kToolCalls: the model stopped, and has called a tool.
@@ -110,7 +113,7 @@ class Generator {
   void consume(const Rows& rows);
   bool consume_row(sched::SequenceId sequence, std::span<const float> logits);
   void emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample);
-  Result<engine::Sample> next_token(const Choice& choice, std::span<const float> logits,
+  Result<engine::Sample> next_token(Choice& choice, std::span<const float> logits,
                                     std::span<const sched::TokenId> tokens);
   Verdict judge(Choice& choice, std::span<const sched::TokenId> tokens, text::TokenId token, OutputPiece& piece);
   static void end_thinking(Choice& choice);

@@ -92,12 +92,15 @@ OutputOptions output_options(const ModelView& model, const api::GenerationReques
 // technical report, section 4.3, and the example of its documentation.
 constexpr std::string_view kEndThinking =
     "\n\nConsidering the limited time by the user, I have to give the solution based on the thinking directly now.\n"
-    "</think>\n\n";
+    "</think>";
+constexpr std::string_view kAfterThinking = "\n\n";
 
 void set_thinking(const ModelView& model, const api::GenerationRequest& request, Job& job) {
   if (job.output.thinking == ThinkingStart::kNever) return;
   job.thinking_budget = request.thinking_budget;
   job.end_thinking = model.tokenizer->encode(kEndThinking, text::SpecialTokens::kParse);
+  // What an answer that is held to something begins with is for its grammar to say.
+  if (!is_held(request)) model.tokenizer->encode(kAfterThinking, text::SpecialTokens::kAsText, job.end_thinking);
 }
 
 // 45000 as a person reads it: 45,000.
@@ -105,6 +108,18 @@ std::string grouped(std::int64_t number) {
   std::string out = std::to_string(number);
   for (auto at = static_cast<std::ptrdiff_t>(out.size()) - 3; at > 0; at -= 3) out.insert(out.begin() + at, ',');
   return out;
+}
+
+// Whether thoughts come before the content that a format holds for.
+Thinking thinking_of(const ModelView& model, const api::GenerationRequest& request) {
+  if (!is_chat(request)) return Thinking::kNone;
+  switch (model.family) {
+    case text::TemplateFamily::kHybrid:
+      return request.enable_thinking.value_or(true) ? Thinking::kMay : Thinking::kNone;
+    case text::TemplateFamily::kInstruct2507: return Thinking::kNone;
+    case text::TemplateFamily::kThinking2507: return Thinking::kInside;
+  }
+  return Thinking::kNone;
 }
 
 api::ApiError too_long(const api::GenerationRequest& request, std::int64_t tokens, std::int64_t limit,
@@ -119,6 +134,7 @@ api::ApiError too_long(const api::GenerationRequest& request, std::int64_t token
 
 ModelView view_of(const LoadedModel& model) {
   return {.tokenizer = model.tokenizer.get(),
+          .formats = model.formats.get(),
           .family = model.family,
           .context_length = model.context_length,
           .kv_tokens = std::int64_t{model.kv_pages} * sched::kPageTokens};
@@ -132,6 +148,13 @@ std::size_t prompt_bytes(const api::GenerationRequest& request) {
   }
   for (const std::string& tool : request.tools) bytes += tool.size();
   return bytes;
+}
+
+bool is_quick(const ModelView& model, const api::GenerationRequest& request) {
+  // Below this a tokenizer is done within a millisecond or two.
+  constexpr std::size_t kQuickBytes = 16 * 1024;
+  const bool is_compiled = !is_held(request) || model.formats->has(request);
+  return is_compiled && prompt_bytes(request) <= kQuickBytes;
 }
 
 api::ApiResult<std::vector<text::TokenId>> encode_prompt(const ModelView& model,
@@ -173,6 +196,12 @@ api::ApiResult<Job> prepare(const ModelView& model, const api::GenerationRequest
   job.ignore_eos = request.sampling.ignore_eos;
   job.sampling = resolve_sampling(request.sampling, mode_of(model, request));
   job.output = output_options(model, request);
+  if (is_held(request)) {
+    api::ApiResult<AnswerFormat> format = model.formats->get(request);
+    if (!format.has_value()) return tl::unexpected(format.error());
+    job.format = *std::move(format);
+    job.thinking = thinking_of(model, request);
+  }
   set_thinking(model, request, job);
   return job;
 }

@@ -2,6 +2,7 @@
 // engine that says what the prompt tells it to; whole answers and streams have to come to the same.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <utility>
 
@@ -194,6 +195,86 @@ TEST_F(ThinkingAndTools, ThoughtsThatGoRoundInCirclesEndAndTheAnswerFollows) {
   EXPECT_EQ(got.choice.content.find_first_not_of('x'), std::string::npos);
   EXPECT_EQ(got.choice.finish_reason, "stop");
   EXPECT_EQ(got.usage.completion_tokens, 502) << "<think>, 500 letters or what was written in their place, the end";
+}
+
+// Two tools, and checks of a call of each that know nothing of grammars.
+constexpr std::string_view kTwoTools = R"("tools":[
+    {"type":"function","function":{"name":"weather","parameters":{"type":"object","properties":{
+        "city":{"type":"string","maxLength":6},"days":{"type":"integer","minimum":1,"maximum":14}},
+        "required":["city","days"],"additionalProperties":false}}},
+    {"type":"function","function":{"name":"now"}}])";
+
+void expect_call(const api::ToolCallDelta& call) {
+  boost::system::error_code ec;
+  const boost::json::value arguments = boost::json::parse(call.arguments, ec);
+  ASSERT_FALSE(ec) << call.arguments;
+  if (call.name == "now") {
+    EXPECT_TRUE(arguments.as_object().empty()) << call.arguments;
+    return;
+  }
+  EXPECT_EQ(call.name, "weather");
+  EXPECT_EQ(arguments.as_object().size(), 2U) << call.arguments;
+  EXPECT_TRUE(arguments.at("city").is_string()) << call.arguments;
+  const std::int64_t days = arguments.at("days").to_number<std::int64_t>();
+  EXPECT_TRUE(days >= 1 && days <= 14) << call.arguments;
+}
+
+TEST_F(ThinkingAndTools, AModelThatMustCallCallsWhateverItWouldRatherSay) {
+  std::size_t most = 0;
+  for (int seed = 1; seed <= 12; ++seed) {
+    const std::string sampling =
+        R"(,"enable_thinking":false,"temperature":2,"top_k":0,"max_tokens":1000,"seed":)" + std::to_string(seed);
+    const Got any = ask("letters", std::string(kTwoTools) + R"(,"tool_choice":"required")" + sampling);
+    EXPECT_EQ(any.choice.finish_reason, "tool_calls");
+    EXPECT_EQ(any.choice.content, "");
+    EXPECT_GE(any.choice.tool_calls.size(), 1U);
+    for (const api::ToolCallDelta& call : any.choice.tool_calls) expect_call(call);
+    most = std::max(most, any.choice.tool_calls.size());
+    const Got one =
+        ask("letters", std::string(kTwoTools) + R"(,"tool_choice":"required","parallel_tool_calls":false)" + sampling);
+    EXPECT_EQ(one.choice.tool_calls.size(), 1U);
+    for (const api::ToolCallDelta& call : one.choice.tool_calls) expect_call(call);
+    const Got named =
+        ask("letters",
+            std::string(kTwoTools) + R"(,"tool_choice":{"type":"function","function":{"name":"weather"}})" + sampling);
+    ASSERT_EQ(named.choice.tool_calls.size(), 1U);
+    EXPECT_EQ(named.choice.tool_calls[0].name, "weather");
+    expect_call(named.choice.tool_calls[0]);
+    EXPECT_EQ(named.choice.finish_reason, "tool_calls");
+  }
+  EXPECT_GT(most, 1U) << "several in parallel, where they may be";
+  EXPECT_LE(most, 8U);
+}
+
+TEST_F(ThinkingAndTools, WhoMustCallMayThinkBeforeAndABudgetEndsThat) {
+  WorkerHarness::Options options;
+  options.model.family = text::TemplateFamily::kThinking2507;
+  WorkerHarness thinker(std::move(options));
+  ASSERT_TRUE(thinker.wait_ready());
+  const Got got =
+      ask(thinker, "think of letters",
+          std::string(kTwoTools) + R"(,"tool_choice":"required","thinking_budget":7,"max_tokens":500,"seed":3)");
+  EXPECT_EQ(got.choice.reasoning_content.substr(7), "\n\n" + kBudgetText);
+  EXPECT_EQ(got.choice.content, "");
+  EXPECT_EQ(got.choice.finish_reason, "tool_calls");
+  ASSERT_GE(got.choice.tool_calls.size(), 1U);
+  for (const api::ToolCallDelta& call : got.choice.tool_calls) expect_call(call);
+}
+
+TEST_F(ThinkingAndTools, ParametersWeCannotHoldACallToAreRefusedByPlace) {
+  const auto refused = [this](const std::string& parameters) {
+    const std::string tools = R"("tool_choice":"required","tools":[{"type":"function","function":{"name":"ok"}},
+        {"type":"function","function":{"name":"f","parameters":)" +
+                              parameters + "}}]";
+    const RawAnswer answer = harness.post("/v1/chat/completions", chat("x", tools));
+    EXPECT_EQ(answer.status, 400) << parameters;
+    EXPECT_NE(answer.body.find(R"("param":"tools")"), std::string::npos) << answer.body;
+    EXPECT_NE(answer.body.find("tools[1].function.parameters: "), std::string::npos) << answer.body;
+  };
+  refused("5");
+  refused(R"({"type":"array"})");
+  refused(R"({"type":"object","properties":{"a":{"type":"string","pattern":"(?=x)y"}}})");
+  refused(R"({"type":"object","properties":{"a":{"type":"no such type"}}})");
 }
 
 }  // namespace

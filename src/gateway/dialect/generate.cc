@@ -10,6 +10,7 @@
 
 #include "api/fields.h"
 #include "api/json_write.h"
+#include "api/response_format_json.h"
 #include "api/strict_json.h"
 #include "http/sse.h"
 
@@ -37,6 +38,7 @@ struct Extras {
   std::optional<bool> thinking;
   std::optional<std::int64_t> thinking_budget;
   std::optional<std::string> system;
+  api::ResponseFormat format;
 };
 
 api::ApiResult<Extras> read_extras(std::string_view body) {
@@ -51,6 +53,7 @@ api::ApiResult<Extras> read_extras(std::string_view body) {
   out.thinking = fields.boolean("thinking");
   out.thinking_budget = fields.integer("thinking_budget", {.min = 0, .max = std::numeric_limits<std::int32_t>::max()});
   out.system = fields.string("system", kMaxSystemBytes);
+  out.format = api::read_short_format(fields, "format");
   if (problem.found()) return tl::unexpected(problem.error());
   return out;
 }
@@ -147,11 +150,17 @@ api::ApiResult<api::GenerationRequest> parse_generate_request(std::string_view b
   const api::ApiResult<Extras> extras = read_extras(body);
   if (!extras.has_value()) return tl::unexpected(extras.error());
   api::GenerationRequest request = *std::move(parsed);
-  constexpr std::array<std::string_view, 4> kOurs{"raw", "thinking", "thinking_budget", "system"};
+  constexpr std::array<std::string_view, 5> kOurs{"raw", "thinking", "thinking_budget", "system", "format"};
   std::erase_if(request.ignored_fields, [&kOurs](const std::string& field) {
     return std::find(kOurs.begin(), kOurs.end(), field) != kOurs.end();
   });
   if (request.n != 1) return tl::unexpected(invalid("n", "must be 1 here; /v1/completions takes more"));
+  if (extras->format.kind != api::ResponseFormat::Kind::kText) {
+    if (request.format.kind != api::ResponseFormat::Kind::kText) {
+      return tl::unexpected(invalid("format", "says it twice: response_format is there, too"));
+    }
+    request.format = extras->format;
+  }
   request.echo = false;
   request.stream_options = {};
   request.sampling.logprobs = false;
