@@ -34,7 +34,7 @@ await withServer(buildDir, demo, async ({baseURL}) => {
     inputSchema: z.object({city: z.string().max(12), unit: z.enum(["C", "F"])}),
     execute: (input) => { called.push(input); return {sky: "clear"}; },
   })};
-  const asking = {...fixed, tools, maxOutputTokens: 200, stopWhen: stepCountIs(2),
+  const asking = {...fixed, tools, maxOutputTokens: 600, stopWhen: stepCountIs(2),
     prepareStep: ({stepNumber}) => ({toolChoice: stepNumber === 0 ? "required" : "none"})};
   const answered = await generateText(asking);
   assert.equal(answered.steps.length, 2);

@@ -99,7 +99,6 @@ async function tools(client) {
   const back = await client.chat.completions.create({...fixed, tools: [weather], tool_choice: "none",
     messages: [...messages, choice.message, {role: "tool", tool_call_id: call.id, content: "sunny"}]});
   assert.ok(back.choices[0].message.content.length > 0);
-  assert.ok(back.usage.prompt_tokens > whole.usage.prompt_tokens - 200);
 }
 
 async function breakingOff(client, baseURL) {
