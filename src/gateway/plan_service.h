@@ -39,7 +39,7 @@ struct PlanWish {
   catalog::InstanceType type;              // whose price is taken
   std::optional<double> idle_timeout_s{};  // of the asked row, instead of the rules'
   std::optional<double> wake_s{};          // instead of the measured one
-  Goal goal{};
+  planner::Goal goal{};
 };
 
 // Advice with the period it is of.

@@ -80,8 +80,8 @@ Result<PlanWish> read_wish(const QueryString& query, const Deployment& deploymen
   }
   TRY(out.idle_timeout_s, seconds_of(query, "idle_timeout"));
   TRY(out.wake_s, seconds_of(query, "wake"));
-  TRY(out.goal.cold_share, share_of(query, "cold_share"));
-  TRY(out.goal.p99_s, seconds_of(query, "p99"));
+  TRY(out.goal.cold_share_max, share_of(query, "cold_share"));
+  TRY(out.goal.p99_s_max, seconds_of(query, "p99"));
   return out;
 }
 
