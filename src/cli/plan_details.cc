@@ -154,8 +154,13 @@ std::string Tables::sensitivity(const planner::Sensitivity& sensitivity) const {
 std::string Tables::reservation(const planner::Details& details) const {
   Table out = table({"INSTANCE", "HOURS A MONTH", "RENT"}, {"实例", "每月小时", "租法"});
   const planner::Reservation& best = *details.reservation;
+  constexpr std::size_t kMostRows = 8;
   for (std::size_t i = 0; i < details.level_hours.size(); ++i) {
     if (details.level_hours[i] <= 0) break;
+    if (i >= std::max(kMostRows, best.reserved + 1)) {
+      out.add({"…", "", ""});
+      break;
+    }
     const std::string rest = best.is_spot && i > 0 ? say("on spot", "竞价") : say("by the hour", "按小时");
     out.add({std::to_string(i + 1), fmt::format("{:.1f}", details.level_hours[i]),
              i < best.reserved ? say("by the month", "包月") : rest});

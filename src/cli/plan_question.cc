@@ -105,6 +105,17 @@ Status add_trace(const Context& context, const PlanFlags& flags, planner::Questi
   return {};
 }
 
+// Errors: kInvalidArgument, with what is missing and what would fit, where the type's memory is known.
+Status check_memory(const PlanFlags& flags, const catalog::InstanceType& type) {
+  TRY(const planner::ModelShape shape, planner::find_model(flags.model));
+  TRY(const planner::Quant quant, planner::find_quant(flags.quant));
+  if (type.vram_gb == 0) return {};
+  const planner::Wanted wanted{.sequences = std::max(flags.slots, 1), .context = flags.context};
+  const Result<planner::Fit> fit = planner::fits(shape, quant, card_of(type).vram_bytes, wanted);
+  if (fit.has_value()) return {};
+  return wrong(fmt::format("--on {}: {} (--slots, --context, --quant)", type.name, fit.error().message));
+}
+
 // What several at once cost each of them: as the switch says, as measured, or by roofline.
 Status add_slowdown(const Context& context, const PlanFlags& flags, planner::Question& question, PlanView& view) {
   if (flags.slots == 1) return {};
@@ -253,6 +264,7 @@ Result<PlanView> plan_on(const Context& context, const PlanFlags& flags, const P
   TRY(question.fast_wake_s, seconds_of("--fast-wake", flags.fast_wake));
   question.timer.slots = flags.slots;
   TRY(question.tariff, tariff_in(prices, type, out.currency));
+  TRY_STATUS(check_memory(flags, type));
   find_speeds(context, flags, out);
   TRY_STATUS(add_slowdown(context, flags, question, out));
   TRY_STATUS(add_requests(context, flags, question, out));

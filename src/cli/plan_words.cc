@@ -14,6 +14,7 @@ using planner::Row;
 
 constexpr double kHoursOfMonth = planner::kHoursOfMonth;
 constexpr int kMonthsOfYear = 12;
+constexpr double kPatienceS = 600;  // the clients' own default
 // A month for less than this part of its hours is rare enough to be a mistake.
 constexpr double kSuspiciousShare = 0.35;
 
@@ -64,6 +65,12 @@ std::string verdict(const PlanView& view, Language language) {
                           margin, money(better * kMonthsOfYear), money(worse * kMonthsOfYear));
 }
 
+std::string gap_words(double seconds, Language language) {
+  constexpr double kWhole = 10;
+  if (seconds >= kWhole) return duration_words(seconds, language);
+  return fmt::format("{:.2g} {}", seconds, language == Language::kChinese ? "秒" : "s");
+}
+
 std::string naive_words(const PlanView& view, const Sentence& say) {
   const Row& naive = view.plan.rows.front();
   std::string out = say("The naive estimate counts {:.1f} hours of computing, {}", "粗算只计 {:.1f} 小时的计算，即 {}",
@@ -90,7 +97,7 @@ std::string why(const PlanView& view, Language language) {
           "time paid is waiting and {:.0f} % waking. Utilisation is {:.1f} % ({:.1f} of {:.0f} h)",
           "但实例实际运行 {:.1f} 小时：两次请求平均相隔 {}，休眠要等 {}，付费时间的 {:.0f} % 是空等，{:.0f} % 是唤醒。"
           "利用率 {:.1f} %（{:.1f} / {:.0f} 小时）",
-          hours(f.awake_s), duration_words(view.gap_s, language),
+          hours(f.awake_s), gap_words(view.gap_s, language),
           duration_words(plan.question.timer.idle_timeout_s, language), f.idle_s / awake_s * 100,
           f.waking_s / awake_s * 100, hours(f.busy_s) / kHoursOfMonth * 100, hours(f.busy_s), kHoursOfMonth);
   if (!plan.break_even_hours.has_value()) return out + say(".", "。");
@@ -169,6 +176,15 @@ std::vector<std::string> warnings(const PlanView& view, Language language) {
     out.push_back(say("The month costs {:.0f} % of its hours: check this price.",
                       "包月价只有按小时连续使用的 {:.0f} %，请核对价格。",
                       *plan.break_even_hours / kHoursOfMonth * 100));
+  }
+  const Row* const always = planner::find_row(plan, Row::Kind::kAlways);
+  if (always->forecast.p99_s > kPatienceS) {
+    out.push_back(say(
+        "One instance does not keep up: one request in a hundred takes over {:.0f} s, longer than its caller waits. "
+        "More at once (--slots) or more instances (--details).",
+        "单个实例跟不上：百分之一的请求要 {:.0f} "
+        "秒以上，超过调用方的等待时间。请增加并发（--slots）或实例（--details）。",
+        always->forecast.p99_s));
   }
   if (view.type.vram_gb > 0 && view.type.vram_gb < kLeastGigabytes) {
     out.push_back(say("{} GB of VRAM are less than 16.", "显存 {} GB 少于 16 GB。", view.type.vram_gb));

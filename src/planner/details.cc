@@ -169,7 +169,9 @@ Result<Details> make_details(const Plan& plan, const Wishes& wishes) {
     TRY(out.quants, quants_of(plan, *wishes.model));
   }
   out.level_hours = level_hours(question.workload, question.timer);
-  if (out.level_hours.size() > 1 && out.level_hours[1] > 0) {
+  // Below half of what one instance can do its queue is short, and a second one for each pair that meets a waste.
+  constexpr double kBusyDay = 0.5;
+  if (out.sizing.load >= kBusyDay && out.level_hours.size() > 1 && out.level_hours[1] > 0) {
     out.reservation = reserve(out.level_hours, question.tariff, question.timer.wake_s);
   }
   if (question.traffic.has_value()) {

@@ -62,7 +62,7 @@ struct Details {
   Sizing sizing;
   std::vector<QuantRow> quants;            // empty: no model was asked about
   std::vector<double> level_hours;         // a month, of instance 1, 2, ...
-  std::optional<Reservation> reservation;  // where a second instance is ever needed
+  std::optional<Reservation> reservation;  // where one is busy half of that day, and a second one needed
   std::optional<Sensitivity> sensitivity;  // where formulas hold
   std::optional<DeferredEffect> deferred;
 };

@@ -144,7 +144,7 @@ Row awake_row(const Question& question, Row::Kind kind, double awake_h) {
   row.forecast.cold_share = 0;
   row.forecast.wakes = 0;
   row.forecast.waking_s = 0;
-  row.forecast.awake_s = awake_h * 3'600;
+  row.forecast.awake_s = std::max(awake_h * 3'600, row.forecast.busy_s);
   row.forecast.idle_s = std::max(0.0, row.forecast.awake_s - row.forecast.busy_s);
   const double stopped = (kHoursOfMonth - awake_h) * static_cast<double>(question.tariff.stopped_hour_micros);
   row.micros = hours_cost(question.tariff, awake_h) + std::llround(std::max(0.0, stopped));
