@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli/plan_details.h"
+#include "cli/plan_flags.h"
 #include "cli/plan_json.h"
 #include "cli/plan_measured.h"
 #include "cli/plan_text.h"
@@ -165,88 +166,9 @@ void add_plan(CLI::App& app, Context& context) {
   auto flags = std::make_shared<PlanFlags>();
   CLI::App* verb = app.add_subcommand(
       "plan", std::string(context.say("what it would cost: by the hour or by the month", "预估成本：按小时还是包月")));
-  const auto say = [&context](std::string_view en, std::string_view zh) { return std::string(context.say(en, zh)); };
-  verb->add_option("--requests-per-day", flags->requests_per_day, say("of an active day", "每个活跃日的请求数"));
-  verb->add_option("--seconds-per-request", flags->seconds_per_request,
-                   say("alone (default 2, or from the tokens)", "单次耗时（默认 2，或由词元数推算）"));
-  verb->add_option("--input-tokens", flags->input_tokens, say("of one request", "单次请求的输入词元"));
-  verb->add_option("--output-tokens", flags->output_tokens, say("of one answer", "单次回答的词元"));
-  verb->add_option("--active-days", flags->active_days, say("of a month (default 25)", "每月活跃天数（默认 25）"));
-  verb->add_option("--active-hours", flags->active_hours, say("of such a day (default 8)", "每天活跃小时（默认 8）"));
-  CLI::Option* const timeout = verb->add_option("--idle-timeout", flags->idle_timeout,
-                                                say("before it sleeps (default 10m)", "空闲多久后休眠（默认 10m）"));
-  CLI::Option* const wake = verb->add_option(
-      "--wake", flags->wake, say("how long a wake takes, paid (default 30s)", "唤醒耗时，计费（默认 30s）"));
-  verb->add_option("--fast-wake", flags->fast_wake,
-                   say("of the row that sleeps at once (default 1s)", "“立即休眠”一行的唤醒耗时（默认 1s）"));
-  verb->add_option("--trace", flags->trace,
-                   say("measured requests instead: CSV with t_s,service_s or t_s,input_tokens,output_tokens",
-                       "改用实测请求：CSV，列为 t_s,service_s 或 t_s,input_tokens,output_tokens"));
-  CLI::Option* const measured = verb->add_option("--measured", flags->measured,
-                                                 say("what a deployment was asked, from the running server's ledger",
-                                                     "改用正在运行的服务账本中某个部署的实测请求"))
-                                    ->expected(0, 1)
-                                    ->type_name("[DEPLOYMENT]");
-  verb->add_option("--days", flags->days,
-                   say("of the ledger, back from now (default 30)", "账本中最近多少天（默认 30）"));
-  verb->add_flag("--apply", flags->is_applied, say("change the deployment as advised", "按建议修改该部署"))
-      ->needs(measured);
-  verb->add_option("--tokens-per-second", flags->tokens_per_second,
-                   say("of one answer, where tokens are given (default: the instance type's)",
-                       "单个回答的速度，用于按词元推算（默认取实例类型的值）"));
-  verb->add_option("--profile", flags->profile,
-                   say("requests by the hours of a week: office, always, or a CSV with hour,requests or "
-                       "weekday,hour,requests",
-                       "按一周各小时分布：office、always，或 CSV（hour,requests 或 weekday,hour,requests）"));
-  verb->add_option("--holes", flags->holes,
-                   say("of a trace, a week without a request: refuse (default) or keep",
-                       "记录中超过一周的空白：refuse（默认）或 keep"))
-      ->check(CLI::IsMember({"refuse", "keep"}));
-  verb->add_option("--currency", flags->currency,
-                   say("what sums are told in (default: the type's own)", "金额的货币（默认取实例类型的货币）"));
-  verb->add_option("--rate", flags->rates,
-                   say("USD=7.10: of [prices] currency, CNY unless it says", "汇率，如 USD=7.10"));
-  verb->add_option(
-      "--around", flags->around,
-      say("paid beside the instance: \"gateway-host=30 CNY/month\"", "实例之外的费用：“gateway-host=30 CNY/month”"));
-  verb->add_option("--slots", flags->slots, say("requests at once (default 1)", "同时处理的请求数（默认 1）"));
-  verb->add_option("--slowdown", flags->slowdown,
-                   say("of each by one more at once, 0 to 1 (default: measured, or by roofline)",
-                       "每多一个并发请求变慢的比例，0 到 1（默认取实测或估算）"));
-  verb->add_flag(
-      "--details", flags->has_details,
-      say("also: timeouts, instances, quantisations, what it hangs on", "另外给出：休眠时间、实例数、量化、敏感度"));
-  verb->add_option("--max-cold", flags->most_cold_percent,
-                   say("goal: per cent of cold requests", "目标：冷请求百分比上限"));
-  verb->add_option("--max-p99", flags->most_p99_s, say("goal: seconds", "目标：p99 秒数上限"));
-  verb->add_option("--spike", flags->spike,
-                   say("requests of the day that instances are counted for", "计算实例数所用那一天的请求数"));
-  verb->add_option("--spike-hours", flags->spike_hours, say("in so many hours", "集中在几小时内"));
-  verb->add_option("--instances", flags->instances, say("at most (default 4)", "最多实例数（默认 4）"));
-  verb->add_option("--deferred", flags->deferred_percent,
-                   say("per cent of requests that may wait", "可以延后的请求百分比"));
-  verb->add_option("--deadline", flags->deadline, say("for so long (default 24h)", "最多延后多久（默认 24h）"));
-  verb->add_option("--model", flags->model,
-                   say("of the Qwen3 family (default qwen3-4b)", "Qwen3 系列模型（默认 qwen3-4b）"));
-  verb->add_option(
-      "--quant", flags->quant,
-      say("f16, q8_0, q4_k_m, q2_k ... (default q4_k_m)", "量化：f16、q8_0、q4_k_m、q2_k…（默认 q4_k_m）"));
-  verb->add_option("--context", flags->context,
-                   say("tokens a request has room for (default 4096)", "每个请求的上下文词元数（默认 4096）"));
-  verb->add_option("--on", flags->on, say("instance type; without it all are ranked", "实例类型；不填则全部排序"));
-  verb->add_option("--config", flags->config,
-                   say("whose [[instance]] tables add prices (default DATA-DIR/dormouse.toml)",
-                       "其中的 [[instance]] 提供价格（默认 数据目录/dormouse.toml）"));
-  verb->add_option("--format", flags->format, say("table, json, csv or md", "table、json、csv 或 md"))
-      ->check(CLI::IsMember({"table", "json", "csv", "md"}));
-  verb->footer(
-      say("Example:\n  dormouse plan --requests-per-day 800 --seconds-per-request 2 --on t4\n"
-          "  dormouse plan --trace requests.csv --on t4 --slots 4",
-          "示例：\n  dormouse plan --requests-per-day 800 --seconds-per-request 2 --on t4"));
-  verb->callback([&context, flags, measured, timeout, wake] {
-    flags->is_measured = measured->count() > 0;
-    flags->is_timeout_given = timeout->count() > 0;
-    flags->is_wake_given = wake->count() > 0;
+  add_plan_flags(*verb, context, *flags);
+  verb->callback([&context, flags, verb] {
+    flags->is_measured = verb->count("--measured") > 0;  // it may stand without a name
     plan(context, *flags);
   });
 }

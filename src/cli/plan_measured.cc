@@ -39,8 +39,8 @@ std::string target_of(const PlanFlags& flags, const std::string& deployment) {
   };
   add("days", std::to_string(flags.days));
   if (!flags.on.empty()) add("on", flags.on);
-  if (flags.is_timeout_given) add("idle_timeout", flags.idle_timeout);
-  if (flags.is_wake_given) add("wake", flags.wake);
+  if (flags.idle_timeout.has_value()) add("idle_timeout", *flags.idle_timeout);
+  if (flags.wake.has_value()) add("wake", *flags.wake);
   if (flags.most_cold_percent >= 0) add("cold_share", fmt::format("{:g}", flags.most_cold_percent / 100));
   if (flags.most_p99_s >= 0) add("p99", fmt::format("{}ms", static_cast<std::int64_t>(flags.most_p99_s * 1'000)));
   return out;

@@ -250,8 +250,8 @@ Result<PlanView> plan_on(const Context& context, const PlanFlags& flags, const P
   out.type = type;
   out.currency = flags.currency.empty() ? type.currency : flags.currency;
   planner::Question question;
-  TRY(question.timer.idle_timeout_s, seconds_of("--idle-timeout", flags.idle_timeout));
-  TRY(question.timer.wake_s, seconds_of("--wake", flags.wake));
+  TRY(question.timer.idle_timeout_s, seconds_of("--idle-timeout", flags.idle_timeout.value_or("10m")));
+  TRY(question.timer.wake_s, seconds_of("--wake", flags.wake.value_or("30s")));
   TRY(question.fast_wake_s, seconds_of("--fast-wake", flags.fast_wake));
   question.timer.slots = flags.slots;
   TRY(question.tariff, tariff_in(prices, type, out.currency));
