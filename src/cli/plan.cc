@@ -8,6 +8,7 @@
 
 #include "cli/plan_details.h"
 #include "cli/plan_json.h"
+#include "cli/plan_measured.h"
 #include "cli/plan_text.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
@@ -89,7 +90,7 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
   }
   if (flags.format == "json") {
     std::string out;
-    for (const PlanView& view : ranked->plans) out += (out.empty() ? "" : ",\n") + plan_json(view);
+    for (const PlanView& view : ranked->plans) out += (out.empty() ? "" : ",\n") + plan_json(view, std::nullopt);
     fmt::print("[{}]\n", out);
     return;
   }
@@ -115,7 +116,7 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
 void show(const Context& context, const PlanView& view, const std::optional<planner::Details>& details,
           const std::string& format) {
   if (format == "json") {
-    fmt::print("{}\n", plan_json(view));
+    fmt::print("{}\n", plan_json(view, details));
     return;
   }
   if (format == "csv") {
@@ -133,6 +134,7 @@ Result<planner::Details> details_of(const PlanFlags& flags, const PlanView& view
 }
 
 void plan(Context& context, const PlanFlags& flags) {
+  if (flags.is_measured) return plan_measured(context, flags);
   const Result<PriceList> prices = read_prices(context, flags);
   if (!prices.has_value()) return fail(context, prices.error());
   if (flags.trace.empty() && flags.requests_per_day == 0) {
@@ -171,15 +173,24 @@ void add_plan(CLI::App& app, Context& context) {
   verb->add_option("--output-tokens", flags->output_tokens, say("of one answer", "单次回答的词元"));
   verb->add_option("--active-days", flags->active_days, say("of a month (default 25)", "每月活跃天数（默认 25）"));
   verb->add_option("--active-hours", flags->active_hours, say("of such a day (default 8)", "每天活跃小时（默认 8）"));
-  verb->add_option("--idle-timeout", flags->idle_timeout,
-                   say("before it sleeps (default 10m)", "空闲多久后休眠（默认 10m）"));
-  verb->add_option("--wake", flags->wake,
-                   say("how long a wake takes, paid (default 30s)", "唤醒耗时，计费（默认 30s）"));
+  CLI::Option* const timeout = verb->add_option("--idle-timeout", flags->idle_timeout,
+                                                say("before it sleeps (default 10m)", "空闲多久后休眠（默认 10m）"));
+  CLI::Option* const wake = verb->add_option(
+      "--wake", flags->wake, say("how long a wake takes, paid (default 30s)", "唤醒耗时，计费（默认 30s）"));
   verb->add_option("--fast-wake", flags->fast_wake,
                    say("of the row that sleeps at once (default 1s)", "“立即休眠”一行的唤醒耗时（默认 1s）"));
   verb->add_option("--trace", flags->trace,
                    say("measured requests instead: CSV with t_s,service_s or t_s,input_tokens,output_tokens",
                        "改用实测请求：CSV，列为 t_s,service_s 或 t_s,input_tokens,output_tokens"));
+  CLI::Option* const measured = verb->add_option("--measured", flags->measured,
+                                                 say("what a deployment was asked, from the running server's ledger",
+                                                     "改用正在运行的服务账本中某个部署的实测请求"))
+                                    ->expected(0, 1)
+                                    ->type_name("[DEPLOYMENT]");
+  verb->add_option("--days", flags->days,
+                   say("of the ledger, back from now (default 30)", "账本中最近多少天（默认 30）"));
+  verb->add_flag("--apply", flags->is_applied, say("change the deployment as advised", "按建议修改该部署"))
+      ->needs(measured);
   verb->add_option("--tokens-per-second", flags->tokens_per_second,
                    say("of one answer, where tokens are given (default: the instance type's)",
                        "单个回答的速度，用于按词元推算（默认取实例类型的值）"));
@@ -232,7 +243,12 @@ void add_plan(CLI::App& app, Context& context) {
       say("Example:\n  dormouse plan --requests-per-day 800 --seconds-per-request 2 --on t4\n"
           "  dormouse plan --trace requests.csv --on t4 --slots 4",
           "示例：\n  dormouse plan --requests-per-day 800 --seconds-per-request 2 --on t4"));
-  verb->callback([&context, flags] { plan(context, *flags); });
+  verb->callback([&context, flags, measured, timeout, wake] {
+    flags->is_measured = measured->count() > 0;
+    flags->is_timeout_given = timeout->count() > 0;
+    flags->is_wake_given = wake->count() > 0;
+    plan(context, *flags);
+  });
 }
 
 }  // namespace dormouse::cli

@@ -215,16 +215,7 @@ void describe(const Context& context, const PlanFlags& flags, const planner::Que
 }  // namespace
 
 Result<PriceList> read_prices(const Context& context, const PlanFlags& flags) {
-  PriceList out;
-  TRY(out.types, catalog::InstanceTypes::built_in());
-  const std::string path = flags.config.empty() ? context.data_dir + "/dormouse.toml" : flags.config;
-  const Result<catalog::ConfigFile> file = catalog::read_config(path);
-  if (file.has_value()) {
-    for (const catalog::InstanceType& type : file->instances) out.types.put(type);
-    out.rules = file->prices;
-  } else if (!flags.config.empty() || file.error().code != Code::kNotFound) {
-    return file.error();
-  }
+  TRY(PriceList out, read_price_list(context, flags.config));
   TRY(out.rules.rates, out.rules.rates.with(flags.rates));
   for (const std::string& text : flags.around) {
     TRY(catalog::Surrounding one, catalog::parse_surrounding(text, out.rules.currency));

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "catalog/config_file.h"
 #include "catalog/instance_types.h"
 #include "cli/context.h"
+#include "cli/price_list.h"
 #include "planner/plan.h"
 #include "planner/speeds.h"
 
@@ -24,9 +24,15 @@ struct PlanFlags {
   double active_hours = 8;
   std::string profile;  // office, always or a file
   std::string trace;
+  std::string measured;  // a deployment, where is_measured; empty: the only one
+  bool is_measured = false;
+  bool is_applied = false;
+  std::int64_t days = 30;
   std::string holes = "refuse";
   std::string idle_timeout = "10m";
   std::string wake = "30s";
+  bool is_timeout_given = false;  // these two: else the deployment's own, where it is measured
+  bool is_wake_given = false;
   std::string fast_wake = "1s";
   std::string on;
   int slots = 1;
@@ -60,11 +66,7 @@ struct PlanView {
   std::vector<std::string> notes;         // what was assumed; each a line
 };
 
-// What there is to rent, and what is paid beside it: compiled in, from the configuration, from the switches.
-struct PriceList {
-  catalog::InstanceTypes types;
-  catalog::PriceRules rules;
-};
+// With the rates and costs of the switches.
 [[nodiscard]] Result<PriceList> read_prices(const Context& context, const PlanFlags& flags);
 
 // In one currency. Errors: kInvalidArgument, naming the switch or the rate that is missing, and what to do.

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "cli/plan_text.h"
+#include "planner/sensitivity.h"
 
 namespace dormouse::cli {
 namespace {
@@ -15,8 +16,6 @@ using planner::Row;
 constexpr double kHoursOfMonth = planner::kHoursOfMonth;
 constexpr int kMonthsOfYear = 12;
 constexpr double kPatienceS = 600;  // the clients' own default
-// A month for less than this part of its hours is rare enough to be a mistake.
-constexpr double kSuspiciousShare = 0.35;
 
 // Picks a language, then fills in.
 class Sentence {
@@ -168,14 +167,29 @@ std::string change(const PlanView& view, Language language) {
   return out + window_words(view, say);
 }
 
+std::string doubt_words(planner::PriceDoubt doubt, const planner::Plan& plan, const Sentence& say) {
+  const double share = plan.break_even_hours.value_or(0) / kHoursOfMonth * 100;
+  switch (doubt) {
+    case planner::PriceDoubt::kHourAbsurd:
+      return say("An hour at this price: check it.", "每小时的价格不合常理，请核对。");
+    case planner::PriceDoubt::kMonthTooLow:
+      return say("The month costs {:.0f} % of its hours: check this price.",
+                 "包月价只有按小时连续使用的 {:.0f} %，请核对价格。", share);
+    case planner::PriceDoubt::kMonthTooHigh:
+      return say("The month costs more than its hours: check this price.",
+                 "包月价高于按小时连续使用的费用，请核对价格。");
+    case planner::PriceDoubt::kSpotTooHigh:
+      return say("Spot costs more than the hour: check this price.", "竞价高于按小时的价格，请核对价格。");
+  }
+  return {};
+}
+
 std::vector<std::string> warnings(const PlanView& view, Language language) {
   const Sentence say(language);
   std::vector<std::string> out;
   const planner::Plan& plan = view.plan;
-  if (plan.break_even_hours.has_value() && *plan.break_even_hours < kSuspiciousShare * kHoursOfMonth) {
-    out.push_back(say("The month costs {:.0f} % of its hours: check this price.",
-                      "包月价只有按小时连续使用的 {:.0f} %，请核对价格。",
-                      *plan.break_even_hours / kHoursOfMonth * 100));
+  for (const planner::PriceDoubt doubt : planner::price_doubts(plan.question.tariff)) {
+    out.push_back(doubt_words(doubt, plan, say));
   }
   const Row* const always = planner::find_row(plan, Row::Kind::kAlways);
   if (always->forecast.p99_s > kPatienceS) {
