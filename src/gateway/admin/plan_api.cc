@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json.hpp>
 #include <charconv>
 #include <optional>
 #include <utility>
-
-#include <boost/json.hpp>
 
 #include "api/fields.h"
 #include "api/strict_json.h"
@@ -161,9 +160,12 @@ api::ApiResult<Assumption> read_assumption(const std::string& body, const catalo
 
 Task<void> Gateway::admin_plan(Call& call) {
   const Result<QueryString> query = QueryString::parse(call.request().query);
-  if (!query.has_value() || plans_ == nullptr) {
-    const Error error = query.has_value() ? make_error(Code::kUnavailable, "plan: not here") : query.error();
-    co_await reply_failure(call, error);
+  if (plans_ == nullptr) {
+    co_await reply_error(call, api::ErrorCode::kNotFound);
+    co_return;
+  }
+  if (!query.has_value()) {
+    co_await reply_failure(call, query.error());
     co_return;
   }
   const std::optional<std::string> name = query->text("deployment");
