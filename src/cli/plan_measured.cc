@@ -64,6 +64,12 @@ PlanView view_of(const Context& context, const MeasuredPlan& m) {
                                                              "实测：唤醒 {:.2f} 秒（p95 {:.2f} 秒，共 {} 次）")),
                                     m.wake.median_s, m.wake.p95_s, m.wake.wakes));
   }
+  if (m.interval.has_value()) {
+    out.notes.push_back(fmt::format(
+        fmt::runtime(context.say("a month like these {} days costs {} to {}, with 90 % confidence",
+                                 "按这 {} 天推算，每月费用有 90 % 的把握在 {} 到 {} 之间")),
+        m.interval->days, money_text(out, m.interval->low_micros), money_text(out, m.interval->high_micros)));
+  }
   if (m.is_cut) out.notes.emplace_back(context.say("only the latest requests were read", "只读取了最近的请求"));
   if (m.refused > 0) {
     out.notes.push_back(

@@ -6,6 +6,7 @@
 
 #include "gateway/one_shot.h"
 #include "gateway/tariff_of.h"
+#include "planner/details.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -57,8 +58,9 @@ Result<MeasuredPlan> plan_of(const MeasuredPeriod& period, const PlanWish& wish,
   }
   Result<planner::Plan> plan = replay_plan(period, wish);
   if (!plan.has_value()) return as_parameter(std::move(plan).error());
-  plan->question.workload.arrivals = {};  // the answer has none
   MeasuredPlan out;
+  out.interval = planner::interval_of(plan->question);
+  plan->question.workload.arrivals = {};  // the answer has none
   out.report = {*std::move(plan), {period.type.name, period.type.currency}};
   TRY(out.advice, advise(period, wish.goal, stop));
   out.deployment = period.deployment;

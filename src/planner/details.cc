@@ -21,20 +21,6 @@ Nanoseconds ns(double seconds) {
   return Nanoseconds(std::llround(seconds * 1e9));
 }
 
-// What the days of the workload cost under the asked timer, and the interval of a month of such days.
-std::optional<Interval> interval_of(const Question& question) {
-  const Tariff& tariff = question.tariff;
-  std::vector<std::int64_t> day_micros;
-  for (const std::int64_t paid : paid_by_day(question.workload.arrivals, question.timer, tariff)) {
-    day_micros.push_back(hours_micros(tariff, paid));
-  }
-  std::optional<Interval> out = bill_interval(day_micros, kSeed);
-  if (!out.has_value()) return out;
-  out->low_micros += tariff.fixed_month_micros;
-  out->high_micros += tariff.fixed_month_micros;
-  return out;
-}
-
 struct Day {
   Workload workload;
   double hours = 24;
@@ -154,6 +140,22 @@ Result<std::vector<QuantRow>> quants_of(const Plan& plan, const ModelWish& wish)
 }
 
 }  // namespace
+
+std::optional<Interval> interval_of(const Question& question) {
+  const Tariff& tariff = question.tariff;
+  const std::vector<Arrival>& arrivals = question.workload.arrivals;
+  if (arrivals.empty()) return std::nullopt;
+  const std::vector<std::int64_t> paid = paid_by_day(arrivals, question.timer, tariff);
+  const auto first = static_cast<std::size_t>(arrivals.front().at_us / kDayUs) + 1;
+  std::vector<std::int64_t> day_micros;
+  for (std::size_t day = first; day + 1 < paid.size(); ++day) day_micros.push_back(hours_micros(tariff, paid[day]));
+  constexpr std::size_t kDaysOfWeek = 7;
+  std::optional<Interval> out = bill_interval(day_micros, kSeed, first % kDaysOfWeek);
+  if (!out.has_value()) return out;
+  out->low_micros += tariff.fixed_month_micros;
+  out->high_micros += tariff.fixed_month_micros;
+  return out;
+}
 
 Result<Details> make_details(const Plan& plan, const Wishes& wishes) {
   const Question& question = plan.question;

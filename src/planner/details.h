@@ -67,6 +67,10 @@ struct Details {
   std::optional<DeferredEffect> deferred;
 };
 
+// Of the asked timer's bill, from the whole days of measured requests: the first and the last are left out, as nobody
+// knows how much of them was measured. nullopt: too few.
+[[nodiscard]] std::optional<Interval> interval_of(const Question& question);
+
 // Errors: kInvalidArgument, kTooLarge: naming the field, as those of the parts.
 [[nodiscard]] Result<Details> make_details(const Plan& plan, const Wishes& wishes);
 
