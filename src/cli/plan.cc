@@ -13,6 +13,7 @@
 #include "cli/plan_text.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
+#include "planner/mix.h"
 
 namespace dormouse::cli {
 namespace {
@@ -81,6 +82,39 @@ Table ranked_table(const Ranked& ranked, Language language) {
   return table;
 }
 
+// Of the cheapest ones to rent, base and burst may be different types. What one bought is paid whatever runs: no part.
+std::string mix_text(const Context& context, const Ranked& ranked) {
+  std::vector<planner::Offer> offers;
+  std::vector<const PlanView*> views;
+  const auto service_us = [](const PlanView& view) {
+    return static_cast<double>(view.plan.question.workload.arrivals.front().service_us);
+  };
+  for (const PlanView& view : ranked.plans) {
+    if (offers.size() == planner::kMostOffers) break;
+    if (view.type.fixed_month_micros.has_value()) continue;
+    views.push_back(&view);
+    const planner::Question& question = view.plan.question;
+    const double speed = service_us(ranked.plans.front()) / std::max(service_us(view), 1.0);
+    offers.push_back({question.tariff, speed, question.timer.slots});
+  }
+  const planner::Question& first = ranked.plans.front().plan.question;
+  const std::optional<planner::Mix> mix = planner::cheapest_mix(first.workload, first.timer, offers);
+  if (!mix.has_value()) return {};
+  const PlanView& base = *views[mix->base];
+  const PlanView& burst = *views[mix->burst];
+  const std::string sum = money_text(burst, mix->micros + burst.plan.question.tariff.fixed_month_micros);
+  if (mix->reserved == 0) {
+    return fmt::format(fmt::runtime(context.say("Cheapest mix of the first {} to rent: {} by the hour, {} a month.\n",
+                                                "前 {} 种租用类型中最省的组合：{} 按小时，每月 {}。\n")),
+                       offers.size(), burst.type.name, sum);
+  }
+  return fmt::format(
+      fmt::runtime(context.say(
+          "Cheapest mix of the first {} to rent: {} x {} by the month, the rest on {} by the hour, {} a month.\n",
+          "前 {} 种租用类型中最省的组合：{} 台 {} 包月，其余用 {} 按小时，每月 {}。\n")),
+      offers.size(), mix->reserved, base.type.name, burst.type.name, sum);
+}
+
 void show_ranked(Context& context, const PlanFlags& flags, const PriceList& prices) {
   const Result<Ranked> ranked = rank(context, flags, prices);
   if (!ranked.has_value()) return fail(context, ranked.error());
@@ -99,6 +133,7 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
   for (const std::string& line : ranked->left_out) {
     fmt::print("{}", wrapped(std::string(context.say("! left out: ", "! 未列入：")) + line, 100, 2) + "\n");
   }
+  if (flags.has_details && !ranked->plans.empty()) fmt::print("{}", mix_text(context, *ranked));
   const auto is_small = [](const PlanView& view) {
     return view.type.vram_gb > 0 && view.type.vram_gb < kLeastGigabytes;
   };

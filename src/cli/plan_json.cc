@@ -41,7 +41,17 @@ json::object sizing_json(const planner::Sizing& sizing) {
                                 {"day_micros", row.micros},
                                 {"meets_goal", sizing.has_goal ? json::value(row.keeps) : json::value(nullptr)}});
   }
-  return {{"requests", sizing.requests}, {"hours", sizing.hours}, {"load", sizing.load}, {"rows", std::move(rows)}};
+  const char* const names[] = {"knative", "hpa", "skyserve"};
+  json::array others;
+  for (const planner::OtherScaler& other : sizing.others) {
+    others.push_back(json::object{{"scaler", names[static_cast<std::size_t>(other.scaler)]},
+                                  {"most_instances", other.run.most_instances},
+                                  {"p99_s", other.run.latency.p99_s},
+                                  {"day_micros", other.run.paid_micros}});
+  }
+  return {{"others", std::move(others)}, {"queueing_instances", maybe(sizing.guess)},
+          {"requests", sizing.requests}, {"hours", sizing.hours},
+          {"load", sizing.load},         {"rows", std::move(rows)}};
 }
 
 json::array quants_json(const std::vector<planner::QuantRow>& quants) {

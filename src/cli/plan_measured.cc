@@ -169,6 +169,26 @@ std::string advice_text(const Context& context, const PlanView& view, const Meas
   return out;
 }
 
+// The last month's regret, if it was kept.
+std::string hindsight_text(const Context& context, AdminClient& client, const std::string& deployment) {
+  const Result<std::string> body =
+      client.get("/admin/v1/advice?kind=regret&limit=1&deployment=" + gateway::percent_encode(deployment));
+  if (!body.has_value()) return {};
+  const Result<std::vector<ledger::AdviceRecord>> rows = gateway::parse_advice_list(*body);
+  if (!rows.has_value() || rows->empty()) return {};
+  const Result<gateway::Hindsight> past = gateway::parse_hindsight(rows->front().body);
+  if (!past.has_value() || !past->best.has_value() || !past->paid_micros.has_value()) return {};
+  const Choice& best = *past->best;
+  const std::string plan =
+      best.kind == Choice::Kind::kMonthly
+          ? std::string(context.say("by the month", "包月"))
+          : fmt::format(fmt::runtime(context.say("a timer of {:.3g} s", "休眠时间 {:.3g} 秒")), best.idle_timeout_s);
+  return fmt::format(fmt::runtime(context.say("Hindsight {}: the best plan was {}: {}, you paid {}\n",
+                                              "回顾 {}：最好的方案是{}：{}，实付 {}\n")),
+                     past->month, plan, to_display(Money{best.micros, past->currency}),
+                     to_display(Money{*past->paid_micros, past->currency}));
+}
+
 void apply(Context& context, AdminClient& client, const MeasuredPlan& m) {
   const std::string change = gateway::change_json(m.advice);
   if (change == "{}") {
@@ -213,6 +233,7 @@ void plan_measured(Context& context, const PlanFlags& flags) {
     fmt::print("{}\n", *body);
   } else {
     show(context, *measured, flags.format);
+    if (flags.format != "csv") fmt::print("{}", hindsight_text(context, client, *deployment));
   }
   if (flags.is_applied) return apply(context, client, *measured);
   if (flags.format != "json" && gateway::change_json(measured->advice) != "{}") {

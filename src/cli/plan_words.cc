@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "cli/plan_text.h"
+#include "planner/closed_form.h"
 #include "planner/sensitivity.h"
 
 namespace dormouse::cli {
@@ -132,6 +133,22 @@ std::string window_words(const PlanView& view, const Sentence& say) {
   return out + say(".", "。");
 }
 
+// Why the timers between the ends are never best here, and what to take while nothing is known.
+std::string poisson_words(const planner::Plan& plan, const Sentence& say) {
+  const planner::Question& q = plan.question;
+  if (!q.traffic.has_value() || q.timer.slots != 1) return {};
+  const bool is_at_once =
+      planner::best_under_poisson(*q.traffic, q.timer.wake_s, q.tariff, {}) == planner::BestUnderPoisson::kSleepAtOnce;
+  return say(
+      "For arrivals at random the bill alone is best at an end, here {}; a timer between pays for bursts and latency, "
+      "and "
+      "about {:.0f} s are safe while nothing is measured. ",
+      "对随机到达，只看账单时最优总在两端，这里是{}；中间的休眠时间只在请求成簇或要求延迟时值得，没有实测数据时取约 "
+      "{:.0f} 秒比较稳妥。",
+      is_at_once ? say("sleeping at once", "立即休眠") : say("never sleeping", "从不休眠"),
+      planner::timeout_without_data(q.timer.wake_s, 0, q.tariff));
+}
+
 std::string change(const PlanView& view, Language language) {
   const Sentence say(language);
   const planner::Plan& plan = view.plan;
@@ -164,7 +181,7 @@ std::string change(const PlanView& view, Language language) {
                "若唤醒只要 {:g} 秒，就可以立即休眠：每月 {}，p99 {:.1f} 秒。", fast->timer.wake_s,
                money_text(view, fast->micros), fast->forecast.p99_s);
   }
-  return out + window_words(view, say);
+  return out + poisson_words(plan, say) + window_words(view, say);
 }
 
 std::string doubt_words(planner::PriceDoubt doubt, const planner::Plan& plan, const Sentence& say) {
