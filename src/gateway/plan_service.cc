@@ -82,12 +82,12 @@ Result<MeasuredPlan> plan_of(const MeasuredPeriod& period, const PlanWish& wish,
 
 }  // namespace
 
-PlanService::PlanService(asio::io_context& io, ledger::Ledger& ledger, catalog::InstanceTypes types)
-    : io_(io), ledger_(ledger), types_(std::move(types)), turns_(io) {}
+PlanService::PlanService(asio::io_context& io, ledger::Ledger& ledger, const catalog::InstanceTypes& types)
+    : io_(io), ledger_(ledger), types_(types), turns_(io) {}
 
 PlanService::~PlanService() {
   stop();
-  worker_.join();
+  if (worker_.has_value()) worker_->join();
 }
 
 void PlanService::stop() {
@@ -142,7 +142,8 @@ template <typename T>
 Task<Result<T>> PlanService::work(std::function<Result<T>(const std::stop_token&)> job) {
   OneShot<std::shared_ptr<Result<T>>> done(io_);
   asio::io_context& io = io_;
-  asio::post(worker_, [job = std::move(job), done, stop = stop_.get_token(), &io]() mutable {
+  if (!worker_.has_value()) worker_.emplace(1);
+  asio::post(*worker_, [job = std::move(job), done, stop = stop_.get_token(), &io]() mutable {
     auto result = std::make_shared<Result<T>>(stop.stop_requested() ? Result<T>(closing()) : job(stop));
     job = {};  // millions of requests, freed here and not on the loop
     asio::post(io, [done = std::move(done), result = std::move(result)] { done.set(result); });
