@@ -30,6 +30,7 @@ struct Advice {
 class Advisor {
  public:
   explicit Advisor(const catalog::InstanceTypes& types) : types_(types) {}  // borrowed
+  explicit Advisor(catalog::InstanceTypes&& types) = delete;
   [[nodiscard]] Advice advice_for(const Deployment& deployment) const;
 
  private:
