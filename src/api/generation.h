@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api/error_table.h"
+#include "api/response_format.h"
 
 namespace dormouse::api {
 
@@ -92,6 +93,7 @@ struct GenerationRequest {
   bool stream = false;
   StreamOptions stream_options;
   SamplingParams sampling;
+  ResponseFormat format;
   std::vector<std::string> ignored_fields;  // unknown to us: counted, never an error
 
   friend bool operator==(const GenerationRequest&, const GenerationRequest&) = default;
@@ -105,7 +107,7 @@ struct GenerationRequest {
 //   Thinking: chat_template_kwargs.enable_thinking, else enable_thinking, else reasoning_effort: none and minimal are
 //   off, low, medium, high and xhigh are on.
 //   tool_choice none drops the tools, auto is what we do; required or a named tool is refused until decoding can be
-//   held to it, and so is a response_format other than text. Refusing is the honest half: the answer would not obey.
+//   held to it. Refusing is the honest half: the answer would not obey.
 //   Completions take one prompt: text, [text], [ids...] or [[ids...]].
 [[nodiscard]] ApiResult<GenerationRequest> parse_chat_request(std::string_view body);
 [[nodiscard]] ApiResult<GenerationRequest> parse_completion_request(std::string_view body);

@@ -8,6 +8,7 @@
 
 #include "api/fields.h"
 #include "api/generation.h"
+#include "api/response_format_json.h"
 #include "api/strict_json.h"
 
 namespace dormouse::api {
@@ -26,10 +27,9 @@ constexpr std::array<std::string_view, 29> kShared = {
     // What official clients send as a matter of course and what changes nothing here.
     "user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key",
     "prompt_cache_retention", "verbosity", "modalities", "prediction", "include"};
-constexpr std::array<std::string_view, 9> kChatOnly = {
-    "messages",        "tools",           "tool_choice",          "max_completion_tokens",
-    "top_logprobs",    "response_format", "chat_template_kwargs", "enable_thinking",
-    "reasoning_effort"};
+constexpr std::array<std::string_view, 8> kChatOnly = {
+    "messages",     "tools",                "tool_choice",     "max_completion_tokens",
+    "top_logprobs", "chat_template_kwargs", "enable_thinking", "reasoning_effort"};
 constexpr std::array<std::string_view, 4> kCompletionOnly = {"prompt", "echo", "best_of", "suffix"};
 
 template <std::size_t N>
@@ -42,7 +42,7 @@ std::vector<std::string> ignored_fields(const json::object& body, GenerationRequ
   for (const auto& member : body) {
     const std::string_view key(member.key().data(), member.key().size());
     const bool known =
-        contains(kShared, key) ||
+        contains(kShared, key) || contains(kFormatFields, key) ||
         (kind == GenerationRequest::Kind::kChat ? contains(kChatOnly, key) : contains(kCompletionOnly, key));
     if (known) continue;
     if (ignored.size() == kMaxIgnoredFields) break;
@@ -254,15 +254,6 @@ void read_thinking(const Fields& fields, GenerationRequest& out, Problem& proble
   if (const auto value = inner.boolean("enable_thinking")) out.enable_thinking = value;
 }
 
-void read_response_format(const Fields& fields, Problem& problem) {
-  const json::object* format = fields.object("response_format");
-  if (format == nullptr) return;
-  const Fields inner(*format, "response_format", problem);
-  if (inner.string("type", kMaxNameBytes).value_or("") != "text") {
-    fields.refuse("response_format", "Structured output is not available yet; response_format can only be text.");
-  }
-}
-
 void read_chat_logprobs(const Fields& fields, SamplingParams& out) {
   out.logprobs = fields.boolean("logprobs").value_or(false);
   const auto top = fields.integer("top_logprobs", {.min = 0, .max = kMaxTopLogprobs});
@@ -344,7 +335,7 @@ ApiResult<GenerationRequest> parse_chat_request(std::string_view body) {
   read_chat_logprobs(fields, out.sampling);
   read_tools(fields, out, problem);
   read_thinking(fields, out, problem);
-  read_response_format(fields, problem);
+  out.format = read_format(fields, problem);
   if (problem.found()) return tl::unexpected(problem.error());
   out.ignored_fields = ignored_fields(value->get_object(), out.kind);
   return out;
@@ -361,6 +352,7 @@ ApiResult<GenerationRequest> parse_completion_request(std::string_view body) {
   read_prompt(fields, out);
   read_sampling(fields, out.sampling);
   read_completion_extras(fields, out);
+  out.format = read_format(fields, problem);
   if (problem.found()) return tl::unexpected(problem.error());
   out.ignored_fields = ignored_fields(value->get_object(), out.kind);
   return out;

@@ -2,6 +2,7 @@
 
 #include "api/generation.h"
 #include "api/json_write.h"
+#include "api/response_format_json.h"
 
 namespace dormouse::api {
 namespace {
@@ -151,6 +152,7 @@ std::string to_json(const GenerationRequest& request) {
     out += '}';
   }
   append_sampling(out, request.sampling);
+  append_format(out, request.format);
   out += '}';
   return out;
 }

@@ -142,6 +142,8 @@ Sampler::Sampler(std::int32_t vocab_size, std::int32_t first_padding_id)
   CHECK(real_ids_ > 0);
   adjusted_.resize(real_ids_);
   weights_.resize(real_ids_);
+  kept_.resize(real_ids_);
+  kept_ids_.resize(real_ids_);
   counts_.assign(real_ids_, 0);
   candidates_.reserve(real_ids_);
   bucket_mass_.assign(kBuckets, 0.0);
@@ -149,22 +151,25 @@ Sampler::Sampler(std::int32_t vocab_size, std::int32_t first_padding_id)
 }
 
 Result<Sample> Sampler::sample(std::span<const float> logits, const SamplingParams& params,
-                               std::span<const TokenId> prompt, std::span<const TokenId> generated) {
+                               std::span<const TokenId> prompt, std::span<const TokenId> generated,
+                               AllowedTokens allowed) {
   if (logits.size() < real_ids_) return make_error(Code::kInvalidArgument, "sampler: row shorter than the vocabulary");
   const std::span<const float> raw = logits.first(real_ids_);
   const Scan raw_scan = scan(raw);
   if (!raw_scan.finite) return make_error(Code::kDataLoss, "sampler: a logit is not finite");
 
-  const std::span<const float> row = adjust(raw, params, prompt, generated);
-  const Scan row_scan = row.data() == raw.data() ? raw_scan : scan(row);
-  if (!row_scan.finite) return make_error(Code::kDataLoss, "sampler: a penalty takes a logit out of range");
-  const float max = row_scan.max;
+  const std::span<const float> adjusted = adjust(raw, params, prompt, generated);
+  const Scan adjusted_scan = adjusted.data() == raw.data() ? raw_scan : scan(adjusted);
+  if (!adjusted_scan.finite) return make_error(Code::kDataLoss, "sampler: a penalty takes a logit out of range");
+  const std::span<const float> row = allowed.empty() ? adjusted : keep_allowed(adjusted, allowed);
+  if (row.empty()) return make_error(Code::kInvalidArgument, "sampler: no token is allowed");
+  const float max = allowed.empty() ? adjusted_scan.max : scan(row).max;
   Sample out;
   if (params.temperature < kGreedyBelow) {
     out.token = first_equal(row, max);
   } else {
     const double uniform = uniform_at(params.seed, generated.size());
-    const bool some = params.top_k > 0 && static_cast<std::size_t>(params.top_k) < real_ids_;
+    const bool some = params.top_k > 0 && static_cast<std::size_t>(params.top_k) < row.size();
     if (some) {
       select_top(row, static_cast<std::size_t>(params.top_k));
       out.token = draw_from_candidates(max, params, uniform);
@@ -172,6 +177,7 @@ Result<Sample> Sampler::sample(std::span<const float> logits, const SamplingPara
       out.token = draw_from_all(row, max, params, uniform);
     }
   }
+  if (!allowed.empty()) out.token = kept_ids_[static_cast<std::size_t>(out.token)];
   if (params.logprob_count >= 0) score(raw, raw_scan.max, params, out);
   return out;
 }
@@ -211,6 +217,21 @@ std::span<const float> Sampler::adjust(std::span<const float> logits, const Samp
     for (const TokenId id : prompt) settle(id);
   }
   return adjusted_;
+}
+
+// The allowed logits moved together, in the order of ids: what follows never sees another. Cost: one pass over the
+// bits, and one step a token allowed.
+std::span<const float> Sampler::keep_allowed(std::span<const float> row, AllowedTokens allowed) {
+  std::size_t count = 0;
+  for (std::size_t word = 0; word < allowed.size() && word * 64 < row.size(); ++word) {
+    for (std::uint64_t bits = allowed[word]; bits != 0; bits &= bits - 1) {
+      const std::size_t id = word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
+      if (id >= row.size()) break;
+      kept_[count] = row[id];
+      kept_ids_[count++] = static_cast<TokenId>(id);
+    }
+  }
+  return std::span<const float>(kept_).first(count);
 }
 
 // candidates_ = the `count` greatest logits, greatest first, ties by lower id. A heap of the best so far and a block
@@ -285,12 +306,13 @@ TokenId Sampler::draw_from_candidates(float max_logit, const SamplingParams& par
 // vocabulary where sorting it is not. The draw then walks in the order of ids.
 TokenId Sampler::draw_from_all(std::span<const float> logits, float max_logit, const SamplingParams& params,
                                double uniform) {
+  const std::span<const float> weights = std::span<const float>(weights_).first(logits.size());
   const double total = exponentials(logits, max_logit, 1.0F / params.temperature, weights_);
   float least = params.min_p;
   std::int64_t ties_kept = std::numeric_limits<std::int64_t>::max();
   if (params.top_p < 1.0F) {
     std::int64_t nucleus_ties = 0;
-    const float nucleus = nucleus_threshold(static_cast<double>(params.top_p) * total, nucleus_ties);
+    const float nucleus = nucleus_threshold(weights, static_cast<double>(params.top_p) * total, nucleus_ties);
     if (nucleus >= least) {
       least = nucleus;
       ties_kept = nucleus_ties;
@@ -299,32 +321,32 @@ TokenId Sampler::draw_from_all(std::span<const float> logits, float max_logit, c
   // Two walks over the same weights: their mass, then the place of `uniform` in it.
   double mass = 0;
   std::int64_t ties = ties_kept;
-  for (const float w : weights_) {
+  for (const float w : weights) {
     if (w > least || (w == least && ties-- > 0)) mass += static_cast<double>(w);
   }
   double rest = uniform * mass;
   ties = ties_kept;
-  for (std::size_t i = 0; i < weights_.size(); ++i) {
-    const float w = weights_[i];
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const float w = weights[i];
     if (!(w > least || (w == least && ties-- > 0))) continue;
     rest -= static_cast<double>(w);
     if (rest < 0) return static_cast<TokenId>(i);
   }
-  return first_equal(weights_, 1.0F);  // rounding at the very end of the interval
+  return first_equal(weights, 1.0F);  // rounding at the very end of the interval
 }
 
 // The least weight inside the smallest set of greatest weights whose sum reaches `mass`, and how many that equal it are
 // inside (lowest ids first).
-float Sampler::nucleus_threshold(double mass, std::int64_t& ties_kept) {
+float Sampler::nucleus_threshold(std::span<const float> weights, double mass, std::int64_t& ties_kept) {
   std::fill(bucket_mass_.begin(), bucket_mass_.end(), 0.0);
-  for (const float w : weights_) bucket_mass_[bucket_of(w)] += static_cast<double>(w);
+  for (const float w : weights) bucket_mass_[bucket_of(w)] += static_cast<double>(w);
   double above = 0;
   std::size_t bucket = kBuckets - 1;
   while (bucket > 0 && above + bucket_mass_[bucket] < mass) above += bucket_mass_[bucket--];
   candidates_.clear();
-  for (std::size_t i = 0; i < weights_.size(); ++i) {
-    if (bucket_of(weights_[i]) == bucket) {
-      candidates_.push_back({.value = weights_[i], .token = static_cast<TokenId>(i)});
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (bucket_of(weights[i]) == bucket) {
+      candidates_.push_back({.value = weights[i], .token = static_cast<TokenId>(i)});
     }
   }
   // Equal weights are one entry for this purpose; a flat row would otherwise sort the whole vocabulary.

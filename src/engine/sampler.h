@@ -2,8 +2,8 @@
 // else: the random number of a token comes from a counter, not a stream, so neither the batch, nor preemption, nor the
 // neighbour's cancellation changes a text.
 // Owner: the worker's engine thread; scratch is reserved at construction, sample() allocates nothing.
-// Order of operations (as HF's generate has it, which Qwen's recommended settings are for): logit_bias, penalties;
-// temperature; top_k; top_p; min_p. Ties anywhere: the lower id first.
+// Order of operations (as HF's generate has it, which Qwen's recommended settings are for): the allowed set;
+// logit_bias, penalties; temperature; top_k; top_p; min_p. Ties anywhere: the lower id first.
 #pragma once
 
 #include <cstdint>
@@ -48,16 +48,20 @@ struct Sample {
   std::span<const TokenScore> top;  // most likely first; valid until the next sample()
 };
 
+// Tokens that may be drawn: bit `id % 64` of word `id / 64`. No words: all of them.
+using AllowedTokens = std::span<const std::uint64_t>;
+
 class Sampler {
  public:
   // Ids in [first_padding_id, vocab_size) are never given.
   Sampler(std::int32_t vocab_size, std::int32_t first_padding_id);
 
   // logits: [vocab_size]. generated.size() is the counter of the random number.
-  // Errors: kDataLoss (a logit is NaN or infinite): ends that sequence, no other.
-  // Cost: at 151,936 ids <= 1 ms on one core for every combination of parameters (sampler_bench.cc).
+  // `allowed`: an answer held to a grammar; logprobs stay those of the whole vocabulary.
+  // Errors: kDataLoss (a logit is NaN or infinite), kInvalidArgument (no token is allowed): ends that sequence, no
+  // other. Cost: at 151,936 ids <= 1 ms on one core for every combination of parameters (sampler_bench.cc).
   Result<Sample> sample(std::span<const float> logits, const SamplingParams& params, std::span<const TokenId> prompt,
-                        std::span<const TokenId> generated);
+                        std::span<const TokenId> generated, AllowedTokens allowed = {});
 
  private:
   struct Candidate {
@@ -66,16 +70,19 @@ class Sampler {
   };
   [[nodiscard]] std::span<const float> adjust(std::span<const float> logits, const SamplingParams& params,
                                               std::span<const TokenId> prompt, std::span<const TokenId> generated);
+  [[nodiscard]] std::span<const float> keep_allowed(std::span<const float> row, AllowedTokens allowed);
   void select_top(std::span<const float> logits, std::size_t count);
   [[nodiscard]] TokenId draw_from_candidates(float max_logit, const SamplingParams& params, double uniform);
   [[nodiscard]] TokenId draw_from_all(std::span<const float> logits, float max_logit, const SamplingParams& params,
                                       double uniform);
   void score(std::span<const float> logits, float max_logit, const SamplingParams& params, Sample& sample);
-  [[nodiscard]] float nucleus_threshold(double mass, std::int64_t& ties_kept);
+  [[nodiscard]] float nucleus_threshold(std::span<const float> weights, double mass, std::int64_t& ties_kept);
 
   const std::size_t real_ids_;
   std::vector<float> adjusted_;        // [real_ids]
   std::vector<float> weights_;         // [real_ids] exp((logit - max) / temperature)
+  std::vector<float> kept_;            // [real_ids] logits of the allowed tokens, without gaps
+  std::vector<TokenId> kept_ids_;      // and whose they are
   std::vector<std::int32_t> counts_;   // [real_ids] all 0 between calls; bit 30 says "in the prompt"
   std::vector<Candidate> candidates_;  // reserved real_ids
   std::vector<double> bucket_mass_;    // [kBuckets]

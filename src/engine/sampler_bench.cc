@@ -30,6 +30,16 @@ void run(benchmark::State& state, SamplingParams params, float deviation) {
   }
 }
 
+// Held to a grammar, inside a string of JSON: nearly everything is allowed.
+void run_allowed(benchmark::State& state, SamplingParams params) {
+  const std::vector<float> logits = row(3.0F);
+  Sampler sampler(kVocab, 151'669);
+  const std::vector<std::uint64_t> allowed(kVocab / 64, ~std::uint64_t{0} << 4);
+  for (auto _ : state) {
+    if (!sampler.sample(logits, params, {}, {}, allowed).has_value()) state.SkipWithError("refused");
+  }
+}
+
 SamplingParams full(float top_p) {
   SamplingParams out;
   out.temperature = 1;
@@ -44,6 +54,7 @@ SamplingParams with_logprobs(SamplingParams params) {
 
 BENCHMARK_CAPTURE(run, greedy, SamplingParams{}, 3.0F)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(run, recommended, recommended(SamplingMode::kThinking), 3.0F)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(run_allowed, recommended, recommended(SamplingMode::kThinking))->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(run, recommended_logprobs, with_logprobs(recommended(SamplingMode::kThinking)), 3.0F)
     ->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(run, no_top_k, full(1.0F), 3.0F)->Unit(benchmark::kMicrosecond);

@@ -32,6 +32,13 @@ sched::SchedulerOptions scheduler_options(const LoadedModel& model, const Genera
   return out;
 }
 
+std::optional<AnswerConstraint> constraint_of(const Job& job, const text::Tokenizer& tokenizer) {
+  if (!job.format.has_value()) return std::nullopt;
+  const ThinkingTokens tokens{
+      .think = job.output.think, .end_think = job.output.end_think, .gap = tokenizer.find("\n\n")};
+  return AnswerConstraint(*job.format, job.thinking, tokens);
+}
+
 }  // namespace
 
 struct Generator::Choice {
@@ -40,6 +47,7 @@ struct Generator::Choice {
   std::shared_ptr<const Job> request;  // shared by the choices of one job
   engine::SamplingParams sampling;     // with this choice's seed
   OutputText output;
+  std::optional<AnswerConstraint> constraint;
   std::int32_t generated = 0;
   std::int64_t cached = 0;  // prompt tokens
 };
@@ -93,13 +101,15 @@ void Generator::submit(JobId id, Job job) {
     accepted.push_back(sequence_id);
     engine::SamplingParams sampling = request->sampling;
     sampling.seed += static_cast<std::uint64_t>(i);
-    choices_.emplace(sequence_id, std::make_unique<Choice>(Choice{.job = id,
-                                                                  .index = i,
-                                                                  .request = request,
-                                                                  .sampling = std::move(sampling),
-                                                                  .output = OutputText(request->output),
-                                                                  .generated = 0,
-                                                                  .cached = 0}));
+    choices_.emplace(sequence_id,
+                     std::make_unique<Choice>(Choice{.job = id,
+                                                     .index = i,
+                                                     .request = request,
+                                                     .sampling = std::move(sampling),
+                                                     .output = OutputText(request->output),
+                                                     .constraint = constraint_of(*request, *model_.tokenizer),
+                                                     .generated = 0,
+                                                     .cached = 0}));
   }
   prompt_tokens_ += request->prompt.size();
   totals_[id].prompt_tokens = static_cast<std::int64_t>(request->prompt.size());
@@ -190,13 +200,11 @@ bool Generator::consume_row(sched::SequenceId sequence, std::span<const float> l
   if (found == choices_.end()) return false;  // its job failed earlier in this step
   Choice& choice = *found->second;
   const Job& request = *choice.request;
-  const std::span<const sched::TokenId> all = scheduler_.tokens(sequence);
-  const std::span<const sched::TokenId> prompt = all.first(request.prompt.size());
-  const std::span<const sched::TokenId> generated = all.subspan(request.prompt.size());
-  const Result<engine::Sample> sample = sampler_.sample(logits, choice.sampling, prompt, generated);
-  if (!sample.has_value()) {
-    log_error("event=sampling_failed error=\"{}\"", sample.error().message);
-    fail(choice.job, api::ErrorCode::kInternalError);
+  const Result<engine::Sample> drawn = sample(choice, sequence, logits);
+  if (!drawn.has_value()) {
+    log_error("event=sampling_failed error=\"{}\"", drawn.error().message);
+    const bool is_too_complex = drawn.error().code == Code::kTooLarge;
+    fail(choice.job, is_too_complex ? api::ErrorCode::kGrammarTooComplex : api::ErrorCode::kInternalError);
     return false;
   }
   generated_tokens_ += 1;
@@ -204,18 +212,19 @@ bool Generator::consume_row(sched::SequenceId sequence, std::span<const float> l
   choice.generated += 1;
   choice.cached = scheduler_.cached_tokens(sequence);
   const auto ends = model_.tokenizer->end_tokens();
-  const bool is_end = !request.ignore_eos && std::find(ends.begin(), ends.end(), sample->token) != ends.end();
+  const bool is_end = !request.ignore_eos && std::find(ends.begin(), ends.end(), drawn->token) != ends.end();
   OutputPiece piece;
-  if (!is_end) piece = choice.output.push(sample->token, model_.tokenizer->token_bytes(sample->token));
-  const bool stopped = is_end || choice.output.stopped();
+  if (!is_end) piece = choice.output.push(drawn->token, model_.tokenizer->token_bytes(drawn->token));
+  const bool is_whole = choice.constraint.has_value() && choice.constraint->is_finished();
+  const bool stopped = is_end || is_whole || choice.output.stopped();
   if (!stopped && choice.generated < request.max_tokens) {
-    emit(choice, JobEvent::Kind::kPiece, std::move(piece), *sample);
-    return scheduler_.append(sequence, sample->token);
+    emit(choice, JobEvent::Kind::kPiece, std::move(piece), *drawn);
+    return scheduler_.append(sequence, drawn->token);
   }
   OutputPiece last = choice.output.finish();
   piece.content += last.content;
   piece.reasoning += last.reasoning;
-  emit(choice, JobEvent::Kind::kFinished, std::move(piece), *sample);
+  emit(choice, JobEvent::Kind::kFinished, std::move(piece), *drawn);
   events_.back().reason = stopped ? FinishReason::kStop : FinishReason::kLength;
   scheduler_.end(sequence);
   const auto job = jobs_.find(choice.job);
@@ -223,6 +232,21 @@ bool Generator::consume_row(sched::SequenceId sequence, std::span<const float> l
   if (job->second.empty()) jobs_.erase(job);
   choices_.erase(found);
   return false;
+}
+
+// The next token. Held to a format where there is one: when no token is allowed the sequence ends, it never goes on
+// without.
+Result<engine::Sample> Generator::sample(Choice& choice, sched::SequenceId sequence, std::span<const float> logits) {
+  const std::span<const sched::TokenId> all = scheduler_.tokens(sequence);
+  const std::size_t prompt_size = choice.request->prompt.size();
+  const auto prompt = all.first(prompt_size);
+  const auto generated = all.subspan(prompt_size);
+  if (!choice.constraint.has_value()) return sampler_.sample(logits, choice.sampling, prompt, generated);
+  TRY(const grammar::TokenMask allowed, choice.constraint->allowed());
+  if (allowed.empty()) return make_error(Code::kInternal, "generator: an answer that is whole goes on");
+  TRY(const engine::Sample out, sampler_.sample(logits, choice.sampling, prompt, generated, allowed));
+  TRY_STATUS(choice.constraint->accept(out.token));
+  return out;
 }
 
 void Generator::emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample) {

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "engine/sampler.h"
 #include "sched/scheduler.h"
+#include "worker/answer_constraint.h"
 #include "worker/metrics.h"
 #include "worker/model.h"
 #include "worker/output_text.h"
@@ -41,6 +42,8 @@ struct Job {
   bool ignore_eos = false;
   engine::SamplingParams sampling;
   OutputOptions output;
+  std::optional<AnswerFormat> format;   // what the content is held to
+  Thinking thinking = Thinking::kNone;  // with a format: what may come before the content
 };
 
 enum class FinishReason { kStop, kLength };
@@ -100,6 +103,7 @@ class Generator {
 
   void consume(const Rows& rows);
   bool consume_row(sched::SequenceId sequence, std::span<const float> logits);
+  Result<engine::Sample> sample(Choice& choice, sched::SequenceId sequence, std::span<const float> logits);
   void emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample);
   void end_job(JobId id);
   void fail(JobId job, api::ErrorCode code);

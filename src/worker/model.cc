@@ -191,6 +191,7 @@ Status complete_model(const LoadOptions& options, LoadedModel& model) {
   model.max_sequences = options.max_sequences;
   model.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
   model.max_logits_rows = options.max_sequences + kSpareLogitsRows;
+  model.formats = std::make_unique<FormatCache>(*model.tokenizer);
   model.family = family_of(*model.file);
   return prepare_golden(options, model);
 }

@@ -15,6 +15,7 @@
 #include "pack/packed_file.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
+#include "worker/format_cache.h"
 #include "worker/golden.h"
 
 namespace dormouse::worker {
@@ -37,6 +38,7 @@ struct LoadedModel {
   std::unique_ptr<gguf::File> file;          // first: the engine borrows it
   std::unique_ptr<pack::PackedFile> packed;  // null: packed into memory; engine and tokenizer borrow it
   std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<FormatCache> formats;  // borrows the tokenizer
   std::unique_ptr<engine::Engine> engine;
   text::TemplateFamily family = text::TemplateFamily::kInstruct2507;
   std::string name;                 // general.name

@@ -83,6 +83,18 @@ OutputOptions output_options(const ModelView& model, const api::GenerationReques
   return out;
 }
 
+// Whether thoughts come before the content that a format holds for.
+Thinking thinking_of(const ModelView& model, const api::GenerationRequest& request) {
+  if (!is_chat(request)) return Thinking::kNone;
+  switch (model.family) {
+    case text::TemplateFamily::kHybrid:
+      return request.enable_thinking.value_or(true) ? Thinking::kMay : Thinking::kNone;
+    case text::TemplateFamily::kInstruct2507: return Thinking::kNone;
+    case text::TemplateFamily::kThinking2507: return Thinking::kInside;
+  }
+  return Thinking::kNone;
+}
+
 api::ApiError too_long(const api::GenerationRequest& request, std::int64_t tokens, std::int64_t limit,
                        std::string_view whose) {
   return {.code = api::ErrorCode::kContextLengthExceeded,
@@ -95,6 +107,7 @@ api::ApiError too_long(const api::GenerationRequest& request, std::int64_t token
 
 ModelView view_of(const LoadedModel& model) {
   return {.tokenizer = model.tokenizer.get(),
+          .formats = model.formats.get(),
           .family = model.family,
           .context_length = model.context_length,
           .kv_tokens = std::int64_t{model.kv_pages} * sched::kPageTokens};
@@ -108,6 +121,14 @@ std::size_t prompt_bytes(const api::GenerationRequest& request) {
   }
   for (const std::string& tool : request.tools) bytes += tool.size();
   return bytes;
+}
+
+bool is_quick(const ModelView& model, const api::GenerationRequest& request) {
+  // Below this a tokenizer is done within a millisecond or two.
+  constexpr std::size_t kQuickBytes = 16 * 1024;
+  const bool is_compiled =
+      request.format.kind == api::ResponseFormat::Kind::kText || model.formats->has(request.format);
+  return is_compiled && prompt_bytes(request) <= kQuickBytes;
 }
 
 api::ApiResult<std::vector<text::TokenId>> encode_prompt(const ModelView& model,
@@ -149,6 +170,12 @@ api::ApiResult<Job> prepare(const ModelView& model, const api::GenerationRequest
   job.ignore_eos = request.sampling.ignore_eos;
   job.sampling = resolve_sampling(request.sampling, mode_of(model, request));
   job.output = output_options(model, request);
+  if (request.format.kind != api::ResponseFormat::Kind::kText) {
+    api::ApiResult<AnswerFormat> format = model.formats->get(request.format);
+    if (!format.has_value()) return tl::unexpected(format.error());
+    job.format = *std::move(format);
+    job.thinking = thinking_of(model, request);
+  }
   return job;
 }
 

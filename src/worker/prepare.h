@@ -13,9 +13,10 @@
 
 namespace dormouse::worker {
 
-// What a handler needs to know of the model; the tokenizer is borrowed from the LoadedModel.
+// What a handler needs to know of the model; tokenizer and formats are borrowed from the LoadedModel.
 struct ModelView {
   const text::Tokenizer* tokenizer = nullptr;
+  FormatCache* formats = nullptr;
   text::TemplateFamily family = text::TemplateFamily::kInstruct2507;
   std::int32_t context_length = 0;
   std::int64_t kv_tokens = 0;
@@ -29,12 +30,15 @@ struct RequestLimits {
 // An answer of this length is what Qwen recommends room for; a request without max_tokens gets no more.
 inline constexpr std::int64_t kDefaultMaxTokens = 32'768;
 
-// Errors: invalid_value (empty prompt, a token id outside the vocabulary, roles), context_length_exceeded.
+// Errors: invalid_value (empty prompt, a token id outside the vocabulary, roles, a format we cannot hold an answer to),
+// grammar_too_complex, context_length_exceeded.
 [[nodiscard]] api::ApiResult<Job> prepare(const ModelView& model, const api::GenerationRequest& request,
                                           const RequestLimits& limits);
 // The prompt's ids alone: /tokenize.
 [[nodiscard]] api::ApiResult<std::vector<text::TokenId>> encode_prompt(const ModelView& model,
                                                                        const api::GenerationRequest& request);
+// prepare() will take a millisecond or two at most: not a long text, not a format that has to be compiled.
+[[nodiscard]] bool is_quick(const ModelView& model, const api::GenerationRequest& request);
 // How many bytes of text encode_prompt() will read.
 [[nodiscard]] std::size_t prompt_bytes(const api::GenerationRequest& request);
 

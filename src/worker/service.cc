@@ -13,9 +13,6 @@
 namespace dormouse::worker {
 namespace {
 
-// Below this a tokenizer is done within a millisecond or two.
-constexpr std::size_t kEncodeOnLoopBytes = 16 * 1024;
-
 enum class Route { kChat, kCompletion, kTokenize, kDetokenize, kModels, kModel, kHealth, kMetrics, kUnknown };
 
 struct RouteRow {
@@ -130,7 +127,7 @@ bool is_served(const Service& service, std::string_view model) {
 }
 
 Task<api::ApiResult<Job>> prepare_off_loop(Service& service, api::GenerationRequest request, RequestLimits limits) {
-  if (prompt_bytes(request) <= kEncodeOnLoopBytes) co_return prepare(service.model, request, limits);
+  if (is_quick(service.model, request)) co_return prepare(service.model, request, limits);
   auto pending = std::make_shared<PendingPreparation>(service.io);
   pending->request = std::move(request);
   const ModelView model = service.model;

@@ -30,7 +30,8 @@ struct Service {
   std::int64_t created_s = 0;
   Metrics metrics;
   SystemClock clock;
-  // Long prompts are tokenised here, so that a megabyte of text does not stop every stream for its 100 ms.
+  // Long prompts are tokenised here and new formats compiled, so that a megabyte of text does not stop every stream for
+  // its 100 ms.
   asio::thread_pool encoders{1};
   int active = 0;                  // inference requests being answered
   std::function<void()> on_quiet;  // active fell to 0
@@ -60,7 +61,7 @@ Task<void> handle_generation(const Reply& reply, api::GenerationRequest::Kind ki
 // POST /tokenize, /detokenize
 Task<void> handle_tokenize(const Reply& reply);
 Task<void> handle_detokenize(const Reply& reply);
-// prepare(), on the encoder's thread when the text is long.
+// prepare(), on the encoder's thread unless it is_quick().
 Task<api::ApiResult<Job>> prepare_off_loop(Service& service, api::GenerationRequest request, RequestLimits limits);
 
 }  // namespace dormouse::worker

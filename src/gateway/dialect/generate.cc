@@ -9,6 +9,7 @@
 
 #include "api/fields.h"
 #include "api/json_write.h"
+#include "api/response_format_json.h"
 #include "api/strict_json.h"
 #include "http/sse.h"
 
@@ -35,6 +36,7 @@ struct Extras {
   bool raw = false;
   std::optional<bool> thinking;
   std::optional<std::string> system;
+  api::ResponseFormat format;
 };
 
 api::ApiResult<Extras> read_extras(std::string_view body) {
@@ -48,6 +50,7 @@ api::ApiResult<Extras> read_extras(std::string_view body) {
   out.raw = fields.boolean("raw").value_or(false);
   out.thinking = fields.boolean("thinking");
   out.system = fields.string("system", kMaxSystemBytes);
+  out.format = api::read_short_format(fields, "format");
   if (problem.found()) return tl::unexpected(problem.error());
   return out;
 }
@@ -144,11 +147,17 @@ api::ApiResult<api::GenerationRequest> parse_generate_request(std::string_view b
   const api::ApiResult<Extras> extras = read_extras(body);
   if (!extras.has_value()) return tl::unexpected(extras.error());
   api::GenerationRequest request = *std::move(parsed);
-  constexpr std::array<std::string_view, 3> kOurs{"raw", "thinking", "system"};
+  constexpr std::array<std::string_view, 4> kOurs{"raw", "thinking", "system", "format"};
   std::erase_if(request.ignored_fields, [&kOurs](const std::string& field) {
     return std::find(kOurs.begin(), kOurs.end(), field) != kOurs.end();
   });
   if (request.n != 1) return tl::unexpected(invalid("n", "must be 1 here; /v1/completions takes more"));
+  if (extras->format.kind != api::ResponseFormat::Kind::kText) {
+    if (request.format.kind != api::ResponseFormat::Kind::kText) {
+      return tl::unexpected(invalid("format", "says it twice: response_format is there, too"));
+    }
+    request.format = extras->format;
+  }
   request.echo = false;
   request.stream_options = {};
   request.sampling.logprobs = false;
