@@ -58,6 +58,7 @@ class Deployer {
   void on_left(std::function<void()> callback) { leaving_->left = std::move(callback); }
 
   [[nodiscard]] const Deployments& book() const { return book_; }
+  [[nodiscard]] const catalog::Catalog& catalog() const { return catalog_; }
   // Called with what each commit made.
   void on_commit(std::function<void(const Deployment&)> callback) { committed_ = std::move(callback); }
   void set_default_idle_timeout(std::chrono::milliseconds timeout) { options_.default_idle_timeout = timeout; }
