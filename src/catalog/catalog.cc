@@ -28,6 +28,7 @@ Result<Image> read_image(const TomlTable& entry) {
   if (image.name.empty() || image.tag.empty() || image.file.empty()) {
     return make_error(Code::kInvalidArgument, "images: an entry needs name, tag and file");
   }
+  image.family = entry.string("family");
   image.parameters = entry.string("parameters");
   image.quantisation = entry.string("quantisation");
   image.title_en = entry.string("title_en");
@@ -85,7 +86,9 @@ Result<Catalog> Catalog::parse(std::string_view toml) {
   return out;
 }
 
-Result<Catalog> Catalog::built_in() { return parse(images_text()); }
+Result<Catalog> Catalog::built_in() {
+  return parse(images_text());
+}
 
 const Image* Catalog::find(std::string_view name) const {
   const std::string key = canonical_image_key(name);
@@ -108,9 +111,8 @@ std::vector<const Image*> Catalog::search(std::string_view query) const {
   std::vector<const Image*> out;
   for (const Image& image : images_) {
     const std::string text = searchable(image);
-    const bool all = std::all_of(words.begin(), words.end(), [&text](const std::string& w) {
-      return text.find(w) != std::string::npos;
-    });
+    const bool all = std::all_of(words.begin(), words.end(),
+                                 [&text](const std::string& w) { return text.find(w) != std::string::npos; });
     if (all) out.push_back(&image);
   }
   return out;

@@ -14,6 +14,7 @@ struct Image {
   std::string name;          // "qwen3-demo"
   std::string tag;           // "q8_0"
   std::string file;          // "qwen3-demo-q8_0.gguf"
+  std::string family;        // "qwen3"
   std::string parameters;    // "4b"
   std::string quantisation;  // "Q8_0"
   std::string title_en;

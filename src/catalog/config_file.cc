@@ -218,8 +218,8 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY(TomlTable root, parse_toml(text, what));
   TRY_STATUS(check_keys(root.strings, {"models_dir", "idle_timeout", "time_zone", "tls_cert", "tls_key"}, what));
   TRY_STATUS(check_keys(root.integers, {}, what));
-  TRY_STATUS(
-      check_keys(root.lists, {"listen", "admin_listen", "hosts", "cors", "behind_proxy", "worker_listen"}, what));
+  TRY_STATUS(check_keys(
+      root.lists, {"listen", "ollama_listen", "admin_listen", "hosts", "cors", "behind_proxy", "worker_listen"}, what));
   TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance", "alert"}, what));
   TRY_STATUS(check_keys(root.decimals, {}, what));
   TRY_STATUS(check_keys(root.booleans, {}, what));
@@ -227,6 +227,7 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY_STATUS(check_keys(root.tables, {"driver", "ledger", "prices"}, what));
   ConfigFile out;
   out.listen = root.list("listen");
+  out.ollama_listen = root.list("ollama_listen");
   out.admin_listen = root.list("admin_listen");
   out.hosts = root.list("hosts");
   out.cors = root.list("cors");

@@ -2,6 +2,7 @@
 // command line win over it.
 //
 //   listen = ["127.0.0.1:8080"]
+//   ollama_listen = ["127.0.0.1:11434"]   # where Ollama's clients look; the same as listen otherwise
 //   admin_listen = ["127.0.0.1:8081"]
 //   hosts = ["chat.example.org"]   # and the keys below it: docs/exposure.md
 //   cors = ["https://app.example.org"]
@@ -80,6 +81,7 @@ inline constexpr std::chrono::hours kLeastRetention{32 * 24};
 
 struct ConfigFile {
   std::vector<std::string> listen;
+  std::vector<std::string> ollama_listen;
   std::vector<std::string> admin_listen;
   std::vector<std::string> hosts;
   std::vector<std::string> cors;

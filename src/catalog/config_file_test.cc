@@ -27,6 +27,7 @@ TEST(ConfigFile, DurationsReadAsWritten) {
 TEST(ConfigFile, ReadsEveryKey) {
   const auto config = parse_config(R"(
 listen = ["127.0.0.1:8080", "[::1]:8080"]
+ollama_listen = ["127.0.0.1:11434"]
 admin_listen = ["127.0.0.1:8081"]
 hosts = ["chat.example.org"]
 cors = ["https://app.example.org", "http://localhost:3000"]
@@ -60,6 +61,7 @@ idle_timeout = "auto"
                                    "dormouse.toml");
   ASSERT_TRUE(config.has_value()) << config.error().message;
   EXPECT_EQ(config->listen.size(), 2U);
+  EXPECT_EQ(config->ollama_listen, std::vector<std::string>{"127.0.0.1:11434"});
   EXPECT_EQ(config->admin_listen, std::vector<std::string>{"127.0.0.1:8081"});
   EXPECT_EQ(config->hosts, std::vector<std::string>{"chat.example.org"});
   EXPECT_EQ(config->cors.size(), 2U);

@@ -70,6 +70,15 @@ Result<std::chrono::milliseconds> bounded_duration(std::string_view key, const s
   return *value;
 }
 
+Status set_keep_alive_max(DeploymentRules& rules, const std::string& text) {
+  if (text == "idle") {
+    rules.keep_alive_max.reset();
+    return {};
+  }
+  TRY(rules.keep_alive_max, bounded_duration("keep_alive_max", text, std::chrono::milliseconds(0), kMaxKeepAlive));
+  return {};
+}
+
 Status set_lease(DeploymentRules& rules, const std::string& text) {
   TRY(const std::chrono::milliseconds value, bounded_duration("lease_ttl", text, kMinLease, kMaxLease));
   rules.lease_time_to_live = std::chrono::duration_cast<std::chrono::seconds>(value);
@@ -179,6 +188,11 @@ constexpr std::array kRows{
     Row{{"idle_timeout", FieldKind::kText, "10m or auto"},
         [](Rules& r, const Value& v) { return set_idle(r, text_of(v)); },
         [](const Rules& r) { return Value(idle_text(r)); }},
+    Row{{"keep_alive_max", FieldKind::kText, "0s to 7d, or idle: as long as the idle timeout (default)"},
+        [](Rules& r, const Value& v) { return set_keep_alive_max(r, text_of(v)); },
+        [](const Rules& r) {
+          return Value(r.keep_alive_max.has_value() ? duration_text(*r.keep_alive_max) : std::string("idle"));
+        }},
     Row{{"awake", FieldKind::kList, "windows such as \"Mon-Fri 08:55-18:05\" or \"09:00-18:00 +08:00\", by semicolons",
          ';'},
         [](Rules& r, const Value& v) {

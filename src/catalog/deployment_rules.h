@@ -28,7 +28,9 @@ struct DeploymentRules {
   std::int64_t max_instances = 1;  // 0: it stays asleep
   // nullopt: what the house does by default; filled in before a deployment exists.
   std::optional<std::chrono::milliseconds> idle_timeout;
-  bool idle_auto = false;          // chosen from what was measured; idle_timeout is then of no meaning
+  bool idle_auto = false;  // chosen from what was measured; idle_timeout is then of no meaning
+  // The longest a request's own keep_alive may hold it awake; nullopt: as long as the idle timeout.
+  std::optional<std::chrono::milliseconds> keep_alive_max;
   std::vector<std::string> awake;  // "Mon-Fri 08:55-18:05"
   // How long a worker on another machine may be out of reach before it ends itself and is replaced.
   std::chrono::seconds lease_time_to_live{120};
@@ -52,6 +54,7 @@ struct DeploymentRules {
 inline constexpr std::int64_t kMaxInstances = 64;
 inline constexpr std::int64_t kMaxPerMinute = 10'000'000'000;  // what a bucket counts exactly (gateway/limits)
 inline constexpr std::chrono::milliseconds kMinIdleTimeout{1'000};
+inline constexpr std::chrono::hours kMaxKeepAlive{24 * 7};
 inline constexpr std::chrono::seconds kMinLease{2};  // both ends ping a silent channel four times in it
 inline constexpr std::chrono::seconds kMaxLease{86'400};
 inline constexpr std::chrono::milliseconds kMinScaleWindow{1'000};

@@ -24,6 +24,7 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
                          Row{"max", "5"},
                          Row{"min", "2"},
                          Row{"idle_timeout", "90s"},
+                         Row{"keep_alive_max", "1h"},
                          Row{"lease_ttl", "30s"},
                          Row{"scale_window", "10s"},
                          Row{"awake", "Mon-Fri 08:55-18:05; Sat 10:00-12:00"},
@@ -44,7 +45,7 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
     EXPECT_EQ(rule_text(rule_value(rules, *field), *field), row.text);
   }
   EXPECT_TRUE(check_rules(rules).has_value());
-  EXPECT_EQ(rule_fields().size(), 21U) << "a new key needs a row above";
+  EXPECT_EQ(rule_fields().size(), 22U) << "a new key needs a row above";
 }
 
 TEST(DeploymentRules, AHyphenIsAnUnderscoreAndOneTextIsAList) {
@@ -76,6 +77,8 @@ TEST(DeploymentRules, WhatCannotBeIsRefusedByNameAndChangesNothing) {
                                {"lease_ttl", FieldValue(std::string("long")), "lease_ttl: "},
                                {"lease_ttl", FieldValue(std::int64_t{120}), "wrong type"},
                                {"scale_window", FieldValue(std::string("6m")), "want 1s to 5m"},
+                               {"keep_alive_max", FieldValue(std::string("8d")), "want 0s to 7d"},
+                               {"keep_alive_max", FieldValue(std::string("for ever")), "keep_alive_max: "},
                                {"worker_arguments", FieldValue(List{"--lease-ttl=5"}), "set by dormouse itself"},
                                {"runtime", FieldValue(std::string("tgi")), "llama-server"},
                                {"driver", FieldValue(std::string("a b")), "no name"},

@@ -23,6 +23,7 @@ constexpr const char* kDemoImage = "qwen3-demo:q8_0";
 
 struct ServeFlags {
   gateway::ExposureOptions exposure;
+  std::vector<std::string> ollama_listen;
   std::vector<std::string> worker_listen;
   std::string config;
   std::vector<std::string> models;
@@ -68,6 +69,8 @@ gateway::ExposureOptions plan_exposure(const ServeFlags& flags, const catalog::C
     out.tls_key = config.tls_key;
   }
   if (out.listen.empty()) out.listen.emplace_back("127.0.0.1:8080");
+  const std::vector<std::string>& ollama = flags.ollama_listen.empty() ? config.ollama_listen : flags.ollama_listen;
+  out.listen.insert(out.listen.end(), ollama.begin(), ollama.end());
   if (flags.socket_only) out = {};
   return out;
 }
@@ -165,7 +168,7 @@ void print_doors(const Context& context, const gateway::Exposure& exposure) {
     const bool only_admin = door.kind == gateway::DoorKind::kAdmin;
     const bool is_public = door.reach == gateway::Reach::kPublic;
     fmt::print("  {:<8} {:<29} {}{}\n", only_admin ? "ADMIN" : "API", exposure.url(door),
-               only_admin ? "/admin/v1 · /metrics" : "POST /generate · /v1 (OpenAI)",
+               only_admin ? "/admin/v1 · /metrics" : "POST /generate · /v1 (OpenAI) · /api (Ollama)",
                is_public ? context.say(" · public", " · 公开") : std::string_view());
   }
 }
@@ -244,6 +247,9 @@ void add_serve(CLI::App& app, Context& context) {
     return std::string(context.say(en, zh));
   };
   add_exposure_flags(*verb, context, flags->exposure);
+  verb->add_option("--ollama-listen", flags->ollama_listen,
+                   describe("a further --listen, where Ollama's clients look: 127.0.0.1:11434",
+                            "另一个 --listen 地址，供 Ollama 客户端使用：127.0.0.1:11434"));
   verb->add_option("--worker-listen", flags->worker_listen,
                    describe("address for workers on other machines, TLS, repeatable",
                             "供其他机器上的工作进程接入的地址（TLS），可重复"));

@@ -85,6 +85,7 @@ policy::LifeConfig life_config(const DeploymentSpec& spec, bool is_in_window) {
   policy::LifeConfig out;
   out.idle_timeout = spec.idle_timeout;
   out.idle_auto = spec.idle_auto;
+  out.keep_alive_max = spec.keep_alive_max;
   out.min_instances = std::max(spec.min_instances, is_in_window ? std::min(1, spec.max_instances) : 0);
   out.max_instances = spec.max_instances;
   out.billing_increment = spec.billing_increment;

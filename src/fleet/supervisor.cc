@@ -302,8 +302,8 @@ Task<AcquireResult> Supervisor::acquire(AcquireRequest request) {
   PendingAcquire pending(*impl_->options.io);
   const policy::Ticket ticket = impl_->next_ticket++;
   slot->pending[ticket] = &pending;
-  impl_->dispatch(request.deployment,
-                  policy::event::Request{ticket, request.tokens_estimate, request.max_wait, request.prefix});
+  impl_->dispatch(request.deployment, policy::event::Request{ticket, request.tokens_estimate, request.max_wait,
+                                                             request.prefix, request.keep_alive});
   if (pending.result.has_value()) co_return std::move(*pending.result);
   if (cancellation != nullptr) {
     std::function<void()> leave = [weak, ticket, &pending, &request] {
@@ -362,6 +362,12 @@ Task<Status> Supervisor::sleep(std::string name, Nanoseconds wait) {
     }
     static_cast<void>(co_await Impl::changed(weak, name, until));
   }
+}
+
+Status Supervisor::unload(const std::string& name) {
+  if (!has(name)) return make_error(Code::kNotFound, "no deployment '" + name + "'");
+  impl_->dispatch(name, policy::event::KeepAlive{});
+  return {};
 }
 
 void Supervisor::Impl::kill_instances(const std::string& name) {

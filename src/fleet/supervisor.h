@@ -43,13 +43,14 @@ struct DeploymentSpec {
   std::string instance_type;  // for the driver and for the bill; empty: this machine
   Nanoseconds idle_timeout = std::chrono::minutes(10);
   bool idle_auto = false;                     // idle_timeout is then a load's time, at least 30 s
+  std::optional<Nanoseconds> keep_alive_max;  // as policy::LifeConfig has it
   std::vector<policy::Window> awake_windows;  // kept awake in these
   Nanoseconds billing_increment{0};           // what is paid whole: used up before it sleeps
   // Of an instance from its start to its end; nullopt: unknown. The first `base_instances` at a time have the base's.
   std::optional<InstancePrice> price;
   std::optional<InstancePrice> base_price;
   int base_instances = 0;
-  std::int64_t memory_bytes = 0;              // of one instance, where it shares this machine's memory
+  std::int64_t memory_bytes = 0;  // of one instance, where it shares this machine's memory
   int min_instances = 0;
   int max_instances = 1;
   int max_waiters = 64;                                  // held while it wakes; past it kQueueFull
@@ -153,10 +154,11 @@ using AcquireResult = tl::expected<Lease, Refusal>;
 
 struct AcquireRequest {
   std::string deployment;
-  std::int64_t tokens_estimate = 0;      // prompt + max_tokens: counts against max_waiting_tokens
-  std::uint64_t prefix = 0;              // the prompt's beginning, hashed: an instance that served it is preferred
-  std::optional<Nanoseconds> max_wait;   // shorter than the deployment's; nullopt: the deployment's
-  Cancellation* cancellation = nullptr;  // borrowed, may be null
+  std::int64_t tokens_estimate = 0;       // prompt + max_tokens: counts against max_waiting_tokens
+  std::uint64_t prefix = 0;               // the prompt's beginning, hashed: an instance that served it is preferred
+  std::optional<Nanoseconds> max_wait;    // shorter than the deployment's; nullopt: the deployment's
+  std::optional<Nanoseconds> keep_alive;  // as policy::event::Request has it
+  Cancellation* cancellation = nullptr;   // borrowed, may be null
 };
 
 // Which door a worker's call came in by.
@@ -266,6 +268,9 @@ class Supervisor final : public DriverEvents {
   // The sleep verb: new requests wait for the exit and wake it again; running ones finish. Returns when its memory is
   // back. Errors: kNotFound, kDeadlineExceeded.
   Task<Status> sleep(std::string name, Nanoseconds wait);
+
+  // It sleeps as soon as nobody uses it: running requests finish, and what min keeps awake stays. Errors: kNotFound.
+  Status unload(const std::string& name);
 
   [[nodiscard]] std::vector<DeploymentStatus> status() const;
   [[nodiscard]] bool has(const std::string& name) const;

@@ -37,9 +37,8 @@ TEST_F(SupervisorTest, TheIntentIsDurableBeforeTheDriverIsAsked) {
   std::uint64_t seen_epoch = 0;
   driver_.on_start = [&](const StartSpec&) {
     std::promise<std::uint64_t> epoch;
-    ledger_->list_deployments([&](Result<std::vector<ledger::Deployment>> found) {
-      epoch.set_value(found.value().at(0).last_epoch);
-    });
+    ledger_->list_deployments(
+        [&](Result<std::vector<ledger::Deployment>> found) { epoch.set_value(found.value().at(0).last_epoch); });
     seen_epoch = epoch.get_future().get();
   };
   const auto caller = call();
@@ -115,9 +114,8 @@ TEST_F(SupervisorTest, AWrongLeaseOrEpochOrASecondHelloIsRefused) {
 TEST_F(SupervisorTest, AFirstMessageThatIsNotHelloIsRefused) {
   const auto caller = call();
   ASSERT_TRUE(started(1));
-  Result<std::unique_ptr<http::WebSocket>> socket =
-      std::move(run_task(io_, http::connect_websocket(io_, control_, "/internal/worker", {}, std::chrono::seconds(5)))
-                    .value());
+  Result<std::unique_ptr<http::WebSocket>> socket = std::move(
+      run_task(io_, http::connect_websocket(io_, control_, "/internal/worker", {}, std::chrono::seconds(5))).value());
   ASSERT_TRUE(socket.has_value());
   const Socket shared = std::move(*socket);
   EXPECT_TRUE(run_task(io_, say(shared, control::Ready{})).value_or(false));
@@ -202,6 +200,19 @@ TEST_F(SupervisorTest, SleepReturnsWhenItsMemoryIsBack) {
   EXPECT_TRUE(run_until(io_, [&] { return slept.has_value(); }));
   EXPECT_TRUE(slept.value_or(false));
   ASSERT_TRUE(started(2)) << "the late caller waited for the exit and woke the next";
+}
+
+TEST_F(SupervisorTest, AnUnloadWaitsForTheLastLease) {
+  auto caller = call();
+  ASSERT_TRUE(started(1));
+  const Socket worker = bring_up();
+  ASSERT_TRUE(run_until(io_, [&] { return caller->result.has_value(); }));
+  EXPECT_TRUE(supervisor_->unload("m").has_value());
+  EXPECT_EQ(status().state, "ready") << "a request runs";
+  caller.reset();
+  EXPECT_TRUE(run_until(io_, [&] { return status().state == "stopping"; }));
+  driver_.events().on_exited(driver_.starts[0].instance_id, {0, 0});
+  EXPECT_EQ(supervisor_->unload("nobody").error().code, Code::kNotFound);
 }
 
 TEST_F(SupervisorTest, RemoveDrainsAndForgets) {

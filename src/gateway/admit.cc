@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "gateway/keys/key_access.h"
 #include "gateway/rate_headers.h"
 #include "gateway/token_bounds.h"
 
@@ -114,6 +115,25 @@ std::optional<api::ApiError> admit_request(Limiter& limiter, Call& call, const D
   }
   if (wish.answer < wanted) request.sampling.max_tokens = wish.answer;
   return std::nullopt;
+}
+
+api::ApiResult<const Deployment*> find_deployment(const Deployments& deployments, const Call& call,
+                                                  std::string_view model) {
+  const Deployment* const deployment = deployments.resolve(model, call.reach);
+  if (deployment == nullptr) return tl::unexpected(api::ApiError{api::ErrorCode::kModelNotFound, {}, "model"});
+  if (!may_use(call.caller, deployment->name)) {
+    return tl::unexpected(api::ApiError{api::ErrorCode::kModelNotAllowed, {}, "model"});
+  }
+  return deployment;
+}
+
+api::ApiResult<const Deployment*> take_in(const Services& services, Limiter& limiter, Call& call,
+                                          api::GenerationRequest& request) {
+  api::ApiResult<const Deployment*> deployment = find_deployment(services.deployments, call, request.model);
+  if (!deployment.has_value()) return deployment;
+  if (auto refused = admit_request(limiter, call, **deployment, request)) return tl::unexpected(*std::move(refused));
+  services.metrics.count_ignored_fields(request.ignored_fields.size());
+  return deployment;
 }
 
 }  // namespace dormouse::gateway

@@ -8,6 +8,7 @@
 #include "api/generation.h"
 #include "gateway/call.h"
 #include "gateway/deployments.h"
+#include "gateway/generation.h"
 #include "gateway/limits/limiter.h"
 
 namespace dormouse::gateway {
@@ -25,5 +26,13 @@ namespace dormouse::gateway {
 // request.sampling.max_tokens, where the caller gave none and the limits leave less than the model would.
 [[nodiscard]] std::optional<api::ApiError> admit_request(Limiter& limiter, Call& call, const Deployment& deployment,
                                                          api::GenerationRequest& request);
+
+// The deployment that `model` means to this caller. Errors: kModelNotFound, kModelNotAllowed.
+[[nodiscard]] api::ApiResult<const Deployment*> find_deployment(const Deployments& deployments, const Call& call,
+                                                                std::string_view model);
+// The way of every dialect from a parsed request to one that may run: its deployment is found and allowed, the limits
+// have room, its unknown fields are counted. Errors: those of find_deployment and admit_request.
+[[nodiscard]] api::ApiResult<const Deployment*> take_in(const Services& services, Limiter& limiter, Call& call,
+                                                        api::GenerationRequest& request);
 
 }  // namespace dormouse::gateway

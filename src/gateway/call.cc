@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "gateway/dialect/ollama.h"
 #include "gateway/rate_headers.h"
 
 namespace dormouse::gateway {
@@ -41,6 +42,11 @@ Task<Status> send(Call& call, http::Response response) {
   co_return sent;
 }
 
+// Who speaks Ollama reads an error as a text.
+std::string error_body(const Call& call, const api::ApiError& error) {
+  return call.request().path.starts_with("/api/") ? ollama_error(error) : api::error_body(error);
+}
+
 }  // namespace
 
 Task<void> reply(Call& call, http::Response response) {
@@ -66,7 +72,7 @@ Task<void> reply_error(Call& call, const api::ApiError& error) {
   call.error_code = row.code;
   http::Response response;
   response.status = row.status;
-  response.body = api::error_body(error);
+  response.body = error_body(call, error);
   if (row.status == 401) response.headers.set("www-authenticate", "Bearer");
   if (call.retry_after.count() > 0) {
     add_retry_headers(response.headers, call.retry_after);
@@ -87,10 +93,10 @@ Task<void> reply_error(Call& call, api::ErrorCode code, std::string_view param) 
   return reply_error(call, error);
 }
 
-Task<Status> begin_sse(Call& call) {
+Task<Status> begin_stream(Call& call, std::string_view content_type) {
   call.status = 200;
   http::Headers headers;
-  headers.set("content-type", "text/event-stream");
+  headers.set("content-type", std::string(content_type));
   headers.set("cache-control", "no-store");
   headers.set("x-accel-buffering", "no");
   add_common(call, headers);

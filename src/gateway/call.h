@@ -74,8 +74,8 @@ struct Call {
   std::string client;            // who asks: an IP address, or "unix"; behind a trusted proxy what that says
   bool is_https = false;         // between the client and us, or the proxy
   http::Headers answer_headers;  // what every answer carries besides its own
-  Admission admission;         // what it holds of its key's and deployment's limits; x-ratelimit-* come from it
-  Nanoseconds retry_after{0};  // of a refusal; 0: what the error table says
+  Admission admission;           // what it holds of its key's and deployment's limits; x-ratelimit-* come from it
+  Nanoseconds retry_after{0};    // of a refusal; 0: what the error table says
 
   // For the log and the metrics.
   int status = 0;
@@ -88,9 +88,9 @@ struct Call {
   std::int64_t completion_tokens = 0;
   Nanoseconds wake_wait{0};
   Nanoseconds first_token{0};
-  Nanoseconds queue_wait{0};     // accepted to placed, waking included
-  Nanoseconds decode_time{0};    // first token to last
-  std::int64_t together = 1;     // the most answers of its deployment that ran at once while this one did
+  Nanoseconds queue_wait{0};      // accepted to placed, waking included
+  Nanoseconds decode_time{0};     // first token to last
+  std::int64_t together = 1;      // the most answers of its deployment that ran at once while this one did
   std::optional<Money> charge;    // nullopt: its instance has no price
   std::int64_t answer_bytes = 0;  // of body, handed to the socket
 
@@ -106,7 +106,7 @@ Task<Status> send_json(Call& call, int status, std::string_view body);
 Task<void> reply_json(Call& call, int status, std::string_view body);
 Task<void> reply_error(Call& call, const api::ApiError& error);
 Task<void> reply_error(Call& call, api::ErrorCode code, std::string_view param = {});
-// Headers of an SSE answer (requirement R-20), sent now. Errors: kCancelled.
-Task<Status> begin_sse(Call& call);
+// Headers of a streamed answer (requirement R-20), sent now. Errors: kCancelled.
+Task<Status> begin_stream(Call& call, std::string_view content_type);
 
 }  // namespace dormouse::gateway

@@ -147,6 +147,7 @@ Task<Status> ConfigReload::apply(catalog::ConfigFile config) {
   const catalog::ConfigFile& started = options_.started_with;
   for (const auto& [key, is_changed] :
        {std::pair("listen", config.listen != started.listen),
+        std::pair("ollama_listen", config.ollama_listen != started.ollama_listen),
         std::pair("admin_listen", config.admin_listen != started.admin_listen),
         std::pair("hosts", config.hosts != started.hosts), std::pair("cors", config.cors != started.cors),
         std::pair("behind_proxy", config.behind_proxy != started.behind_proxy),

@@ -26,7 +26,7 @@ struct DeployerOptions {
   std::vector<std::string> model_directories;  // where images of new deployments are looked for
   std::vector<std::string> drivers;            // that this house has
   std::chrono::milliseconds default_idle_timeout{600'000};
-  catalog::InstanceTypes instances;  // and their prices
+  const catalog::InstanceTypes* instances = nullptr;  // and their prices; borrowed, never null
 };
 
 class Deployer {
@@ -58,6 +58,7 @@ class Deployer {
   void on_left(std::function<void()> callback) { leaving_->left = std::move(callback); }
 
   [[nodiscard]] const Deployments& book() const { return book_; }
+  [[nodiscard]] const catalog::Catalog& catalog() const { return catalog_; }
   // Called with what each commit made.
   void on_commit(std::function<void(const Deployment&)> callback) { committed_ = std::move(callback); }
   void set_default_idle_timeout(std::chrono::milliseconds timeout) { options_.default_idle_timeout = timeout; }

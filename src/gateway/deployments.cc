@@ -53,14 +53,18 @@ const Deployment* Deployments::only_one(Reach reach) const {
 
 const Deployment* Deployments::resolve(std::string_view model, Reach reach) const {
   if (model.empty()) return only_one(reach);
+  // As Ollama's clients complete a name without a tag.
+  constexpr std::string_view kLatest = ":latest";
+  const std::string_view said = model;
+  if (model.ends_with(kLatest)) model.remove_suffix(kLatest.size());
   if (const Deployment* named = find(std::string(model))) return is_visible(*named, reach) ? named : nullptr;
   const Deployment* by_image = nullptr;
   bool ambiguous = false;
   const std::string key = catalog::canonical_image_key(model);
   for (const auto& [name, deployment] : by_name_) {
     if (!is_visible(deployment, reach)) continue;
-    if (std::find(deployment.rules.aliases.begin(), deployment.rules.aliases.end(), model) !=
-        deployment.rules.aliases.end()) {
+    const std::vector<std::string>& aliases = deployment.rules.aliases;
+    if (std::any_of(aliases.begin(), aliases.end(), [&](const auto& a) { return a == model || a == said; })) {
       return &deployment;
     }
     const bool same_file = deployment.image.starts_with("file:") &&
@@ -140,6 +144,7 @@ fleet::DeploymentSpec fleet_spec(const Deployment& deployment) {
   if (rules.instance_type != kThisMachine) spec.instance_type = rules.instance_type;
   spec.idle_timeout = idle_after(rules);
   spec.idle_auto = rules.idle_auto;
+  spec.keep_alive_max = rules.keep_alive_max;
   for (const std::string& text : rules.awake) {
     const Result<policy::Window> window = policy::parse_window(text);
     if (window.has_value()) spec.awake_windows.push_back(*window);  // checked before it became a rule

@@ -63,6 +63,8 @@ Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOp
       limits_(services.io, services.clock, with_prices(options_.limits, services.deployments)),
       key_admin_(services, keys, limits_.limiter(),
                  [this](const std::vector<std::string>& kids) { stop_requests_of(kids); }),
+      ollama_(services, deployer.catalog(), limits_.limiter(),
+              [this](Call& call, GenerationPlan plan) { return run(call, std::move(plan)); }),
       access_file_(options_.log_directory.empty() ? nullptr : std::make_unique<AccessFile>(options_.log_directory)),
       idle_(services.io) {
   CHECK(options_.exposure != nullptr);
@@ -89,6 +91,7 @@ void Gateway::add_routes() {
   router_.add({"GET", "/health", Access::kOpen, [this](Call& c) { return health(c); }});
   router_.add({"GET", "/v1/health", Access::kOpen, [this](Call& c) { return health(c); }});
   add_inference_routes();
+  ollama_.add_routes(router_);
   add_admin_routes();
   key_admin_.add_routes(router_);
 }
@@ -132,15 +135,13 @@ Task<void> Gateway::models(Call& call) const {
 }
 
 Task<void> Gateway::model(Call& call) const {
-  const Deployment* deployment = deployments_.resolve(call.parameters[0], call.reach);
-  if (deployment == nullptr) {
-    co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+  const api::ApiResult<const Deployment*> found = find_deployment(deployments_, call, call.parameters[0]);
+  if (!found.has_value()) {
+    const api::ApiError error = found.error();
+    co_await reply_error(call, error);
     co_return;
   }
-  if (!may_use(call.caller, deployment->name)) {
-    co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
-    co_return;
-  }
+  const Deployment* const deployment = *found;
   const api::ModelCard card{.id = deployment->name, .created = deployment->created, .max_model_len = 0};
   const std::string body = api::model_response(card);
   co_await reply_json(call, 200, body);
@@ -153,20 +154,13 @@ Task<void> Gateway::generate(Call& call) {
     co_await reply_error(call, error);
     co_return;
   }
-  const Deployment* deployment = deployments_.resolve(request->model, call.reach);
-  if (deployment == nullptr) {
-    co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, *request);
+  if (!taken.has_value()) {
+    const api::ApiError error = taken.error();
+    co_await reply_error(call, error);
     co_return;
   }
-  if (!may_use(call.caller, deployment->name)) {
-    co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
-    co_return;
-  }
-  if (const auto refused = admit_request(limits_.limiter(), call, *deployment, *request)) {
-    co_await reply_error(call, *refused);
-    co_return;
-  }
-  services_.metrics.count_ignored_fields(request->ignored_fields.size());
+  const Deployment* const deployment = *taken;
   GenerationPlan plan;
   plan.answer = make_generate_answer(request->stream, deployment->name, call.request_id);
   plan.request = *std::move(request);
@@ -198,20 +192,13 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
     co_await reply_error(call, error);
     co_return;
   }
-  const Deployment* deployment = deployments_.resolve(request->model, call.reach);
-  if (deployment == nullptr) {
-    co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, *request);
+  if (!taken.has_value()) {
+    const api::ApiError error = taken.error();
+    co_await reply_error(call, error);
     co_return;
   }
-  if (!may_use(call.caller, deployment->name)) {
-    co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
-    co_return;
-  }
-  if (const auto refused = admit_request(limits_.limiter(), call, *deployment, *request)) {
-    co_await reply_error(call, *refused);
-    co_return;
-  }
-  services_.metrics.count_ignored_fields(request->ignored_fields.size());
+  const Deployment* const deployment = *taken;
   api::ResponseHead head;
   head.id = fmt::format("{}-{}", chat ? "chatcmpl" : "cmpl", call.request_id);
   head.created = call.accepted_wall.us / 1'000'000;

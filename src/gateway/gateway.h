@@ -19,6 +19,7 @@
 #include "gateway/keys/key_admin.h"
 #include "gateway/keys/key_ring.h"
 #include "gateway/limits/keeper.h"
+#include "gateway/ollama_api.h"
 #include "gateway/pipeline.h"
 #include "gateway/plan_service.h"
 #include "gateway/router.h"
@@ -55,7 +56,7 @@ class Gateway {
   // Borrowed; without it nothing is said of speed and of the machine.
   void set_watch(const Watch* watch) { watch_ = watch; }
   void set_alerts(AlertSender* alerts) { alerts_ = alerts; }  // borrowed
-  void set_plans(PlanService* plans) { plans_ = plans; }  // borrowed; without it there are none
+  void set_plans(PlanService* plans) { plans_ = plans; }      // borrowed; without it there are none
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
   // Readiness is true between these two; requests are served before and after.
@@ -118,6 +119,7 @@ class Gateway {
   const MonoTime started_;
   LimitKeeper limits_;
   KeyAdmin key_admin_;
+  OllamaApi ollama_;
   AnswerCache kept_answers_;
   Router router_;
   const std::unique_ptr<AccessFile> access_file_;  // null: no directory for it

@@ -63,8 +63,8 @@ TEST(Deployments, AModelIsANameAnAliasOrAnImage) {
   demo.rules.aliases = {"gpt-4o-mini"};
   book.put(demo);
   ASSERT_NE(book.resolve(""), nullptr);
-  for (const char* model :
-       {"demo", "gpt-4o-mini", "qwen3-demo:q8_0", "qwen3:demo-q8_0", "qwen3-demo", "qwen3-demo:latest"}) {
+  for (const char* model : {"demo", "gpt-4o-mini", "qwen3-demo:q8_0", "qwen3:demo-q8_0", "qwen3-demo",
+                            "qwen3-demo:latest", "demo:latest", "gpt-4o-mini:latest"}) {
     ASSERT_NE(book.resolve(model), nullptr) << model;
     EXPECT_EQ(book.resolve(model)->name, "demo");
   }

@@ -65,7 +65,7 @@ Generation::Generation(Services services, Call& call, GenerationPlan plan)
       plan_(std::move(plan)),
       answering_(services.metrics, with_names(call, plan_)),
       booking_(services.io, services.ledger, services.clock),
-      held_(services.io, call, booking_) {}
+      held_(services.io, call, booking_, plan_.answer->form()) {}
 
 std::string error_kind(api::ErrorCode code) {
   switch (code) {
@@ -157,6 +157,7 @@ Task<Generation::Attempt> Generation::attempt() {
   wish.deployment = call_.deployment;
   wish.tokens_estimate = prompt_bound() + std::min(output_bound(), kTypicalOutputTokens);
   wish.prefix = prefix_of(plan_.request);
+  wish.keep_alive = plan_.keep_alive;
   wish.cancellation = &cancellation;
   fleet::AcquireResult lease = co_await services_.fleet.acquire(std::move(wish));
   call_.stop.on_fire({});
@@ -316,7 +317,7 @@ Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
       error_ = from_ledger(reserved.error());
       co_return false;
     }
-    const Status begun = co_await begin_sse(call_);
+    const Status begun = co_await begin_stream(call_, plan_.answer->form().content_type);
     if (!begun.has_value()) co_return false;
   }
   crashpoint("gateway.before_first_byte");
@@ -337,7 +338,11 @@ Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
 AnswerSummary Generation::summary() const {
   AnswerSummary out;
   out.usage = produced_;
-  out.generation_s = last_token_.ns == 0 ? 0 : seconds(last_token_ - sent_);
+  if (last_token_.ns != 0) {
+    out.generation_s = seconds(last_token_ - sent_);
+    out.prompt_s = seconds(first_token_ - sent_);
+    out.total_s = seconds(last_token_ - call_.accepted);
+  }
   out.wake_s = seconds(call_.wake_wait);
   out.first_token_s = seconds(call_.first_token);
   if (cost_micros_.has_value()) out.cost = Money{*cost_micros_, price_->by_time.currency};
@@ -384,11 +389,11 @@ Task<void> Generation::close_whole() {
 
 Task<void> Generation::close_stream() {
   if (!call_.exchange.started()) {
-    const Status begun = co_await begin_sse(call_);
+    const Status begun = co_await begin_stream(call_, plan_.answer->form().content_type);
     if (!begun.has_value()) co_return booking_.close(false);
   }
   std::string closing = pending_ + plan_.answer->closing(summary());
-  keep_answer("text/event-stream", written_ + closing);
+  keep_answer(std::string(plan_.answer->form().content_type), written_ + closing);
   call_.answer_bytes += static_cast<std::int64_t>(closing.size());
   crashpoint("gateway.before_closing");
   Status written = co_await call_.exchange.write(std::move(closing));
@@ -421,7 +426,7 @@ Task<void> Generation::fail(Attempt how) {
     co_await reply_error(call_, error_);
     co_return;
   }
-  std::string event = error_event(error_);
+  std::string event = plan_.answer->broken_off(error_);
   const Status written = co_await call_.exchange.write(std::move(event));
   if (written.has_value()) co_await call_.exchange.finish();
 }

@@ -41,7 +41,8 @@ struct GenerationPlan {
   api::GenerationRequest request;
   std::unique_ptr<AnswerWriter> answer;
   const Deployment* deployment = nullptr;
-  std::string dialect;  // for the ledger
+  std::string dialect;                    // for the ledger
+  std::optional<Nanoseconds> keep_alive;  // as fleet::AcquireRequest has it
   std::optional<ledger::IdempotencyClaim> idempotency;
   AnswerCache* kept_answers = nullptr;  // where one with such a key is kept; may be null without
 };

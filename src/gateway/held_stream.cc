@@ -3,12 +3,10 @@
 #include <string>
 #include <utility>
 
-#include "http/sse.h"
-
 namespace dormouse::gateway {
 
-HeldStream::HeldStream(asio::io_context& io, Call& call, const Booking& booking)
-    : io_(io), state_(std::make_shared<State>(io, call, booking)) {}
+HeldStream::HeldStream(asio::io_context& io, Call& call, const Booking& booking, StreamForm form)
+    : io_(io), state_(std::make_shared<State>(io, call, booking, form)) {}
 
 HeldStream::~HeldStream() {
   state_->stopping = true;
@@ -36,11 +34,11 @@ Task<void> HeldStream::ping(std::shared_ptr<State> state) {
     if (!state->call.exchange.started()) {
       const Status reserved = co_await state->booking.durable();  // no byte leaves before it
       if (state->stopping || !reserved.has_value()) break;
-      const Status begun = co_await begin_sse(state->call);
+      const Status begun = co_await begin_stream(state->call, state->form.content_type);
       if (!begun.has_value()) break;
     }
-    std::string comment(http::kSseComment);
-    const Status written = co_await state->call.exchange.write(std::move(comment));
+    std::string silence(state->form.silence);
+    const Status written = co_await state->call.exchange.write(std::move(silence));
     if (!written.has_value()) break;
     wait = kPeriod;
   }

@@ -1,6 +1,6 @@
 // Keeps a streaming caller's connection alive while its model wakes or reads its prompt: after a short grace the
-// headers of the stream and then a comment every 10 s (requirement R-20). Lives in the request's frame; stop() before
-// leaving it. Threads: the loop's.
+// headers of the stream and then its dialect's silence every 10 s (requirement R-20). Lives in the request's frame;
+// stop() before leaving it. Threads: the loop's.
 #pragma once
 
 #include <chrono>
@@ -8,12 +8,13 @@
 
 #include "gateway/booking.h"
 #include "gateway/call.h"
+#include "gateway/dialect/answer.h"
 
 namespace dormouse::gateway {
 
 class HeldStream {
  public:
-  HeldStream(asio::io_context& io, Call& call, const Booking& booking);
+  HeldStream(asio::io_context& io, Call& call, const Booking& booking, StreamForm form);
   ~HeldStream();
   HeldStream(const HeldStream&) = delete;
   HeldStream& operator=(const HeldStream&) = delete;
@@ -28,9 +29,11 @@ class HeldStream {
   static constexpr std::chrono::seconds kPeriod{10};
 
   struct State {
-    State(asio::io_context& io, Call& c, const Booking& b) : call(c), booking(b), timer(io), ended(io) {}
+    State(asio::io_context& io, Call& c, const Booking& b, StreamForm f)
+        : call(c), booking(b), form(f), timer(io), ended(io) {}
     Call& call;
     const Booking& booking;
+    const StreamForm form;
     asio::steady_timer timer;
     OneShot<bool> ended;
     bool stopping = false;

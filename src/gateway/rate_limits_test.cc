@@ -132,7 +132,7 @@ class RateLimitsTest : public ::testing::Test {
       const auto ec = co_await gate.async_wait(kTuple);
     call.admission.settle(used, 0);
     if (request.stream) {
-      [[maybe_unused]] const Status begun = co_await begin_sse(call);
+      [[maybe_unused]] const Status begun = co_await begin_stream(call, StreamForm{}.content_type);
       co_return;
     }
     co_await reply_json(call, 200, "{}");

@@ -199,7 +199,10 @@ bool Life::holds_waiters_through_backoff() const {
 
 Nanoseconds Life::idle_timeout() const {
   constexpr Nanoseconds kLeastAuto = std::chrono::seconds(30);
-  return config_.idle_auto ? std::max(load_time_, kLeastAuto) : config_.idle_timeout;
+  const Nanoseconds own = config_.idle_auto ? std::max(load_time_, kLeastAuto) : config_.idle_timeout;
+  if (!keep_alive_.has_value()) return own;
+  const Nanoseconds longest = config_.keep_alive_max.value_or(own);
+  return *keep_alive_ < Nanoseconds{0} ? longest : std::min(*keep_alive_, longest);
 }
 
 // When it may go to sleep. What is paid for whole is used up: until a tenth of the increment, at most a minute, is
@@ -319,6 +322,7 @@ std::optional<MonoTime> Life::next_deadline() const {
 
 void Life::on(const event::Request& e, Now now) {
   suspended_ = false;
+  keep_alive_ = e.keep_alive;
   const Nanoseconds wait = std::min(e.max_wait.value_or(config_.max_wait), config_.max_wait);
   const std::int64_t tokens = std::max<std::int64_t>(0, e.tokens);
   std::int64_t waiting_tokens = 0;
@@ -422,8 +426,14 @@ double Life::load() const {
 
 // ---- verbs and configuration ----
 
+// Nobody's running or waiting request is touched, and nothing that `min` keeps awake sleeps.
+void Life::on(const event::KeepAlive& e, Now /*now*/) {
+  keep_alive_ = e.idle;
+}
+
 void Life::on(const event::Wake& /*e*/, Now now) {
   suspended_ = false;
+  keep_alive_.reset();
   given_up_ = false;
   backoff_until_.reset();
   consecutive_failures_ = 0;

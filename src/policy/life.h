@@ -37,6 +37,7 @@ enum class State { kAsleep, kStarting, kLoading, kReady, kDraining, kStopping, k
 struct LifeConfig {
   Nanoseconds idle_timeout = std::chrono::minutes(10);  // from the end of the last request
   bool idle_auto = false;                               // then idle_timeout is the last load's time, at least 30 s
+  std::optional<Nanoseconds> keep_alive_max;            // of a caller's own wish; nullopt: the idle timeout
   int min_instances = 0;                                // > 0: kept awake
   int max_instances = 1;                                // 0: nothing may run
   // What is paid whole (an hour that is billed when it begins): an idle instance stays until shortly before the next.
@@ -80,6 +81,8 @@ struct Request {
   std::int64_t tokens = 0;
   std::optional<Nanoseconds> max_wait;  // if shorter than the configuration's
   std::uint64_t prefix = 0;             // of its prompt, hashed: who has served it before has its pages; 0: unknown
+  // Idle time to sleep after, instead of the timeout and until the next request; negative: the longest allowed.
+  std::optional<Nanoseconds> keep_alive = std::nullopt;
 };
 struct Leave {  // a waiter goes away
   Ticket ticket = 0;
@@ -87,6 +90,9 @@ struct Leave {  // a waiter goes away
 struct Release {  // a granted request has ended
   Ticket ticket = 0;
   bool completed = true;  // the worker did its part
+};
+struct KeepAlive {  // a caller's last word without a request: 0 lets it sleep as soon as nobody uses it
+  Nanoseconds idle{0};
 };
 struct Wake {};  // the verb: also clears kFailed and a backoff
 struct Sleep {};
@@ -152,10 +158,11 @@ struct ModelChanged {};
 struct Shutdown {};  // for good: nothing starts any more
 }  // namespace event
 
-using Event = std::variant<event::Request, event::Leave, event::Release, event::Wake, event::Sleep, event::Evict,
-                           event::IntentDurable, event::IntentFailed, event::Started, event::StartFailed, event::Ready,
-                           event::WorkerFailed, event::LinkLost, event::LinkBack, event::TakenBack, event::Exited,
-                           event::Stats, event::Tick, event::Configure, event::ModelChanged, event::Shutdown>;
+using Event =
+    std::variant<event::Request, event::Leave, event::Release, event::KeepAlive, event::Wake, event::Sleep,
+                 event::Evict, event::IntentDurable, event::IntentFailed, event::Started, event::StartFailed,
+                 event::Ready, event::WorkerFailed, event::LinkLost, event::LinkBack, event::TakenBack, event::Exited,
+                 event::Stats, event::Tick, event::Configure, event::ModelChanged, event::Shutdown>;
 
 enum class Refused { kQueueFull, kQueueTimeout, kLoadFailed, kLedgerUnavailable, kDraining };
 
@@ -294,6 +301,7 @@ class Life {
   void on(const event::Request& e, Now now);
   void on(const event::Leave& e, Now now);
   void on(const event::Release& e, Now now);
+  void on(const event::KeepAlive& e, Now now);
   void on(const event::Wake& e, Now now);
   void on(const event::Sleep& e, Now now);
   void on(const event::Evict& e, Now now);
@@ -362,8 +370,9 @@ class Life {
   bool last_failure_was_crash_ = false;
   int consecutive_failures_ = 0;
   std::string failure_;
-  bool wake_wanted_ = false;  // the verb, until one is ready
-  bool suspended_ = false;    // the sleep verb, against min: until a request or the wake verb
+  bool wake_wanted_ = false;               // the verb, until one is ready
+  std::optional<Nanoseconds> keep_alive_;  // of the last request
+  bool suspended_ = false;                 // the sleep verb, against min: until a request or the wake verb
   bool shutdown_ = false;
   std::uint64_t wakes_ = 0;
   MonoTime since_;

@@ -608,6 +608,55 @@ TEST_F(LifeTest, AutoIdlesAsLongAsALoadTakesAndHalfAMinuteAtLeast) {
   EXPECT_EQ(tick_after(seconds(1)), "drain 1, stop 1");
 }
 
+TEST_F(LifeTest, AKeepAliveHoldsUntilTheNextRequestWithinItsBound) {
+  struct Row {
+    std::optional<Nanoseconds> wish;
+    Nanoseconds sleeps_after;
+  };
+  config_.idle_timeout = minutes(10);
+  config_.keep_alive_max = minutes(30);
+  send(event::Configure{config_});
+  bring_up(1);
+  send(event::Release{1, true});
+  Ticket ticket = 2;
+  for (const Row& row : {Row{minutes(20), minutes(20)}, Row{std::nullopt, minutes(10)}, Row{minutes(3), minutes(3)},
+                         Row{minutes(31), minutes(30)}, Row{Nanoseconds{-1}, minutes(30)}}) {
+    send(event::Request{++ticket, 10, {}, 0, row.wish});
+    send(event::Release{ticket, true});
+    EXPECT_EQ(life_.status(clock_.now()).sleeps_at, clock_.now() + row.sleeps_after);
+  }
+  config_.keep_alive_max.reset();
+  send(event::Configure{config_});
+  EXPECT_EQ(life_.status(clock_.now()).sleeps_at, clock_.now() + minutes(10)) << "nobody may ask for more";
+}
+
+TEST_F(LifeTest, AKeepAliveOfZeroSleepsAfterTheLastRequestAndTheNextOneWakes) {
+  bring_up(1);
+  EXPECT_EQ(send(event::Request{2, 10, {}, 0, Nanoseconds{0}}), "grant 2");
+  EXPECT_EQ(send(event::Release{2, true}), "") << "request 1 still runs";
+  EXPECT_EQ(send(event::Release{1, true}), "drain 1, stop 1");
+  send(event::Exited{1, "exit 0"});
+  EXPECT_EQ(bring_up(3), "grant-woke 3");
+  send(event::Release{3, true});
+  EXPECT_EQ(life_.state(), State::kReady) << "its own word is no longer zero";
+}
+
+TEST_F(LifeTest, AnUnloadEndsAnIdleInstanceButNoRequestAndNoMinimum) {
+  EXPECT_EQ(send(event::KeepAlive{}), "") << "asleep it wakes nothing";
+  bring_up(1);
+  EXPECT_EQ(send(event::KeepAlive{}), "");
+  EXPECT_EQ(send(event::Release{1, true}), "drain 1, stop 1");
+  send(event::Exited{1, "exit 0"});
+  EXPECT_EQ(send(event::Wake{}), "intent 2 wake") << "the verb forgets a caller's wish";
+  send(event::IntentDurable{2});
+  send(event::Started{2});
+  EXPECT_EQ(send(event::Ready{2}), "");
+  config_.min_instances = 1;
+  send(event::Configure{config_});
+  EXPECT_EQ(send(event::KeepAlive{}), "");
+  EXPECT_EQ(life_.state(), State::kReady);
+}
+
 TEST_F(LifeTest, RandomWalksKeepEveryInvariant) {
   const std::uint32_t seed = std::random_device{}();
   std::printf("seed %u\n", seed);

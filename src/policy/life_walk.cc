@@ -180,7 +180,9 @@ bool LifeWalk::step(std::uint8_t what, std::uint8_t with) {
       waiting_.insert(ticket);
       const Nanoseconds wait = std::chrono::seconds(1 + with % 40);
       deadline_[ticket] = clock_.now() + std::min(wait, config_.max_wait);
-      return send(event::Request{ticket, with * 10, wait, with % 4U});
+      std::optional<Nanoseconds> keep_alive;
+      if (with % 5 == 0) keep_alive = std::chrono::seconds(with % 3 - 1);  // for ever, 0, a second
+      return send(event::Request{ticket, with * 10, wait, with % 4U, keep_alive});
     }
     case 3: {
       if (waiting_.empty()) return true;
@@ -223,6 +225,7 @@ bool LifeWalk::step(std::uint8_t what, std::uint8_t with) {
     case 15: {
       if (with % 4 == 0) return send(event::ModelChanged{});
       if (with % 4 == 2 && last_id_ == 0) return take_back();
+      if (with % 8 == 3) return send(event::KeepAlive{});
       return with % 4 == 1 ? send(event::Evict{}) : send(event::Tick{});
     }
   }

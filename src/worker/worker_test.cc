@@ -128,6 +128,39 @@ TEST_F(WorkerTest, StopStringsEndTheAnswerAndAreNotSeen) {
   }
 }
 
+// Whatever the engine says, which here is letters without end.
+TEST_F(WorkerTest, AnAnswerIsHeldToItsFormat) {
+  const std::string schema =
+      R"("response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object","properties":
+      {"word":{"type":"string","maxLength":3},"n":{"enum":[7]}},"required":["word","n"]}}},"max_tokens":100)";
+  const api::ParsedChunk body = whole(harness.post("/v1/chat/completions", chat("go on", schema)));
+  ASSERT_EQ(body.choices.size(), 1U);
+  EXPECT_EQ(body.choices[0].finish_reason, "stop");
+  const std::string& content = body.choices[0].content;
+  EXPECT_TRUE(content.starts_with("{\"word\":")) << content;
+  EXPECT_TRUE(content.ends_with("\"n\":7}") || content.ends_with("\"n\": 7}")) << content;
+  EXPECT_LE(content.size(), std::string(R"({"word": "abc", "n": 7})").size()) << content;
+  const api::ParsedChunk choice =
+      whole(harness.post("/v1/completions", completion("go on", R"("guided_choice":["yes.","no"])")));
+  EXPECT_TRUE(choice.choices[0].content == "yes." || choice.choices[0].content == "no") << choice.choices[0].content;
+  const api::ParsedChunk cut =
+      whole(harness.post("/v1/chat/completions", chat("go on", schema + R"(,"seed":1,"n":2)")));
+  EXPECT_EQ(cut.choices.size(), 2U) << "each choice is held for itself";
+}
+
+TEST_F(WorkerTest, AFormatNoAnswerCanBeHeldToIsRefusedByName) {
+  for (const auto& [format, words] : std::vector<std::pair<std::string, std::string>>{
+           {R"("guided_json":{"type":"array","uniqueItems":true})", "uniqueItems"},
+           {R"("guided_regex":"a**")", "regex: at byte"},
+           {R"("grammar":"root ::= root")", "begins with itself"},
+           {R"("guided_json":{"type":"string","maxLength":9000000})", "too complex"}}) {
+    const RawAnswer answer = harness.post("/v1/chat/completions", chat("x", format));
+    EXPECT_EQ(answer.status, 400) << answer.body;
+    EXPECT_NE(answer.body.find(words), std::string::npos) << answer.body;
+    EXPECT_NE(answer.body.find(R"("param":"response_format")"), std::string::npos) << answer.body;
+  }
+}
+
 TEST_F(WorkerTest, SeveralChoicesAreSeveralAnswers) {
   const api::ParsedChunk body = whole(harness.post("/v1/chat/completions", chat("SAY:xy|", R"("n":3)")));
   ASSERT_EQ(body.choices.size(), 3U);

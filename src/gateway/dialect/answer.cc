@@ -39,6 +39,8 @@ bool has_content(const api::Delta& delta) {
          !delta.tool_calls.empty() || delta.finish_reason.has_value();
 }
 
-std::string error_event(const api::ApiError& error) { return http::sse_data(api::error_body(error)); }
+std::string AnswerWriter::broken_off(const api::ApiError& error) const {
+  return http::sse_data(api::error_body(error));
+}
 
 }  // namespace dormouse::gateway

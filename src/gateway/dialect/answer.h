@@ -10,21 +10,33 @@
 
 #include "api/generation.h"
 #include "base/money.h"
+#include "http/sse.h"
 
 namespace dormouse::gateway {
 
 // What is known when the last token has come.
 struct AnswerSummary {
   api::Usage usage;
-  double generation_s = 0;   // sent to the worker until the last token
-  double wake_s = 0;         // held while an instance woke
-  double first_token_s = 0;  // accepted until the first token
+  double generation_s = 0;    // sent to the worker until the last token
+  double prompt_s = 0;        // sent to the worker until the first token
+  double total_s = 0;         // accepted until the last token
+  double wake_s = 0;          // held while an instance woke
+  double first_token_s = 0;   // accepted until the first token
   std::optional<Money> cost;  // of its share of an instance's busy time; nullopt: no price is known
+};
+
+// What a dialect's streams are made of; server-sent events unless it says otherwise.
+struct StreamForm {
+  std::string_view content_type = "text/event-stream";
+  std::string_view silence = http::kSseComment;  // says nothing; may stand between any two pieces
 };
 
 class AnswerWriter {
  public:
   virtual ~AnswerWriter() = default;
+  [[nodiscard]] virtual StreamForm form() const { return {}; }
+  // Streaming: what ends an answer that broke off. After it comes nothing, and no [DONE].
+  [[nodiscard]] virtual std::string broken_off(const api::ApiError& error) const;
   // One chunk from the worker. Streaming: the bytes for the caller, maybe none. Not streaming: keeps it, returns none.
   [[nodiscard]] virtual std::string on_chunk(const api::ParsedChunk& chunk) = 0;
   // Streaming: everything after the last token, [DONE] included.
@@ -48,7 +60,4 @@ class ChoiceCollector {
 
 // True when a delta says anything a caller could see.
 [[nodiscard]] bool has_content(const api::Delta& delta);
-// Mid-stream: `data: {"error":{...}}`, after which comes no [DONE].
-[[nodiscard]] std::string error_event(const api::ApiError& error);
-
 }  // namespace dormouse::gateway

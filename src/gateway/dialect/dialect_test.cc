@@ -286,7 +286,8 @@ TEST(OpenAi, ACompletionIsATextCompletion) {
 }
 
 TEST(OpenAi, AnErrorEventHasNoDone) {
-  const std::vector<std::string> got = events(error_event({api::ErrorCode::kWorkerCrashed, {}, {}}));
+  const auto answer = make_openai_answer(chat_request(true, false, false), {"chatcmpl-1", 7, "m"});
+  const std::vector<std::string> got = events(answer->broken_off({api::ErrorCode::kWorkerCrashed, {}, {}}));
   ASSERT_EQ(got.size(), 1U);
   EXPECT_EQ(json::parse(got[0]).at("error").at("code"), "worker_crashed");
 }

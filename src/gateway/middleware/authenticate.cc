@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <optional>
 #include <string>
 #include <string_view>
@@ -111,13 +109,9 @@ class Authenticate final : public Middleware {
       co_await reply_error(call, code);
       co_return;
     }
+    call.retry_after = *wait;
     const api::ApiError error{api::ErrorCode::kRateLimitRequests, "Too many failed attempts to authenticate.", ""};
-    call.error_code = api::row(error.code).code;
-    http::Response response;
-    response.status = api::row(error.code).status;
-    response.body = api::error_body(error);
-    response.headers.set("retry-after", fmt::format("{}", wait->count()));
-    co_await reply(call, std::move(response));
+    co_await reply_error(call, error);
   }
 
   KeyRing& ring_;
