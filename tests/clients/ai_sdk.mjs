@@ -1,18 +1,21 @@
 // Vercel's AI SDK with its provider for OpenAI-compatible servers, which reads every chunk by a strict schema.
-//   node ai_sdk.mjs BUILD_DIR DEMO_MODEL
+//   node ai_sdk.mjs BUILD_DIR
 // Holds: texts whole and streamed; a tool is called and its result goes back in a second step; reasoning, where there is
 // any, apart from the text; breaking off; an error keeps its status. Exit 1 at any breach.
 import assert from "node:assert/strict";
+import path from "node:path";
 
 import {createOpenAICompatible} from "@ai-sdk/openai-compatible";
 import {APICallError, generateText, stepCountIs, streamText, tool} from "ai";
 import {z} from "zod";
 
-import {checkWeather, withServer} from "./server.mjs";
+import {withHouse} from "./house.mjs";
+import {checkWeather} from "./weather.mjs";
 
-const [buildDir, demo] = process.argv.slice(2);
+const buildDir = path.resolve(process.argv[2]);
 
-await withServer(buildDir, demo, async ({baseURL}) => {
+await withHouse(buildDir, async ({urls}) => {
+  const baseURL = `${urls[0]}/v1`;
   const provider = createOpenAICompatible({name: "ours", baseURL, includeUsage: true});
   const model = provider("demo");
   const fixed = {model, prompt: "Write a poem about the sea.", temperature: 0, maxOutputTokens: 12,
@@ -50,6 +53,10 @@ await withServer(buildDir, demo, async ({baseURL}) => {
   }
   assert.ok(deltas > 1, "the input came in pieces");
   checkWeather(called[before]);
+
+  const thoughtful = await generateText({model: provider("tools"), prompt: "Think."});
+  assert.equal(thoughtful.reasoningText, "hm");
+  assert.ok(!thoughtful.text.startsWith("hm"));
 
   const controller = new AbortController();
   const long = streamText({...fixed, temperature: 1, maxOutputTokens: 4000, abortSignal: controller.signal,

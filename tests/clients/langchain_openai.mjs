@@ -1,17 +1,20 @@
 // LangChain's OpenAI client.
-//   node langchain_openai.mjs BUILD_DIR DEMO_MODEL
+//   node langchain_openai.mjs BUILD_DIR
 // Holds: invoke, stream and batch; a bound tool is called, and its message goes back; the streamed call's pieces add up;
 // an error keeps its status. Exit 1 at any breach.
 import assert from "node:assert/strict";
+import path from "node:path";
 
 import {HumanMessage, ToolMessage} from "@langchain/core/messages";
 import {ChatOpenAI} from "@langchain/openai";
 
-import {checkWeather, weather, withServer} from "./server.mjs";
+import {withHouse} from "./house.mjs";
+import {checkWeather, weather} from "./weather.mjs";
 
-const [buildDir, demo] = process.argv.slice(2);
+const buildDir = path.resolve(process.argv[2]);
 
-await withServer(buildDir, demo, async ({baseURL}) => {
+await withHouse(buildDir, async ({urls}) => {
+  const baseURL = `${urls[0]}/v1`;
   const model = (more = {}) => new ChatOpenAI({model: "demo", apiKey: "none", temperature: 0, maxTokens: 12,
     maxRetries: 0, configuration: {baseURL}, modelKwargs: {reasoning_effort: "none"}, ...more});
   const question = new HumanMessage("Write a poem about the sea.");

@@ -1,16 +1,19 @@
 // OpenAI's own client and chats: nothing about it knows that the server is ours.
-//   node openai_chat.mjs BUILD_DIR DEMO_MODEL
+//   node openai_chat.mjs BUILD_DIR
 // Holds: the first request finds the model asleep and gets its answer; chats whole and streamed are one text; n, seed,
 // stop, logprobs, logit_bias and both names of the limit do what they say; a client that breaks off frees its place;
-// a tool that must be called is called, whole and streamed, and its result can be sent back; models are listed; errors
-// have the client's classes, and one that comes again is not asked for twice. Exit 1 at any breach.
+// a tool that must be called is called, whole and streamed, and its result can be sent back, to us and to another engine
+// behind us; models are listed; errors have the client's classes, and what is wrong is not asked for twice. Exit 1 at
+// any breach.
 import assert from "node:assert/strict";
+import path from "node:path";
 
 import OpenAI from "openai";
 
-import {checkWeather, weather, withServer} from "./server.mjs";
+import {withHouse} from "./house.mjs";
+import {checkWeather, weather} from "./weather.mjs";
 
-const [buildDir, demo] = process.argv.slice(2);
+const buildDir = path.resolve(process.argv[2]);
 const messages = [{role: "user", content: "Write a poem about the sea."}];
 const fixed = {model: "demo", messages, temperature: 0, max_tokens: 12, reasoning_effort: "none"};
 
@@ -101,6 +104,21 @@ async function tools(client) {
   assert.ok(back.choices[0].message.content.length > 0);
 }
 
+// Another engine behind the same door (tool_server.mjs): its calls and thoughts come as ours do.
+async function theirs(client) {
+  const asking = {model: "tools", messages, tools: [weather]};
+  const whole = await client.chat.completions.create(asking);
+  const [choice] = whole.choices;
+  assert.equal(choice.finish_reason, "tool_calls");
+  assert.deepEqual([choice.message.reasoning_content, choice.message.reasoning], ["hm", "hm"]);
+  assert.equal(choice.message.tool_calls[0].function.arguments, '{"city":"北京"}');
+  const final = await client.chat.completions.stream(asking).finalChatCompletion();
+  assert.equal(final.choices[0].message.tool_calls[0].function.arguments, '{"city":"北京"}');
+  const back = await client.chat.completions.create({...asking, messages: [...messages, choice.message,
+    {role: "tool", tool_call_id: choice.message.tool_calls[0].id, content: "sunny"}]});
+  assert.equal(back.choices[0].message.content, "it is sunny");
+}
+
 async function breakingOff(client, baseURL) {
   const long = {...fixed, max_tokens: 4000, stream: true, temperature: 1};
   const controller = new AbortController();
@@ -118,7 +136,7 @@ async function breakingOff(client, baseURL) {
 
 async function errors(client, baseURL) {
   const models = await client.models.list();
-  assert.deepEqual(models.data.map((model) => model.id), ["demo"]);
+  assert.deepEqual(models.data.map((model) => model.id).sort(), ["demo", "tools"]);
   assert.equal((await client.models.retrieve("demo")).object, "model");
 
   const unknown = await refusal(client.chat.completions.create({...fixed, model: "nobody"}));
@@ -140,11 +158,13 @@ async function errors(client, baseURL) {
   assert.equal(missing.param, "tool_choice");
 }
 
-await withServer(buildDir, demo, async ({baseURL}) => {
+await withHouse(buildDir, async ({urls}) => {
+  const baseURL = `${urls[0]}/v1`;
   const client = new OpenAI({baseURL, apiKey: "none"});
   const text = await chats(client);
   await sampling(client, text);
   await tools(client);
+  await theirs(client);
   await breakingOff(client, baseURL);
   await errors(client, baseURL);
 });

@@ -28,5 +28,5 @@ node structured.mjs "$(realpath "$build")" "$(realpath "$demo")"
 node ollama.mjs "$(realpath "$build")"
 node langchain_ollama.mjs "$(realpath "$build")"
 for client in openai_chat ai_sdk langchain_openai; do
-  node "$client.mjs" "$(realpath "$build")" "$(realpath "$demo")"
+  node "$client.mjs" "$(realpath "$build")"
 done
