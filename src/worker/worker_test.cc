@@ -128,11 +128,13 @@ TEST_F(WorkerTest, StopStringsEndTheAnswerAndAreNotSeen) {
   }
 }
 
-// Whatever the engine says, which here is letters without end.
+// Whatever the engine says, which here is letters without end. Thoughts, which nothing holds, would take all the tokens
+// there are as often as not.
 TEST_F(WorkerTest, AnAnswerIsHeldToItsFormat) {
   const std::string schema =
       R"("response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object","properties":
-      {"word":{"type":"string","maxLength":3},"n":{"enum":[7]}},"required":["word","n"]}}},"max_tokens":100)";
+      {"word":{"type":"string","maxLength":3},"n":{"enum":[7]}},"required":["word","n"]}}},
+      "max_tokens":100,"enable_thinking":false)";
   const api::ParsedChunk body = whole(harness.post("/v1/chat/completions", chat("go on", schema)));
   ASSERT_EQ(body.choices.size(), 1U);
   EXPECT_EQ(body.choices[0].finish_reason, "stop");
