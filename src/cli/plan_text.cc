@@ -205,7 +205,6 @@ std::string plan_text(const PlanView& view, Language language, PlanFormat format
 }
 
 std::string plan_csv(const PlanView& view) {
-  const char* const kinds[] = {"naive", "timer", "window", "always", "monthly"};
   std::vector<std::string> header{"kind",
                                   "idle_timeout_s",
                                   "wake_s",
@@ -236,7 +235,7 @@ std::string plan_csv(const PlanView& view) {
     const planner::Forecast& f = row.forecast;
     const bool is_timer = row.kind == Row::Kind::kTimer;
     const bool is_naive = row.kind == Row::Kind::kNaive;
-    std::vector<std::string> line{kinds[static_cast<std::size_t>(row.kind)]};
+    std::vector<std::string> line{std::string(to_string(row.kind))};
     line.push_back(is_timer ? number(row.timer.idle_timeout_s) : "");
     line.push_back(is_timer ? number(row.timer.wake_s) : "");
     for (const double s : {f.awake_s, f.busy_s, f.waking_s, f.idle_s}) line.push_back(number(hours(s)));

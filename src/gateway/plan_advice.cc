@@ -20,12 +20,9 @@ using planner::Arrival;
 using planner::kSecondUs;
 
 constexpr double kSecondsOfDay = 86'400;
-constexpr double kNeverSleepsS = 1e7;
+// That a deployment may be told.
+constexpr double kLeastTimeoutS = std::chrono::duration<double>(catalog::kMinIdleTimeout).count();
 constexpr std::int64_t kMinuteUs = 60 * kSecondUs;
-// From the shortest that a deployment may be told (catalog::kMinIdleTimeout). cost-notes 2.3: a bill changes by less
-// than its scatter between two neighbours of this grid.
-constexpr std::array<double, 18> kTimeoutsS = {1,  2,  3,  5,   7.5, 10,  15,  20,  30,
-                                               45, 60, 90, 120, 180, 300, 600, 900, 1'800};
 
 template <typename Enum, std::size_t n>
 std::optional<Enum> find_text(const std::array<std::string_view, n>& texts, std::string_view text) {
@@ -81,10 +78,7 @@ class Judge {
       (is_inside ? inside_ : outside_).push_back(all_[i]);
     }
     measure_windows(windows);
-    planner::Timer never = timer_;
-    never.idle_timeout_s = kNeverSleepsS;
-    never.wake_s = 0;
-    warm_ = planner::replay(inside_, never, tariff_);
+    warm_ = planner::replay(inside_, planner::never_sleeping(timer_), tariff_);
   }
 
   // An instance that a window wakes is ready before its first request, and it goes with the window's end: what comes
@@ -114,10 +108,7 @@ class Judge {
 
   // One that is never asleep, at this price a month.
   [[nodiscard]] Choice always(Choice::Kind kind, std::int64_t micros) const {
-    planner::Timer never = timer_;
-    never.idle_timeout_s = kNeverSleepsS;
-    never.wake_s = 0;
-    const planner::Outcome outcome = planner::replay(all_, never, tariff_);
+    const planner::Outcome outcome = planner::replay(all_, planner::never_sleeping(timer_), tariff_);
     Choice out;
     out.kind = kind;
     out.micros = micros;
@@ -158,7 +149,8 @@ class Judge {
     std::optional<Choice> best;
     for (const std::vector<std::string>& awake : windows) {
       open(awake);
-      for (const double timeout_s : kTimeoutsS) {
+      for (const double timeout_s : planner::kTimeoutGridS) {
+        if (timeout_s < kLeastTimeoutS) continue;
         if (stop_.stop_requested()) return std::nullopt;
         Choice one = timer(timeout_s);
         if (accepts(one) && (!best.has_value() || one.micros < best->micros)) best = std::move(one);
@@ -324,10 +316,8 @@ planner::Timer timer_of(const MeasuredPeriod& period) {
   out.idle_timeout_s = std::chrono::duration<double>(idle_after(period.rules)).count();
   if (!period.workload.wakes_us.empty()) out.wake_s = wake_of(period.workload).median_s;
   out.wake_s = period.wake_s.value_or(out.wake_s);
-  // Beyond the planner's 1,024 there is no limit worth the name.
-  constexpr std::int64_t kMostSlots = 1'024;
   const std::int64_t at_once = std::max<std::int64_t>(1, period.workload.most_at_once);
-  out.slots = at_once > kMostSlots ? 0 : static_cast<int>(at_once);
+  out.slots = at_once > planner::kMostPlanSlots ? 0 : static_cast<int>(at_once);  // 0: no limit worth the name
   return out;
 }
 

@@ -17,11 +17,12 @@ namespace {
 constexpr int kMostMonths = 16;
 constexpr double kReplayed = 1e6;
 constexpr std::uint64_t kSeed = 1;
-constexpr double kNeverSleepsS = 1e8;  // three years
+constexpr double kMostTimeoutS = 1e8;  // three years
 constexpr double kMostWakeS = 86'400;
 constexpr double kMostRequestS = 86'400;
 constexpr double kMostRequests = 1e7;  // a month
-constexpr int kMostSlots = 1'024;
+
+constexpr std::array<std::string_view, 5> kKinds = {"naive", "timer", "window", "always", "monthly"};
 
 Error wrong(std::string what) {
   return make_error(Code::kInvalidArgument, std::move(what));
@@ -50,10 +51,10 @@ Status check_traffic(const Traffic& t) {
 
 Status check(const Question& question) {
   const Timer& timer = question.timer;
-  if (!is_within(timer.idle_timeout_s, 0, kNeverSleepsS)) return wrong("idle timeout: want 0 or more seconds");
+  if (!is_within(timer.idle_timeout_s, 0, kMostTimeoutS)) return wrong("idle timeout: want 0 or more seconds");
   if (!is_within(timer.wake_s, 0, kMostWakeS)) return wrong("wake: want 0 seconds to a day");
-  if (timer.slots < 0 || timer.slots > kMostSlots)
-    return wrong(fmt::format("slots: want 1 to {}, or 0 for no limit", kMostSlots));
+  if (timer.slots < 0 || timer.slots > kMostPlanSlots)
+    return wrong(fmt::format("slots: want 1 to {}, or 0 for no limit", kMostPlanSlots));
   if (question.tariff.hour_micros <= 0) return wrong("price: there is none by the hour, and nothing is not a price");
   if (question.profile.has_value()) TRY_STATUS(check(*question.profile));
   if (!question.traffic.has_value()) return {};
@@ -77,21 +78,6 @@ Tariff under(const Tariff& tariff, Rule rule) {
     case Rule::kPrepaidHour: out.increment_us = kHourUs; break;
   }
   return out;
-}
-
-Row timer_row(const Question& question, const Timer& timer) {
-  Row row;
-  row.timer = timer;
-  const Workload& workload = question.workload;
-  const auto bill = [&](const Tariff& tariff) {
-    const Outcome outcome = replay(workload.arrivals, timer, tariff);
-    return std::pair(a_month_of(outcome, workload.months), month_micros(outcome, workload.months, tariff));
-  };
-  std::tie(row.forecast, row.micros) = bill(question.tariff);
-  for (std::size_t rule = 0; rule < kRules; ++rule) {
-    row.by_rule[rule] = bill(under(question.tariff, static_cast<Rule>(rule))).second;
-  }
-  return row;
 }
 
 // Hour by hour holds while the timeout is well below an hour; instant by instant where any number run at once.
@@ -122,8 +108,20 @@ void use_formula(const Question& question, Row& row) {
   row.micros -= scatter;
 }
 
-Row asked_row(const Question& question, const Timer& timer) {
-  Row row = timer_row(question, timer);
+// Ways of rounding that are the tariff's own need no replay of theirs.
+Row timer_row(const Question& question, const Timer& timer) {
+  Row row;
+  row.timer = timer;
+  const Workload& workload = question.workload;
+  const Outcome own = replay(workload.arrivals, timer, question.tariff);
+  row.forecast = a_month_of(own, workload.months);
+  row.micros = month_micros(own, workload.months, question.tariff);
+  for (std::size_t rule = 0; rule < kRules; ++rule) {
+    const Tariff tariff = under(question.tariff, static_cast<Rule>(rule));
+    row.by_rule[rule] = tariff == question.tariff
+                            ? row.micros
+                            : month_micros(replay(workload.arrivals, timer, tariff), workload.months, tariff);
+  }
   use_formula(question, row);
   return row;
 }
@@ -135,47 +133,56 @@ std::int64_t hours_cost(const Tariff& tariff, double hours) {
 Row naive_row(const Question& question) {
   Row row;
   row.kind = Row::Kind::kNaive;
-  std::int64_t service_us = 0;
-  for (const Arrival& arrival : question.workload.arrivals) service_us += arrival.service_us;
+  const std::int64_t service_us = service_us_of(question.workload.arrivals);
   row.forecast.busy_s = static_cast<double>(service_us) / kSecondUs / question.workload.months;
   row.forecast.awake_s = row.forecast.busy_s;
   row.micros = std::llround(row.forecast.busy_s / 3'600 * static_cast<double>(question.tariff.hour_micros));
   return row;
 }
 
-// Of one that is awake when anybody asks.
-Row awake_row(const Question& question, Row::Kind kind, double awake_h) {
+// Of one that is awake when anybody asks, so many hours a month; `felt`: by callers, of one that never sleeps.
+Row awake_row(const Question& question, const Forecast& felt, Row::Kind kind, double awake_h) {
   Row row;
   row.kind = kind;
-  Timer never = question.timer;
-  never.idle_timeout_s = kNeverSleepsS;
-  never.wake_s = 0;
-  row.forecast = a_month_of(replay(question.workload.arrivals, never, question.tariff), question.workload.months);
+  row.forecast = felt;
   row.forecast.cold_share = 0;
   row.forecast.wakes = 0;
   row.forecast.waking_s = 0;
-  row.forecast.awake_s = std::max(awake_h * 3'600, row.forecast.busy_s);
-  row.forecast.idle_s = std::max(0.0, row.forecast.awake_s - row.forecast.busy_s);
+  row.forecast.awake_s = std::max(awake_h * 3'600, felt.busy_s);
+  row.forecast.idle_s = std::max(0.0, row.forecast.awake_s - felt.busy_s);
   const double stopped = (kHoursOfMonth - awake_h) * static_cast<double>(question.tariff.stopped_hour_micros);
   row.micros = hours_cost(question.tariff, awake_h) + std::llround(std::max(0.0, stopped));
   if (kind == Row::Kind::kMonthly) row.micros = *question.tariff.month_micros + question.tariff.fixed_month_micros;
   return row;
 }
 
+void add_awake(Plan& plan) {
+  const Question& q = plan.question;
+  const Outcome never = replay(q.workload.arrivals, never_sleeping(q.timer), q.tariff);
+  const Forecast felt = a_month_of(never, q.workload.months);
+  if (q.traffic.has_value() && !q.traffic->is_round_the_clock()) {
+    const double window_h = q.traffic->active_days * q.traffic->active_hours;
+    plan.rows.push_back(awake_row(q, felt, Row::Kind::kWindow, window_h));
+  }
+  plan.rows.push_back(awake_row(q, felt, Row::Kind::kAlways, kHoursOfMonth));
+  if (!q.tariff.month_micros.has_value()) return;
+  plan.rows.push_back(awake_row(q, felt, Row::Kind::kMonthly, kHoursOfMonth));
+}
+
 void add_timers(Plan& plan) {
   const Question& q = plan.question;
-  plan.rows.push_back(asked_row(q, q.timer));
+  plan.rows.push_back(timer_row(q, q.timer));
   for (const double other : {600.0, 60.0, 0.0}) {
     if (std::abs(other - q.timer.idle_timeout_s) <= 0.5) continue;
     Timer timer = q.timer;
     timer.idle_timeout_s = other;
-    plan.rows.push_back(asked_row(q, timer));
+    plan.rows.push_back(timer_row(q, timer));
   }
   if (q.fast_wake_s >= q.timer.wake_s) return;
   Timer fast = q.timer;
   fast.idle_timeout_s = 0;
   fast.wake_s = q.fast_wake_s;
-  plan.rows.push_back(asked_row(q, fast));
+  plan.rows.push_back(timer_row(q, fast));
 }
 
 void add_break_even(Plan& plan) {
@@ -197,6 +204,16 @@ void add_break_even(Plan& plan) {
 
 }  // namespace
 
+std::string_view to_string(Row::Kind kind) {
+  return kKinds.at(static_cast<std::size_t>(kind));
+}
+
+std::optional<Row::Kind> row_kind_of(std::string_view text) {
+  const auto found = std::find(kKinds.begin(), kKinds.end(), text);
+  if (found == kKinds.end()) return std::nullopt;
+  return static_cast<Row::Kind>(found - kKinds.begin());
+}
+
 const Row* find_row(const Plan& plan, Row::Kind kind) {
   const auto found =
       std::find_if(plan.rows.begin(), plan.rows.end(), [kind](const Row& row) { return row.kind == kind; });
@@ -217,15 +234,9 @@ Result<Plan> make_plan(Question question) {
   if (question.workload.arrivals.empty()) return wrong("requests: there are none");
   Plan plan;
   plan.question = std::move(question);
-  const Question& q = plan.question;
-  plan.rows.push_back(naive_row(q));
+  plan.rows.push_back(naive_row(plan.question));
   add_timers(plan);
-  if (q.traffic.has_value() && !q.traffic->is_round_the_clock()) {
-    plan.rows.push_back(awake_row(q, Row::Kind::kWindow, q.traffic->active_days * q.traffic->active_hours));
-  }
-  plan.rows.push_back(awake_row(q, Row::Kind::kAlways, kHoursOfMonth));
-  if (!q.tariff.month_micros.has_value()) return plan;
-  plan.rows.push_back(awake_row(q, Row::Kind::kMonthly, kHoursOfMonth));
+  add_awake(plan);
   add_break_even(plan);
   return plan;
 }

@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -15,6 +15,8 @@
 #include "planner/traffic.h"
 
 namespace dormouse::planner {
+
+inline constexpr int kMostPlanSlots = 1'024;
 
 struct Question {
   // Random arrivals, where the question is one of assumptions: formulas hold then, with one slot. nullopt: `workload`
@@ -45,6 +47,11 @@ struct Row {
   std::int64_t micros = 0;                     // a month, under the tariff
   std::array<std::int64_t, kRules> by_rule{};  // of kTimer
 };
+
+// "naive", "timer", "window", "always", "monthly".
+[[nodiscard]] std::string_view to_string(Row::Kind kind);
+// nullopt: none of these.
+[[nodiscard]] std::optional<Row::Kind> row_kind_of(std::string_view text);
 
 struct Plan {
   Question question;

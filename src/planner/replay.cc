@@ -88,6 +88,18 @@ std::vector<std::int64_t> paid_by_day(std::span<const Arrival> arrivals, const T
   return out;
 }
 
+Timer never_sleeping(Timer timer) {
+  timer.idle_timeout_s = to_seconds(kMostUs);
+  timer.wake_s = 0;
+  return timer;
+}
+
+std::int64_t service_us_of(std::span<const Arrival> arrivals) {
+  std::int64_t out = 0;
+  for (const Arrival& arrival : arrivals) out += arrival.service_us;
+  return out;
+}
+
 Forecast a_month_of(const Outcome& outcome, double months) {
   Forecast out;
   out.awake_s = to_seconds(outcome.awake_us) / months;

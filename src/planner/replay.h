@@ -52,6 +52,12 @@ struct Outcome {
 [[nodiscard]] std::vector<std::int64_t> paid_by_day(std::span<const Arrival> arrivals, const Timer& timer,
                                                     const Tariff& tariff);
 
+// As `timer`, but ready before the first request and never asleep: what callers feel of an instance that is always up.
+[[nodiscard]] Timer never_sleeping(Timer timer);
+
+// The time that these requests take, each alone.
+[[nodiscard]] std::int64_t service_us_of(std::span<const Arrival> arrivals);
+
 // One month of `months`.
 [[nodiscard]] Forecast a_month_of(const Outcome& outcome, double months);
 // What a month of `months` costs: its paid time, stopped time at its price, what is fixed.

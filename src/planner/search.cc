@@ -8,10 +8,7 @@
 namespace dormouse::planner {
 namespace {
 
-// Source: cost notes 2.4. Beyond it what the gaps ask for, four hours at most.
-constexpr std::array kGridS{0.0,  1.0,  2.0,  3.0,   5.0,   7.5,   10.0,  15.0,  20.0,   30.0,
-                            45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1'800.0};
-constexpr std::array kShares{0.5, 0.75, 0.9, 0.95, 0.99, 0.999};  // of gaps, to be stayed through
+constexpr std::array kShares{0.5, 0.75, 0.9, 0.95, 0.99, 0.999};  // of gaps, to be stayed through beyond the grid
 constexpr double kMostTimeoutS = 4 * 3'600;
 constexpr std::size_t kMostGaps = 1'000'000;  // every so many-th is enough for where to look
 constexpr double kLeastGoal = 1e-6;           // so that a goal of none at all can be missed by less or by more, too
@@ -126,7 +123,7 @@ class Search {
 TimeoutSearch search_timeouts(const Workload& workload, const Timer& timer, const Tariff& tariff, const Goal& goal) {
   std::vector<double> first = gap_timeouts(workload.arrivals);
   std::erase_if(first, [](double timeout_s) { return timeout_s > kMostTimeoutS; });
-  first.insert(first.end(), kGridS.begin(), kGridS.end());
+  first.insert(first.end(), kTimeoutGridS.begin(), kTimeoutGridS.end());
   first.push_back(timer.idle_timeout_s);
   Search search(workload, timer, tariff, goal);
   search.add(std::move(first));

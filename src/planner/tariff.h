@@ -14,6 +14,7 @@ enum class Increment { kArrears, kPrepaid };
 struct Spot {
   std::int64_t hour_micros = 0;
   double interruptions_per_hour = 0;
+  friend bool operator==(const Spot&, const Spot&) = default;
 };
 
 // A session is the time from a wake to the sleep after it: waking, then serving and idling. Of it are paid
@@ -32,6 +33,7 @@ struct Tariff {
   std::int64_t fixed_month_micros = 0;   // whatever runs: the gateway's host, an own card's purchase
   std::optional<Spot> spot{};
   double resume_failure = 0;  // of wakes: no machine was to be had
+  friend bool operator==(const Tariff&, const Tariff&) = default;
 };
 
 // Money beyond this counts as this (4 million million of a currency): no sum of two overflows.

@@ -16,7 +16,6 @@ namespace json = boost::json;
 using planner::Forecast;
 using planner::Row;
 
-constexpr std::array<std::string_view, 5> kKinds = {"naive", "timer", "window", "always", "monthly"};
 constexpr std::array<std::string_view, planner::kRules> kRuleNames = {"time", "second", "minute", "hour",
                                                                       "prepaid_hour"};
 struct Seconds {
@@ -39,7 +38,7 @@ json::value maybe(const std::optional<T>& number) {
 }
 
 json::object row_json(const Row& row) {
-  json::object out{{"kind", kKinds.at(static_cast<std::size_t>(row.kind))},
+  json::object out{{"kind", to_string(row.kind)},
                    {"micros", row.micros},
                    {"awake_s", row.forecast.awake_s},
                    {"busy_s", row.forecast.busy_s}};
@@ -57,9 +56,9 @@ json::object row_json(const Row& row) {
 Result<Row> read_row(const json::object& object, const planner::Timer& timer) {
   const JsonReader r(object);
   Row out;
-  const auto kind = std::find(kKinds.begin(), kKinds.end(), r.text("kind"));
-  if (kind == kKinds.end()) return make_error(Code::kDataLoss, "plan: a row of an unknown kind");
-  out.kind = static_cast<Row::Kind>(kind - kKinds.begin());
+  const std::optional<Row::Kind> kind = planner::row_kind_of(r.text("kind"));
+  if (!kind.has_value()) return make_error(Code::kDataLoss, "plan: a row of an unknown kind");
+  out.kind = *kind;
   out.micros = r.whole("micros");
   out.forecast.awake_s = r.number("awake_s");
   out.forecast.busy_s = r.number("busy_s");
