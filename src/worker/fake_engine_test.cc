@@ -154,6 +154,7 @@ LoadedModel fake_model(const FakeModelOptions& options, std::shared_ptr<FakeCont
   CHECK(tokenizer.has_value());
   LoadedModel model;
   model.tokenizer = std::make_unique<text::Tokenizer>(*std::move(tokenizer));
+  model.formats = std::make_unique<FormatCache>(*model.tokenizer);
   model.engine = std::make_unique<FakeEngine>(*model.tokenizer, options.kv_pages, std::move(controls));
   model.name = "fake";
   model.family = options.family;
