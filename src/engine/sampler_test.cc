@@ -361,5 +361,42 @@ TEST(Sampler, RecommendedSettingsAreTheModelCards) {
   EXPECT_EQ(plain_mode.top_k, 20);
 }
 
+// Goal: with an allowed set the draw is the one over a vocabulary of just these tokens. Method: that vocabulary made.
+TEST(Sampler, TheAllowedSetIsLikeASmallerVocabulary) {
+  constexpr std::int32_t kVocab = 1000;
+  std::mt19937_64 random(5);
+  std::normal_distribution<float> normal(0, 3);
+  std::vector<float> logits(kVocab);
+  for (float& x : logits) x = normal(random);
+  std::vector<std::uint64_t> allowed((kVocab + 63) / 64, 0);
+  allowed[3] = ~std::uint64_t{0};  // a whole word, and odd ones
+  std::vector<float> few;
+  std::vector<TokenId> ids;
+  for (TokenId id = 0; id < kVocab; ++id) {
+    const auto i = static_cast<std::size_t>(id);
+    if (i / 64 != 3 && random() % 5 == 0) allowed[i / 64] |= std::uint64_t{1} << (i % 64);
+    if ((allowed[i / 64] >> (i % 64) & 1) == 0) continue;
+    few.push_back(logits[i]);
+    ids.push_back(id);
+  }
+  Sampler whole(kVocab, kVocab);
+  Sampler small(static_cast<std::int32_t>(few.size()), static_cast<std::int32_t>(few.size()));
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    SamplingParams params;
+    params.temperature = seed % 4 == 0 ? 0.0F : 1.5F;
+    params.top_k = seed % 3 == 0 ? 20 : 0;
+    params.top_p = seed % 2 == 0 ? 0.9F : 1.0F;
+    params.seed = seed;
+    const auto got = whole.sample(logits, params, {}, {}, allowed);
+    const auto want = small.sample(few, params, {}, {});
+    ASSERT_TRUE(got.has_value() && want.has_value());
+    EXPECT_EQ(got->token, ids[static_cast<std::size_t>(want->token)]) << "seed " << seed;
+  }
+  const std::vector<std::uint64_t> none(allowed.size(), 0);
+  const auto refused = whole.sample(logits, {}, {}, {}, none);
+  ASSERT_FALSE(refused.has_value()) << "never without its constraint";
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace dormouse::engine

@@ -84,6 +84,26 @@ TEST(Generate, RawIsACompletionAndThinkingCanBeAskedFor) {
   EXPECT_EQ(parse_generate_request(R"({"prompt":"x","thinking":false,"thinking_budget":9})")->enable_thinking, false);
 }
 
+TEST(Generate, AFormatIsJsonOrASchemaAndIsSaidOnce) {
+  using Kind = api::ResponseFormat::Kind;
+  const auto any = parse_generate_request(R"({"prompt":"x","format":"json"})");
+  ASSERT_TRUE(any.has_value());
+  EXPECT_EQ(any->format.kind, Kind::kJsonObject);
+  EXPECT_TRUE(any->ignored_fields.empty());
+  const auto schema = parse_generate_request(R"({"prompt":"x","format":{"type":"null"}})");
+  ASSERT_TRUE(schema.has_value());
+  EXPECT_EQ(schema->format.kind, Kind::kJsonSchema);
+  EXPECT_EQ(schema->format.text, R"({"type": "null"})");
+  const auto regex = parse_generate_request(R"({"prompt":"x","guided_regex":"a+"})");
+  ASSERT_TRUE(regex.has_value());
+  EXPECT_EQ(regex->format.kind, Kind::kRegex);
+  for (const char* body : {R"({"prompt":"x","format":"yaml"})", R"({"prompt":"x","format":5})",
+                           R"({"prompt":"x","format":"json","guided_regex":"a"})"}) {
+    const auto refused = parse_generate_request(body);
+    ASSERT_FALSE(refused.has_value()) << body;
+    EXPECT_EQ(refused.error().param, "format");
+  }
+}
 TEST(Generate, BadInputNamesItsField) {
   struct Row {
     const char* body;
