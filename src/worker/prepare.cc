@@ -97,7 +97,10 @@ ModelView view_of(const LoadedModel& model) {
   return {.tokenizer = model.tokenizer.get(),
           .family = model.family,
           .context_length = model.context_length,
-          .kv_tokens = std::int64_t{model.kv_pages} * sched::kPageTokens};
+          .kv_tokens = std::int64_t{model.kv_pages} * sched::kPageTokens,
+          .hidden = model.engine->config().hidden,
+          .gives_hidden = model.engine->gives_hidden(),
+          .embedding = model.embedding};
 }
 
 std::size_t prompt_bytes(const api::GenerationRequest& request) {

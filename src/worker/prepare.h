@@ -19,6 +19,9 @@ struct ModelView {
   text::TemplateFamily family = text::TemplateFamily::kInstruct2507;
   std::int32_t context_length = 0;
   std::int64_t kv_tokens = 0;
+  std::int32_t hidden = 0;    // numbers of an embedding
+  bool gives_hidden = false;  // whether its engine can make them
+  EmbeddingRules embedding;
 };
 [[nodiscard]] ModelView view_of(const LoadedModel& model);
 
