@@ -26,8 +26,9 @@ struct Key {
   double most = 0;
 };
 
-// An hour of eight H200s is some 45 USD; a wrong unit (cents, a year) is what the limits are to find.
-constexpr double kMostPerHour = 10'000;
+// An hour of eight H200s is some 45 USD, 1,200,000 VND: a slip of the keyboard is what the limits are to find. Of a
+// large currency the planner doubts an hour over 100,000 (planner/sensitivity.h).
+constexpr double kMostPerHour = 10'000'000;
 constexpr double kMostAtOnce = 10'000'000;
 constexpr std::chrono::hours kMostWhole{31 * 24};  // an increment or a minimum longer than a month is none
 

@@ -14,11 +14,11 @@
 #include <utility>
 
 #include "base/time_zone.h"
-#include "catalog/config_file.h"
 #include "cli/admin_client.h"
 #include "cli/bench_flags.h"
 #include "cli/bench_html.h"
 #include "cli/bench_text.h"
+#include "cli/price_list.h"
 #include "cli/verbs.h"
 #include "gateway/admin_wire.h"
 #include "loadtest/answer_reader.h"
@@ -226,18 +226,11 @@ Result<std::vector<std::string>> read_prompts(const std::string& path) {
 
 // What an hour of it costs: the compiled-in types and the user's own.
 Result<Money> hour_price_of(const Context& context, const BenchFlags& flags) {
-  TRY(catalog::InstanceTypes types, catalog::InstanceTypes::built_in());
-  const std::string path = flags.config.empty() ? context.data_dir + "/dormouse.toml" : flags.config;
-  const Result<catalog::ConfigFile> config = catalog::read_config(path);
-  const bool may_be_absent = flags.config.empty() && !config.has_value() && config.error().code == Code::kNotFound;
-  if (!config.has_value() && !may_be_absent) return config.error();
-  if (config.has_value()) {
-    for (const catalog::InstanceType& type : config->instances) types.put(type);
-  }
-  const catalog::InstanceType* const type = types.find(flags.on);
+  TRY(const PriceList prices, read_price_list(context, flags.config));
+  const catalog::InstanceType* const type = prices.types.find(flags.on);
   if (type != nullptr && type->hour_micros.has_value()) return Money{*type->hour_micros, type->currency};
   std::string names;
-  for (const catalog::InstanceType& known : types.all()) {
+  for (const catalog::InstanceType& known : prices.types.all()) {
     if (known.hour_micros.has_value()) names += (names.empty() ? "" : ", ") + known.name;
   }
   return make_error(

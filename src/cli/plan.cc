@@ -7,10 +7,13 @@
 #include <utility>
 
 #include "cli/plan_details.h"
+#include "cli/plan_flags.h"
 #include "cli/plan_json.h"
+#include "cli/plan_measured.h"
 #include "cli/plan_text.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
+#include "planner/mix.h"
 
 namespace dormouse::cli {
 namespace {
@@ -79,6 +82,39 @@ Table ranked_table(const Ranked& ranked, Language language) {
   return table;
 }
 
+// Of the cheapest ones to rent, base and burst may be different types. What one bought is paid whatever runs: no part.
+std::string mix_text(const Context& context, const Ranked& ranked) {
+  std::vector<planner::Offer> offers;
+  std::vector<const PlanView*> views;
+  const auto service_us = [](const PlanView& view) {
+    return static_cast<double>(view.plan.question.workload.arrivals.front().service_us);
+  };
+  for (const PlanView& view : ranked.plans) {
+    if (offers.size() == planner::kMostOffers) break;
+    if (view.type.fixed_month_micros.has_value()) continue;
+    views.push_back(&view);
+    const planner::Question& question = view.plan.question;
+    const double speed = service_us(ranked.plans.front()) / std::max(service_us(view), 1.0);
+    offers.push_back({question.tariff, speed, question.timer.slots});
+  }
+  const planner::Question& first = ranked.plans.front().plan.question;
+  const std::optional<planner::Mix> mix = planner::cheapest_mix(first.workload, first.timer, offers);
+  if (!mix.has_value()) return {};
+  const PlanView& base = *views[mix->base];
+  const PlanView& burst = *views[mix->burst];
+  const std::string sum = money_text(burst, mix->micros + burst.plan.question.tariff.fixed_month_micros);
+  if (mix->reserved == 0) {
+    return fmt::format(fmt::runtime(context.say("Cheapest mix of the first {} to rent: {} by the hour, {} a month.\n",
+                                                "前 {} 种租用类型中最省的组合：{} 按小时，每月 {}。\n")),
+                       offers.size(), burst.type.name, sum);
+  }
+  return fmt::format(
+      fmt::runtime(context.say(
+          "Cheapest mix of the first {} to rent: {} x {} by the month, the rest on {} by the hour, {} a month.\n",
+          "前 {} 种租用类型中最省的组合：{} 台 {} 包月，其余用 {} 按小时，每月 {}。\n")),
+      offers.size(), mix->reserved, base.type.name, burst.type.name, sum);
+}
+
 void show_ranked(Context& context, const PlanFlags& flags, const PriceList& prices) {
   const Result<Ranked> ranked = rank(context, flags, prices);
   if (!ranked.has_value()) return fail(context, ranked.error());
@@ -89,7 +125,7 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
   }
   if (flags.format == "json") {
     std::string out;
-    for (const PlanView& view : ranked->plans) out += (out.empty() ? "" : ",\n") + plan_json(view);
+    for (const PlanView& view : ranked->plans) out += (out.empty() ? "" : ",\n") + plan_json(view, std::nullopt);
     fmt::print("[{}]\n", out);
     return;
   }
@@ -97,6 +133,7 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
   for (const std::string& line : ranked->left_out) {
     fmt::print("{}", wrapped(std::string(context.say("! left out: ", "! 未列入：")) + line, 100, 2) + "\n");
   }
+  if (flags.has_details && !ranked->plans.empty()) fmt::print("{}", mix_text(context, *ranked));
   const auto is_small = [](const PlanView& view) {
     return view.type.vram_gb > 0 && view.type.vram_gb < kLeastGigabytes;
   };
@@ -115,7 +152,7 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
 void show(const Context& context, const PlanView& view, const std::optional<planner::Details>& details,
           const std::string& format) {
   if (format == "json") {
-    fmt::print("{}\n", plan_json(view));
+    fmt::print("{}\n", plan_json(view, details));
     return;
   }
   if (format == "csv") {
@@ -133,6 +170,7 @@ Result<planner::Details> details_of(const PlanFlags& flags, const PlanView& view
 }
 
 void plan(Context& context, const PlanFlags& flags) {
+  if (flags.is_measured) return plan_measured(context, flags);
   const Result<PriceList> prices = read_prices(context, flags);
   if (!prices.has_value()) return fail(context, prices.error());
   if (flags.trace.empty() && flags.requests_per_day == 0) {
@@ -163,76 +201,11 @@ void add_plan(CLI::App& app, Context& context) {
   auto flags = std::make_shared<PlanFlags>();
   CLI::App* verb = app.add_subcommand(
       "plan", std::string(context.say("what it would cost: by the hour or by the month", "预估成本：按小时还是包月")));
-  const auto say = [&context](std::string_view en, std::string_view zh) { return std::string(context.say(en, zh)); };
-  verb->add_option("--requests-per-day", flags->requests_per_day, say("of an active day", "每个活跃日的请求数"));
-  verb->add_option("--seconds-per-request", flags->seconds_per_request,
-                   say("alone (default 2, or from the tokens)", "单次耗时（默认 2，或由词元数推算）"));
-  verb->add_option("--input-tokens", flags->input_tokens, say("of one request", "单次请求的输入词元"));
-  verb->add_option("--output-tokens", flags->output_tokens, say("of one answer", "单次回答的词元"));
-  verb->add_option("--active-days", flags->active_days, say("of a month (default 25)", "每月活跃天数（默认 25）"));
-  verb->add_option("--active-hours", flags->active_hours, say("of such a day (default 8)", "每天活跃小时（默认 8）"));
-  verb->add_option("--idle-timeout", flags->idle_timeout,
-                   say("before it sleeps (default 10m)", "空闲多久后休眠（默认 10m）"));
-  verb->add_option("--wake", flags->wake,
-                   say("how long a wake takes, paid (default 30s)", "唤醒耗时，计费（默认 30s）"));
-  verb->add_option("--fast-wake", flags->fast_wake,
-                   say("of the row that sleeps at once (default 1s)", "“立即休眠”一行的唤醒耗时（默认 1s）"));
-  verb->add_option("--trace", flags->trace,
-                   say("measured requests instead: CSV with t_s,service_s or t_s,input_tokens,output_tokens",
-                       "改用实测请求：CSV，列为 t_s,service_s 或 t_s,input_tokens,output_tokens"));
-  verb->add_option("--tokens-per-second", flags->tokens_per_second,
-                   say("of one answer, where tokens are given (default: the instance type's)",
-                       "单个回答的速度，用于按词元推算（默认取实例类型的值）"));
-  verb->add_option("--profile", flags->profile,
-                   say("requests by the hours of a week: office, always, or a CSV with hour,requests or "
-                       "weekday,hour,requests",
-                       "按一周各小时分布：office、always，或 CSV（hour,requests 或 weekday,hour,requests）"));
-  verb->add_option("--holes", flags->holes,
-                   say("of a trace, a week without a request: refuse (default) or keep",
-                       "记录中超过一周的空白：refuse（默认）或 keep"))
-      ->check(CLI::IsMember({"refuse", "keep"}));
-  verb->add_option("--currency", flags->currency,
-                   say("what sums are told in (default: the type's own)", "金额的货币（默认取实例类型的货币）"));
-  verb->add_option("--rate", flags->rates,
-                   say("USD=7.10: of [prices] currency, CNY unless it says", "汇率，如 USD=7.10"));
-  verb->add_option(
-      "--around", flags->around,
-      say("paid beside the instance: \"gateway-host=30 CNY/month\"", "实例之外的费用：“gateway-host=30 CNY/month”"));
-  verb->add_option("--slots", flags->slots, say("requests at once (default 1)", "同时处理的请求数（默认 1）"));
-  verb->add_option("--slowdown", flags->slowdown,
-                   say("of each by one more at once, 0 to 1 (default: measured, or by roofline)",
-                       "每多一个并发请求变慢的比例，0 到 1（默认取实测或估算）"));
-  verb->add_flag(
-      "--details", flags->has_details,
-      say("also: timeouts, instances, quantisations, what it hangs on", "另外给出：休眠时间、实例数、量化、敏感度"));
-  verb->add_option("--max-cold", flags->most_cold_percent,
-                   say("goal: per cent of cold requests", "目标：冷请求百分比上限"));
-  verb->add_option("--max-p99", flags->most_p99_s, say("goal: seconds", "目标：p99 秒数上限"));
-  verb->add_option("--spike", flags->spike,
-                   say("requests of the day that instances are counted for", "计算实例数所用那一天的请求数"));
-  verb->add_option("--spike-hours", flags->spike_hours, say("in so many hours", "集中在几小时内"));
-  verb->add_option("--instances", flags->instances, say("at most (default 4)", "最多实例数（默认 4）"));
-  verb->add_option("--deferred", flags->deferred_percent,
-                   say("per cent of requests that may wait", "可以延后的请求百分比"));
-  verb->add_option("--deadline", flags->deadline, say("for so long (default 24h)", "最多延后多久（默认 24h）"));
-  verb->add_option("--model", flags->model,
-                   say("of the Qwen3 family (default qwen3-4b)", "Qwen3 系列模型（默认 qwen3-4b）"));
-  verb->add_option(
-      "--quant", flags->quant,
-      say("f16, q8_0, q4_k_m, q2_k ... (default q4_k_m)", "量化：f16、q8_0、q4_k_m、q2_k…（默认 q4_k_m）"));
-  verb->add_option("--context", flags->context,
-                   say("tokens a request has room for (default 4096)", "每个请求的上下文词元数（默认 4096）"));
-  verb->add_option("--on", flags->on, say("instance type; without it all are ranked", "实例类型；不填则全部排序"));
-  verb->add_option("--config", flags->config,
-                   say("whose [[instance]] tables add prices (default DATA-DIR/dormouse.toml)",
-                       "其中的 [[instance]] 提供价格（默认 数据目录/dormouse.toml）"));
-  verb->add_option("--format", flags->format, say("table, json, csv or md", "table、json、csv 或 md"))
-      ->check(CLI::IsMember({"table", "json", "csv", "md"}));
-  verb->footer(
-      say("Example:\n  dormouse plan --requests-per-day 800 --seconds-per-request 2 --on t4\n"
-          "  dormouse plan --trace requests.csv --on t4 --slots 4",
-          "示例：\n  dormouse plan --requests-per-day 800 --seconds-per-request 2 --on t4"));
-  verb->callback([&context, flags] { plan(context, *flags); });
+  add_plan_flags(*verb, context, *flags);
+  verb->callback([&context, flags, verb] {
+    flags->is_measured = verb->count("--measured") > 0;  // it may stand without a name
+    plan(context, *flags);
+  });
 }
 
 }  // namespace dormouse::cli

@@ -103,12 +103,25 @@ std::string Tables::sizing(const planner::Sizing& sizing) const {
              fmt::format("{:.1f}", static_cast<double>(row.run.up_us) / planner::kHourUs), money(row.micros),
              is_answer ? say("← enough", "← 足够") : std::string()});
   }
+  const char* const names[] = {"Knative", "HPA", "SkyServe"};
+  for (const planner::OtherScaler& other : sizing.others) {
+    const planner::FleetRun& run = other.run;
+    out.add({names[static_cast<std::size_t>(other.scaler)], std::to_string(run.most_instances),
+             seconds_text(run.latency.p50_s), seconds_text(run.latency.p95_s), seconds_text(run.latency.p99_s), "0",
+             fmt::format("{:.1f}", static_cast<double>(run.up_us) / planner::kHourUs), money(run.paid_micros),
+             say("their rules", "其他调度规则")});
+  }
   std::string title = say("Instances on a day of {} requests in {:g} h", "一天 {} 次请求、集中在 {:g} 小时内时的实例数",
                           grouped(sizing.requests), sizing.hours);
   if (sizing.load > 0)
     title += say(", {:.0f} % of one instance's work", "，相当于单个实例工作量的 {:.0f} %", sizing.load * 100);
   title += say(" (simulated with the fleet's own rules)", "（按实际调度规则模拟）");
-  return section(title, out);
+  std::string text = section(title, out);
+  if (sizing.guess.has_value()) {
+    text += line(say("Queueing alone would say {} for the goal; it knows neither sleep nor wake.",
+                     "只按排队论，达到目标需要 {} 个实例；它不考虑休眠和唤醒。", *sizing.guess));
+  }
+  return text;
 }
 
 std::string Tables::quants(const std::vector<planner::QuantRow>& rows) const {

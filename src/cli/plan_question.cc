@@ -156,10 +156,7 @@ Status add_profile(const PlanFlags& flags, double seconds, planner::Question& qu
     TRY(const std::string text, read_file("--profile: office, always or a file", flags.profile));
     TRY(traffic.profile, planner::parse_profile(text));
   }
-  TRY_STATUS(planner::check(traffic));
-  constexpr int kMonths = 4;
-  constexpr std::uint64_t kSeed = 1;
-  question.workload = planner::make_arrivals(traffic, kMonths, kSeed);
+  question.profile = traffic;
   return {};
 }
 
@@ -187,11 +184,10 @@ std::string measured_words(const Context& context, const planner::Workload& work
   return out;
 }
 
-std::string profile_words(const Context& context, const PlanFlags& flags, const planner::Workload& workload) {
-  const double seconds = static_cast<double>(workload.arrivals.front().service_us) / planner::kSecondUs;
+std::string profile_words(const Context& context, const PlanFlags& flags, const planner::ProfileTraffic& traffic) {
   return fmt::format(fmt::runtime(context.say("{:.0f} requests/day × {:.3g} s, by the hours of a week ({})",
                                               "每天 {:.0f} 次请求 × {:.3g} 秒，按一周各小时分布（{}）")),
-                     flags.requests_per_day, seconds, flags.profile);
+                     traffic.requests_per_day, traffic.service_s, flags.profile);
 }
 
 void describe(const Context& context, const PlanFlags& flags, const planner::Question& question, PlanView& view) {
@@ -204,9 +200,13 @@ void describe(const Context& context, const PlanFlags& flags, const planner::Que
     view.gap_s = 1 / t.rate();
     return;
   }
+  if (question.profile.has_value()) {
+    view.asked_for = profile_words(context, flags, *question.profile);
+    view.gap_s = 86'400 / question.profile->requests_per_day;
+    return;
+  }
   const std::vector<planner::Arrival>& arrivals = question.workload.arrivals;
-  view.asked_for = flags.trace.empty() ? profile_words(context, flags, question.workload)
-                                       : measured_words(context, question.workload);
+  view.asked_for = measured_words(context, question.workload);
   if (arrivals.size() < 2) return;
   const auto span_us = static_cast<double>(arrivals.back().at_us - arrivals.front().at_us);
   view.gap_s = span_us / planner::kSecondUs / static_cast<double>(arrivals.size() - 1);
@@ -215,16 +215,7 @@ void describe(const Context& context, const PlanFlags& flags, const planner::Que
 }  // namespace
 
 Result<PriceList> read_prices(const Context& context, const PlanFlags& flags) {
-  PriceList out;
-  TRY(out.types, catalog::InstanceTypes::built_in());
-  const std::string path = flags.config.empty() ? context.data_dir + "/dormouse.toml" : flags.config;
-  const Result<catalog::ConfigFile> file = catalog::read_config(path);
-  if (file.has_value()) {
-    for (const catalog::InstanceType& type : file->instances) out.types.put(type);
-    out.rules = file->prices;
-  } else if (!flags.config.empty() || file.error().code != Code::kNotFound) {
-    return file.error();
-  }
+  TRY(PriceList out, read_price_list(context, flags.config));
   TRY(out.rules.rates, out.rules.rates.with(flags.rates));
   for (const std::string& text : flags.around) {
     TRY(catalog::Surrounding one, catalog::parse_surrounding(text, out.rules.currency));
@@ -259,8 +250,8 @@ Result<PlanView> plan_on(const Context& context, const PlanFlags& flags, const P
   out.type = type;
   out.currency = flags.currency.empty() ? type.currency : flags.currency;
   planner::Question question;
-  TRY(question.timer.idle_timeout_s, seconds_of("--idle-timeout", flags.idle_timeout));
-  TRY(question.timer.wake_s, seconds_of("--wake", flags.wake));
+  TRY(question.timer.idle_timeout_s, seconds_of("--idle-timeout", flags.idle_timeout.value_or("10m")));
+  TRY(question.timer.wake_s, seconds_of("--wake", flags.wake.value_or("30s")));
   TRY(question.fast_wake_s, seconds_of("--fast-wake", flags.fast_wake));
   question.timer.slots = flags.slots;
   TRY(question.tariff, tariff_in(prices, type, out.currency));

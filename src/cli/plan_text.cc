@@ -75,22 +75,26 @@ Table rules_table(const PlanView& view, Language language) {
 // Bars as long as the bill, split as the time is, with a mark where the month's price lies.
 constexpr int kBarColumns = 44;
 
-std::string bar(const Row& row, std::int64_t most, std::optional<std::int64_t> mark) {
-  const planner::Forecast& f = row.forecast;
-  const double columns = static_cast<double>(row.micros) / static_cast<double>(most) * kBarColumns;
-  const double awake = std::max(f.awake_s, 1e-9);
-  const auto until = [&](double s) { return static_cast<int>(std::lround(columns * s / awake)); };
-  const int busy = row.kind == Row::Kind::kMonthly ? 0 : until(f.busy_s);
-  const int waking = row.kind == Row::Kind::kMonthly ? 0 : until(f.busy_s + f.waking_s);
-  const int end = static_cast<int>(std::lround(columns));
-  const int mark_at =
-      mark.has_value()
-          ? static_cast<int>(std::lround(static_cast<double>(*mark) / static_cast<double>(most) * kBarColumns))
-          : -1;
+std::string bar(const PlanView& view, const Row& row, std::int64_t most) {
+  const planner::Tariff& tariff = view.plan.question.tariff;
+  const auto columns_of = [most](double micros) { return micros / static_cast<double>(most) * kBarColumns; };
+  const bool is_price = row.kind == Row::Kind::kMonthly;
+  const double fixed = row.kind == Row::Kind::kNaive ? 0 : columns_of(static_cast<double>(tariff.fixed_month_micros));
+  const double end = columns_of(static_cast<double>(row.micros));
+  const double awake_s = std::max(row.forecast.awake_s, 1e-9);
+  const auto until = [&](double s) { return std::lround(fixed + (end - fixed) * (is_price ? 0 : s / awake_s)); };
+  const long busy = until(row.forecast.busy_s);
+  const long waking = until(row.forecast.busy_s + row.forecast.waking_s);
+  const long mark =
+      tariff.month_micros.has_value() ? std::lround(columns_of(static_cast<double>(*tariff.month_micros))) : -1;
   std::string out;
-  for (int i = 0; i <= kBarColumns; ++i) {
-    const char* const fill = i < busy ? "█" : i < waking ? "▓" : i < end ? "░" : " ";
-    out += i == mark_at ? "│" : fill;
+  for (long i = 0; i <= kBarColumns; ++i) {
+    const char* const fill = i < std::lround(fixed) ? "▒"
+                             : i < busy             ? "█"
+                             : i < waking           ? "▓"
+                             : i < std::lround(end) ? "░"
+                                                    : " ";
+    out += i == mark ? "│" : fill;
   }
   return out.erase(out.find_last_not_of(' ') + 1);
 }
@@ -110,11 +114,11 @@ std::string chart(const PlanView& view, Language language) {
   for (const Row& row : view.plan.rows) {
     if (!is_drawn(row)) continue;
     const std::string name = row_name(view, row, language);
-    out += name + std::string(width - display_width(name) + 2, ' ') +
-           bar(row, most, view.plan.question.tariff.month_micros) + "\n";
+    out += name + std::string(width - display_width(name) + 2, ' ') + bar(view, row, most) + "\n";
   }
   const bool zh = language == Language::kChinese;
   out += std::string(width + 2, ' ') + (zh ? "█ 计算  ▓ 唤醒  ░ 空等" : "█ busy  ▓ waking  ░ idle");
+  if (view.plan.question.tariff.fixed_month_micros > 0) out += zh ? "  ▒ 固定" : "  ▒ fixed";
   if (view.plan.question.tariff.month_micros.has_value()) out += zh ? "  │ 包月价" : "  │ the month's price";
   return out + "\n";
 }
@@ -130,7 +134,11 @@ std::string heading(const PlanView& view, Language language) {
   if (question.tariff.month_micros.has_value()) {
     out += fmt::format(fmt::runtime(zh ? " · {}/月" : " · {}/month"), money_text(view, *question.tariff.month_micros));
   }
-  out += fmt::format(fmt::runtime(zh ? " · 唤醒 {:g} 秒" : " · wake {:g} s"), question.timer.wake_s);
+  if (question.tariff.fixed_month_micros > 0) {
+    out += fmt::format(fmt::runtime(zh ? " · 固定 {}/月" : " · {} fixed a month"),
+                       money_text(view, question.tariff.fixed_month_micros));
+  }
+  out += fmt::format(fmt::runtime(zh ? " · 唤醒 {:.3g} 秒" : " · wake {:.3g} s"), question.timer.wake_s);
   if (question.timer.slots != 1) {
     out += question.timer.slots == 0
                ? std::string(zh ? " · 并发不限" : " · any number at once")
@@ -176,7 +184,7 @@ std::string row_name(const PlanView& view, const Row& row, Language language) {
     out = zh ? fmt::format("空闲 {}后休眠", after) : "sleep after " + after;
   }
   if (row.timer.wake_s == asked.wake_s) return out;
-  return out + fmt::format(fmt::runtime(zh ? "，唤醒 {:g} 秒" : ", wake in {:g} s"), row.timer.wake_s);
+  return out + fmt::format(fmt::runtime(zh ? "，唤醒 {:.3g} 秒" : ", wake in {:.3g} s"), row.timer.wake_s);
 }
 
 std::string plan_text(const PlanView& view, Language language, PlanFormat format) {

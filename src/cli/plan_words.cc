@@ -6,6 +6,8 @@
 #include <cstdlib>
 
 #include "cli/plan_text.h"
+#include "planner/closed_form.h"
+#include "planner/sensitivity.h"
 
 namespace dormouse::cli {
 namespace {
@@ -15,8 +17,6 @@ using planner::Row;
 constexpr double kHoursOfMonth = planner::kHoursOfMonth;
 constexpr int kMonthsOfYear = 12;
 constexpr double kPatienceS = 600;  // the clients' own default
-// A month for less than this part of its hours is rare enough to be a mistake.
-constexpr double kSuspiciousShare = 0.35;
 
 // Picks a language, then fills in.
 class Sentence {
@@ -133,6 +133,22 @@ std::string window_words(const PlanView& view, const Sentence& say) {
   return out + say(".", "。");
 }
 
+// Why the timers between the ends are never best here, and what to take while nothing is known.
+std::string poisson_words(const planner::Plan& plan, const Sentence& say) {
+  const planner::Question& q = plan.question;
+  if (!q.traffic.has_value() || q.timer.slots != 1) return {};
+  const bool is_at_once =
+      planner::best_under_poisson(*q.traffic, q.timer.wake_s, q.tariff, {}) == planner::BestUnderPoisson::kSleepAtOnce;
+  return say(
+      "For arrivals at random the bill alone is best at an end, here {}; a timer between pays for bursts and latency, "
+      "and "
+      "about {:.0f} s are safe while nothing is measured. ",
+      "对随机到达，只看账单时最优总在两端，这里是{}；中间的休眠时间只在请求成簇或要求延迟时值得，没有实测数据时取约 "
+      "{:.0f} 秒比较稳妥。",
+      is_at_once ? say("sleeping at once", "立即休眠") : say("never sleeping", "从不休眠"),
+      planner::timeout_without_data(q.timer.wake_s, 0, q.tariff));
+}
+
 std::string change(const PlanView& view, Language language) {
   const Sentence say(language);
   const planner::Plan& plan = view.plan;
@@ -165,17 +181,32 @@ std::string change(const PlanView& view, Language language) {
                "若唤醒只要 {:g} 秒，就可以立即休眠：每月 {}，p99 {:.1f} 秒。", fast->timer.wake_s,
                money_text(view, fast->micros), fast->forecast.p99_s);
   }
-  return out + window_words(view, say);
+  return out + poisson_words(plan, say) + window_words(view, say);
+}
+
+std::string doubt_words(planner::PriceDoubt doubt, const planner::Plan& plan, const Sentence& say) {
+  const double share = plan.break_even_hours.value_or(0) / kHoursOfMonth * 100;
+  switch (doubt) {
+    case planner::PriceDoubt::kHourAbsurd:
+      return say("An hour at this price: check it.", "每小时的价格不合常理，请核对。");
+    case planner::PriceDoubt::kMonthTooLow:
+      return say("The month costs {:.0f} % of its hours: check this price.",
+                 "包月价只有按小时连续使用的 {:.0f} %，请核对价格。", share);
+    case planner::PriceDoubt::kMonthTooHigh:
+      return say("The month costs more than its hours: check this price.",
+                 "包月价高于按小时连续使用的费用，请核对价格。");
+    case planner::PriceDoubt::kSpotTooHigh:
+      return say("Spot costs more than the hour: check this price.", "竞价高于按小时的价格，请核对价格。");
+  }
+  return {};
 }
 
 std::vector<std::string> warnings(const PlanView& view, Language language) {
   const Sentence say(language);
   std::vector<std::string> out;
   const planner::Plan& plan = view.plan;
-  if (plan.break_even_hours.has_value() && *plan.break_even_hours < kSuspiciousShare * kHoursOfMonth) {
-    out.push_back(say("The month costs {:.0f} % of its hours: check this price.",
-                      "包月价只有按小时连续使用的 {:.0f} %，请核对价格。",
-                      *plan.break_even_hours / kHoursOfMonth * 100));
+  for (const planner::PriceDoubt doubt : planner::price_doubts(plan.question.tariff)) {
+    out.push_back(doubt_words(doubt, plan, say));
   }
   const Row* const always = planner::find_row(plan, Row::Kind::kAlways);
   if (always->forecast.p99_s > kPatienceS) {

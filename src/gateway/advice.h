@@ -29,11 +29,12 @@ struct Advice {
 
 class Advisor {
  public:
-  explicit Advisor(catalog::InstanceTypes types) : types_(std::move(types)) {}
+  explicit Advisor(const catalog::InstanceTypes& types) : types_(types) {}  // borrowed
+  explicit Advisor(catalog::InstanceTypes&& types) = delete;
   [[nodiscard]] Advice advice_for(const Deployment& deployment) const;
 
  private:
-  catalog::InstanceTypes types_;
+  const catalog::InstanceTypes& types_;
 };
 
 }  // namespace dormouse::gateway

@@ -49,7 +49,7 @@ Status Deployer::check(const Deployment& deployment) const {
     return invalid(
         fmt::format("driver: '{}' is not set up here; there is: {}", rules.driver, fmt::join(options_.drivers, ", ")));
   }
-  TRY_STATUS(check_billing(options_.instances, rules));
+  TRY_STATUS(check_billing(*options_.instances, rules));
   for (const std::string& text : rules.awake) {
     const Result<policy::Window> window = policy::parse_window(text);
     if (!window.has_value()) return invalid("awake: " + window.error().message);
@@ -148,7 +148,7 @@ Task<Status> Deployer::commit(Deployment deployment) {
   CO_TRY_STATUS(co_await recorded.get());
   catalog::DeploymentRules priced = deployment.rules;
   CO_TRY(deployment.pricing,
-         co_await find_pricing(services_.io, services_.ledger, options_.instances, std::move(priced)));
+         co_await find_pricing(services_.io, services_.ledger, *options_.instances, std::move(priced)));
   const Deployment* const before = book_.find(deployment.name);
   if (before == nullptr && !outlived_as(deployment)) services_.fleet.end_survivors(deployment.name);
   CO_TRY_STATUS(services_.fleet.put(fleet_spec(deployment)));

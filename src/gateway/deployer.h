@@ -26,7 +26,7 @@ struct DeployerOptions {
   std::vector<std::string> model_directories;  // where images of new deployments are looked for
   std::vector<std::string> drivers;            // that this house has
   std::chrono::milliseconds default_idle_timeout{600'000};
-  catalog::InstanceTypes instances;  // and their prices
+  const catalog::InstanceTypes* instances = nullptr;  // and their prices; borrowed, never null
 };
 
 class Deployer {

@@ -113,6 +113,7 @@ struct House::Impl {
   std::unique_ptr<Fees> fees;
   std::unique_ptr<ConfigReload> config;
   std::optional<FrontDoor> front_door;
+  catalog::InstanceTypes instances;  // one of them for all that ask
   std::optional<Advisor> advisor;
   std::unique_ptr<AlertSender> alerts;
   std::unique_ptr<Watch> watch;
@@ -188,10 +189,11 @@ Status House::Impl::open_parts() {
 
 Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   const Services services{io, clock, *supervisor, *ledger, client, metrics, deployments};
-  TRY(deployer_options.instances, catalog::InstanceTypes::built_in());
-  for (const catalog::InstanceType& type : options.config.instances) deployer_options.instances.put(type);
-  advisor.emplace(deployer_options.instances);
-  plans = std::make_unique<PlanService>(io, *ledger, deployer_options.instances);
+  TRY(instances, catalog::InstanceTypes::built_in());
+  for (const catalog::InstanceType& type : options.config.instances) instances.put(type);
+  deployer_options.instances = &instances;
+  advisor.emplace(instances);
+  plans = std::make_unique<PlanService>(io, *ledger, instances);
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
   deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));

@@ -61,9 +61,12 @@ bool is_rented(const MeasuredPeriod& period) {
 class Judge {
  public:
   Judge(const MeasuredPeriod& period, planner::Tariff tariff, double months, const std::stop_token& stop)
-      : period_(period), tariff_(tariff), months_(months), stop_(stop), timer_(timer_of(period)) {
-    for (const ledger::MeasuredRequest& r : period.workload.requests) all_.push_back({r.at_us, r.service_us});
-  }
+      : period_(period),
+        tariff_(tariff),
+        months_(months),
+        stop_(stop),
+        timer_(timer_of(period)),
+        all_(workload_of(period).arrivals) {}
 
   // Under these windows; those of the choices asked for next.
   void open(std::vector<std::string> awake) {
@@ -73,7 +76,10 @@ class Judge {
     window_ = {};
     const std::vector<policy::Window> windows = windows_of(awake_);
     if (windows.empty()) return;
-    for (const Arrival& a : all_) (is_open(period_, windows, a.at_us) ? inside_ : outside_).push_back(a);
+    for (std::size_t i = 0; i < all_.size(); ++i) {
+      const bool is_inside = is_open(period_, windows, period_.workload.requests[i].at_us);
+      (is_inside ? inside_ : outside_).push_back(all_[i]);
+    }
     measure_windows(windows);
     planner::Timer never = timer_;
     never.idle_timeout_s = kNeverSleepsS;
@@ -96,7 +102,7 @@ class Judge {
       sum.requests += warm_.requests;
       sum.awake_us += window_.awake_us;
       sum.busy_us += warm_.busy_us;
-      sum.paid_us += window_.paid_us;
+      sum.paid_us += tariff_.idle == planner::Paid::kYes ? window_.paid_us : warm_.busy_us;
       sum.paid_micros = planner::hours_micros(tariff_, sum.paid_us);
     }
     out.micros = planner::month_micros(sum, months_, tariff_);
@@ -133,9 +139,11 @@ class Judge {
     const std::int64_t rented = rules.billing == "monthly" ? rules.max_instances : rules.min_instances;
     if (is_rented(period_)) return monthly(std::max<std::int64_t>(1, rented)).value();
     if (rules.min_instances > 0) {
-      const double hours = planner::kHoursOfMonth * static_cast<double>(rules.min_instances);
-      const double micros = hours * static_cast<double>(tariff_.hour_micros);
-      Choice out = always(Choice::Kind::kTimer, std::llround(micros) + tariff_.fixed_month_micros);
+      Choice out = always(Choice::Kind::kTimer, 0);
+      const bool is_idle_paid = tariff_.idle == planner::Paid::kYes;
+      const double paid_s =
+          is_idle_paid ? out.awake_s * static_cast<double>(rules.min_instances) : out.awake_s - out.idle_s;
+      out.micros = std::llround(paid_s / 3'600 * static_cast<double>(tariff_.hour_micros)) + tariff_.fixed_month_micros;
       out.idle_timeout_s = timeout_s;
       out.awake = rules.awake;
       return out;
@@ -186,7 +194,7 @@ class Judge {
   const double months_;
   const std::stop_token stop_;
   const planner::Timer timer_;
-  std::vector<Arrival> all_;
+  const std::vector<Arrival> all_;
   std::vector<std::string> awake_;
   std::vector<Arrival> inside_;
   std::vector<Arrival> outside_;
@@ -195,9 +203,9 @@ class Judge {
 };
 
 // What keeps callers as well off as `now` does, or as the goal says.
-auto accepts_of(const Choice& now, const Goal& goal) {
-  const double cold_share = goal.cold_share.value_or(now.cold_share + kColdMargin);
-  const double p99_s = goal.p99_s.value_or(now.p99_s * (1 + kLatencyMargin));
+auto accepts_of(const Choice& now, const planner::Goal& goal) {
+  const double cold_share = goal.cold_share_max.value_or(now.cold_share + kColdMargin);
+  const double p99_s = goal.p99_s_max.value_or(now.p99_s * (1 + kLatencyMargin));
   return [cold_share, p99_s](const Choice& one) { return one.cold_share <= cold_share && one.p99_s <= p99_s; };
 }
 
@@ -329,7 +337,7 @@ planner::Workload workload_of(const MeasuredPeriod& period) {
   const std::int64_t monday_us = day.us - weekday_of(period.zone.local(day)) * planner::kDayUs;
   out.arrivals.reserve(period.workload.requests.size());
   for (const ledger::MeasuredRequest& r : period.workload.requests) {
-    out.arrivals.push_back({r.at_us - monday_us, r.service_us});
+    out.arrivals.push_back({r.at_us - monday_us, std::min(r.service_us, planner::kMostServiceUs)});
   }
   out.months = period.months();
   out.input_tokens = period.workload.input_tokens;
@@ -337,7 +345,7 @@ planner::Workload workload_of(const MeasuredPeriod& period) {
   return out;
 }
 
-Result<PlanAdvice> advise(const MeasuredPeriod& period, const Goal& goal, const std::stop_token& stop) {
+Result<PlanAdvice> advise(const MeasuredPeriod& period, const planner::Goal& goal, const std::stop_token& stop) {
   PlanAdvice out;
   out.days = period.days();
   out.requests = static_cast<std::int64_t>(period.workload.requests.size());

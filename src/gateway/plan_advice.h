@@ -20,6 +20,7 @@
 #include "catalog/instance_types.h"
 #include "ledger/report_records.h"
 #include "planner/plan.h"
+#include "planner/search.h"
 
 namespace dormouse::gateway {
 
@@ -60,12 +61,6 @@ struct MeasuredWake {
 // Arrivals on the zone's own clock, day 0 a Monday. Where the clocks change within the period its later part is off by
 // that hour, which only a day's beginning would tell.
 [[nodiscard]] planner::Workload workload_of(const MeasuredPeriod& period);
-
-// The most that callers may feel; nullopt: as it is now, with the margins above.
-struct Goal {
-  std::optional<double> cold_share{};
-  std::optional<double> p99_s{};
-};
 
 // One way to live, and what a month of it comes to.
 struct Choice {
@@ -121,8 +116,9 @@ struct PlanAdvice {
   std::vector<Why> why;
 };
 
-// Errors: kCancelled (told to stop).
-[[nodiscard]] Result<PlanAdvice> advise(const MeasuredPeriod& period, const Goal& goal, const std::stop_token& stop);
+// `goal`: what it does not say is as it is now, with the margins above. Errors: kCancelled (told to stop).
+[[nodiscard]] Result<PlanAdvice> advise(const MeasuredPeriod& period, const planner::Goal& goal,
+                                        const std::stop_token& stop);
 
 // A calendar month in hindsight. `best` is the cheapest of all timeouts and the month's rent that would have kept what
 // the rules promise now. What no bill has (a stopped disk, a bought card) is in neither sum.

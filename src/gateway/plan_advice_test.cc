@@ -50,7 +50,7 @@ class PlanAdviceTest : public ::testing::Test {
       for (const double hour : {9.0, 11.0, 14.0, 16.0}) add(day, day, hour, 10, 20);
     }
   }
-  [[nodiscard]] PlanAdvice advice(const Goal& goal = {}) const { return advise(period_, goal, {}).value(); }
+  [[nodiscard]] PlanAdvice advice(const planner::Goal& goal = {}) const { return advise(period_, goal, {}).value(); }
   // Of so many seconds awake in the 30 days.
   [[nodiscard]] static double month_micros(double awake_s) { return awake_s * kSecondMicros * 730 / 720; }
 
@@ -96,7 +96,7 @@ TEST_F(PlanAdviceTest, AGoalMayAskForMoreAndThenCostsMore) {
   period_.rules.idle_timeout = seconds(60);
   EXPECT_EQ(advice().verdict, Verdict::kChange) << "all are cold anyway: sleep at once";
   EXPECT_EQ(advice().idle_timeout, "1s");
-  const PlanAdvice warm = advice({.cold_share = 0.05, .p99_s = 60});
+  const PlanAdvice warm = advice({.cold_share_max = 0.05, .p99_s_max = 60});
   EXPECT_EQ(warm.verdict, Verdict::kChange);
   EXPECT_EQ(warm.idle_timeout, "2m");
   EXPECT_LT(warm.saving_micros, 0);
@@ -104,7 +104,8 @@ TEST_F(PlanAdviceTest, AGoalMayAskForMoreAndThenCostsMore) {
   EXPECT_NEAR(static_cast<double>(warm.saving_micros), month_micros(30 * (100 * 72 - (9'902 + 120))), 2);
   ASSERT_FALSE(warm.why.empty());
   EXPECT_EQ(warm.why[0].reason, Reason::kGoal);
-  EXPECT_EQ(advice({.cold_share = 0.001}).verdict, Verdict::kUnreachable) << "the first of a day is one in a hundred";
+  EXPECT_EQ(advice({.cold_share_max = 0.001}).verdict, Verdict::kUnreachable)
+      << "the first of a day is one in a hundred";
 }
 
 TEST_F(PlanAdviceTest, OfficeHoursBecomeAWindow) {

@@ -101,8 +101,8 @@ class PlanFixture : public ::testing::Test {
     const Services services{io_, clock_, *supervisor_, *ledger_, client_, metrics_, book_};
     DeployerOptions deployer_options;
     deployer_options.drivers = {"process"};
-    deployer_options.instances = catalog::InstanceTypes::built_in().value();
-    plans_ = std::make_unique<PlanService>(io_, *ledger_, deployer_options.instances);
+    deployer_options.instances = &instances_;
+    plans_ = std::make_unique<PlanService>(io_, *ledger_, instances_);
     catalog_.emplace(catalog::Catalog::built_in().value());
     deployer_ = std::make_unique<Deployer>(services, book_, *catalog_, std::move(deployer_options));
     ExposureOptions exposed;
@@ -216,6 +216,7 @@ class PlanFixture : public ::testing::Test {
   std::optional<catalog::Catalog> catalog_;
   Exposure exposure_;
   std::unique_ptr<PlanService> plans_;
+  const catalog::InstanceTypes instances_ = catalog::InstanceTypes::built_in().value();
   std::unique_ptr<Deployer> deployer_;
   std::unique_ptr<Gateway> gateway_;
 

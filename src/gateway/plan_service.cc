@@ -6,6 +6,7 @@
 
 #include "gateway/one_shot.h"
 #include "gateway/tariff_of.h"
+#include "planner/details.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -57,8 +58,9 @@ Result<MeasuredPlan> plan_of(const MeasuredPeriod& period, const PlanWish& wish,
   }
   Result<planner::Plan> plan = replay_plan(period, wish);
   if (!plan.has_value()) return as_parameter(std::move(plan).error());
-  plan->question.workload.arrivals = {};  // the answer has none
   MeasuredPlan out;
+  out.interval = planner::interval_of(plan->question);
+  plan->question.workload.arrivals = {};  // the answer has none
   out.report = {*std::move(plan), {period.type.name, period.type.currency}};
   TRY(out.advice, advise(period, wish.goal, stop));
   out.deployment = period.deployment;
@@ -80,12 +82,12 @@ Result<MeasuredPlan> plan_of(const MeasuredPeriod& period, const PlanWish& wish,
 
 }  // namespace
 
-PlanService::PlanService(asio::io_context& io, ledger::Ledger& ledger, catalog::InstanceTypes types)
-    : io_(io), ledger_(ledger), types_(std::move(types)), turns_(io) {}
+PlanService::PlanService(asio::io_context& io, ledger::Ledger& ledger, const catalog::InstanceTypes& types)
+    : io_(io), ledger_(ledger), types_(types), turns_(io) {}
 
 PlanService::~PlanService() {
   stop();
-  worker_.join();
+  if (worker_.has_value()) worker_->join();
 }
 
 void PlanService::stop() {
@@ -140,7 +142,8 @@ template <typename T>
 Task<Result<T>> PlanService::work(std::function<Result<T>(const std::stop_token&)> job) {
   OneShot<std::shared_ptr<Result<T>>> done(io_);
   asio::io_context& io = io_;
-  asio::post(worker_, [job = std::move(job), done, stop = stop_.get_token(), &io]() mutable {
+  if (!worker_.has_value()) worker_.emplace(1);
+  asio::post(*worker_, [job = std::move(job), done, stop = stop_.get_token(), &io]() mutable {
     auto result = std::make_shared<Result<T>>(stop.stop_requested() ? Result<T>(closing()) : job(stop));
     job = {};  // millions of requests, freed here and not on the loop
     asio::post(io, [done = std::move(done), result = std::move(result)] { done.set(result); });

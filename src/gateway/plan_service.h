@@ -39,7 +39,7 @@ struct PlanWish {
   catalog::InstanceType type;              // whose price is taken
   std::optional<double> idle_timeout_s{};  // of the asked row, instead of the rules'
   std::optional<double> wake_s{};          // instead of the measured one
-  Goal goal{};
+  planner::Goal goal{};
 };
 
 // Advice with the period it is of.
@@ -52,8 +52,8 @@ struct Dated {
 
 class PlanService {
  public:
-  // Borrowed: io and the ledger outlive this.
-  PlanService(asio::io_context& io, ledger::Ledger& ledger, catalog::InstanceTypes types);
+  // Borrowed: all outlive this.
+  PlanService(asio::io_context& io, ledger::Ledger& ledger, const catalog::InstanceTypes& types);
   ~PlanService();
   PlanService(const PlanService&) = delete;
   PlanService& operator=(const PlanService&) = delete;
@@ -85,11 +85,11 @@ class PlanService {
 
   asio::io_context& io_;
   ledger::Ledger& ledger_;
-  const catalog::InstanceTypes types_;
+  const catalog::InstanceTypes& types_;
   Turns turns_;
   std::shared_ptr<int> pending_ = std::make_shared<int>(0);
   std::stop_source stop_;
-  asio::thread_pool worker_{1};
+  std::optional<asio::thread_pool> worker_;  // from the first plan on: a thread is memory, and most days nobody asks
 };
 
 }  // namespace dormouse::gateway

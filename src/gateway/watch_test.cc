@@ -30,7 +30,7 @@ class WatchTest : public fleet::FleetFixture {
     WatchOptions options;
     options.sources = {.proc = directory_ + "/none", .cgroup = directory_ + "/none", .nvml = "no-such-library.so"};
     options.raise = [this](const Alert& alert) { alerts_.push_back(alert); };
-    advisor_.emplace(catalog::InstanceTypes::built_in().value());
+    advisor_.emplace(types_);
     options.advisor = &*advisor_;
     const Services services{io_, clock_, *supervisor_, *ledger_, client_, metrics_, deployments_};
     watch_ = std::make_unique<Watch>(services, std::move(options));
@@ -59,6 +59,7 @@ class WatchTest : public fleet::FleetFixture {
   http::Client client_{io_};
   Metrics metrics_;
   Deployments deployments_;
+  const catalog::InstanceTypes types_ = catalog::InstanceTypes::built_in().value();
   std::optional<Advisor> advisor_;
   std::vector<Alert> alerts_;
   std::unique_ptr<Watch> watch_;

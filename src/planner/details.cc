@@ -21,20 +21,6 @@ Nanoseconds ns(double seconds) {
   return Nanoseconds(std::llround(seconds * 1e9));
 }
 
-// What the days of the workload cost under the asked timer, and the interval of a month of such days.
-std::optional<Interval> interval_of(const Question& question) {
-  const Tariff& tariff = question.tariff;
-  std::vector<std::int64_t> day_micros;
-  for (const std::int64_t paid : paid_by_day(question.workload.arrivals, question.timer, tariff)) {
-    day_micros.push_back(hours_micros(tariff, paid));
-  }
-  std::optional<Interval> out = bill_interval(day_micros, kSeed);
-  if (!out.has_value()) return out;
-  out->low_micros += tariff.fixed_month_micros;
-  out->high_micros += tariff.fixed_month_micros;
-  return out;
-}
-
 struct Day {
   Workload workload;
   double hours = 24;
@@ -94,6 +80,27 @@ FleetRules rules_of(const Question& question, int instances) {
   return out;
 }
 
+std::optional<int> guess_of(const Workload& day, const Timer& timer, const Slo& slo, int most) {
+  if (timer.slots < 1) return std::nullopt;
+  const Peak peak = busiest(day.arrivals);
+  const Station station{.service_s = peak.service_s, .slowdown = timer.slowdown, .slots = timer.slots};
+  return instances_for(station, peak, slo, most);
+}
+
+Result<std::vector<OtherScaler>> others_of(const Workload& day, const Question& question, int most) {
+  std::vector<OtherScaler> out;
+  if (question.timer.slots < 1 || question.timer.slowdown > 0) return out;
+  for (const Scaler scaler : {Scaler::kKnative, Scaler::kHpa, Scaler::kSkyServe}) {
+    const ScalerRules rules{.scaler = scaler,
+                            .max_instances = most,
+                            .wake_us = to_us(question.timer.wake_s),
+                            .slots = question.timer.slots};
+    TRY(FleetRun run, run_scaler(day, rules, question.tariff));
+    out.push_back({scaler, std::move(run)});
+  }
+  return out;
+}
+
 Result<Sizing> sizing_of(const Question& question, const Wishes& wishes) {
   TRY(const Day day, day_of(question, wishes.spike));
   Sizing out;
@@ -111,6 +118,8 @@ Result<Sizing> sizing_of(const Question& question, const Wishes& wishes) {
     slo = Slo{};
     slo->seconds = *wishes.goal.p99_s_max;
   }
+  if (slo.has_value()) out.guess = guess_of(day.workload, question.timer, *slo, wishes.most_instances);
+  TRY(out.others, others_of(day.workload, question, wishes.most_instances));
   for (int instances = 1; instances <= wishes.most_instances; ++instances) {
     FleetRow row;
     row.instances = instances;
@@ -154,6 +163,21 @@ Result<std::vector<QuantRow>> quants_of(const Plan& plan, const ModelWish& wish)
 }
 
 }  // namespace
+
+std::optional<Interval> interval_of(const Question& question) {
+  const Tariff& tariff = question.tariff;
+  const std::vector<Arrival>& arrivals = question.workload.arrivals;
+  if (arrivals.empty()) return std::nullopt;
+  const std::vector<std::int64_t> paid = paid_by_day(arrivals, question.timer, tariff);
+  const auto first = static_cast<std::size_t>(arrivals.front().at_us / kDayUs) + 1;
+  std::vector<std::int64_t> day_micros;
+  for (std::size_t day = first; day + 1 < paid.size(); ++day) day_micros.push_back(hours_micros(tariff, paid[day]));
+  std::optional<Interval> out = bill_interval(day_micros, kSeed, first % static_cast<std::size_t>(kDaysOfWeek));
+  if (!out.has_value()) return out;
+  out->low_micros += tariff.fixed_month_micros;
+  out->high_micros += tariff.fixed_month_micros;
+  return out;
+}
 
 Result<Details> make_details(const Plan& plan, const Wishes& wishes) {
   const Question& question = plan.question;

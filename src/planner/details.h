@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "planner/autoscalers.h"
 #include "planner/deferred.h"
 #include "planner/fleet_run.h"
 #include "planner/interval.h"
@@ -48,12 +49,20 @@ struct QuantRow {
   TokenPrices prices;            // of output tokens; busy and real of the asked quantisation only
 };
 
+// The same day under somebody else's rules (autoscalers.h), up to as many instances.
+struct OtherScaler {
+  Scaler scaler = Scaler::kKnative;
+  FleetRun run;
+};
+
 struct Sizing {
-  std::int64_t requests = 0;   // of the day
-  double hours = 0;            // in which they come
-  double load = 0;             // of one instance's slots in these hours; above 1 it does not catch up in them
-  std::vector<FleetRow> rows;  // of up to 1, 2, ... instances as the load asks; `micros` is what that day costs
-  bool has_goal = false;       // FleetRow::keeps is of the goal's p99
+  std::int64_t requests = 0;        // of the day
+  double hours = 0;                 // in which they come
+  double load = 0;                  // of one instance's slots in these hours; above 1 it does not catch up in them
+  std::vector<FleetRow> rows;       // of up to 1, 2, ... instances as the load asks; `micros` is what that day costs
+  std::vector<OtherScaler> others;  // empty where a batch slows down, which theirs do not know
+  bool has_goal = false;            // FleetRow::keeps is of the goal's p99
+  std::optional<int> guess;         // then: what queueing alone says of the fullest hour; it knows no sleep and no wake
 };
 
 struct Details {
@@ -66,6 +75,10 @@ struct Details {
   std::optional<Sensitivity> sensitivity;  // where formulas hold
   std::optional<DeferredEffect> deferred;
 };
+
+// Of the asked timer's bill, from the whole days of measured requests: the first and the last are left out, as nobody
+// knows how much of them was measured. nullopt: too few.
+[[nodiscard]] std::optional<Interval> interval_of(const Question& question);
 
 // Errors: kInvalidArgument, kTooLarge: naming the field, as those of the parts.
 [[nodiscard]] Result<Details> make_details(const Plan& plan, const Wishes& wishes);

@@ -26,10 +26,10 @@ double sum_of(const Days& days) {
 }
 
 // Days that are like each other.
-std::vector<Days> kinds_of(std::span<const std::int64_t> day_micros) {
+std::vector<Days> kinds_of(std::span<const std::int64_t> day_micros, std::size_t first_weekday) {
   std::vector<Days> kinds(2);
   for (std::size_t day = 0; day < day_micros.size(); ++day) {
-    kinds[day % kWeekdays < kWorkdays ? 0 : 1].push_back(static_cast<double>(day_micros[day]));
+    kinds[(first_weekday + day) % kWeekdays < kWorkdays ? 0 : 1].push_back(static_cast<double>(day_micros[day]));
   }
   if (kinds[0].size() > 1 && kinds[1].size() > 1) return kinds;
   kinds[0].insert(kinds[0].end(), kinds[1].begin(), kinds[1].end());
@@ -48,9 +48,10 @@ double drawn_error(const Days& days, double mean, std::mt19937_64& random) {
 
 }  // namespace
 
-std::optional<Interval> bill_interval(std::span<const std::int64_t> day_micros, std::uint64_t seed) {
+std::optional<Interval> bill_interval(std::span<const std::int64_t> day_micros, std::uint64_t seed,
+                                      std::size_t first_weekday) {
   if (day_micros.size() < kFewestDays) return std::nullopt;
-  const std::vector<Days> kinds = kinds_of(day_micros);
+  const std::vector<Days> kinds = kinds_of(day_micros, first_weekday);
   double total = 0;
   for (const Days& days : kinds) total += sum_of(days);
   std::mt19937_64 random(seed);

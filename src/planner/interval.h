@@ -16,10 +16,12 @@ struct Interval {
   std::size_t days = 0;  // that it was made of
 };
 
-// `day_micros`: what each whole day cost, day 0 a Monday; a month is 730 h of such days. Costs that are the same every
-// month are added to both ends by the caller. nullopt: fewer than kFewestDays, of which nothing can be said.
-// Method: day-block bootstrap (cost notes 2.3), 1,000 draws from `seed`: weekdays and weekends are drawn for themselves
-// (where there are two of each at least; else all days together), since an office's are not alike.
-[[nodiscard]] std::optional<Interval> bill_interval(std::span<const std::int64_t> day_micros, std::uint64_t seed);
+// `day_micros`: what each whole day cost, the first of them a Monday (0) or another weekday; a month is 730 h of such
+// days. Costs that are the same every month are added to both ends by the caller. nullopt: fewer than kFewestDays, of
+// which nothing can be said. Method: day-block bootstrap (cost notes 2.3), 1,000 draws from `seed`: weekdays and
+// weekends are drawn for themselves (where there are two of each at least; else all days together), since an office's
+// are not alike.
+[[nodiscard]] std::optional<Interval> bill_interval(std::span<const std::int64_t> day_micros, std::uint64_t seed,
+                                                    std::size_t first_weekday = 0);
 
 }  // namespace dormouse::planner

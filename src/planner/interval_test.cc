@@ -99,5 +99,15 @@ TEST(Interval, TheSameSeedHasTheSameEndsAndNoneIsBelowZero) {
   EXPECT_GE(bill_interval(std::vector<std::int64_t>{0, 0, 0, 0, 100'000'000}, 1)->low_micros, 0);
 }
 
+TEST(Interval, AWeekendIsAWeekendWhateverTheFirstDayIs) {
+  // Four weeks from a Thursday: workdays cost 10, weekends nothing. Each kind is all alike, so the month is certain.
+  std::vector<std::int64_t> days;
+  for (std::size_t i = 0; i < 28; ++i) days.push_back((3 + i) % 7 < 5 ? 10'000'000 : 0);
+  const Interval right = bill_interval(days, 1, 3).value();
+  EXPECT_EQ(right.low_micros, right.high_micros);
+  const Interval wrong = bill_interval(days, 1, 0).value();
+  EXPECT_LT(wrong.low_micros, wrong.high_micros);
+}
+
 }  // namespace
 }  // namespace dormouse::planner

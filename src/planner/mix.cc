@@ -150,23 +150,4 @@ std::optional<Mix> cheapest_mix(const Workload& workload, const Timer& timer, st
   return best;
 }
 
-OnlineReservations reserve_online(std::span<const std::int64_t> day_micros, std::int64_t month_micros) {
-  OnlineReservations out;
-  std::vector<double> paid(day_micros.size(), 0);  // by the hour
-  double trailing = 0;
-  double sum = 0;
-  std::size_t rented_until = 0;
-  for (std::size_t day = 0; day < day_micros.size(); ++day) {
-    if (day >= rented_until) paid[day] = static_cast<double>(day_micros[day]);
-    sum += paid[day];
-    trailing += paid[day] - (day >= kReservedDays ? paid[day - kReservedDays] : 0);
-    if (day < rented_until || day + 1 == day_micros.size() || trailing < static_cast<double>(month_micros)) continue;
-    rented_until = day + 1 + kReservedDays;
-    out.first_days.push_back(day + 1);
-    sum += static_cast<double>(month_micros);
-  }
-  out.micros = whole(sum);
-  return out;
-}
-
 }  // namespace dormouse::planner

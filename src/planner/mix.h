@@ -58,14 +58,4 @@ struct Mix {
 [[nodiscard]] std::optional<Mix> cheapest_mix(const Workload& workload, const Timer& timer,
                                               std::span<const Offer> offers);
 
-// Without a forecast: rent one more for a month whenever the hours of the trailing month have cost as much. At most
-// twice what somebody who knows the future pays, and a day's spend for each. Source: Wang, Li, Liang (ICAC 2013).
-struct OnlineReservations {
-  std::vector<std::size_t> first_days;
-  std::int64_t micros = 0;  // of all days: by the hour where nothing was rented
-};
-inline constexpr std::size_t kReservedDays = 30;
-// `day_micros`: what each day of a level costs by the hour.
-[[nodiscard]] OnlineReservations reserve_online(std::span<const std::int64_t> day_micros, std::int64_t month_micros);
-
 }  // namespace dormouse::planner

@@ -149,47 +149,5 @@ TEST(Mix, OffersHaveALimit) {
   EXPECT_EQ(cheapest_mix({}, {}, std::vector{Offer{.tariff = kT4}})->micros, 0);
 }
 
-// What somebody who knows the future pays: each day by the hour, or rent a month from it on.
-double best_in_hindsight(const std::vector<std::int64_t>& days, double month) {
-  std::vector<double> from(days.size() + 1, 0);
-  for (std::size_t day = days.size(); day-- > 0;) {
-    from[day] = std::min(from[day + 1] + static_cast<double>(days[day]),
-                         from[std::min(day + kReservedDays, days.size())] + month);
-  }
-  return from[0];
-}
-
-TEST(Online, CostsAtMostTwiceTheBestInHindsight) {
-  std::mt19937_64 random(2);
-  double worst = 0;
-  for (int trial = 0; trial < 300; ++trial) {
-    std::vector<std::int64_t> days(30 + random() % 300);
-    const std::int64_t most = 1'000'000 + static_cast<std::int64_t>(random() % 40) * 1'000'000;
-    bool is_on = false;
-    for (std::int64_t& day : days) {
-      if (random() % 20 == 0) is_on = !is_on;
-      day = is_on ? static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(most)) : 0;
-    }
-    const OnlineReservations got = reserve_online(days, 300'000'000);
-    const double best = best_in_hindsight(days, 300e6);
-    // Days are whole: the one that reaches the sum may go beyond it.
-    const double slack = static_cast<double>(got.first_days.size()) * static_cast<double>(most);
-    EXPECT_LE(static_cast<double>(got.micros), 2 * best + slack);
-    EXPECT_GE(static_cast<double>(got.micros), best - 1);
-    if (best > 0) worst = std::max(worst, static_cast<double>(got.micros) / best);
-  }
-  EXPECT_GT(worst, 1.5) << "a promise that is never called on proves nothing";
-}
-
-TEST(Online, RentsWhenTheTrailingMonthHasCostAsMuch) {
-  // 12 a day of 300: after 25 days. Then 30 rented days, and again after 25.
-  const std::vector<std::int64_t> days(100, 12'000'000);
-  const OnlineReservations got = reserve_online(days, 300'000'000);
-  EXPECT_EQ(got.first_days, (std::vector<std::size_t>{25, 80}));
-  EXPECT_EQ(got.micros, (25 + 25) * 12'000'000LL + 2 * 300'000'000LL);
-  // 9 a day: 270 in any 30 days.
-  EXPECT_TRUE(reserve_online(std::vector<std::int64_t>(300, 9'000'000), 300'000'000).first_days.empty());
-}
-
 }  // namespace
 }  // namespace dormouse::planner

@@ -55,6 +55,7 @@ Status check(const Question& question) {
   if (timer.slots < 0 || timer.slots > kMostSlots)
     return wrong(fmt::format("slots: want 1 to {}, or 0 for no limit", kMostSlots));
   if (question.tariff.hour_micros <= 0) return wrong("price: there is none by the hour, and nothing is not a price");
+  if (question.profile.has_value()) TRY_STATUS(check(*question.profile));
   if (!question.traffic.has_value()) return {};
   const Traffic& t = *question.traffic;
   TRY_STATUS(check_traffic(t));
@@ -93,10 +94,19 @@ Row timer_row(const Question& question, const Timer& timer) {
   return row;
 }
 
+// Hour by hour holds while the timeout is well below an hour; instant by instant where any number run at once.
+std::optional<Expected> month_of(const Question& question, const Timer& timer) {
+  if (question.traffic.has_value()) return expected_month(*question.traffic, timer);
+  if (!question.profile.has_value()) return std::nullopt;
+  constexpr double kWellBelowAnHourS = 900;
+  if (timer.idle_timeout_s <= kWellBelowAnHourS) return expected_month(*question.profile, timer);
+  return expected_month_by_instants(*question.profile, timer);
+}
+
 // The formula has no scatter: hours and what is paid by the time itself are its own, and by how much it differs there
 // every other way of rounding is put right. Latencies are the replay's.
 void use_formula(const Question& question, Row& row) {
-  const std::optional<Expected> month = expected_month(*question.traffic, row.timer);
+  const std::optional<Expected> month = month_of(question, row.timer);
   if (!month.has_value()) return;
   const std::optional<std::int64_t> micros = expected_micros(*month, under(question.tariff, Rule::kTime));
   if (!micros.has_value()) return;
@@ -114,7 +124,7 @@ void use_formula(const Question& question, Row& row) {
 
 Row asked_row(const Question& question, const Timer& timer) {
   Row row = timer_row(question, timer);
-  if (question.traffic.has_value()) use_formula(question, row);
+  use_formula(question, row);
   return row;
 }
 
@@ -199,6 +209,10 @@ Result<Plan> make_plan(Question question) {
     const auto months =
         static_cast<int>(std::clamp(kReplayed / question.traffic->requests(), 1.0, double{kMostMonths}));
     question.workload = make_arrivals(*question.traffic, Pattern::kRandom, months, kSeed);
+  }
+  if (question.profile.has_value() && question.workload.arrivals.empty()) {
+    constexpr int kProfileMonths = 4;  // a formula has the hours; percentiles need no more
+    question.workload = make_arrivals(*question.profile, kProfileMonths, kSeed);
   }
   if (question.workload.arrivals.empty()) return wrong("requests: there are none");
   Plan plan;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "planner/profile.h"
 #include "planner/replay.h"
 #include "planner/tariff.h"
 #include "planner/traffic.h"
@@ -19,7 +20,8 @@ struct Question {
   // Random arrivals, where the question is one of assumptions: formulas hold then, with one slot. nullopt: `workload`
   // was measured, or follows a profile.
   std::optional<Traffic> traffic;
-  Workload workload;  // what is replayed; made from `traffic` if that is there and this is empty
+  std::optional<ProfileTraffic> profile{};  // likewise, by the hours of a week; `workload` is made of it
+  Workload workload{};                      // what is replayed; made from `traffic` if that is there and this is empty
   Timer timer;
   Tariff tariff;
   double fast_wake_s = 1;  // what the last row of timers wakes in: how far waking alone can bring the bill

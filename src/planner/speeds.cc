@@ -126,10 +126,4 @@ TokenPrices token_prices(const TokenUse& use) {
   return out;
 }
 
-SplitPrices split_prices(const SplitUse& use) {
-  const auto bill = static_cast<double>(use.bill_micros);
-  return {.input = per_million(bill * use.prefill_share, use.input_tokens),
-          .output = per_million(bill * (1 - use.prefill_share), use.output_tokens)};
-}
-
 }  // namespace dormouse::planner

@@ -76,17 +76,4 @@ struct TokenUse {
 };
 [[nodiscard]] TokenPrices token_prices(const TokenUse& use);
 
-// A bill split into a million input and a million output tokens, by the share of the time that prefill took.
-struct SplitUse {
-  std::int64_t bill_micros = 0;
-  double prefill_share = 0;  // of busy time, measured, 0 to 1
-  std::int64_t input_tokens = 0;
-  std::int64_t output_tokens = 0;
-};
-struct SplitPrices {
-  std::optional<std::int64_t> input{};
-  std::optional<std::int64_t> output{};
-};
-[[nodiscard]] SplitPrices split_prices(const SplitUse& use);
-
 }  // namespace dormouse::planner

@@ -128,18 +128,5 @@ TEST(TokenPrices, OfNothingOrTooMuchThereIsNone) {
   EXPECT_FALSE(much.real.has_value());
 }
 
-TEST(TokenPrices, ABillIsSplitByTheTimeOfPrefill) {
-  const SplitUse use{
-      .bill_micros = 100'000'000, .prefill_share = 0.2, .input_tokens = 10'000'000, .output_tokens = 1'000'000};
-  const SplitPrices got = split_prices(use);
-  EXPECT_EQ(got.input, 2'000'000);
-  EXPECT_EQ(got.output, 80'000'000);
-  SplitUse none = use;
-  none.input_tokens = 0;
-  EXPECT_FALSE(split_prices(none).input.has_value());
-  none.prefill_share = NAN;
-  EXPECT_FALSE(split_prices(none).output.has_value());
-}
-
 }  // namespace
 }  // namespace dormouse::planner

@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json.hpp>
 #include <charconv>
 #include <optional>
 #include <utility>
-
-#include <boost/json.hpp>
 
 #include "api/fields.h"
 #include "api/strict_json.h"
@@ -80,8 +79,8 @@ Result<PlanWish> read_wish(const QueryString& query, const Deployment& deploymen
   }
   TRY(out.idle_timeout_s, seconds_of(query, "idle_timeout"));
   TRY(out.wake_s, seconds_of(query, "wake"));
-  TRY(out.goal.cold_share, share_of(query, "cold_share"));
-  TRY(out.goal.p99_s, seconds_of(query, "p99"));
+  TRY(out.goal.cold_share_max, share_of(query, "cold_share"));
+  TRY(out.goal.p99_s_max, seconds_of(query, "p99"));
   return out;
 }
 
@@ -161,9 +160,12 @@ api::ApiResult<Assumption> read_assumption(const std::string& body, const catalo
 
 Task<void> Gateway::admin_plan(Call& call) {
   const Result<QueryString> query = QueryString::parse(call.request().query);
-  if (!query.has_value() || plans_ == nullptr) {
-    const Error error = query.has_value() ? make_error(Code::kUnavailable, "plan: not here") : query.error();
-    co_await reply_failure(call, error);
+  if (plans_ == nullptr) {
+    co_await reply_error(call, api::ErrorCode::kNotFound);
+    co_return;
+  }
+  if (!query.has_value()) {
+    co_await reply_failure(call, query.error());
     co_return;
   }
   const std::optional<std::string> name = query->text("deployment");

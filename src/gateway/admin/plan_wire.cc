@@ -174,6 +174,12 @@ Result<PlanReport> read_plan(const json::object& object) {
   return out;
 }
 
+json::value interval_json(const std::optional<planner::Interval>& interval) {
+  if (!interval.has_value()) return nullptr;
+  return json::object{
+      {"low_micros", interval->low_micros}, {"high_micros", interval->high_micros}, {"days", interval->days}};
+}
+
 }  // namespace
 
 std::string to_json(const planner::Plan& plan, const PlanTerms& terms) {
@@ -208,6 +214,7 @@ std::string to_json(const MeasuredPlan& m, const TimeZone& zone) {
                             {"p95_s", is_wake_measured ? json::value(m.wake.p95_s) : json::value(nullptr)}}},
       {"rules", std::move(rules)},
       {"plan", plan_json(m.report.plan, m.report.terms)},
+      {"interval", interval_json(m.interval)},
       {"advice", advice_object(m.advice)}};
   return json::serialize(out);
 }
@@ -237,6 +244,11 @@ Result<MeasuredPlan> parse_measured_plan(std::string_view text) {
   }
   if (const json::object* rules = r.object("rules")) {
     TRY_STATUS(read_rules_text(json::serialize(*rules), out.rules));
+  }
+  if (const json::object* interval = r.object("interval")) {
+    const JsonReader i(*interval);
+    out.interval = planner::Interval{i.whole("low_micros"), i.whole("high_micros"),
+                                     static_cast<std::size_t>(std::max<std::int64_t>(i.whole("days"), 0))};
   }
   if (const json::object* advice = r.object("advice")) {
     TRY(out.advice, read_advice(*advice));

@@ -12,6 +12,7 @@
 #include "base/time_zone.h"
 #include "gateway/plan_advice.h"
 #include "ledger/report_records.h"
+#include "planner/interval.h"
 #include "planner/plan.h"
 
 namespace dormouse::gateway {
@@ -46,6 +47,7 @@ struct MeasuredPlan {
   MeasuredWake wake;
   catalog::DeploymentRules rules;
   PlanReport report;
+  std::optional<planner::Interval> interval;  // of the asked row's bill; nullopt: too few whole days
   PlanAdvice advice;
 };
 [[nodiscard]] std::string to_json(const MeasuredPlan& plan, const TimeZone& zone);

@@ -86,7 +86,9 @@ class Door : public ::testing::Test {
     supervisor_ = std::make_unique<fleet::Supervisor>(std::move(fleet_options));
     catalog_.emplace(catalog::Catalog::built_in().value());
     const Services services{io_, clock_, *supervisor_, *ledger_, client_, metrics_, book_};
-    deployer_ = std::make_unique<Deployer>(services, book_, *catalog_, DeployerOptions{});
+    DeployerOptions deployer_options;
+    deployer_options.instances = &instances_;
+    deployer_ = std::make_unique<Deployer>(services, book_, *catalog_, std::move(deployer_options));
     ExposureOptions exposed;
     exposed.listen = {"127.0.0.1:8080"};
     exposure_ = Exposure::plan(exposed).value();
@@ -190,6 +192,7 @@ class Door : public ::testing::Test {
   std::unique_ptr<fleet::Supervisor> supervisor_;
   http::Client client_{io_};
   Metrics metrics_;
+  const catalog::InstanceTypes instances_;
   Deployments book_;
   std::optional<catalog::Catalog> catalog_;
   Exposure exposure_;
