@@ -22,3 +22,4 @@ fi
 node llama_compare.mjs "$(realpath "$build")" "$(realpath "$demo")"
 node adopt.mjs "$(realpath "$build")" "$(realpath "$demo")"
 node limits.mjs "$(realpath "$build")"
+node openai.mjs "$(realpath "$build")" "$(realpath "$demo")"
