@@ -1,14 +1,14 @@
-// OpenAI's own client against the whole server: embeddings and responses, with nothing faked.
+// OpenAI's own client against the whole server: embeddings, responses and batches, with nothing faked.
 //   node openai.mjs BUILD_DIR DEMO_MODEL
 // Holds: vectors are the same as floats, as the base64 the client asks for by itself and among others; a response is
-// the same whole and streamed, its helper accumulates it, and what cannot be is refused by name. Exit 1 at any breach.
+// the same whole and streamed, its helper accumulates it, and what cannot be is refused by name; a batch outlives a kill. Exit 1 at any breach.
 import assert from "node:assert/strict";
 import {spawn, spawnSync} from "node:child_process";
 import {mkdtempSync, rmSync} from "node:fs";
 import {tmpdir} from "node:os";
 import path from "node:path";
 
-import OpenAI from "openai";
+import OpenAI, {toFile} from "openai";
 
 const buildDir = path.resolve(process.argv[2]);
 const demo = path.resolve(process.argv[3]);
@@ -105,14 +105,62 @@ async function responses(client) {
   }
 }
 
-const server = spawn(program, ["serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--model", demo, "--name", "demo"],
-                     {cwd: directory, stdio: "ignore"});
+async function until(what, done) {
+  const end = Date.now() + PATIENCE_MS;
+  while (Date.now() < end) {
+    if (await done()) return;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  assert.fail(`${what}: not in ${PATIENCE_MS} ms`);
+}
+
+// A batch that is killed in the middle and goes on.
+async function batches(client, restart) {
+  const ids = Array.from({length: 150}, (_, i) => `r${i}`);
+  const lines = ids.map((id) => JSON.stringify({
+    custom_id: id, method: "POST", url: "/v1/chat/completions",
+    body: {model: "demo", max_tokens: 16, temperature: 0, messages: [{role: "user", content: `月 ${id}`}]}}));
+  const file = await client.files.create({purpose: "batch", file: await toFile(Buffer.from(lines.join("\n")), "in.jsonl")});
+  assert.equal(file.filename, "in.jsonl");
+  let batch = await client.batches.create(
+    {input_file_id: file.id, endpoint: "/v1/chat/completions", completion_window: "24h"});
+  const look = async () => { batch = await client.batches.retrieve(batch.id); return batch; };
+  await until("a result", async () => (await look()).request_counts.completed > 0);
+  const again = await restart();
+  client.baseURL = again;
+  assert.ok((await look()).request_counts.completed > 0, "what was written counts after a kill");
+  assert.equal(batch.status, "in_progress", "it was killed in the middle");
+  await client.embeddings.create({model: "demo", input: "wakes it"});
+  await until("the end", async () => (await look()).status === "completed");
+  const text = await (await client.files.content(batch.output_file_id)).text();
+  const results = text.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(results.map((line) => line.custom_id).sort(), [...ids].sort(), "each has one line");
+  assert.ok(results.every((line) => line.response.body.choices[0].message.content.length > 0));
+  assert.ok((await client.batches.list()).data.some((one) => one.id === batch.id));
+  assert.equal((await client.files.delete(file.id)).deleted, true);
+}
+
+function start() {
+  return spawn(program, ["serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--model", demo, "--name", "demo"],
+               {cwd: directory, stdio: "ignore"});
+}
+
+let server = start();
+async function killed_and_started() {
+  server.kill("SIGKILL");
+  await new Promise((resolve) => server.once("exit", resolve));
+  server = start();
+  return `http://${await address(server)}/v1`;
+}
+
 try {
   const client = new OpenAI({baseURL: `http://${await address(server)}/v1`, apiKey: "none-is-wanted-yet", maxRetries: 0});
   const dimensions = await embeddings(client);
   console.log(`openai: embeddings of ${dimensions} dimensions, floats and base64 the same`);
   await responses(client);
   console.log("openai: responses whole, streamed and accumulated the same");
+  await batches(client, killed_and_started);
+  console.log("openai: a batch of 150, killed in the middle, has 150 results");
 } finally {
   server.kill("SIGTERM");
   server.kill("SIGTERM");
