@@ -104,11 +104,14 @@ class CpuEngine final : public Engine {
                                  .logits_rows = options_.max_logits_rows,
                                  .context = config_.context_length,
                                  .pages = cache_.pages(),
-                                 .vocab = config_.vocab}));
+                                 .vocab = config_.vocab,
+                                 .gives_hidden = true}));
     if (plan.token_count == 0) return std::span<const float>{};
     return forward_->run(plan);
   }
 
+  [[nodiscard]] std::span<const float> hidden() const override { return forward_->hidden(); }
+  [[nodiscard]] bool gives_hidden() const override { return true; }
   void drop_kv() override { cache_.drop(); }
 
  private:

@@ -52,6 +52,11 @@ class Engine {
   virtual Result<std::span<const float>> step(const sched::BatchPlan& plan) = 0;
   // As step(), but of each row only the likeliest token, the lower id on ties: on a device nothing else is copied.
   virtual Result<std::span<const sched::TokenId>> step_likeliest(const sched::BatchPlan& plan);
+  // What the last step() computed for entries that want it: [plan.hidden_count, hidden] row-major, rows in plan order,
+  // valid until the next step; as independent of the plan as logits are. Only where gives_hidden(): elsewhere a plan
+  // with such an entry is refused.
+  [[nodiscard]] virtual std::span<const float> hidden() const { return {}; }
+  [[nodiscard]] virtual bool gives_hidden() const { return false; }
   // Gives the KV memory back to the system (MADV_DONTNEED); contents are lost.
   virtual void drop_kv() = 0;
 

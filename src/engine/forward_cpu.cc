@@ -86,6 +86,7 @@ CpuForward::CpuForward(const ModelConfig& config, const ModelWeights& weights, c
   logits_runs_.reserve(static_cast<std::size_t>(limits.logits_rows));
   logits_rows_.resize(static_cast<std::size_t>(limits.logits_rows));
   logits_kinds_.resize(static_cast<std::size_t>(limits.logits_rows));
+  hidden_rows_.reserve(rows);
 }
 
 Result<CpuForward> CpuForward::create(const ModelConfig& config, const ModelWeights& weights,
@@ -124,6 +125,7 @@ Status CpuForward::reserve() {
     carver.take(cosine_, rows, config_.head_dim / 2 * kFloat);
     carver.take(sine_, rows, config_.head_dim / 2 * kFloat);
     carver.take(logits_, limits_.logits_rows, config_.vocab * kFloat);
+    carver.take(hidden_, rows, config_.hidden * kFloat);
     carver.take(scratch_, pool_.threads(), kernels::kMatmulScratchBytes);
     return carver.bytes();
   };
@@ -155,6 +157,7 @@ std::span<const float> CpuForward::run(const sched::BatchPlan& plan) {
   place_rows(plan);
   embed();
   for (std::int32_t layer = 0; layer < config_.layers; ++layer) run_layer(layer);
+  compute_hidden();
   return compute_logits();
 }
 
@@ -185,6 +188,7 @@ void CpuForward::place_rows(const sched::BatchPlan& plan) {
   logits_runs_.clear();
   attention_items_.clear();
   shared_rows_.clear();
+  hidden_rows_.clear();
   for (const sched::PlanEntry& entry : plan.entries) {
     add_attention_items(rows_, entry);
     for (std::size_t i = 0; i < entry.tokens.size(); ++i) {
@@ -195,6 +199,7 @@ void CpuForward::place_rows(const sched::BatchPlan& plan) {
       const bool is_prompt = positions_[row] < entry.prompt_length;
       kinds_[row] = is_prompt ? kernels::RowKind::kPrompt : kernels::RowKind::kGenerated;
       add_row(runs_, rows_, kinds_[row]);
+      if (entry.wants_hidden) hidden_rows_.push_back(rows_);
       const bool last = i + 1 == entry.tokens.size();
       if (entry.wants_all_logits || (entry.wants_logits && last)) {
         add_row(logits_runs_, logits_count_, kinds_[row]);
@@ -384,6 +389,21 @@ void CpuForward::multiply_rows(const Product& product, const Input& input, const
                  .out = product.out + std::int64_t{run.begin} * matrix.rows,
                  .out_stride = matrix.rows,
                  .scratch = scratch_ + thread * kernels::kMatmulScratchBytes});
+}
+
+// The rows that a matrix of logits would read, as floats.
+void CpuForward::compute_hidden() {
+  const std::int64_t hidden = config_.hidden;
+  pool_.for_each(static_cast<std::int32_t>(hidden_rows_.size()), [&](std::int32_t index, std::int32_t) {
+    const std::int64_t row = hidden_rows_[static_cast<std::size_t>(index)];
+    kernels_.add(x_ + row * hidden, delta_ + row * hidden, config_.hidden);
+    kernels_.rms_norm(hidden_ + index * hidden, x_ + row * hidden, weights_.output_norm.data(), config_.hidden,
+                      config_.rms_epsilon);
+  });
+}
+
+std::span<const float> CpuForward::hidden() const {
+  return {hidden_, hidden_rows_.size() * static_cast<std::size_t>(config_.hidden)};
 }
 
 // Only the wanted rows go through the last norm and the largest matrix.

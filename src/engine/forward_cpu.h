@@ -35,6 +35,8 @@ class CpuForward {
   // The plan is within limits and its ids and pages are valid (engine.cc checks). [plan.logits_count, vocab]; valid
   // until the next run.
   std::span<const float> run(const sched::BatchPlan& plan);
+  // Of that run: [plan.hidden_count, hidden]; valid until the next one.
+  [[nodiscard]] std::span<const float> hidden() const;
 
  private:
   // Which forms of an input its matrices need; floats are always there.
@@ -107,6 +109,7 @@ class CpuForward {
   void multiply(std::initializer_list<Product> products, const Input& input, std::span<const Run> runs);
   void multiply_rows(const Product& product, const Input& input, const Run& run, std::int32_t row_begin,
                      std::int32_t row_end, std::int32_t thread) const;
+  void compute_hidden();
   std::span<const float> compute_logits();
   void quantise_row(const Input& input, std::int32_t k, std::int32_t row, Formats formats) const;
 
@@ -135,6 +138,7 @@ class CpuForward {
   std::vector<AttentionItem> attention_items_;
   std::vector<std::int32_t> shared_rows_;  // in order of their pages
   std::vector<std::int32_t> logits_rows_;  // [logits_count]
+  std::vector<std::int32_t> hidden_rows_;  // in plan order; reserved
 
   // Scratch, all inside memory_; rows are contiguous, so a step of one token touches a few pages only.
   LazyMemory memory_;
@@ -151,6 +155,7 @@ class CpuForward {
   float* cosine_ = nullptr;          // [rows, head_dim / 2]
   float* sine_ = nullptr;            // [rows, head_dim / 2]
   float* logits_ = nullptr;          // [logits_rows, vocab]
+  float* hidden_ = nullptr;          // [rows, hidden], of those that want it
   std::uint8_t* scratch_ = nullptr;  // [threads, kernels::kMatmulScratchBytes]
 };
 

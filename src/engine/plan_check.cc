@@ -34,11 +34,20 @@ Status check_entry(const sched::PlanEntry& entry, const PlanBounds& bounds) {
 Status check_plan(const sched::BatchPlan& plan, const PlanBounds& bounds) {
   std::int64_t tokens = 0;
   std::int64_t logits = 0;
+  std::int64_t hidden = 0;
   for (const sched::PlanEntry& entry : plan.entries) {
     TRY_STATUS(check_entry(entry, bounds));
     const auto count = static_cast<std::int64_t>(entry.tokens.size());
     tokens += count;
-    if (entry.wants_all_logits) {
+    if (entry.wants_hidden) {
+      if (!bounds.gives_hidden) {
+        return make_error(Code::kInvalidArgument, "engine: hidden states are not available on this device");
+      }
+      if (entry.wants_all_logits || entry.wants_logits) {
+        return make_error(Code::kInvalidArgument, "engine: an entry wants logits or hidden states, not both");
+      }
+      hidden += count;
+    } else if (entry.wants_all_logits) {
       logits += count;
     } else if (entry.wants_logits) {
       ++logits;
@@ -46,7 +55,7 @@ Status check_plan(const sched::BatchPlan& plan, const PlanBounds& bounds) {
   }
   if (tokens > bounds.rows) return plan_error("token count", tokens, bounds.rows);
   if (logits > bounds.logits_rows) return plan_error("logits count", logits, bounds.logits_rows);
-  if (tokens != plan.token_count || logits != plan.logits_count) {
+  if (tokens != plan.token_count || logits != plan.logits_count || hidden != plan.hidden_count) {
     return make_error(Code::kInvalidArgument, "engine: plan's counts differ from its entries");
   }
   return {};

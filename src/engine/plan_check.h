@@ -14,6 +14,7 @@ struct PlanBounds {
   std::int32_t context = 0;
   std::int32_t pages = 0;
   std::int32_t vocab = 0;
+  bool gives_hidden = false;
 };
 
 // Errors: kInvalidArgument, naming what is out of bounds.

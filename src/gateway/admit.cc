@@ -98,6 +98,15 @@ std::optional<api::ApiError> admit_caller(Limiter& limiter, Call& call) {
   return told(call, *refused);
 }
 
+std::optional<api::ApiError> admit_tokens(Limiter& limiter, Call& call, const Deployment& deployment, TokenWish& wish) {
+  wish.longest = call.deadline - call.accepted;
+  const std::optional<LimitRefusal> refused =
+      limiter.reserve(call.admission, deployment.name, limits_of(deployment.rules), wish);
+  if (!refused.has_value()) return std::nullopt;
+  call.deployment = deployment.name;
+  return told(call, *refused);
+}
+
 std::optional<api::ApiError> admit_request(Limiter& limiter, Call& call, const Deployment& deployment,
                                            api::GenerationRequest& request) {
   TokenWish wish;
@@ -105,16 +114,10 @@ std::optional<api::ApiError> admit_request(Limiter& limiter, Call& call, const D
   wish.answer = answer_bound(request);
   wish.answer_is_said = request.sampling.max_tokens.has_value();
   wish.choices = std::max(request.n, 1);
-  wish.longest = call.deadline - call.accepted;
   const std::int64_t wanted = wish.answer;
-  const std::optional<LimitRefusal> refused =
-      limiter.reserve(call.admission, deployment.name, limits_of(deployment.rules), wish);
-  if (refused.has_value()) {
-    call.deployment = deployment.name;
-    return told(call, *refused);
-  }
-  if (wish.answer < wanted) request.sampling.max_tokens = wish.answer;
-  return std::nullopt;
+  std::optional<api::ApiError> refused = admit_tokens(limiter, call, deployment, wish);
+  if (!refused.has_value() && wish.answer < wanted) request.sampling.max_tokens = wish.answer;
+  return refused;
 }
 
 api::ApiResult<const Deployment*> find_deployment(const Deployments& deployments, const Call& call,

@@ -22,8 +22,12 @@ namespace dormouse::gateway {
 
 // Before the body is looked at: the limits of the caller's key. nullopt: go on. A refusal sets call.retry_after.
 [[nodiscard]] std::optional<api::ApiError> admit_caller(Limiter& limiter, Call& call);
-// Once it is known what is asked of whom: the deployment's limits, and the tokens and money of both. May set
-// request.sampling.max_tokens, where the caller gave none and the limits leave less than the model would.
+// Once it is known what is asked of whom: the deployment's limits, and the tokens and money of both. `wish` without
+// `longest`; its answer may come back less.
+[[nodiscard]] std::optional<api::ApiError> admit_tokens(Limiter& limiter, Call& call, const Deployment& deployment,
+                                                        TokenWish& wish);
+// The same for a request for text. May set request.sampling.max_tokens, where the caller gave none and the limits leave
+// less than the model would.
 [[nodiscard]] std::optional<api::ApiError> admit_request(Limiter& limiter, Call& call, const Deployment& deployment,
                                                          api::GenerationRequest& request);
 

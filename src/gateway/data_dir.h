@@ -29,6 +29,8 @@ class DataDir {
   [[nodiscard]] std::string packed_directory() const { return path_ + "/packed"; }
   // The certificate remote workers know us by, and its key.
   [[nodiscard]] std::string tls_directory() const { return path_ + "/tls"; }
+  // Uploaded files, batches and their results.
+  [[nodiscard]] std::string files_directory() const { return path_ + "/files"; }
   [[nodiscard]] std::string log_directory() const { return path_ + "/logs"; }
 
  private:

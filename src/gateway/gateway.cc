@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "gateway/active_call.h"
 #include "gateway/admit.h"
 #include "gateway/dialect/generate.h"
 #include "gateway/dialect/openai.h"
@@ -37,27 +38,11 @@ LimitOptions with_prices(LimitOptions options, const Deployments& deployments) {
 
 }  // namespace
 
-// Keeps the set of running inference requests, for draining.
-struct Gateway::ActiveCall {
-  ActiveCall(Gateway& gateway, Call& call) : gateway_(gateway), call_(call) {
-    call.exchange.on_client_gone([&call] { call.stop.fire(StopReason::kClientGone); });
-    if (call.route != nullptr && call.route->access == Access::kInference) gateway.active_.insert(&call);
-  }
-  ~ActiveCall() {
-    call_.exchange.on_client_gone({});
-    gateway_.active_.erase(&call_);
-    if (gateway_.active_.empty()) gateway_.idle_.cancel();
-  }
-  ActiveCall(const ActiveCall&) = delete;
-  ActiveCall& operator=(const ActiveCall&) = delete;
-  Gateway& gateway_;
-  Call& call_;
-};
-
 Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOptions options)
     : services_(services),
       deployments_(services.deployments),
       deployer_(deployer),
+      keys_(keys),
       options_(std::move(options)),
       started_(services.clock.now()),
       limits_(services.io, services.clock, with_prices(options_.limits, services.deployments)),
@@ -81,6 +66,14 @@ Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOp
   order.push_back(make_rate_limits(limits_.limiter()));
   order.push_back(make_deadline(services_.io, services_.clock, options_.request_timeout));
   pipeline_ = std::make_unique<Pipeline>(std::move(order));
+  std::vector<std::unique_ptr<Middleware>> inner;
+  inner.push_back(make_request_id(services_.clock));
+  inner.push_back(make_access_log(services_.clock, services_.metrics, access_file_.get()));
+  inner.push_back(make_refusal_count(services_.clock, limits_.refusals()));
+  inner.push_back(make_error_boundary());
+  inner.push_back(make_rate_limits(limits_.limiter()));
+  inner.push_back(make_deadline(services_.io, services_.clock, options_.request_timeout));
+  batch_pipeline_ = std::make_unique<Pipeline>(std::move(inner));
 }
 
 Gateway::~Gateway() = default;
@@ -102,6 +95,8 @@ void Gateway::add_inference_routes() {
   router_.add({"POST", "/v1/chat/completions", Access::kInference, [this](Call& c) { return openai(c, Kind::kChat); }});
   router_.add(
       {"POST", "/v1/completions", Access::kInference, [this](Call& c) { return openai(c, Kind::kCompletion); }});
+  router_.add({"POST", "/v1/responses", Access::kInference, [this](Call& c) { return responses(c); }});
+  router_.add({"POST", "/v1/embeddings", Access::kInference, [this](Call& c) { return embeddings(c); }});
   router_.add({"GET", "/v1/models", Access::kInference, [this](Call& c) { return models(c); }});
   router_.add({"GET", "/v1/models/{model}", Access::kInference, [this](Call& c) { return model(c); }});
 }

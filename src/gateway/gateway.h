@@ -14,6 +14,7 @@
 #include "gateway/access_file.h"
 #include "gateway/admin_wire.h"
 #include "gateway/alerts/alert_sender.h"
+#include "gateway/batches/batches_api.h"
 #include "gateway/deployer.h"
 #include "gateway/generation.h"
 #include "gateway/keys/key_admin.h"
@@ -57,6 +58,13 @@ class Gateway {
   void set_watch(const Watch* watch) { watch_ = watch; }
   void set_alerts(AlertSender* alerts) { alerts_ = alerts; }  // borrowed
   void set_plans(PlanService* plans) { plans_ = plans; }      // borrowed; without it there are none
+  // Before the first request.
+  void add_batches(BatchesApi& api) { api.add_routes(router_); }
+  // A batch's request, through the same handlers, limits and books as everybody's. Errors: kUnauthenticated (its key
+  // is no more).
+  Task<Status> handle_batched(const Batch& batch, http::Exchange& exchange);
+  // What a batch's model means to its maker; empty: nothing.
+  [[nodiscard]] std::string deployment_of(const Batch& batch) const;
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
   // Readiness is true between these two; requests are served before and after.
@@ -83,6 +91,8 @@ class Gateway {
   Task<void> model(Call& call) const;
   Task<void> generate(Call& call);
   Task<void> openai(Call& call, api::GenerationRequest::Kind kind);
+  Task<void> embeddings(Call& call);
+  Task<void> responses(Call& call);
   Task<void> run(Call& call, GenerationPlan plan);
   Task<void> metrics(Call& call) const;
 
@@ -115,6 +125,7 @@ class Gateway {
   Services services_;
   const Deployments& deployments_;
   Deployer& deployer_;
+  KeyRing& keys_;
   const GatewayOptions options_;
   const MonoTime started_;
   LimitKeeper limits_;
@@ -124,6 +135,7 @@ class Gateway {
   Router router_;
   const std::unique_ptr<AccessFile> access_file_;  // null: no directory for it
   std::unique_ptr<Pipeline> pipeline_;
+  std::unique_ptr<Pipeline> batch_pipeline_;  // what there is of it without a socket
   std::vector<std::string> listening_;
   std::vector<std::string> urls_;
   std::function<std::size_t()> connection_count_;

@@ -18,6 +18,7 @@
 #include "base/unique_fd.h"
 #include "fleet/drivers/process_driver.h"
 #include "gateway/advice_task.h"
+#include "gateway/batches/batches_api.h"
 #include "gateway/budgets.h"
 #include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
@@ -77,6 +78,7 @@ struct House::Impl {
 
   Status open_parts();
   Status make_gateway(DeployerOptions deployer_options);
+  Status make_batches();
   Status bind();
   Status open_door();
   Status open_worker_door();
@@ -119,6 +121,9 @@ struct House::Impl {
   std::unique_ptr<Watch> watch;
   std::unique_ptr<PlanService> plans;
   std::unique_ptr<Gateway> gateway;
+  std::unique_ptr<FileStore> files;
+  std::unique_ptr<BatchRunner> batches;
+  std::optional<BatchesApi> batches_api;
   std::unique_ptr<Retention> retention;
   std::unique_ptr<AdviceTask> advice;
   std::unique_ptr<http::Server> admin_server;
@@ -184,6 +189,7 @@ Status House::Impl::open_parts() {
   for (const auto& [name, known] : fleet_options.drivers) deployer_options.drivers.push_back(name);
   supervisor = std::make_unique<fleet::Supervisor>(std::move(fleet_options));
   TRY_STATUS(make_gateway(std::move(deployer_options)));
+  TRY_STATUS(make_batches());
   return bind();
 }
 
@@ -238,6 +244,19 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   retention = std::make_unique<Retention>(io, clock, *ledger, std::move(retention_options));
   AdviceTask::Options advice_options{.zone = zone};
   advice = std::make_unique<AdviceTask>(io, clock, *ledger, deployments, *plans, std::move(advice_options));
+  return {};
+}
+
+Status House::Impl::make_batches() {
+  TRY(files, FileStore::open(io, data->files_directory()));
+  BatchDoor door;
+  door.deployment_of = [this](const Batch& batch) { return gateway->deployment_of(batch); };
+  door.handle = [this](const Batch& batch, http::Exchange& exchange) {
+    return gateway->handle_batched(batch, exchange);
+  };
+  batches = std::make_unique<BatchRunner>(io, clock, *files, *supervisor, std::move(door));
+  batches_api.emplace(clock, *files, *batches);
+  gateway->add_batches(*batches_api);
   return {};
 }
 
@@ -355,6 +374,7 @@ Task<Status> House::Impl::start() {
   watch->start();
   retention->start();
   advice->start();
+  CO_TRY_STATUS(batches->start());
   co_return open_door();
 }
 
@@ -398,6 +418,7 @@ Task<void> House::Impl::shut_down() {
   retention->stop();
   advice->stop();
   plans->stop();
+  batches->stop();
   gateway->begin_draining();
   if (!hurried() && !options.exposure.listen.empty() && outcome.has_value()) {
     lame_duck.expires_after(options.lame_duck);

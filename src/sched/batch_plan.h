@@ -35,12 +35,15 @@ struct PlanEntry {
   // The last of `tokens` that are guesses at what comes after the one before them: generated rows like any, of which
   // those after the first wrong guess are not looked at. Their keys and values are overwritten later.
   std::int32_t draft_count = 0;
+  // Instead of logits, the hidden state after the final norm of every token (embeddings). Never with the other two.
+  bool wants_hidden = false;
 };
 
 struct BatchPlan {
   std::vector<PlanEntry> entries;
   std::int32_t token_count = 0;   // rows in all
   std::int32_t logits_count = 0;  // rows that want logits
+  std::int32_t hidden_count = 0;  // rows that want their hidden state
 
   [[nodiscard]] bool empty() const { return entries.empty(); }
 };

@@ -14,6 +14,7 @@ const BatchPlan& Scheduler::plan(const PlanLimits& limits) {
   plan_.entries.clear();
   plan_.token_count = 0;
   plan_.logits_count = 0;
+  plan_.hidden_count = 0;
   planned_.clear();
   row_limit_ = options_.max_batch_tokens;
   draft_cost_ = limits.draft_cost;
@@ -57,10 +58,8 @@ std::int32_t Scheduler::draft_room_each() const {
 // Guesses stay within the pages the sequence has: a page taken for them could cost another sequence its own.
 void Scheduler::draft(Sequence& sequence, std::int32_t room) {
   if (room == 0 || sequence.wants_all_logits || sequence.computed < sequence.prompt_length) return;
-  const std::int32_t page_room =
-      static_cast<std::int32_t>(sequence.pages.size()) * kPageTokens - sequence.computed - 1;
-  const std::int32_t wanted =
-      options_.speculation == Speculation::kAuto ? sequence.draft_length.next() : kMaxDraft;
+  const std::int32_t page_room = static_cast<std::int32_t>(sequence.pages.size()) * kPageTokens - sequence.computed - 1;
+  const std::int32_t wanted = options_.speculation == Speculation::kAuto ? sequence.draft_length.next() : kMaxDraft;
   // The row of the last token that may be appended is the last one of use.
   const std::int32_t count = std::min({wanted, room, page_room, sequence.max_tokens - sequence.length() - 1});
   sequence.drafts = append_draft(sequence.tokens, count);
@@ -128,8 +127,10 @@ bool Scheduler::start(Sequence& sequence) {
   switch (sequence.state) {
     case State::kPreempted: preempted_.pop_front(); break;
     case State::kWaiting:
-      if (sequence.urgent) urgent_.pop_front();
-      else waiting_.pop();
+      if (sequence.urgent)
+        urgent_.pop_front();
+      else
+        waiting_.pop();
       sequence.admission = ++admissions_;
       if (sequence.shares) prefix_queries_ += static_cast<std::uint64_t>(sequence.prompt_length);
       break;
@@ -152,8 +153,10 @@ void Scheduler::plan_prompts() {
     if (sequence->planned) continue;
     reuse_pages(*sequence);
     count_found(*sequence);
-    if (sequence->urgent) grow_prompt(*sequence, sequence->remaining());
-    else if (!waits_for_older(*sequence)) prompts_.push_back(sequence);
+    if (sequence->urgent)
+      grow_prompt(*sequence, sequence->remaining());
+    else if (!waits_for_older(*sequence))
+      prompts_.push_back(sequence);
   }
   if (prompts_.empty()) return;
   const std::int32_t share = std::max(kMinChunk, rows_left() / static_cast<std::int32_t>(prompts_.size()));
@@ -194,10 +197,12 @@ void Scheduler::add_entry(Sequence& sequence, std::int32_t token_count) {
   entry.start_position = sequence.computed;
   entry.prompt_length = sequence.prompt_length;
   entry.pages = std::span<const PageId>(sequence.pages).first(pages);
-  entry.wants_logits = end == static_cast<std::int32_t>(sequence.tokens.size());
+  entry.wants_hidden = sequence.wants_hidden;
+  entry.wants_logits = !entry.wants_hidden && end == static_cast<std::int32_t>(sequence.tokens.size());
   entry.wants_all_logits = sequence.wants_all_logits || sequence.drafts > 0;
   entry.draft_count = sequence.drafts;
   plan_.logits_count += entry.wants_all_logits ? token_count : (entry.wants_logits ? 1 : 0);
+  plan_.hidden_count += entry.wants_hidden ? token_count : 0;
   plan_.token_count += token_count;
   plan_.entries.push_back(entry);
   planned_.emplace_back(sequence.id, token_count);
@@ -210,8 +215,10 @@ void Scheduler::reuse_pages(Sequence& sequence) {
     const std::size_t index = sequence.path.size();
     const std::optional<PageId> page = cache_.follow(sequence.tenant, sequence.path, sequence.next_page());
     if (!page.has_value()) return;
-    if (index < sequence.pages.size()) pool_.give_back(std::exchange(sequence.pages[index], *page));
-    else sequence.pages.push_back(*page);
+    if (index < sequence.pages.size())
+      pool_.give_back(std::exchange(sequence.pages[index], *page));
+    else
+      sequence.pages.push_back(*page);
     sequence.computed += kPageTokens;
   }
 }
@@ -232,8 +239,10 @@ void Scheduler::share_pages(Sequence& sequence) {
     const PrefixCache::PageTokens tokens = sequence.next_page();
     PageId& own = sequence.pages[sequence.path.size()];
     const std::optional<PageId> page = cache_.follow(sequence.tenant, sequence.path, tokens);
-    if (page.has_value()) pool_.give_back(std::exchange(own, *page));
-    else cache_.insert(sequence.tenant, sequence.path, tokens, own);
+    if (page.has_value())
+      pool_.give_back(std::exchange(own, *page));
+    else
+      cache_.insert(sequence.tenant, sequence.path, tokens, own);
   }
 }
 

@@ -24,7 +24,9 @@ SchedulerOptions checked(SchedulerOptions options) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options)
-    : options_(checked(options)), pool_(options_.kv_pages), cache_(pool_, options_.max_idle_pages),
+    : options_(checked(options)),
+      pool_(options_.kv_pages),
+      cache_(pool_, options_.max_idle_pages),
       waiting_(options_.max_batch_tokens) {
   running_.reserve(static_cast<std::size_t>(options_.max_sequences));
   prompts_.reserve(static_cast<std::size_t>(options_.max_sequences));
@@ -44,11 +46,11 @@ Status Scheduler::submit(SequenceRequest request) {
                                                           max_tokens, pages, options_.kv_pages));
   }
   if (sequences_.contains(request.id)) return make_error(Code::kAlreadyExists, "sequence: id in use");
-  if (!request.urgent && (waiting_.size() >= options_.max_waiting ||
-                          waiting_.cost() + prompt_tokens > options_.max_waiting_tokens)) {
-    return make_error(Code::kOverloaded, fmt::format("queue: {} sequences with {} prompt tokens wait, limits {} and {}",
-                                                     waiting_.size(), waiting_.cost(), options_.max_waiting,
-                                                     options_.max_waiting_tokens));
+  if (!request.urgent &&
+      (waiting_.size() >= options_.max_waiting || waiting_.cost() + prompt_tokens > options_.max_waiting_tokens)) {
+    return make_error(Code::kOverloaded,
+                      fmt::format("queue: {} sequences with {} prompt tokens wait, limits {} and {}", waiting_.size(),
+                                  waiting_.cost(), options_.max_waiting, options_.max_waiting_tokens));
   }
   auto sequence = std::make_unique<Sequence>();
   sequence->id = request.id;
@@ -57,7 +59,8 @@ Status Scheduler::submit(SequenceRequest request) {
   sequence->prompt_length = static_cast<std::int32_t>(prompt_tokens);
   sequence->max_tokens = static_cast<std::int32_t>(max_tokens);
   sequence->wants_all_logits = request.wants_all_logits;
-  sequence->shares = options_.share_prefixes && !request.wants_all_logits;
+  sequence->wants_hidden = request.wants_hidden;
+  sequence->shares = options_.share_prefixes && !request.wants_all_logits && !request.wants_hidden;
   sequence->urgent = request.urgent;
   if (sequence->urgent) {
     urgent_.push_back(sequence.get());
@@ -96,8 +99,7 @@ bool Scheduler::append(SequenceId id, TokenId token) {
   Sequence& sequence = *sequences_.at(id);
   CHECK(sequence.remaining() == 0);
   CHECK(sequence.length() < sequence.max_tokens);
-  const bool is_guessed =
-      sequence.drafts > 0 && sequence.tokens[static_cast<std::size_t>(sequence.length())] == token;
+  const bool is_guessed = sequence.drafts > 0 && sequence.tokens[static_cast<std::size_t>(sequence.length())] == token;
   if (is_guessed) {
     // Its row was computed after the tokens that are before it now: as good as any.
     sequence.drafts -= 1;
@@ -124,8 +126,10 @@ bool Scheduler::end(SequenceId id) {
     case State::kRunning: std::erase(running_, &sequence); break;
     case State::kPreempted: std::erase(preempted_, &sequence); break;
     case State::kWaiting:
-      if (sequence.urgent) std::erase(urgent_, &sequence);
-      else waiting_.remove(sequence.tenant, id);
+      if (sequence.urgent)
+        std::erase(urgent_, &sequence);
+      else
+        waiting_.remove(sequence.tenant, id);
       break;
   }
   sequences_.erase(found);

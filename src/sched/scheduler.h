@@ -47,13 +47,16 @@ struct SchedulerOptions {
 
 struct SequenceRequest {
   SequenceId id = 0;
-  std::string tenant;                // fairness is between tenants; empty is one too
-  std::vector<TokenId> prompt;       // at least one token
-  std::int32_t max_new_tokens = 0;   // what the caller will append at most
+  std::string tenant;               // fairness is between tenants; empty is one too
+  std::vector<TokenId> prompt;      // at least one token
+  std::int32_t max_new_tokens = 0;  // what the caller will append at most
   // Logits for every prompt token (golden rows, echo with logprobs). Such a sequence computes all its pages itself and
   // shares none.
   bool wants_all_logits = false;
-  bool urgent = false;               // before every waiting sequence of every tenant, and whole: the golden rows
+  // The hidden state of every prompt token instead of logits (embeddings). Shares no pages either: all are wanted.
+  // Nothing is appended; whoever has the last token's state ends the sequence.
+  bool wants_hidden = false;
+  bool urgent = false;  // before every waiting sequence of every tenant, and whole: the golden rows
 };
 
 // What the caller has measured and the next plan goes by.
@@ -149,10 +152,10 @@ class Scheduler {
   std::vector<Sequence*> running_;   // in order of admission
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   BatchPlan plan_;
-  std::int32_t row_limit_ = 0;  // of the plan that is being made
-  double draft_cost_ = 0;       // as the last plan was told
+  std::int32_t row_limit_ = 0;                                // of the plan that is being made
+  double draft_cost_ = 0;                                     // as the last plan was told
   std::vector<std::pair<SequenceId, std::int32_t>> planned_;  // what commit() counts
-  std::vector<Sequence*> prompts_;  // plan_prompts(): who gets a part of this step; reserved
+  std::vector<Sequence*> prompts_;                            // plan_prompts(): who gets a part of this step; reserved
   bool in_flight_ = false;
   std::uint64_t admissions_ = 0;
   std::uint64_t draft_tokens_ = 0;

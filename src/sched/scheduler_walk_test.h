@@ -46,9 +46,10 @@ class SchedulerWalk {
  private:
   struct Model {
     bool all_logits = false;
+    bool hidden = false;  // states instead of logits
     std::int32_t prompt = 0;
     std::vector<std::uint64_t> marks;  // by position: what a slot must hold that has this token's keys and values
-    std::int32_t left = 0;  // tokens it may still append
+    std::int32_t left = 0;             // tokens it may still append
     std::int32_t computed = 0;
     std::int32_t cached = 0;  // skipped
     bool started = false;
@@ -82,9 +83,12 @@ class SchedulerWalk {
 
   void event() {
     const std::uint8_t kind = take();
-    if (kind < 80) submit();
-    else if (kind < 100) cancel();
-    else step();
+    if (kind < 80)
+      submit();
+    else if (kind < 100)
+      cancel();
+    else
+      step();
   }
 
   void submit() {
@@ -104,8 +108,11 @@ class SchedulerWalk {
     }
     request.max_new_tokens = shape % 7 == 0 ? 0 : take();
     request.wants_all_logits = shape % 11 == 0;
+    request.wants_hidden = shape % 17 == 5 && !request.wants_all_logits;
+    if (request.wants_hidden) request.max_new_tokens = 0;
     request.urgent = shape % 13 == 0;
     model.all_logits = request.wants_all_logits;
+    model.hidden = request.wants_hidden;
     model.left = request.max_new_tokens;
     const bool fits = pages_for(length + request.max_new_tokens) <= scheduler_.options().kv_pages;
     const SequenceId id = request.id;
@@ -148,7 +155,9 @@ class SchedulerWalk {
     for (const PlanEntry& entry : plan.entries) {
       const auto drafts = entry.tokens.last(static_cast<std::size_t>(entry.draft_count));
       models_.at(entry.sequence).computed += static_cast<std::int32_t>(entry.tokens.size() - drafts.size());
-      if (entry.wants_logits) done.emplace_back(entry.sequence, std::vector<TokenId>(drafts.begin(), drafts.end()));
+      const bool is_last = entry.wants_hidden && models_.at(entry.sequence).computed == entry.prompt_length;
+      if (entry.wants_logits || is_last)
+        done.emplace_back(entry.sequence, std::vector<TokenId>(drafts.begin(), drafts.end()));
     }
     scheduler_.commit();
     for (const auto& [id, drafts] : done) {
@@ -203,6 +212,7 @@ class SchedulerWalk {
     std::int32_t decodes = 0;
     std::int32_t decode_rows = 0;
     std::int32_t logits = 0;
+    std::int32_t hidden = 0;
     for (const PlanEntry& entry : plan.entries) {
       const auto count = static_cast<std::int32_t>(entry.tokens.size());
       if (count <= 0) fail("an empty entry");
@@ -210,7 +220,10 @@ class SchedulerWalk {
       const Model& model = models_.at(entry.sequence);
       if (entry.prompt_length != model.prompt) fail("a token in the other arithmetic");
       const std::int32_t known = count - entry.draft_count;
-      if (entry.wants_logits != (entry.start_position + known == model.tokens())) fail("logits at the wrong row");
+      const bool has_last = entry.start_position + known == model.tokens();
+      if (entry.wants_hidden != model.hidden) fail("hidden states of the wrong sequence");
+      if (entry.wants_logits != (has_last && !model.hidden)) fail("logits at the wrong row");
+      hidden += entry.wants_hidden ? count : 0;
       check_drafts(entry);
       if (std::ssize(entry.pages) != pages_for(entry.start_position + count)) fail("wrong number of pages");
       for (const PageId page : entry.pages) {
@@ -235,6 +248,7 @@ class SchedulerWalk {
     }
     if (rows != plan.token_count || rows > options.max_batch_tokens) fail("over the rows of a step");
     if (logits != plan.logits_count || logits > options.max_logits_rows) fail("over the logits rows of a step");
+    if (hidden != plan.hidden_count) fail("hidden states are miscounted");
     if (decode_rows > std::max(decodes, kDecodeRowsWithDrafts)) fail("more guesses than rows are cheap");
     if (decodes > 0 && prompt_rows > std::max(limits_.prompt_rows_beside_decodes, kMinChunk)) {
       fail("decodes are held up by more rows than allowed");
@@ -246,7 +260,7 @@ class SchedulerWalk {
   void check_start(const PlanEntry& entry) {
     Model& model = models_.at(entry.sequence);
     const std::int32_t skipped = entry.start_position - model.computed;
-    const bool may_skip = entry.start_position % kPageTokens == 0 && !model.all_logits &&
+    const bool may_skip = entry.start_position % kPageTokens == 0 && !model.all_logits && !model.hidden &&
                           entry.start_position <= model.prompt && scheduler_.options().share_prefixes;
     if (skipped < 0 || (skipped > 0 && !may_skip)) fail("a gap between two chunks");
     if (model.preempted) return;

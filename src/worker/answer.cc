@@ -1,7 +1,6 @@
 // POST /v1/chat/completions and /v1/completions: from a job's events to SSE frames or one JSON body.
 #include <fmt/format.h>
 
-#include <charconv>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -265,22 +264,6 @@ void report(const Answer& answer) {
       "first_token_ms={:.0f} total_ms={:.0f}",
       answer.reply.request_id, answer.reason, answer.usage.prompt_tokens, answer.usage.cached_tokens,
       answer.usage.completion_tokens, answer.first_token_s * 1000, total_s * 1000);
-}
-
-// A whole positive number, or an error naming the header: a limit that cannot be read must not be dropped.
-api::ApiResult<RequestLimits> limits_of(const http::Request& request) {
-  RequestLimits out;
-  const std::optional<std::string_view> text = request.headers.find("x-dormouse-max-prompt-tokens");
-  if (!text.has_value()) return out;
-  std::int64_t value = 0;
-  const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (ec != std::errc{} || end != text->data() + text->size() || value < 0) {
-    return tl::unexpected(api::ApiError{.code = api::ErrorCode::kInvalidValue,
-                                        .message = "Not a number of tokens.",
-                                        .param = "x-dormouse-max-prompt-tokens"});
-  }
-  out.max_prompt_tokens = value;
-  return out;
 }
 
 api::ApiResult<api::GenerationRequest> read_request(const Reply& reply, api::GenerationRequest::Kind kind) {

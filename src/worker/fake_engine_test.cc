@@ -1,6 +1,7 @@
 #include "worker/fake_engine_test.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -65,6 +66,7 @@ FakeEngine::FakeEngine(const text::Tokenizer& tokenizer, std::int32_t kv_pages, 
   config_.name = "fake";
   config_.vocab = tokenizer.vocab_size();
   config_.context_length = 1 << 20;
+  config_.hidden = 8;
   kv_.resize(static_cast<std::size_t>(kv_pages) * sched::kPageTokens, -1);
 }
 
@@ -72,6 +74,7 @@ Result<std::span<const float>> FakeEngine::step(const sched::BatchPlan& plan) {
   controls_->before_step();
   const auto vocab = static_cast<std::size_t>(config_.vocab);
   logits_.assign(static_cast<std::size_t>(plan.logits_count) * vocab, 0.0F);
+  hidden_.clear();
   std::size_t row = 0;
   for (const sched::PlanEntry& entry : plan.entries) {
     for (std::size_t i = 0; i < entry.tokens.size(); ++i) {
@@ -81,11 +84,15 @@ Result<std::span<const float>> FakeEngine::step(const sched::BatchPlan& plan) {
     }
     for (std::size_t i = 0; i < entry.tokens.size(); ++i) {
       const bool wanted = entry.wants_all_logits || (entry.wants_logits && i + 1 == entry.tokens.size());
-      if (!wanted) continue;
+      if (!wanted && !entry.wants_hidden) continue;
       const std::int32_t position = entry.start_position + static_cast<std::int32_t>(i);
       if (tokenizer_.decode(history(entry, position)).find("BOOM") != std::string::npos) {
         controls_->after_step(plan);
         return make_error(Code::kInternal, "fake engine: BOOM");
+      }
+      if (entry.wants_hidden) {
+        write_hidden(entry, position);
+        continue;
       }
       write_logits(entry, position, std::span<float>(logits_).subspan(row * vocab, vocab));
       ++row;
@@ -103,6 +110,18 @@ std::vector<sched::TokenId> FakeEngine::history(const sched::PlanEntry& entry, s
     out.push_back(kv_[page * sched::kPageTokens + static_cast<std::size_t>(i % sched::kPageTokens)]);
   }
   return out;
+}
+
+void FakeEngine::write_hidden(const sched::PlanEntry& entry, std::int32_t position) {
+  const std::string text = tokenizer_.decode(history(entry, position));
+  if (text.find("NAN!") != std::string::npos) {
+    hidden_.resize(hidden_.size() + static_cast<std::size_t>(config_.hidden), std::numeric_limits<float>::quiet_NaN());
+    return;
+  }
+  const std::uint64_t hash = std::hash<std::string>{}(text);
+  for (std::int32_t i = 0; i < config_.hidden; ++i) {
+    hidden_.push_back(static_cast<float>((hash >> (8 * i)) & 255) - 127.5F);
+  }
 }
 
 void FakeEngine::write_logits(const sched::PlanEntry& entry, std::int32_t position, std::span<float> logits) const {

@@ -58,9 +58,13 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] std::int32_t threads() const override { return 1; }
   [[nodiscard]] std::uint64_t kv_bytes_per_token() const override { return sizeof(sched::TokenId); }
   Result<std::span<const float>> step(const sched::BatchPlan& plan) override;
+  // A token's state: bytes of a hash of all text up to it.
+  [[nodiscard]] std::span<const float> hidden() const override { return hidden_; }
+  [[nodiscard]] bool gives_hidden() const override { return true; }
   void drop_kv() override {}
 
  private:
+  void write_hidden(const sched::PlanEntry& entry, std::int32_t position);
   void write_logits(const sched::PlanEntry& entry, std::int32_t position, std::span<float> logits) const;
   [[nodiscard]] std::vector<sched::TokenId> history(const sched::PlanEntry& entry, std::int32_t position) const;
   [[nodiscard]] sched::TokenId next_token(const std::vector<sched::TokenId>& tokens) const;
@@ -71,6 +75,7 @@ class FakeEngine final : public engine::Engine {
   std::string isa_ = "fake";
   std::vector<sched::TokenId> kv_;  // [page, kPageTokens]
   std::vector<float> logits_;
+  std::vector<float> hidden_;
 };
 
 struct FakeModelOptions {

@@ -71,6 +71,7 @@ Generator::Generator(LoadedModel& model, const GeneratorOptions& options, const 
       golden_pending_(model.golden_pending) {
   rows_.reserve(static_cast<std::size_t>(model.max_sequences) + 1);
   planned_.reserve(static_cast<std::size_t>(model.max_sequences) + 1);
+  pooled_.reserve(static_cast<std::size_t>(model.max_sequences) + 1);
 }
 
 Generator::~Generator() = default;
@@ -90,25 +91,42 @@ void Generator::submit(JobId id, Job job) {
   if (golden_pending_ && !golden_submitted_) submit_golden();
   const auto request = std::make_shared<const Job>(std::move(job));
   std::vector<sched::SequenceId> accepted;
+  if (const Status status = submit_sequences(id, request, accepted); !status.has_value()) {
+    for (const sched::SequenceId sequence : accepted) forget(sequence);
+    const bool is_full = status.error().code == Code::kOverloaded;
+    JobEvent event;
+    event.job = id;
+    event.kind = JobEvent::Kind::kFailed;
+    event.error.code = is_full ? api::ErrorCode::kQueueFull : api::ErrorCode::kContextLengthExceeded;
+    events_.push_back(std::move(event));
+    return;
+  }
+  prompt_tokens_ += request->prompt.size();
+  totals_[id].prompt_tokens = static_cast<std::int64_t>(request->prompt.size());
+  jobs_.emplace(id, std::move(accepted));
+  JobEvent event;
+  event.job = id;
+  event.kind = JobEvent::Kind::kAccepted;
+  events_.push_back(std::move(event));
+}
+
+// One for each choice, or one that is pooled. `accepted` also where a later one was not.
+Status Generator::submit_sequences(JobId id, const std::shared_ptr<const Job>& request,
+                                   std::vector<sched::SequenceId>& accepted) {
   for (int i = 0; i < request->choices; ++i) {
     sched::SequenceRequest sequence;
     sequence.id = id * kChoicesPerJob + static_cast<sched::SequenceId>(i);
     sequence.tenant = request->tenant;
     sequence.prompt = request->prompt;
     sequence.max_new_tokens = request->max_tokens;
+    sequence.wants_hidden = request->pooling.has_value();
     const sched::SequenceId sequence_id = sequence.id;
-    if (const Status status = scheduler_.submit(std::move(sequence)); !status.has_value()) {
-      for (const sched::SequenceId other : accepted) {
-        scheduler_.end(other);
-        choices_.erase(other);
-      }
-      const bool is_full = status.error().code == Code::kOverloaded;
-      JobEvent event{.job = id, .kind = JobEvent::Kind::kFailed, .choice = 0, .piece = {}, .logprobs = {}, .error = {}};
-      event.error.code = is_full ? api::ErrorCode::kQueueFull : api::ErrorCode::kContextLengthExceeded;
-      events_.push_back(std::move(event));
-      return;
-    }
+    TRY_STATUS(scheduler_.submit(std::move(sequence)));
     accepted.push_back(sequence_id);
+    if (request->pooling.has_value()) {
+      pools_.emplace(sequence_id, StatePool(*request->pooling, model_.engine->config().hidden));
+      continue;
+    }
     engine::SamplingParams sampling = request->sampling;
     sampling.seed += static_cast<std::uint64_t>(i);
     choices_.emplace(sequence_id,
@@ -121,11 +139,13 @@ void Generator::submit(JobId id, Job job) {
                                                      .generated = 0,
                                                      .cached = 0}));
   }
-  prompt_tokens_ += request->prompt.size();
-  totals_[id].prompt_tokens = static_cast<std::int64_t>(request->prompt.size());
-  jobs_.emplace(id, std::move(accepted));
-  events_.push_back(
-      {.job = id, .kind = JobEvent::Kind::kAccepted, .choice = 0, .piece = {}, .logprobs = {}, .error = {}});
+  return {};
+}
+
+void Generator::forget(sched::SequenceId sequence) {
+  scheduler_.end(sequence);
+  choices_.erase(sequence);
+  pools_.erase(sequence);
 }
 
 JobTotals Generator::cancel(JobId id) {
@@ -139,10 +159,7 @@ JobTotals Generator::cancel(JobId id) {
 void Generator::end_job(JobId id) {
   const auto job = jobs_.find(id);
   if (job == jobs_.end()) return;
-  for (const sched::SequenceId sequence : job->second) {
-    scheduler_.end(sequence);
-    choices_.erase(sequence);
-  }
+  for (const sched::SequenceId sequence : job->second) forget(sequence);
   jobs_.erase(job);
 }
 
@@ -176,6 +193,7 @@ Status Generator::step() {
     }
     row += count;
   }
+  pool_states(plan);
   steps_ += 1;
   scheduler_.commit();
   if (!golden.empty()) {
@@ -184,7 +202,42 @@ Status Generator::step() {
     TRY_STATUS(check_golden(golden));
   }
   for (const Rows& ready : rows_) consume(ready);
+  for (const sched::SequenceId sequence : pooled_) finish_embedding(sequence);
   return {};
+}
+
+// Before commit(), after which the plan's spans are gone.
+void Generator::pool_states(const sched::BatchPlan& plan) {
+  pooled_.clear();
+  const std::span<const float> states = model_.engine->hidden();
+  const auto hidden = static_cast<std::size_t>(model_.engine->config().hidden);
+  std::size_t row = 0;
+  for (const sched::PlanEntry& entry : plan.entries) {
+    if (!entry.wants_hidden) continue;
+    const std::size_t count = entry.tokens.size();
+    pools_.at(entry.sequence).add(entry.start_position, states.subspan(row * hidden, count * hidden));
+    row += count;
+    if (entry.start_position + static_cast<std::int32_t>(count) == entry.prompt_length) {
+      pooled_.push_back(entry.sequence);
+    }
+  }
+}
+
+void Generator::finish_embedding(sched::SequenceId sequence) {
+  const auto pool = pools_.find(sequence);
+  if (pool == pools_.end()) return;
+  const JobId job = sequence / kChoicesPerJob;
+  Result<std::vector<float>> vector = pool->second.vector();
+  if (!vector.has_value()) {
+    log_error("event=pooling_failed error=\"{}\"", vector.error().message);
+    return fail(job, api::ErrorCode::kInternalError);
+  }
+  JobEvent event;
+  event.job = job;
+  event.kind = JobEvent::Kind::kFinished;
+  event.embedding = *std::move(vector);
+  events_.push_back(std::move(event));
+  end_job(job);
 }
 
 Status Generator::check_golden(std::span<const float> rows) {
@@ -341,8 +394,8 @@ Status Generator::fail_plan(const std::vector<sched::SequenceId>& sequences) {
   for (const sched::SequenceId sequence : sequences) {
     // A model that cannot even compute its golden rows answers nobody.
     if (sequence == kGoldenSequence) return make_error(Code::kInternal, "golden: the engine's first step failed");
-    const auto choice = choices_.find(sequence);
-    if (choice != choices_.end()) fail(choice->second->job, api::ErrorCode::kInternalError);
+    const JobId job = sequence / kChoicesPerJob;
+    if (jobs_.contains(job)) fail(job, api::ErrorCode::kInternalError);
   }
   return {};
 }

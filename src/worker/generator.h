@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "api/embeddings.h"
 #include "api/error_table.h"
 #include "api/generation.h"
 #include "base/clock.h"
@@ -23,6 +24,7 @@
 #include "worker/metrics.h"
 #include "worker/model.h"
 #include "worker/output_text.h"
+#include "worker/state_pool.h"
 #include "worker/step_pace.h"
 
 namespace dormouse::worker {
@@ -47,6 +49,8 @@ struct Job {
   OutputOptions output;
   std::optional<AnswerFormat> format;   // what the content is held to
   Thinking thinking = Thinking::kNone;  // with a format: what may come before the content
+  // Instead of an answer: one vector of the prompt, in kFinished's `embedding`.
+  std::optional<api::Pooling> pooling;
 };
 
 // kToolCalls: the model stopped, and has called a tool.
@@ -62,6 +66,7 @@ struct JobEvent {
   std::int64_t reasoning_tokens = 0;          // of the choice so far
   std::int64_t cached_tokens = 0;             // of the prompt: found, not computed, when this choice began
   std::vector<api::TokenLogprob> logprobs;    // when asked
+  std::vector<float> embedding;               // kFinished of a job with pooling: [hidden], of length 1
   FinishReason reason = FinishReason::kStop;  // kFinished
   api::ApiError error;                        // kFailed
 };
@@ -111,6 +116,11 @@ class Generator {
     FinishReason reason = FinishReason::kStop;
   };
   void consume(const Rows& rows);
+  Status submit_sequences(JobId id, const std::shared_ptr<const Job>& request,
+                          std::vector<sched::SequenceId>& accepted);
+  void forget(sched::SequenceId sequence);
+  void pool_states(const sched::BatchPlan& plan);
+  void finish_embedding(sched::SequenceId sequence);
   bool consume_row(sched::SequenceId sequence, std::span<const float> logits);
   void emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample);
   Result<engine::Sample> next_token(Choice& choice, std::span<const float> logits,
@@ -132,11 +142,13 @@ class Generator {
   engine::Sampler sampler_;
   StepPace pace_;
   std::unordered_map<sched::SequenceId, std::unique_ptr<Choice>> choices_;
+  std::unordered_map<sched::SequenceId, StatePool> pools_;  // of jobs with pooling, instead of choices
   std::unordered_map<JobId, std::vector<sched::SequenceId>> jobs_;
   std::unordered_map<JobId, JobTotals> totals_;  // until cancel()
   std::vector<JobEvent> events_;
   std::vector<Rows> rows_;                  // reserved
   std::vector<sched::SequenceId> planned_;  // reserved
+  std::vector<sched::SequenceId> pooled_;   // whose last state this step gave; reserved
   bool golden_pending_ = false;
   bool golden_submitted_ = false;
   std::uint64_t steps_ = 0;

@@ -193,6 +193,8 @@ Status complete_model(const LoadOptions& options, LoadedModel& model) {
   model.max_logits_rows = options.max_sequences + kSpareLogitsRows;
   model.formats = std::make_unique<FormatCache>(*model.tokenizer);
   model.family = family_of(*model.file);
+  const std::string names = model.name + " " + options.path.substr(options.path.find_last_of('/') + 1);
+  model.embedding = embedding_rules(*model.file, names, options.pooling);
   return prepare_golden(options, model);
 }
 

@@ -15,6 +15,7 @@
 #include "pack/packed_file.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
+#include "worker/embedding_rules.h"
 #include "worker/format_cache.h"
 #include "worker/golden.h"
 
@@ -31,7 +32,8 @@ struct LoadOptions {
   std::int64_t kv_cache_bytes = 0;  // 0: see kv_shape.h
   std::int32_t threads = 0;
   std::string isa;
-  std::string device = "cpu";  // as EngineOptions::device
+  std::string device = "cpu";           // as EngineOptions::device
+  std::optional<api::Pooling> pooling;  // of embeddings; none: embedding_rules.h
 };
 
 struct LoadedModel {
@@ -41,6 +43,7 @@ struct LoadedModel {
   std::unique_ptr<FormatCache> formats;  // borrows the tokenizer
   std::unique_ptr<engine::Engine> engine;
   text::TemplateFamily family = text::TemplateFamily::kInstruct2507;
+  EmbeddingRules embedding;
   std::string name;                 // general.name
   std::int32_t context_length = 0;  // tokens of prompt and answer
   std::int32_t kv_pages = 0;

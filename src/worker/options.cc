@@ -60,6 +60,12 @@ Result<sched::Speculation> to_speculation(std::string_view text) {
   return make_error(Code::kInvalidArgument, fmt::format("--speculate: auto, ngram or off is wanted, got '{}'", text));
 }
 
+Result<api::Pooling> to_pooling(std::string_view text) {
+  if (text == "mean") return api::Pooling::kMean;
+  if (text == "last") return api::Pooling::kLast;
+  return make_error(Code::kInvalidArgument, fmt::format("--pooling: mean or last is wanted, got '{}'", text));
+}
+
 Status apply_switch(ServeOptions& options, std::string_view flag, std::string_view value) {
   for (const NumberSwitch& number : kNumbers) {
     if (number.flag != flag) continue;
@@ -85,6 +91,10 @@ Status apply_switch(ServeOptions& options, std::string_view flag, std::string_vi
   if (flag == "--device") {
     TRY_STATUS(engine::parse_device(value));
     options.load.device = value;
+    return {};
+  }
+  if (flag == "--pooling") {
+    TRY(options.load.pooling, to_pooling(value));
     return {};
   }
   if (flag == "--speculate") {
@@ -129,8 +139,8 @@ Result<ServeOptions> parse_serve_options(std::span<char* const> arguments) {
 const char* serve_usage() {
   static const std::string text = R"(dormouse-worker serve --model FILE.gguf [switches]
 
-An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/completions, /v1/models, /tokenize,
-/detokenize, /health, /metrics.
+An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models,
+/tokenize, /detokenize, /health, /metrics.
 
   --model FILE                  the weights, GGUF
   --listen ADDRESS              unix:PATH or HOST:PORT (127.0.0.1:8000)
@@ -146,6 +156,8 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --prefix-cache-memory BYTES   of these, kept of prompts that nobody uses any more (all, until they are needed)
   --no-enable-prefix-caching    compute every prompt anew
   --speculate auto|ngram|off    guess tokens from what came before; the text is the same (auto: where it pays)
+  --pooling mean|last           how embeddings are made of a text's states (the file's; last for models called
+                                ...embedding, else mean)
   --threads N                   threads (what this process may use)
   --isa NAME                    scalar, avx2, ... (the best this CPU has)
   --device cpu|cuda:N|auto      where to compute; auto: a GPU if there is one and the model fits it (cpu)

@@ -137,7 +137,10 @@ ModelView view_of(const LoadedModel& model) {
           .formats = model.formats.get(),
           .family = model.family,
           .context_length = model.context_length,
-          .kv_tokens = std::int64_t{model.kv_pages} * sched::kPageTokens};
+          .kv_tokens = std::int64_t{model.kv_pages} * sched::kPageTokens,
+          .hidden = model.engine->config().hidden,
+          .gives_hidden = model.engine->gives_hidden(),
+          .embedding = model.embedding};
 }
 
 std::size_t prompt_bytes(const api::GenerationRequest& request) {
@@ -151,8 +154,6 @@ std::size_t prompt_bytes(const api::GenerationRequest& request) {
 }
 
 bool is_quick(const ModelView& model, const api::GenerationRequest& request) {
-  // Below this a tokenizer is done within a millisecond or two.
-  constexpr std::size_t kQuickBytes = 16 * 1024;
   const bool is_compiled = !is_held(request) || model.formats->has(request);
   return is_compiled && prompt_bytes(request) <= kQuickBytes;
 }

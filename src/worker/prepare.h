@@ -20,6 +20,9 @@ struct ModelView {
   text::TemplateFamily family = text::TemplateFamily::kInstruct2507;
   std::int32_t context_length = 0;
   std::int64_t kv_tokens = 0;
+  std::int32_t hidden = 0;    // numbers of an embedding
+  bool gives_hidden = false;  // whether its engine can make them
+  EmbeddingRules embedding;
 };
 [[nodiscard]] ModelView view_of(const LoadedModel& model);
 
@@ -39,6 +42,8 @@ inline constexpr std::int64_t kDefaultMaxTokens = 32'768;
                                                                        const api::GenerationRequest& request);
 // prepare() will take a millisecond or two at most: not a long text, not a format that has to be compiled.
 [[nodiscard]] bool is_quick(const ModelView& model, const api::GenerationRequest& request);
+// Up to so many bytes of text a tokenizer is done within a millisecond or two.
+inline constexpr std::size_t kQuickBytes = 16 * 1024;
 // How many bytes of text encode_prompt() will read.
 [[nodiscard]] std::size_t prompt_bytes(const api::GenerationRequest& request);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/post.hpp>
+#include <charconv>
 #include <exception>
 #include <utility>
 
@@ -13,7 +14,18 @@
 namespace dormouse::worker {
 namespace {
 
-enum class Route { kChat, kCompletion, kTokenize, kDetokenize, kModels, kModel, kHealth, kMetrics, kUnknown };
+enum class Route {
+  kChat,
+  kCompletion,
+  kEmbeddings,
+  kTokenize,
+  kDetokenize,
+  kModels,
+  kModel,
+  kHealth,
+  kMetrics,
+  kUnknown
+};
 
 struct RouteRow {
   std::string_view path;
@@ -21,10 +33,15 @@ struct RouteRow {
   Route route;
 };
 constexpr std::array kRoutes = {
-    RouteRow{"/v1/chat/completions", "POST", Route::kChat}, RouteRow{"/v1/completions", "POST", Route::kCompletion},
-    RouteRow{"/tokenize", "POST", Route::kTokenize},        RouteRow{"/detokenize", "POST", Route::kDetokenize},
-    RouteRow{"/v1/models", "GET", Route::kModels},          RouteRow{"/health", "GET", Route::kHealth},
-    RouteRow{"/v1/health", "GET", Route::kHealth},          RouteRow{"/metrics", "GET", Route::kMetrics},
+    RouteRow{"/v1/chat/completions", "POST", Route::kChat},
+    RouteRow{"/v1/completions", "POST", Route::kCompletion},
+    RouteRow{"/v1/embeddings", "POST", Route::kEmbeddings},
+    RouteRow{"/tokenize", "POST", Route::kTokenize},
+    RouteRow{"/detokenize", "POST", Route::kDetokenize},
+    RouteRow{"/v1/models", "GET", Route::kModels},
+    RouteRow{"/health", "GET", Route::kHealth},
+    RouteRow{"/v1/health", "GET", Route::kHealth},
+    RouteRow{"/metrics", "GET", Route::kMetrics},
 };
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
@@ -75,6 +92,7 @@ Task<void> dispatch(const Reply& reply, Route route) {
   switch (route) {
     case Route::kChat: co_await handle_generation(reply, api::GenerationRequest::Kind::kChat); break;
     case Route::kCompletion: co_await handle_generation(reply, api::GenerationRequest::Kind::kCompletion); break;
+    case Route::kEmbeddings: co_await handle_embeddings(reply); break;
     case Route::kTokenize: co_await handle_tokenize(reply); break;
     case Route::kDetokenize: co_await handle_detokenize(reply); break;
     case Route::kModels: {
@@ -89,10 +107,14 @@ Task<void> dispatch(const Reply& reply, Route route) {
   }
 }
 
-// What the encoder's thread fills in while the handler waits on the timer.
-struct PendingPreparation {
-  explicit PendingPreparation(asio::io_context& io) : done(io, asio::steady_timer::time_point::max()) {}
-  asio::steady_timer done;
+// What a handler waits on while the encoder's thread works.
+struct EncoderWork {
+  explicit EncoderWork(asio::io_context& io) : timer(io, asio::steady_timer::time_point::max()) {}
+  asio::steady_timer timer;
+  bool done = false;
+};
+
+struct Preparation {
   api::GenerationRequest request;
   std::optional<api::ApiResult<Job>> result;
 };
@@ -126,21 +148,44 @@ bool is_served(const Service& service, std::string_view model) {
   return model.empty() || model == service.model_name;
 }
 
-Task<api::ApiResult<Job>> prepare_off_loop(Service& service, api::GenerationRequest request, RequestLimits limits) {
-  if (is_quick(service.model, request)) co_return prepare(service.model, request, limits);
-  auto pending = std::make_shared<PendingPreparation>(service.io);
-  pending->request = std::move(request);
-  const ModelView model = service.model;
+Task<void> run_encoder(Service& service, std::function<void()> work) {
+  const auto pending = std::make_shared<EncoderWork>(service.io);
   asio::io_context* const io = &service.io;
-  asio::post(service.encoders, [pending, model, limits, io] {
-    api::ApiResult<Job> result = prepare(model, pending->request, limits);
-    asio::post(*io, [pending, result = std::move(result)]() mutable {
-      pending->result.emplace(std::move(result));
-      pending->done.cancel();
+  asio::post(service.encoders, [pending, io, work = std::move(work)] {
+    work();
+    asio::post(*io, [pending] {
+      pending->done = true;
+      pending->timer.cancel();
     });
   });
-  while (!pending->result.has_value()) co_await pending->done.async_wait(kTuple);
+  while (!pending->done) co_await pending->timer.async_wait(kTuple);
+}
+
+Task<api::ApiResult<Job>> prepare_off_loop(Service& service, api::GenerationRequest request, RequestLimits limits) {
+  if (is_quick(service.model, request)) co_return prepare(service.model, request, limits);
+  const auto pending = std::make_shared<Preparation>();
+  pending->request = std::move(request);
+  std::function<void()> work = [pending, model = service.model, limits] {
+    pending->result.emplace(prepare(model, pending->request, limits));
+  };
+  co_await run_encoder(service, std::move(work));
   co_return std::move(*pending->result);
+}
+
+// A whole positive number, or an error naming the header: a limit that cannot be read must not be dropped.
+api::ApiResult<RequestLimits> limits_of(const http::Request& request) {
+  RequestLimits out;
+  const std::optional<std::string_view> text = request.headers.find("x-dormouse-max-prompt-tokens");
+  if (!text.has_value()) return out;
+  std::int64_t value = 0;
+  const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (ec != std::errc{} || end != text->data() + text->size() || value < 0) {
+    return tl::unexpected(api::ApiError{.code = api::ErrorCode::kInvalidValue,
+                                        .message = "Not a number of tokens.",
+                                        .param = "x-dormouse-max-prompt-tokens"});
+  }
+  out.max_prompt_tokens = value;
+  return out;
 }
 
 Task<void> handle(Service& service, http::Exchange& exchange) {

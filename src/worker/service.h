@@ -61,7 +61,13 @@ Task<void> handle_generation(const Reply& reply, api::GenerationRequest::Kind ki
 // POST /tokenize, /detokenize
 Task<void> handle_tokenize(const Reply& reply);
 Task<void> handle_detokenize(const Reply& reply);
-// prepare(), on the encoder's thread unless it is_quick().
+// POST /v1/embeddings
+Task<void> handle_embeddings(const Reply& reply);
+// What the gateway's headers bound; an error naming the header if it cannot be read: a limit must not be dropped.
+[[nodiscard]] api::ApiResult<RequestLimits> limits_of(const http::Request& request);
+// `work` on the encoder's thread. It owns what it touches.
+Task<void> run_encoder(Service& service, std::function<void()> work);
+// prepare(), there unless it is_quick().
 Task<api::ApiResult<Job>> prepare_off_loop(Service& service, api::GenerationRequest request, RequestLimits limits);
 
 }  // namespace dormouse::worker

@@ -30,3 +30,4 @@ node langchain_ollama.mjs "$(realpath "$build")"
 for client in openai_chat ai_sdk langchain_openai; do
   node "$client.mjs" "$(realpath "$build")"
 done
+node openai.mjs "$(realpath "$build")" "$(realpath "$demo")"

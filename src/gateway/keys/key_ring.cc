@@ -179,6 +179,13 @@ bool KeyRing::any_active() const {
   });
 }
 
+CallerPtr KeyRing::holder_of(std::string_view kid) const {
+  const Entry* const entry = find(kid);
+  if (entry == nullptr || entry->row.revoked_us.has_value()) return nullptr;
+  const bool late = entry->row.expires_us.has_value() && now_us() >= *entry->row.expires_us;
+  return late ? nullptr : entry->caller;
+}
+
 KeyVerdict KeyRing::verify(std::string_view presented) {
   const std::optional<std::string_view> kid = kid_of(presented);
   if (!kid.has_value() || !pepper_.has_value() || by_kid_.empty()) return {};

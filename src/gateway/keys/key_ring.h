@@ -57,6 +57,8 @@ class KeyRing {
 
   // Whose key this is. Notes the use. Cost: one HMAC for whatever has a key's checksum, known or not.
   [[nodiscard]] KeyVerdict verify(std::string_view presented);
+  // Whoever has this key, without its secret: for work that was taken from them earlier. Null: revoked, expired, none.
+  [[nodiscard]] CallerPtr holder_of(std::string_view kid) const;
   // The uses not yet written, at most once a minute (kNow: at once): for Ledger::record_key_use.
   enum class Flush { kIfDue, kNow };
   [[nodiscard]] std::vector<ledger::KeyUse> take_uses(Flush flush);

@@ -59,7 +59,7 @@ Task<void> relay(const Reply& reply) {
     co_return;
   }
   const std::string& path = reply.exchange.request().path;
-  const bool generates = path == "/v1/chat/completions" || path == "/v1/completions";
+  const bool generates = path == "/v1/chat/completions" || path == "/v1/completions" || path == "/v1/embeddings";
   if (generates && reply.exchange.request().method != "POST") {
     api::ApiError error = error_of(api::ErrorCode::kMethodNotAllowed);
     co_await send_error(reply, std::move(error));

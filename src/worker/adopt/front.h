@@ -55,7 +55,8 @@ struct Reply {
 Task<void> send_json(const Reply& reply, int status, std::string body);
 Task<void> send_error(const Reply& reply, api::ApiError error);
 
-// The way through. POST /v1/chat/completions and /v1/completions: model and usage are rewritten on the way.
+// The way through. POST /v1/chat/completions, /v1/completions and /v1/embeddings: model and usage are rewritten on the
+// way.
 Task<void> relay_generation(const Reply& reply);
 // Any other request: of a JSON body the model is rewritten, the answer passes as it comes.
 Task<void> relay_plain(const Reply& reply);

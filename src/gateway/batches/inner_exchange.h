@@ -1,0 +1,55 @@
+// A request that no socket brought: a batch's line on its way through the gateway's own handlers. Lives in the frame of
+// whoever runs it. Threads: the loop's.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "http/server.h"
+
+namespace dormouse::gateway {
+
+class InnerExchange final : public http::Exchange {
+ public:
+  InnerExchange(std::string path, std::string body) {
+    request_.method = "POST";
+    request_.path = std::move(path);
+    request_.body = std::move(body);
+    request_.headers.set("content-type", "application/json");
+    request_.peer = "batch";
+  }
+
+  [[nodiscard]] const http::Request& request() const override { return request_; }
+  [[nodiscard]] const std::string& listener() const override { return listener_; }
+  Task<Status> send(http::Response response) override {
+    started_ = true;
+    response_ = std::move(response);
+    co_return Status();
+  }
+  // Lines with a stream are refused long before.
+  Task<Status> start_stream(int, http::Headers) override { return refuse(); }
+  Task<Status> write(std::string) override { return refuse(); }
+  Task<Status> finish() override { return refuse(); }
+  void abort() override {}
+  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade(std::chrono::milliseconds) override {
+    co_return make_error(Code::kInternal, "batch: no socket");
+  }
+  [[nodiscard]] bool started() const override { return started_; }
+  [[nodiscard]] bool client_gone() const override { return false; }
+  void on_client_gone(std::function<void()>) override {}
+
+  // status 0: nobody answered.
+  [[nodiscard]] const http::Response& response() const { return response_; }
+
+ private:
+  static Task<Status> refuse() { co_return make_error(Code::kInternal, "batch: no stream"); }
+
+  http::Request request_;
+  http::Response response_{.status = 0, .headers = {}, .body = {}};
+  const std::string listener_ = "batch";
+  bool started_ = false;
+};
+
+}  // namespace dormouse::gateway

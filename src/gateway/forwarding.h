@@ -1,0 +1,70 @@
+// The way of a request whose answer comes whole and is no text (embeddings): reserve, place, send, settle, answer. The
+// small sibling of Generation, with the same promises: no byte leaves before the reservation is durable; exactly one
+// settlement, durable before the answer, and a refund should that not be written; the lease is given back; a worker
+// lost on the way costs one more attempt.
+// Threads: the loop's. One Forwarding a request, in the handler's frame.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gateway/booking.h"
+#include "gateway/generation.h"
+
+namespace dormouse::gateway {
+
+// What the caller gets, and what it is billed by.
+struct ForwardedAnswer {
+  std::int64_t prompt_tokens = 0;
+  std::string body;
+};
+
+struct ForwardPlan {
+  std::string target;  // at the worker
+  std::string body;    // for it, without its model's name
+  std::int64_t most_tokens = 0;
+  const Deployment* deployment = nullptr;
+  std::string dialect;  // for the ledger
+  // Of a worker's 200. Errors: it is no such answer.
+  std::function<Result<ForwardedAnswer>(std::string_view)> read;
+};
+
+class Forwarding {
+ public:
+  Forwarding(Services services, Call& call, ForwardPlan plan);
+  Task<void> run();
+
+ private:
+  enum class Attempt { kDone, kLost, kFailed, kStopped };
+
+  Task<Attempt> attempt();
+  Task<Attempt> exchange(fleet::Lease& lease);
+  Task<Attempt> lost(fleet::Lease& lease);
+  [[nodiscard]] Attempt take(int status, std::string_view body);
+  [[nodiscard]] http::ClientRequest request_for(const fleet::Lease& lease) const;
+  Task<void> finish();
+  Task<void> fail(Attempt how);
+  Task<void> settle(ledger::Settlement entry);
+  [[nodiscard]] ledger::Settlement settlement(ledger::Outcome outcome, int status) const;
+
+  Services services_;
+  Call& call_;
+  ForwardPlan plan_;
+  Answering answering_;
+  Booking booking_;
+  std::shared_ptr<http::Canceller> canceller_;
+  ForwardedAnswer answer_;
+  api::ApiError error_;
+  std::string error_kind_;  // more exact than the code says
+  std::string instance_id_;
+  std::optional<fleet::InstancePrice> price_;
+  Nanoseconds busy_{0};  // its shares, over all attempts
+  std::optional<std::int64_t> cost_micros_;
+  Nanoseconds queued_{0};
+};
+
+}  // namespace dormouse::gateway
