@@ -39,7 +39,7 @@ export async function withDirectory(name, test) {
 }
 
 // Runs `test(house)` beside `dormouse serve WORDS` in `directory`: house.urls (of the listeners, in order),
-// house.verb(...words), house.deployment(name) as `ps` has it, house.state(name).
+// house.verb(...words), house.deployment(name) as `ps` has it, house.state(name), house.log() so far.
 export async function withServer({buildDir, directory, words, data = path.join(directory, "data"), env = process.env},
   test) {
   const program = path.join(buildDir, "dormouse");
@@ -63,7 +63,7 @@ export async function withServer({buildDir, directory, words, data = path.join(d
       const {listen} = done.status === 0 ? JSON.parse(done.stdout) : {listen: []};
       return listen.length === listeners ? listen.map((address) => `http://${address}`) : null;
     });
-    return await test({urls, verb, deployment, state});
+    return await test({urls, verb, deployment, state, log: () => output});
   } catch (error) {
     console.error(output);
     throw error;
