@@ -35,6 +35,20 @@ await withHouse(buildDir, async (house) => {
   const result = new ToolMessage({content: "晴", tool_call_id: asked.tool_calls[0].id, name: "weather"});
   assert.equal((await caller.invoke([question, asked, result])).content, "it is 晴");
 
+  // With `think` this client puts the thoughts before the text.
+  const thoughtful = await new ChatOllama({baseUrl, model: "tools", think: true, maxRetries: 0}).invoke([question]);
+  assert.ok(thoughtful.content.startsWith("hm{"), thoughtful.content);
+  const season = {type: "object", properties: {season: {enum: ["春", "秋"]}}, required: ["season"],
+    additionalProperties: false};
+  const formed = await new ChatOllama({baseUrl, model: "demo", format: season, maxRetries: 0}).invoke("诗");
+  assert.ok(["春", "秋"].includes(JSON.parse(formed.content).season));
+  const controller = new AbortController();
+  const numbers = {type: "array", items: {type: "integer"}, minItems: 2000};  // not over before it is broken off
+  const long = new ChatOllama({baseUrl, model: "demo", format: numbers, maxRetries: 0});
+  await assert.rejects(async () => {
+    for await (const chunk of await long.stream("诗", {signal: controller.signal})) if (chunk) controller.abort();
+  }, /[Aa]bort/);
+
   const nobody = new ChatOllama({baseUrl, model: "nobody", maxRetries: 0});
   await assert.rejects(nobody.invoke("x"), /model 'nobody' not found/);
 });

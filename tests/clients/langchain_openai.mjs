@@ -47,6 +47,26 @@ await withHouse(buildDir, async ({urls}) => {
     [question, call, new ToolMessage({tool_call_id: call.tool_calls[0].id, content: "sunny"})]);
   assert.ok(back.content.length > 0);
 
+  const {parameters} = weather.function;
+  checkWeather(await model({maxTokens: 200}).withStructuredOutput(parameters, {method: "jsonSchema"}).invoke("Paris?"));
+  // This client drops thoughts, whatever they are called; none gets into the answer.
+  const thoughtful = await model({model: "tools", modelKwargs: {}}).invoke([question]);
+  assert.equal(JSON.parse(thoughtful.content).messages[0].content, question.content);
+  assert.deepEqual(thoughtful.additional_kwargs, {});
+
+  const controller = new AbortController();
+  const long = model({maxTokens: 4000, temperature: 1, modelKwargs: {ignore_eos: true, reasoning_effort: "none"}});
+  await assert.rejects(async () => {
+    for await (const chunk of await long.stream([question], {signal: controller.signal})) {
+      if (chunk.content) controller.abort();
+    }
+  }, /[Aa]bort/);
+
+  const asked = [];
+  const wrong = model({temperature: 9, maxRetries: 6,
+    configuration: {baseURL, fetch: (url, init) => { asked.push(url); return fetch(url, init); }}});
+  await assert.rejects(wrong.invoke([question]), (error) => error.status === 400 && error.param === "temperature");
+  assert.equal(asked.length, 1, "what is wrong stays wrong");
   await assert.rejects(model({model: "nobody"}).invoke([question]), (error) => error.status === 404);
 });
 console.log("langchain_openai: LangChain invokes, streams, batches and calls tools");

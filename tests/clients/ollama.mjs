@@ -8,7 +8,7 @@ import path from "node:path";
 
 import {Ollama} from "ollama";
 
-import {eventually, refusal, withHouse} from "./house.mjs";
+import {eventually, refusal as refused, withHouse} from "./house.mjs";
 
 const buildDir = path.resolve(process.argv[2]);
 const warnings = [];
@@ -75,9 +75,15 @@ async function generates(ollama, house) {
     {model: "demo", messages: [{role: "user", content: "写一首诗"}], options, stream: true}));
   assert.ok(chat.map((part) => part.message.content).join("").length > 0);
   assert.equal(chat[0].message.role, "assistant");
-  const stream = await ollama.chat(
-    {model: "demo", messages: [{role: "user", content: "诗"}], options: {num_predict: 400}, stream: true});
-  const aborted = await refusal((async () => { for await (const part of stream) if (part) stream.abort(); })());
+  const messages = [{role: "user", content: "诗"}];
+  const season = {type: "object", properties: {season: {enum: ["春", "秋"]}, lines: {type: "integer"}},
+    required: ["season", "lines"], additionalProperties: false};
+  const formed = JSON.parse((await ollama.chat({model: "demo", messages, format: season})).message.content);
+  assert.ok(["春", "秋"].includes(formed.season) && Number.isInteger(formed.lines));
+  // Two thousand numbers: no answer that is over before it is broken off.
+  const numbers = {type: "array", items: {type: "integer"}, minItems: 2000};
+  const stream = await ollama.chat({model: "demo", messages, format: numbers, stream: true});
+  const aborted = await refused((async () => { for await (const part of stream) if (part) stream.abort(); })());
   assert.equal(aborted.name, "AbortError");
   await eventually("the place is free", () => JSON.parse(house.verb("ps", "--format", "json")).deployments
     .find((d) => d.name === "demo").running === 0);
@@ -142,7 +148,7 @@ async function holdsAndBreaksOff(ollama, house, url) {
   assert.ok(text.startsWith(" "), "a space holds the connection");
   assert.ok(text.trimEnd().split("\n").every((line) => JSON.parse(line).model === "tools"));
   const parts = [];
-  const broken = await refusal((async () => {
+  const broken = await refused((async () => {
     for await (const part of await ollama.chat(chat("die"))) parts.push(part);
   })());
   assert.ok(parts.length > 0, "the error came in the middle");
@@ -151,22 +157,22 @@ async function holdsAndBreaksOff(ollama, house, url) {
 }
 
 async function refusesInTheirWords(ollama) {
-  const unknown = await refusal(ollama.chat({model: "nobody", messages: [{role: "user", content: "x"}]}));
+  const unknown = await refused(ollama.chat({model: "nobody", messages: [{role: "user", content: "x"}]}));
   assert.equal(unknown.status_code, 404);
   assert.equal(unknown.message, "model 'nobody' not found");
-  const bad = await refusal(ollama.generate({model: "demo", prompt: "x", options: {temperature: 99}}));
+  const bad = await refused(ollama.generate({model: "demo", prompt: "x", options: {temperature: 99}}));
   assert.equal(bad.status_code, 400);
   assert.match(bad.message, /options\.temperature/);
-  const image = await refusal(ollama.generate({model: "demo", prompt: "x", images: ["aGk="]}));
+  const image = await refused(ollama.generate({model: "demo", prompt: "x", images: ["aGk="]}));
   assert.match(image.message, /images/);
   // By status or, should the stream have begun while the model woke, by a line.
-  const long = await refusal((async () => collect(
+  const long = await refused((async () => collect(
     await ollama.generate({model: "demo", prompt: "诗".repeat(200_000), stream: true})))());
   assert.match(long.message, /context/);
   assert.equal((await ollama.pull({model: "demo"})).status, "success");
   const lines = await collect(await ollama.pull({model: "demo", stream: true}));
   assert.equal(lines.at(-1).status, "success");
-  const missing = await refusal(ollama.pull({model: "nobody"}));
+  const missing = await refused(ollama.pull({model: "nobody"}));
   assert.match(missing.message, /dormouse deploy/);
 }
 
