@@ -27,7 +27,7 @@ node limits.mjs "$(realpath "$build")"
 node structured.mjs "$(realpath "$build")" "$(realpath "$demo")"
 node ollama.mjs "$(realpath "$build")"
 node langchain_ollama.mjs "$(realpath "$build")"
-for client in openai_chat ai_sdk langchain_openai waking transcripts; do
+for client in openai_chat ai_sdk langchain_openai waking api_page transcripts; do
   node "$client.mjs" "$(realpath "$build")"
 done
 node openai.mjs "$(realpath "$build")" "$(realpath "$demo")"
