@@ -58,7 +58,8 @@ function readPage(text) {
       const isUnfenced = lines[i].startsWith("    ") && COMMAND.test(lines[i].trim());
       assert.ok(!isUnfenced, `line ${i + 1}: commands want a fence`);
       if (lines[i].startsWith("## ")) open(lines[i].slice(3));
-      for (const [, verb] of lines[i].matchAll(/`([^`]+)`/g)) if (SAFE_VERB.test(verb)) sections.at(-1).verbs.push(verb);
+      const words = [...lines[i].matchAll(/`([^`]+)`/g)].map((match) => match[1]);
+      sections.at(-1).verbs.push(...words.filter((word) => SAFE_VERB.test(word)));
       last = null;
     }
   }
@@ -78,7 +79,11 @@ exit $status
 const PRELUDE = `set -euo pipefail
 dormouse() {
   case "$1 \${2-}" in
-    "keys create" | "keys rotate") KEY=$(command dormouse "$@"); KID=\${KEY#*_}; KID=\${KID%%_*}; printf '%s\\n' "$KEY" ;;
+    "keys create" | "keys rotate")
+      KEY=$(command dormouse "$@")
+      KID=\${KEY#*_}
+      KID=\${KID%%_*}
+      printf '%s\\n' "$KEY" ;;
     *) command dormouse "$@" ;;
   esac
 }
@@ -161,11 +166,12 @@ function runSection(section, language) {
 }
 
 async function checkPage(text, language = "C.UTF-8") {
-  const out = {run: 0, leftOut: 0, breaches: []};
+  const out = {run: 0, leftOut: 0, verbs: 0, breaches: []};
   for (const section of readPage(text)) {
     const left = section.blocks.filter((block) => block.leftOut).length;
     out.run += section.blocks.length - left;
     out.leftOut += left;
+    out.verbs += section.verbs.length;
     if (section.blocks.length - left + section.verbs.length === 0) continue;
     out.breaches.push(...await runSection(section, language));
   }
@@ -185,7 +191,7 @@ async function findsWhatIsWrong() {
   const failing = await checkPage(fenced("dormouse sleep nobody"));
   assert.match(failing.breaches.join("\n"), /ended with 1/);
   const nothing = await checkPage(`<!-- not run: why not -->\n${fenced(ask)}`);
-  assert.deepEqual(nothing, {run: 0, leftOut: 1, breaches: ["not one block of this page is run"]});
+  assert.deepEqual(nothing, {run: 0, leftOut: 1, verbs: 0, breaches: ["not one block of this page is run"]});
   assert.deepEqual((await checkPage(fenced(ask))).breaches, []);
 }
 
@@ -194,7 +200,9 @@ const results = await Promise.all(PAGES.map((page) => {
   const language = page.includes("zh-CN") ? "zh_CN.UTF-8" : "C.UTF-8";
   return checkPage(readFileSync(path.join(root, page), "utf8"), language);
 }));
-PAGES.forEach((page, i) => console.log(
-  `transcripts: ${page}: ${results[i].run} blocks run, ${results[i].leftOut} left out`));
+PAGES.forEach((page, i) => {
+  const {run: ran, leftOut, verbs} = results[i];
+  console.log(`transcripts: ${page}: ${ran} blocks and ${verbs} verbs in sentences run, ${leftOut} blocks left out`);
+});
 const breaches = results.flatMap((result, i) => result.breaches.map((breach) => `${PAGES[i]}, ${breach}`));
 assert.deepEqual(breaches, []);
