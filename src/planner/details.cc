@@ -147,7 +147,7 @@ Result<std::vector<QuantRow>> quants_of(const Plan& plan, const ModelWish& wish)
     if (is_asked && wish.speeds.has_value()) row.speeds = wish.speeds;
     TokenUse use;
     use.hour_micros = plan.question.tariff.hour_micros;
-    if (row.speeds.has_value() && row.speeds->basis != SpeedBasis::kListed) {
+    if (row.speeds.has_value() && row.speeds->is_of_batch) {
       use.tokens_per_s_full = row.speeds->line.tokens_per_s(static_cast<double>(wish.wanted.sequences));
     }
     if (is_asked) {
