@@ -7,11 +7,12 @@
 #include <cmath>
 #include <utility>
 
+#include "base/nearest_rank.h"
+
 namespace dormouse::planner {
 namespace {
 
 constexpr std::int64_t kYearUs = 365 * kDayUs;
-constexpr std::int64_t kLastUs = 10 * kYearUs;  // in nanoseconds 3.2e17: far from the end of an int64
 constexpr std::size_t kMostRequests = 10'000'000;
 constexpr std::int64_t kMostTokens = 1'000'000'000'000'000;  // a hundred million a request
 
@@ -97,13 +98,12 @@ std::vector<policy::SimulatedRequest> requests_of(const Workload& workload) {
 Times times_of(std::vector<Nanoseconds>& values) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());
-  const auto at = [&values](double share) {
-    const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(values.size())));
-    return static_cast<double>(values[std::max<std::size_t>(rank, 1) - 1].count()) / 1e9;
+  const auto at = [&values](std::uint64_t per_mille) {
+    return static_cast<double>(nearest_rank(values, per_mille).count()) / 1e9;
   };
   double sum = 0;
   for (const Nanoseconds value : values) sum += static_cast<double>(value.count()) / 1e9;
-  return {.mean_s = sum / static_cast<double>(values.size()), .p50_s = at(0.50), .p95_s = at(0.95), .p99_s = at(0.99)};
+  return {.mean_s = sum / static_cast<double>(values.size()), .p50_s = at(500), .p95_s = at(950), .p99_s = at(990)};
 }
 
 // A refused request waits for ever, and so does a cut one.
@@ -189,7 +189,7 @@ Status check_workload(const Workload& workload) {
   std::int64_t last_us = 0;
   for (std::size_t i = 0; i < workload.arrivals.size(); ++i) {
     const Arrival& arrival = workload.arrivals[i];
-    if (arrival.at_us < last_us || arrival.at_us > kLastUs) {
+    if (arrival.at_us < last_us || arrival.at_us > kMostUs) {
       return invalid(fmt::format("workload: request {} comes at {} us; want them in order, from 0 to ten years", i + 1,
                                  arrival.at_us));
     }
