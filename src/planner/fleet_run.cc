@@ -167,7 +167,7 @@ Status check_slo(const Slo& slo) {
 Station station_of(const FleetRules& rules, const Peak& peak) {
   return {.service_s = peak.service_s,
           .slowdown = rules.world.slowdown,
-          .slots = rules.world.max_sequences > 0 ? static_cast<int>(rules.world.max_sequences) : kMostSlots};
+          .slots = static_cast<int>(rules.world.max_sequences)};
 }
 
 }  // namespace
@@ -234,10 +234,10 @@ std::int64_t month_micros(const FleetRun& run, double months, const Tariff& tari
   return std::llround(static_cast<double>(run.paid_micros) / months + stopped) + tariff.fixed_month_micros;
 }
 
-Result<FleetAnswer> size_for(const Workload& workload, const FleetRules& rules, const Tariff& tariff, const Slo& slo,
-                             Kept kept, int most) {
+Result<FleetAnswer> size_for(const Workload& workload, const FleetRules& rules, const Tariff& tariff,
+                             const std::optional<Slo>& slo, Kept kept, int most) {
   TRY_STATUS(check_asked(workload));
-  TRY_STATUS(check_slo(slo));
+  if (slo.has_value()) TRY_STATUS(check_slo(*slo));
   if (most < 1 || most > kMostInstances) return invalid(fmt::format("most: {}; want 1 to {}", most, kMostInstances));
   FleetRules tried = rules;
   tried.life.max_instances = most;
@@ -245,16 +245,18 @@ Result<FleetAnswer> size_for(const Workload& workload, const FleetRules& rules, 
   TRY_STATUS(check_rules(tried));
   FleetAnswer out;
   const Peak peak = busiest(workload.arrivals);
-  out.guess = instances_for(station_of(rules, peak), peak, slo, most);
+  if (slo.has_value() && rules.world.max_sequences > 0) {
+    out.guess = instances_for(station_of(rules, peak), peak, *slo, most);
+  }
   const std::vector<policy::SimulatedRequest> requests = requests_of(workload);
-  for (int n = 1; n <= most && !out.instances.has_value(); ++n) {
+  for (int n = 1; n <= most; ++n) {
     tried.life.max_instances = n;
     tried.life.min_instances = kept == Kept::kAlways ? n : std::min(rules.life.min_instances, n);
     FleetRow row{.instances = n, .run = simulate_checked(requests, workload.months, tried, tariff, slo)};
-    if (row.run.most_instances < n) break;
+    if (n > 1 && row.run.most_instances < n) break;
     row.micros = month_micros(row.run, workload.months, tariff);
-    row.keeps = row.run.kept_share >= slo.share;
-    if (row.keeps) out.instances = n;
+    row.keeps = slo.has_value() && row.run.kept_share >= slo->share;
+    if (row.keeps && !out.instances.has_value()) out.instances = n;
     out.rows.push_back(std::move(row));
   }
   return out;
