@@ -54,6 +54,8 @@ export async function withServer({buildDir, directory, words, data = path.join(d
   const listeners = words.filter((word) => word.endsWith("listen")).length;
   const server = spawn(program, ["serve", ...words, "--data-dir", data],
     {cwd: directory, env, stdio: ["ignore", "pipe", "pipe"]});
+  const kill = () => server.kill("SIGKILL");
+  process.once("exit", kill);  // should this process end without coming to `finally`
   let output = "";
   for (const stream of [server.stdout, server.stderr]) stream.on("data", (piece) => { output += piece; });
   try {
@@ -71,6 +73,7 @@ export async function withServer({buildDir, directory, words, data = path.join(d
     server.kill("SIGTERM");
     server.kill("SIGTERM");  // now, not when all have drained
     if (server.exitCode === null) await new Promise((resolve) => server.once("exit", resolve));
+    process.removeListener("exit", kill);
   }
 }
 
