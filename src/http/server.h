@@ -33,8 +33,8 @@ struct ServerLimits {
   // Of all bodies on their way together. Beyond it those over 64 KiB are told 503: what nobody has been asked a key for
   // yet must not take the machine's memory, and must not keep small requests out either.
   std::size_t arriving_bytes = 256 * 1024 * 1024;
-  // Closed silently. Over the 60 s after which load balancers close theirs (AWS ALB, nginx to its upstreams): who
-  // closes second loses requests.
+  // Closed silently. Over the 60 s after which load balancers close theirs (AWS ALB, nginx to its upstreams): a request
+  // on its way to a server that closes first is lost.
   std::chrono::seconds idle_keep_alive{75};
   std::chrono::seconds write_deadline{60};      // a reader that takes nothing for this long is dropped
   std::size_t requests_per_connection = 1'000;  // the last one's answer says `Connection: close`
