@@ -138,7 +138,7 @@ struct Usage {
 };
 
 struct TokenLogprob {
-  std::string token;
+  std::string token;  // its bytes, which may be half a character
   double logprob = 0;
   std::vector<std::pair<std::string, double>> top;
 };
