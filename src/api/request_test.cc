@@ -328,6 +328,23 @@ TEST(Request, AMillionKeysAreRefusedAndManyAreFine) {
   EXPECT_EQ(fine->ignored_fields.size(), kMaxIgnoredFields);
 }
 
+TEST(Request, ThePromptOfTheMostIdsPassesAndMoreValuesAreRefusedWhateverTheyAre) {
+  const auto list_of = [](std::size_t count, std::string_view value) {
+    std::string out = "[";
+    for (std::size_t i = 0; i < count; ++i) out.append(i > 0 ? "," : "").append(value);
+    return out + "]";
+  };
+  const auto longest = parse_completion_request("{\"prompt\":" + list_of(kMaxPromptTokens, "1") + "}");
+  ASSERT_TRUE(longest) << longest.error().message;
+  EXPECT_EQ(longest->prompt_tokens.size(), kMaxPromptTokens);
+  for (const char* value : {"0", "18446744073709551615", "1e9", "\"\"", "true", "null", "[]", "{}"}) {
+    const auto refused = parse_completion_request("{\"prompt\":\"x\",\"y\":" + list_of(kMaxJsonValues, value) + "}");
+    ASSERT_FALSE(refused) << value;
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidJson) << value;
+    EXPECT_EQ(refused.error().message, "The JSON has too many values.");
+  }
+}
+
 TEST(Request, MessagesAreReadInEveryFormClientsSend) {
   const auto got = parse_chat_request(R"({"model":"qwen3","messages":[
     {"role":"developer","content":"be brief"},

@@ -162,6 +162,8 @@ std::vector<Case> text_cases() {
       {",\"x\":" + many("{\"a\":", 100'000) + "1" + std::string(100'000, '}') + "}", "json_too_deep"},
       {",\"x\":[" + many("{\"\":0}", 1'000'000, ",") + "]}", "invalid_json"},  // a million keys
       {",\"x\":[" + many("{\"\":0}", 90'000, ",") + "]}", ""},
+      {",\"x\":[" + many("0", 3'900'000, ",") + "]}", "invalid_json"},
+      {",\"x\":[" + many("[]", 2'600'000, ",") + "]}", "invalid_json"},
       {R"(,"x":1,"x":1})", "invalid_json"},
       {R"(,"x":1,"\u0078":1})", "invalid_json"},
       {R"(,"x":{"a":[{"b":1,"b":2}]}})", "invalid_json"},
