@@ -141,7 +141,9 @@ Task<Forwarding::Attempt> Forwarding::exchange(fleet::Lease& lease) {
   }
   if (!body.has_value()) co_return co_await lost(lease);
   const Attempt outcome = take(status, *body);
-  const bool is_its_fault = outcome != Attempt::kDone && api::row(error_.code).status >= 500;
+  // A model without vectors is as good as before.
+  const bool is_its_fault = outcome != Attempt::kDone && error_.code != api::ErrorCode::kNotImplemented &&
+                            api::row(error_.code).status >= 500;
   lease.release(is_its_fault ? fleet::LeaseOutcome::kWorkerFailed : fleet::LeaseOutcome::kCompleted);
   co_return outcome;
 }
