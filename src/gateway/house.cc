@@ -20,6 +20,7 @@
 #include "fleet/drivers/process_driver.h"
 #include "gateway/advice_task.h"
 #include "gateway/batches/batches_api.h"
+#include "gateway/batches/taken_back.h"
 #include "gateway/budgets.h"
 #include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
@@ -255,13 +256,16 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
 }
 
 Status House::Impl::make_batches() {
-  TRY(files, FileStore::open(io, data->files_directory()));
+  const std::chrono::seconds keep = std::chrono::duration_cast<std::chrono::seconds>(options.config.batches.keep);
+  const FileKeeping keeping{.keep = keep, .most_bytes = options.config.batches.most_bytes};
+  TRY(files, FileStore::open(io, data->files_directory(), keeping));
   BatchDoor door;
   door.deployment_of = [this](const Batch& batch) { return gateway->deployment_of(batch); };
   door.handle = [this](const Batch& batch, http::Exchange& exchange) {
     return gateway->handle_batched(batch, exchange);
   };
-  batches = std::make_unique<BatchRunner>(io, clock, *files, *supervisor, std::move(door));
+  door.taken_back = [this] { return taken_back(io, *ledger); };
+  batches = std::make_unique<BatchRunner>(io, clock, *files, *supervisor, std::move(door), keep);
   batches_api.emplace(clock, *files, *batches);
   gateway->add_batches(*batches_api);
   return {};
@@ -387,7 +391,7 @@ Task<Status> House::Impl::start() {
   watch->start();
   retention->start();
   advice->start();
-  CO_TRY_STATUS(batches->start());
+  CO_TRY_STATUS(co_await batches->start());
   co_return open_door();
 }
 

@@ -229,21 +229,6 @@ void copy_prompt(const api::Fields& fields, json::object& out) {
   out["messages"] = std::move(messages);
 }
 
-void read_keep_alive(const api::Fields& fields, OllamaRequest& out) {
-  const json::value* value = fields.find("keep_alive");
-  if (value == nullptr) return;
-  if (const json::string* text = value->if_string()) {
-    out.keep_alive = parse_keep_alive(view(*text));
-  } else if (const std::optional<double> number = api::as_number(*value)) {
-    const double bounded = std::clamp(*number, -1.0, kLongestKeepAliveS);
-    out.keep_alive = std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(bounded));
-  }
-  if (!out.keep_alive.has_value()) {
-    fields.refuse("keep_alive",
-                  "keep_alive must be a duration such as \"10m\", or seconds; below 0 is as long as allowed.");
-  }
-}
-
 api::ApiResult<json::value> read_object(std::string_view body) {
   api::ApiResult<json::value> root = api::parse_strict_json(body);
   if (root.has_value() && !root->is_object()) {
@@ -276,7 +261,7 @@ api::ApiResult<OllamaRequest> parse(std::string_view body, Endpoint endpoint) {
   if (options != nullptr) copy_options(api::Fields(*options, "options", problem), openai);
   copy_format(fields, openai);
   copy_thinking(fields, openai);
-  read_keep_alive(fields, out);
+  out.keep_alive = read_keep_alive(fields);
   if (const json::array* tools = fields.array("tools", api::kMaxTools)) openai["tools"] = *tools;
   refuse_unsupported(fields);
   if (endpoint == Endpoint::kChat) copy_messages(fields, openai, problem);
@@ -320,6 +305,23 @@ api::ApiResult<OllamaModelRequest> parse_ollama_model(std::string_view body) {
   if (out.model.empty()) out.model = fields.string("name", api::kMaxNameBytes).value_or("");
   out.is_stream = fields.boolean("stream").value_or(true);
   if (problem.found()) return tl::unexpected(problem.error());
+  return out;
+}
+
+std::optional<Nanoseconds> read_keep_alive(const api::Fields& fields) {
+  const json::value* value = fields.find("keep_alive");
+  if (value == nullptr) return std::nullopt;
+  std::optional<Nanoseconds> out;
+  if (const json::string* text = value->if_string()) {
+    out = parse_keep_alive(view(*text));
+  } else if (const std::optional<double> number = api::as_number(*value)) {
+    const double bounded = std::clamp(*number, -1.0, kLongestKeepAliveS);
+    out = std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(bounded));
+  }
+  if (!out.has_value()) {
+    fields.refuse("keep_alive",
+                  "keep_alive must be a duration such as \"10m\", or seconds; below 0 is as long as allowed.");
+  }
   return out;
 }
 
