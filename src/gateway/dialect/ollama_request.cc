@@ -73,7 +73,7 @@ void copy_options(const api::Fields& options, json::object& out) {
   number("temperature", "temperature", {.min = 0, .max = 2});
   number("top_p", "top_p", {.min = 0, .max = 1, .lower = kAbove});
   number("min_p", "min_p", {.min = 0, .max = 1});
-  number("repeat_penalty", "repetition_penalty", {.min = 0, .max = 2, .lower = kAbove});
+  number("repeat_penalty", "repetition_penalty", {.min = api::kMinRepetitionPenalty, .max = 2});
   number("presence_penalty", "presence_penalty", {.min = -2, .max = 2});
   number("frequency_penalty", "frequency_penalty", {.min = -2, .max = 2});
   constexpr std::int64_t kInt32Max = std::numeric_limits<std::int32_t>::max();
@@ -269,14 +269,16 @@ api::ApiResult<OllamaRequest> parse(std::string_view body, Endpoint endpoint) {
   if (problem.found()) return tl::unexpected(problem.error());
 
   out.says_nothing = !openai.contains("messages") && !openai.contains("prompt");
+  // What stands beside no words is read as beside some: a mistake is told at once, not with the first question.
+  if (out.says_nothing) openai["messages"] = json::array{{{"role", "user"}, {"content", ""}}};
+  const std::string text = json::serialize(openai);
+  api::ApiResult<api::GenerationRequest> request =
+      openai.contains("prompt") ? api::parse_completion_request(text) : api::parse_chat_request(text);
+  if (!request.has_value()) return tl::unexpected(as_sent(request.error()));
   if (out.says_nothing) {
     out.request.model = model;
     out.request.stream = is_stream;
   } else {
-    const std::string text = json::serialize(openai);
-    api::ApiResult<api::GenerationRequest> request =
-        openai.contains("prompt") ? api::parse_completion_request(text) : api::parse_chat_request(text);
-    if (!request.has_value()) return tl::unexpected(as_sent(request.error()));
     out.request = *std::move(request);
     out.request.ignored_fields.clear();  // those we wrote ourselves
   }
@@ -302,7 +304,8 @@ api::ApiResult<OllamaModelRequest> parse_ollama_model(std::string_view body) {
   const api::Fields fields(root->get_object(), "", problem);
   OllamaModelRequest out;
   out.model = fields.string("model", api::kMaxNameBytes).value_or("");
-  if (out.model.empty()) out.model = fields.string("name", api::kMaxNameBytes).value_or("");
+  std::string older = fields.string("name", api::kMaxNameBytes).value_or("");
+  if (out.model.empty()) out.model = std::move(older);
   out.is_stream = fields.boolean("stream").value_or(true);
   if (problem.found()) return tl::unexpected(problem.error());
   return out;
