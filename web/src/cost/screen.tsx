@@ -1,0 +1,1 @@
+export const CostScreen = ({ chosen }: { chosen: string }) => <h1>{chosen}</h1>;

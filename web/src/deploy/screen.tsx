@@ -1,0 +1,1 @@
+export const DeployScreen = () => <h1>deploy</h1>;

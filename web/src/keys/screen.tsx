@@ -1,0 +1,1 @@
+export const KeysScreen = () => <h1>keys</h1>;

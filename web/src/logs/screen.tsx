@@ -1,0 +1,1 @@
+export const LogsScreen = ({ chosen }: { chosen: string }) => <h1>{chosen}</h1>;

@@ -1,0 +1,1 @@
+export const SettingsScreen = () => <h1>settings</h1>;

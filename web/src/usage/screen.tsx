@@ -1,0 +1,1 @@
+export const UsageScreen = () => <h1>usage</h1>;
