@@ -87,7 +87,7 @@ export interface Latencies {
 export interface UsageRow {
   time: string | null;
   bucket_us: number;
-  weekday: number; // 0 is Sunday
+  weekday: number; // 0 is Monday
   hour: number;
   deployment: string;
   key_id: string;

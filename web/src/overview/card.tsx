@@ -155,9 +155,8 @@ export function DeploymentCard({ d }: { d: Deployment }) {
         <Actions d={d} />
       </div>
       <p title={d.since_ms === undefined ? undefined : timeWithZone(d.since_ms)}>
-        <StateLabel state={d.state} />{" "}
+        <StateLabel state={d.state}>{reasonText(d, now.value)}</StateLabel>
         <span class="soft">
-          · {reasonText(d, now.value)}
           {gain !== undefined && ` · ${gain}`}
           {d.waiting > 0 && ` · ${w.waiting(d.waiting)}`}
         </span>

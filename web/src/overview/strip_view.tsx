@@ -3,11 +3,13 @@ import { get, deploymentPath } from "../api/client";
 import type { Strip } from "../api/types";
 import { useLoad } from "../base/load";
 import { troubleText } from "../parts/panel";
-import { duration, timeText, words } from "../words";
+import { duration, hourText, timeWithZone, words } from "../words";
 import { barsOf, sharesOf, ticksOf } from "./strip_maths";
 
 const kWidth = 720;
 const kHeight = 40;
+const kBarHeight = 30;  // below it, a lane for the requests
+const kAxis = [0, 0.25, 0.5, 0.75, 1];
 
 function Picture({ strip }: { strip: Strip }) {
   const shares = sharesOf(strip);
@@ -17,13 +19,13 @@ function Picture({ strip }: { strip: Strip }) {
   );
   return (
     <svg viewBox={`0 0 ${kWidth} ${kHeight}`} preserveAspectRatio="none" role="img" aria-label={text}>
-      <rect class="fill-asleep" width={kWidth} height={kHeight} />
+      <rect class="fill-asleep" width={kWidth} height={kBarHeight} />
       {barsOf(strip).map((bar, index) => (
         <rect key={index} class={`fill-${bar.kind}`} x={bar.x * kWidth} width={Math.max(1, bar.width * kWidth)}
-          height={kHeight} />
+          height={kBarHeight} />
       ))}
       {ticksOf(strip, kWidth).map((x) => (
-        <rect key={x} class="fill-ink" x={x * kWidth - 0.5} y={kHeight - 12} width="1" height="12" />
+        <rect key={x} class="fill-ink" x={x * kWidth - 0.5} y={kBarHeight + 2} width="1" height={kHeight - kBarHeight - 2} />
       ))}
     </svg>
   );
@@ -53,8 +55,10 @@ export function StripView({ name, moment }: { name: string; moment: string }) {
     <figure class="strip">
       <Picture strip={shown} />
       <figcaption class="axis small soft">
-        <span>{strip.value === undefined ? "\u00a0" : timeText(shown.from)}</span>
-        <span>{strip.value === undefined ? "\u00a0" : timeText(shown.to)}</span>
+        {kAxis.map((share) => {
+          const at = shown.from + share * (shown.to - shown.from);
+          return <span key={share} title={timeWithZone(at)}>{strip.value === undefined ? "\u00a0" : hourText(at)}</span>;
+        })}
       </figcaption>
     </figure>
   );

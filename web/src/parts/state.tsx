@@ -1,4 +1,5 @@
 // What a deployment is doing, and why, in words; colour only repeats it.
+import type { ComponentChildren } from "preact";
 import { statusAt } from "../api/events";
 import type { Deployment } from "../api/types";
 import { percentText } from "../base/number";
@@ -24,8 +25,8 @@ export function reasonText(d: Deployment, now: number): string {
     case "starting": return w.state.starting;
     case "loading": return w.overview.wakingAt(percentText(Math.round(d.load_fraction * 100) / 100));
     case "ready": return readyText(d, since);
-    case "draining": case "stopping": return w.overview.drainingText;
-    case "backoff": case "failed": return failureText(d, since);
+    case "draining": case "stopping": return `${w.state.draining}: ${w.overview.drainingText}`;
+    case "backoff": case "failed": return `${w.state.failed}: ${failureText(d, since)}`;
   }
 }
 
@@ -45,11 +46,11 @@ function failureText(d: Deployment, since: number): string {
   return `${what} — ${w.overview.retryIn(duration(Math.max(0, Math.round(d.backoff_left_s - since))))}`;
 }
 
-export function StateLabel({ state }: { state: Deployment["state"] }) {
+export function StateLabel({ state, children }: { state: Deployment["state"]; children: ComponentChildren }) {
   return (
     <span class={`state ${lookOf(state)}`}>
       <span class="dot" aria-hidden="true" />
-      {words().state[state]}
+      <span>{children}</span>
     </span>
   );
 }

@@ -97,7 +97,7 @@ export const en = {
     tokens: "Tokens", input: "Input", output: "Output", cached: "Cached", thinking: "Thinking",
     keys: "By key", key: "Key", noKey: "no key", cold: "Cold", cost: "Cost", billed: "Billed",
     time: "Time", empty: "No requests in this time.", noErrors: "No errors in this time.",
-    weekdays: ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"],
+    weekdays: ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
     zone: (zone: string) => `days by ${zone}`,
     what: "What", error: "error", refusal: "turned away",
   },

@@ -16,6 +16,10 @@ export function timeText(ms: number): string {
   }).format(ms);
 }
 
+export function hourText(ms: number): string {
+  return new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(ms);
+}
+
 export function timeWithZone(ms: number): string {
   return new Intl.DateTimeFormat(locale(), { dateStyle: "long", timeStyle: "long" }).format(ms);
 }

@@ -94,7 +94,7 @@ export const zh: Words = {
     tokens: "词元", input: "输入", output: "输出", cached: "缓存命中", thinking: "思考",
     keys: "按密钥", key: "密钥", noKey: "无密钥", cold: "冷请求", cost: "成本", billed: "计费",
     time: "时间", empty: "这段时间没有请求。", noErrors: "这段时间没有错误。",
-    weekdays: ["周日", "周一", "周二", "周三", "周四", "周五", "周六"],
+    weekdays: ["周一", "周二", "周三", "周四", "周五", "周六", "周日"],
     zone: (zone) => `按 ${zone} 时区分日`,
     what: "性质", error: "错误", refusal: "被拒绝",
   },
