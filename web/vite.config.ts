@@ -4,7 +4,11 @@ import { defineConfig } from "vite";
 // `npm run dev` beside a server: DORMOUSE=http://127.0.0.1:8080 (the default).
 const server = process.env["DORMOUSE"] ?? "http://127.0.0.1:8080";
 const proxied = Object.fromEntries(
-  ["/admin", "/v1", "/generate"].map((path) => [path, { target: server, changeOrigin: true }]),
+  ["/admin", "/v1", "/generate"].map((path) => [path, {
+    target: server,
+    changeOrigin: true,
+    headers: { origin: server }, // the server answers pages of its own origin only
+  }]),
 );
 
 export default defineConfig({

@@ -286,13 +286,12 @@ export interface InstanceType {
   title_zh?: string;
   hour_micros: number | null;
   month_micros: number | null;
-  currency: string;
+  currency: string | null;
   vram_bytes: number | null;
   memory_bytes: number | null;
   tokens_per_second?: number | null;
-  speed_source?: string;
-  source: string;
-  as_of: string;
+  source: string | null;
+  as_of: string | null;
 }
 
 export interface Strip {

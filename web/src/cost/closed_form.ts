@@ -83,19 +83,18 @@ export function costsOf(requestsOfMonth: number, traffic: Traffic, rules: Rules,
   return { naive, hourly, monthly: levels.length * monthMicros, mixed };
 }
 
-// The volume from which the month is cheaper than the hour; undefined: not between `least` and `most`.
-export function breakEven(
-  traffic: Traffic, rules: Rules, prices: Prices, least: number, most: number,
-): number | undefined {
-  if (prices.monthMicros === null) return undefined;
+// The first volume of a month, between the ascending `places`, from which the month is cheaper than the hour;
+// undefined: nowhere among them.
+export function breakEven(traffic: Traffic, rules: Rules, prices: Prices, places: number[]): number | undefined {
   const isMonthCheaper = (requests: number): boolean => {
     const costs = costsOf(requests, traffic, rules, prices);
     return costs.monthly !== null && costs.hourly > costs.monthly;
   };
-  if (isMonthCheaper(least) || !isMonthCheaper(most)) return undefined;
-  let low = least;
-  let high = most;
-  for (let step = 0; step < 60 && high / low > 1.0001; ++step) {
+  const found = places.findIndex(isMonthCheaper);
+  let low = places[found - 1];
+  let high = places[found];
+  if (low === undefined || high === undefined) return undefined;
+  while (high / low > 1.0001) {
     const middle = Math.sqrt(low * high);
     if (isMonthCheaper(middle)) high = middle;
     else low = middle;

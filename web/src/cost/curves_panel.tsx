@@ -36,9 +36,9 @@ function pointsOf(plan: MeasuredPlan, traffic: Traffic, here: number): Point[] {
 
 function crossingOf(plan: MeasuredPlan, traffic: Traffic, points: Point[]): number | undefined {
   const { tariff, idle_timeout_s: idleTimeoutS, wake_s: wakeS } = plan.plan;
-  const ends = [points[0]?.requestsADay ?? 1, points.at(-1)?.requestsADay ?? 1].map((one) => one * kDaysOfMonth);
-  const found = breakEven(traffic, { idleTimeoutS, wakeS },
-    { hourMicros: tariff.hour_micros, monthMicros: tariff.month_micros }, ends[0] ?? 1, ends[1] ?? 1);
+  const prices = { hourMicros: tariff.hour_micros, monthMicros: tariff.month_micros };
+  const places = points.map((point) => point.requestsADay * kDaysOfMonth);
+  const found = breakEven(traffic, { idleTimeoutS, wakeS }, prices, places);
   return found === undefined ? undefined : found / kDaysOfMonth;
 }
 
@@ -76,7 +76,7 @@ export function CurvesPanel({ plan, heat }: { plan: MeasuredPlan; heat: number[]
       <div class="stack tight">
         <p data-break-even>{crossingText} · {w.here}: {grouped(Math.round(here))}, {money(rows[asked]?.micros ?? null)}</p>
         <Chart label={w.requestsPerDay} x={x} lines={lines} isLogX height={260}
-          xText={(requests) => grouped(Math.round(requests))} yText={(micros) => moneyText(micros, currency)} />
+          xText={(requests) => grouped(Math.round(requests))} yText={(micros) => moneyText(micros, currency).replace(/\.00$/, "")} />
         <p class="small soft">{w.assumed}</p>
         <TableBehind label={w.curves} rows={points} columns={[
           { head: w.requestsPerDay, isNumber: true, cell: (point) => grouped(Math.round(point.requestsADay)) },

@@ -45,6 +45,17 @@ function seriesOf(line: Line, yText: Look["yText"]): uPlot.Series {
   return out;
 }
 
+// 1, 3, 10, 30, .. within the range.
+function decades(first: number, last: number): number[] {
+  const out: number[] = [];
+  for (let power = 10 ** Math.floor(Math.log10(Math.max(1e-9, first))); power <= last; power *= 10) {
+    for (const place of [power, 3 * power]) {
+      if (place >= first && place <= last) out.push(place);
+    }
+  }
+  return out;
+}
+
 function optionsOf(look: Look, width: number): uPlot.Options {
   const ink = colorOf("--ink-soft");
   const axis = { stroke: ink, font: `11px ${colorOf("--sans")}`, ticks: { show: false } };
@@ -60,7 +71,9 @@ function optionsOf(look: Look, width: number): uPlot.Options {
     },
     axes: [
       { ...axis, grid: { show: false }, space: kGap * 1.6, size: 28,
-        incrs: look.isLogX === true ? [1] : [1, 2, 5, 7, 10, 14, 30],
+        ...(look.isLogX === true
+          ? { splits: () => decades(first, last), filter: (_plot: uPlot, marks: number[]) => marks }
+          : { incrs: [1, 2, 5, 7, 10, 14, 30] }),
         values: (_plot, marks) => marks.map((mark) => (mark === null ? "" : look.xText(mark))) },
       { ...axis, grid: { stroke: colorOf("--line"), width: 1 }, size: 60, space: kGap,
         values: (_plot, marks) => marks.map((mark) => look.yText(mark)) },

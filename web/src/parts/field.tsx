@@ -7,13 +7,14 @@ interface Text {
   set: (value: string) => void;
   hint?: string;
   type?: "text" | "password" | "search";
+  placeholder?: string;
 }
 
-export function TextField({ label, value, set, hint, type = "text" }: Text) {
+export function TextField({ label, value, set, hint, type = "text", placeholder = "" }: Text) {
   return (
     <label class="field">
       {label}
-      <input type={type} value={value} autocomplete="off" spellcheck={false}
+      <input type={type} value={value} placeholder={placeholder} autocomplete="off" spellcheck={false}
         onInput={(event) => set(event.currentTarget.value)} />
       {hint !== undefined && <span class="small">{hint}</span>}
     </label>

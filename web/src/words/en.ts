@@ -187,7 +187,7 @@ export const en = {
   },
   deploy: {
     title: "Deploy",
-    image: "Image", search: "Search: qwen3, 4b, q4, high concurrency…", quantisation: "Quantisation", runtime: "Runtime",
+    image: "Image", search: "Search", searchSuch: "qwen3, 4b, q4, high concurrency", quantisation: "Quantisation", runtime: "Runtime",
     noGallery: "This server has no gallery. Type an image's name or the path of a .gguf file on the server.",
     imageName: "Image or file", noImage: "No image fits.", memory: "Memory", download: "File", licence: "Licence",
     here: "here", notHere: (name: string) => `not here yet: dormouse pull ${name}`,
@@ -198,6 +198,8 @@ export const en = {
     requestsPerDay: "Requests per day", secondsPerRequest: "Seconds per request", days: "Days a month", hours: "Hours a day",
     rules: "Rules", name: "Name", nameHint: "letters, digits and . _ -", idleTimeout: "Idle timeout",
     instances: "Instances, least and most", least: "Least", most: "Most",
+    keyNeeded: "Callers beyond this machine need a key.", keyMissing: "There is no key yet: make one first.",
+    logged: "Each request is in the log and the ledger, without its text.",
     publicAccess: "Public access", publicHint: "Also answers callers beyond this machine, with a key.",
     perMinute: "60 requests a minute", perMinuteHint: "Of all callers together.",
     confirm: "Confirm", go: "Deploy", making: "Deploying…", wakeNow: "Wake it now",

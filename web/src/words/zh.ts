@@ -184,7 +184,7 @@ export const zh: Words = {
   },
   deploy: {
     title: "部署",
-    image: "镜像", search: "搜索：通义千问、4b、q4、高并发…", quantisation: "量化", runtime: "运行方式",
+    image: "镜像", search: "搜索", searchSuch: "通义千问、4b、q4、高并发", quantisation: "量化", runtime: "运行方式",
     noGallery: "这台服务器没有镜像库。请输入镜像名，或服务器上 .gguf 文件的路径。",
     imageName: "镜像或文件", noImage: "没有符合条件的镜像。", memory: "内存", download: "文件", licence: "许可证",
     here: "已在本机", notHere: (name) => `尚未下载：dormouse pull ${name}`,
@@ -195,6 +195,8 @@ export const zh: Words = {
     requestsPerDay: "每天请求数", secondsPerRequest: "每次请求秒数", days: "每月天数", hours: "每天小时数",
     rules: "规则", name: "名称", nameHint: "字母、数字与 . _ -", idleTimeout: "空闲休眠时间",
     instances: "实例数：最少与最多", least: "最少", most: "最多",
+    keyNeeded: "本机以外的调用方需要密钥。", keyMissing: "还没有密钥：请先新建一个。",
+    logged: "每个请求都会记入日志与账本，但不含内容。",
     publicAccess: "公开访问", publicHint: "本机以外持有密钥的调用方也能访问。",
     perMinute: "每分钟 60 次请求", perMinuteHint: "所有调用方合计。",
     confirm: "确认", go: "一键部署", making: "部署中…", wakeNow: "立即唤醒",
