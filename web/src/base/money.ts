@@ -30,6 +30,12 @@ export function moneyText(micros: number, currency: string): string {
   return sign === undefined ? `${minus}${amount} ${currency}`.trimEnd() : `${minus}${sign}${amount}`;
 }
 
+// What is only expected: to the whole unit from ten units on.
+export function roughMoney(micros: number, currency: string): string {
+  if (Math.abs(micros) < 10_000_000) return moneyText(micros, currency);
+  return moneyText(Math.round(micros / 1e6) * 1e6, currency).replace(".00", "");
+}
+
 export interface Sum {
   currency: string;
   micros: number;

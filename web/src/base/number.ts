@@ -29,7 +29,10 @@ export function bytesText(bytes: number): string {
   return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
-// Quantile-free helper of axes: 1, 2, 5, 10, ... up to at least `value`.
+// "16.0 GiB": memory of cards and machines is sold by powers of two.
+export const memoryText = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+
+// For axes: 1, 2, 5, 10, ... up to at least `value`.
 export function niceCeiling(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));

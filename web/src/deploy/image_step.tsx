@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get } from "../api/client";
 import type { Image } from "../api/types";
 import { useLoad } from "../base/load";
-import { bytesText } from "../base/number";
+import { bytesText, memoryText } from "../base/number";
 import { SelectField, TextField } from "../parts/field";
 import { Trouble } from "../parts/panel";
 import { inLanguage, words } from "../words";
@@ -41,7 +41,7 @@ function ImageChoice({ image, isChosen, most, choose }: {
         <div class="fill-accent" style={{ width: `${Math.max(1, (image.memory_bytes / Math.max(1, most)) * 100)}%` }} />
       </span>
       <span class="small soft">
-        {w.memory} {bytesText(image.memory_bytes)} · {w.download} {bytesText(image.bytes)} · {image.licence}
+        {w.memory} {memoryText(image.memory_bytes)} · {w.download} {bytesText(image.bytes)} · {image.licence}
       </span>
       <span class="small soft">
         {image.kld === null ? w.kldUnknown : w.kld(String(image.kld))} ·{" "}

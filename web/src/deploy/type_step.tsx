@@ -2,8 +2,8 @@
 import { useState } from "preact/hooks";
 import type { Image, InstanceType } from "../api/types";
 import type { Load } from "../base/load";
-import { moneyText } from "../base/money";
-import { bytesText, figure } from "../base/number";
+import { moneyText, roughMoney } from "../base/money";
+import { figure, memoryText } from "../base/number";
 import { NumberField } from "../parts/field";
 import { Trouble } from "../parts/panel";
 import { inLanguage, words } from "../words";
@@ -59,12 +59,12 @@ function TypeRow({ type, image, expected, idleTimeoutS, isChosen, choose }: RowP
       </td>
       <td class="number">{money(type.hour_micros)}</td>
       <td class="number">{money(type.month_micros)}</td>
-      <td class="number">{memory === null ? "—" : bytesText(memory)} <FitTag fit={fitOf(image, type)} /></td>
+      <td class="number">{memory === null ? "—" : memoryText(memory)} <FitTag fit={fitOf(image, type)} /></td>
       <td class="number">
         {speed === undefined ? "—" : `≈ ${figure(speed)} ${w.units2.perSecond}`}
         {speed !== undefined && <div class="small soft">{w.deploy.estimated}</div>}
       </td>
-      <td class="number"><strong>{costs === undefined ? "—" : money(costs.hourly)}</strong></td>
+      <td class="number"><strong>{costs === undefined ? "—" : roughMoney(costs.hourly, type.currency ?? "")}</strong></td>
     </tr>
   );
 }

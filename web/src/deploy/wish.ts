@@ -32,6 +32,8 @@ export const firstExpected: Expected = { requestsPerDay: 200, secondsPerRequest:
 export const kAssumedWakeS = 30;
 // What the price list's tokens a second are of: Qwen3-4B in Q4_K_M. Decoding is bound by memory: bytes scale it.
 const kListedBytes = 2.5e9;
+// Below it an answer is bound by other things than memory, and the scale says nothing.
+const kLeastBytes = 3e8;
 const kPerMinute = 60;
 
 export const reference = (image: Image): string => `${image.name}:${image.tag}`;
@@ -50,7 +52,7 @@ export function fitOf(image: Image | undefined, type: InstanceType): Fit {
 
 // Tokens a second of one answer; undefined: nobody knows.
 export function speedOf(image: Image | undefined, type: InstanceType): number | undefined {
-  if (image === undefined || type.tokens_per_second == null || image.bytes <= 0) return undefined;
+  if (image === undefined || type.tokens_per_second == null || image.bytes < kLeastBytes) return undefined;
   return (type.tokens_per_second * kListedBytes) / image.bytes;
 }
 

@@ -8,7 +8,7 @@ import { LoadPanel } from "../parts/panel";
 import { Table } from "../parts/table";
 import { duration, timeText, timeWithZone, words } from "../words";
 
-const kPage = 50;
+const kPage = 20;
 const kOutcomes = ["ok", "client_gone", "failed", "interrupted", "open"] as const;
 
 interface Page {
