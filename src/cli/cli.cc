@@ -88,6 +88,7 @@ int run_dormouse(int argc, const char* const* argv, const char* const* environme
   add_deploy(app, context);
   add_set(app, context);
   add_rm(app, context);
+  add_console(app, context);
   add_ps(app, context);
   add_wake(app, context);
   add_sleep(app, context);

@@ -14,6 +14,7 @@ void add_run(CLI::App& app, Context& context);
 void add_deploy(CLI::App& app, Context& context);
 void add_set(CLI::App& app, Context& context);
 void add_rm(CLI::App& app, Context& context);
+void add_console(CLI::App& app, Context& context);
 void add_ps(CLI::App& app, Context& context);
 void add_wake(CLI::App& app, Context& context);
 void add_sleep(CLI::App& app, Context& context);

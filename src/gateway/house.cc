@@ -226,6 +226,8 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
     alerts->raise(budget_alert((use.holder == Holder::kKey ? "key " : "deployment ") + use.name, use.percent));
   };
   gateway_options.time_zone = zone;
+  gateway_options.console = options.console;
+  gateway_options.instances = &instances;
   gateway = std::make_unique<Gateway>(services, *deployer, *keys, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
   AlertSenderOptions alert_options;
@@ -495,6 +497,10 @@ const std::vector<std::string>& House::worker_addresses() const {
 
 const std::string& House::worker_fingerprint() const {
   return impl_->worker_fingerprint;
+}
+
+std::optional<std::string> House::make_console_link() {
+  return impl_->gateway->make_console_link();
 }
 
 std::string House::notice() const {

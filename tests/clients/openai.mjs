@@ -1,7 +1,8 @@
 // OpenAI's own client against the whole server: embeddings, responses and batches, with nothing faked.
 //   node openai.mjs BUILD_DIR DEMO_MODEL
 // Holds: vectors are the same as floats, as the base64 the client asks for by itself and among others; a response is
-// the same whole and streamed, its helper accumulates it, and what cannot be is refused by name; a batch outlives a kill. Exit 1 at any breach.
+// the same whole and streamed, its helper accumulates it, held to a form like chat, and what cannot be is refused by
+// name; a batch outlives a kill. Exit 1 at any breach.
 import assert from "node:assert/strict";
 import {spawn, spawnSync} from "node:child_process";
 import {mkdtempSync, rmSync} from "node:fs";
@@ -9,6 +10,8 @@ import {tmpdir} from "node:os";
 import path from "node:path";
 
 import OpenAI, {toFile} from "openai";
+
+import {checkWeather, weather} from "./weather.mjs";
 
 const buildDir = path.resolve(process.argv[2]);
 const demo = path.resolve(process.argv[3]);
@@ -105,6 +108,25 @@ async function responses(client) {
   }
 }
 
+// The same tool and schema as in chat, in this API's flat form; and a tool's answer goes back as an item.
+async function responsesHeldToAForm(client) {
+  const wish = {model: "demo", input: "北京天气怎么样？", temperature: 0};
+  const tool = {type: "function", strict: true, ...weather.function};
+  const called = await client.responses.create({...wish, tools: [tool], tool_choice: {type: "function", name: "weather"}});
+  const call = called.output.find((item) => item.type === "function_call");
+  assert.ok(call, JSON.stringify(called.output));
+  checkWeather(JSON.parse(call.arguments));
+  const answered = await client.responses.create({
+    ...wish, tools: [tool], max_output_tokens: 16,
+    input: [{role: "user", content: wish.input}, ...called.output,
+      {type: "function_call_output", call_id: call.call_id, output: '{"degrees":21}'}]});
+  assert.ok(answered.usage.input_tokens > called.usage.input_tokens);
+  const schema = weather.function.parameters;
+  const formed = await client.responses.create({
+    ...wish, text: {format: {type: "json_schema", name: "weather", strict: true, schema}}});
+  checkWeather(JSON.parse(formed.output_text));
+}
+
 async function until(what, done) {
   const end = Date.now() + PATIENCE_MS;
   while (Date.now() < end) {
@@ -159,6 +181,8 @@ try {
   console.log(`openai: embeddings of ${dimensions} dimensions, floats and base64 the same`);
   await responses(client);
   console.log("openai: responses whole, streamed and accumulated the same");
+  await responsesHeldToAForm(client);
+  console.log("openai: responses with a forced tool, its answer, and a schema");
   await batches(client, killed_and_started);
   console.log("openai: a batch of 150, killed in the middle, has 150 results");
 } finally {

@@ -331,8 +331,8 @@ TEST_F(Billing, KilledAtEveryNamedPointNothingIsLostOrDoubled) {
       std::vector<Received> all = ask(house, std::move(wishes));
       all[0].tokens = 400;  // more may have been delivered than it read
       all[1].tokens = 400;
-      // Its sockets close before it is gone.
-      const bool is_dead = house.wait_exit(milliseconds(1'000)).has_value();
+      // Callers have their answers before the ledger has the last closings, on a busy machine seconds before.
+      const bool is_dead = house.wait_exit(milliseconds(20'000)).has_value();
       EXPECT_TRUE(is_dead) << point << " was not reached";
       died += is_dead ? 1 : 0;
       house.set_environment({});

@@ -2,16 +2,20 @@
 
 #include <fmt/format.h>
 
+#include <boost/json.hpp>
 #include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "api/error_table.h"
 #include "api/json_write.h"
 #include "http/sse.h"
 
 namespace dormouse::gateway {
 namespace {
+
+namespace json = boost::json;
 
 std::string quoted(std::string_view text) {
   std::string out;
@@ -75,6 +79,15 @@ class ResponsesAnswer final : public AnswerWriter {
       if (delta.finish_reason.has_value()) finish_reason_ = *delta.finish_reason;
     }
     return stream_ ? out : std::string();
+  }
+
+  // OpenAI's error event; its client throws because of the `error` that we add, and only yields the event without.
+  [[nodiscard]] std::string broken_off(const api::ApiError& error) const override {
+    const json::object body = json::parse(api::error_body(error)).as_object();
+    json::object event{{"type", "error"}, {"sequence_number", sequence_}};
+    for (const std::string_view key : {"code", "message", "param"}) event[key] = body.at("error").at(key);
+    event["error"] = body.at("error");
+    return http::sse_named("error", json::serialize(event));
   }
 
   std::string closing(const AnswerSummary& summary) override {

@@ -239,6 +239,25 @@ TEST(ResponsesAnswer, ACutAnswerIsIncompleteAndAnEmptyOneStillAMessage) {
   }
 }
 
+TEST(ResponsesAnswer, OneThatBreaksOffEndsWithAnErrorEvent) {
+  const auto answer = writer(true);
+  http::SseParser parser;
+  parser.push(answer->on_chunk(chunk_of(text("Hel"))));
+  std::int64_t events = 0;
+  while (parser.next().has_value()) ++events;
+  parser.push(answer->broken_off({api::ErrorCode::kWorkerCrashed, {}, {}}));
+  const auto last = parser.next();
+  ASSERT_TRUE(last.has_value());
+  EXPECT_EQ(last->event, "error");
+  const json::value error = json::parse(last->data);
+  EXPECT_EQ(error.at("type").as_string(), "error");
+  EXPECT_EQ(error.at("sequence_number").as_int64(), events);
+  EXPECT_EQ(error.at("code").as_string(), "worker_crashed");
+  EXPECT_EQ(error.at("error").at("code").as_string(), "worker_crashed");
+  EXPECT_EQ(error.at("message"), error.at("error").at("message"));
+  EXPECT_FALSE(parser.next().has_value());
+}
+
 TEST(ResponsesAnswer, AfterAResetNothingOfTheFirstAttemptIsLeft) {
   const auto answer = writer(true);
   [[maybe_unused]] const std::string lost = answer->on_chunk(chunk_of(text("lost")));
