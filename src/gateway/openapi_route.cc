@@ -12,6 +12,7 @@
 namespace dormouse::gateway {
 namespace {
 
+// The console's pages and login are for its browser, what only run/admin.sock is asked for our own programs.
 bool is_shown(Access access, const Door& door) {
   switch (access) {
     case Access::kOpen:
@@ -19,7 +20,8 @@ bool is_shown(Access access, const Door& door) {
     case Access::kRead:
     case Access::kAdmin: return door.serves_admin;
     case Access::kNone:
-    case Access::kWorker: return false;
+    case Access::kConsole:
+    case Access::kSocket: return false;
   }
   return false;
 }
@@ -31,7 +33,8 @@ std::string scope_for(Access access) {
     case Access::kAdmin: return "admin";
     case Access::kNone:
     case Access::kOpen:
-    case Access::kWorker: return "";
+    case Access::kConsole:
+    case Access::kSocket: return "";
   }
   return "";
 }

@@ -32,7 +32,7 @@ class OpenApiRoute {
   std::optional<Document> whole_;
 };
 
-// The routes that a document of a door speaks of; what only workers ask is in none.
+// The routes that a document of a door speaks of; what only run/admin.sock or the console's page asks is in none.
 [[nodiscard]] std::vector<const Route*> routes_of(const Router& router, const Door& door);
 
 }  // namespace dormouse::gateway

@@ -6,6 +6,6 @@
 
 namespace dormouse::gateway {
 
-[[nodiscard]] std::array<std::string_view, 10> openapi_texts();
+[[nodiscard]] std::array<std::string_view, 11> openapi_texts();
 
 }  // namespace dormouse::gateway
