@@ -126,7 +126,8 @@ inline boost::json::object tokenizer_json_of(const Vocabulary& vocabulary, Merge
     if (is_added(vocabulary, id)) added.push_back(added_token(vocabulary, id));
   }
   const char* const regex =
-      R"x((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)x";
+      R"x((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)x"
+      R"x(\s*[\r\n]+|\s+(?!\S)|\s+)x";
   return {{"version", "1.0"},
           {"added_tokens", added},
           {"normalizer", {{"type", "NFC"}}},
