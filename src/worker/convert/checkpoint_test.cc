@@ -38,6 +38,8 @@ TEST_F(CheckpointTest, EveryTensorIsFoundInItsPart) {
   EXPECT_EQ(got->find("z")->part->name(), in("b.safetensors"));
   EXPECT_EQ(got->find("z")->tensor->bytes.front(), 'z');
   EXPECT_EQ(got->find("w"), nullptr);
+  for (const auto& [name, found] : got->tensors()) found.part->release(*found.tensor);
+  EXPECT_EQ(got->find("y")->tensor->bytes.back(), 'y');
 }
 
 TEST_F(CheckpointTest, AnIndexThatDoesNotFitItsPartsIsRefused) {

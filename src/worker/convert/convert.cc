@@ -217,7 +217,11 @@ Result<ConvertReport> convert_checkpoint(const ConvertOptions& options) {
   }
   TRY_STATUS(writer.begin(options.out_path));
   TensorRecoder recoder(options.threads, progress, writer);
-  for (const TensorRecode& recode : recodes) TRY_STATUS(recoder.append(recode));
+  for (const TensorRecode& recode : recodes) {
+    TRY_STATUS(recoder.append(recode));
+    const CheckpointTensor& done = *model.checkpoint.find(recode.name);
+    done.part->release(*done.tensor);
+  }
   TRY_STATUS(writer.finish());
   report.out_bytes = writer.file_bytes();
   report.seconds = progress.seconds();

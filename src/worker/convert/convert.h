@@ -27,7 +27,7 @@ struct ConvertReport {
 
 // Keys and tensor names as llama.cpp's converter writes them. A type below 16 bits gives the very bytes of a conversion
 // to F16 and quantize_file after it. The same folder gives the same file, whatever the number of threads. Memory: about
-// 100 MB and the vocabulary; the weights are mapped. On error nothing is left at out_path.
+// 100 MB, the vocabulary, and one tensor of the mapped weights. On error nothing is left at out_path.
 // Errors: those of Checkpoint, read_hf_config, read_hf_tokenizer, TensorRecoder and gguf::Writer; kNotFound and
 // kDataLoss (a tensor that is missing or has another shape), kInvalidArgument (a tensor that a dense Qwen3 does not
 // have; out_path is a folder or one of the parts; a name that is no printable UTF-8).

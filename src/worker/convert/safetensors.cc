@@ -114,6 +114,11 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::string& path) {
   return out;
 }
 
+void SafetensorsFile::release(const SafetensorsTensor& tensor) const {
+  if (!mapping_.has_value()) return;
+  mapping_->release(static_cast<std::size_t>(tensor.bytes.data() - mapping_->bytes().data()), tensor.bytes.size());
+}
+
 Result<SafetensorsFile> SafetensorsFile::parse(std::string name, std::span<const std::uint8_t> bytes) {
   std::uint64_t header_bytes = 0;
   if (bytes.size() < sizeof header_bytes) {

@@ -43,6 +43,8 @@ class SafetensorsFile {
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] std::span<const SafetensorsTensor> tensors() const { return tensors_; }  // in the order of their bytes
+  // Takes a tensor's bytes out of this process's memory; they come back at the next touch.
+  void release(const SafetensorsTensor& tensor) const;
 
  private:
   SafetensorsFile() = default;
