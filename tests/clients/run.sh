@@ -22,6 +22,7 @@ if [ ! -d node_modules/node-llama-cpp ] || [ ! -d node_modules/inference-server 
     { tail -20 npm.log; exit 1; }
 fi
 node llama_compare.mjs "$(realpath "$build")" "$(realpath "$demo")"
+node convert.mjs "$(realpath "$build")"
 node adopt.mjs "$(realpath "$build")" "$(realpath "$demo")"
 node limits.mjs "$(realpath "$build")"
 node generated.mjs "$(realpath "$build")" "$(realpath "$demo")"
