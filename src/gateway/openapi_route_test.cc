@@ -19,8 +19,8 @@ class OpenApiRouteTest : public PlanFixture {
   // With what the house adds to the gateway's own routes.
   void open_whole() {
     open(moment(12, 1));
-    files_ = FileStore::open(io_, (directory_ / "files").string()).value();
-    batches_ = std::make_unique<BatchRunner>(io_, clock_, *files_, *supervisor_, BatchDoor{});
+    files_ = FileStore::open(io_, (directory_ / "files").string(), FileKeeping{}).value();
+    batches_ = std::make_unique<BatchRunner>(io_, clock_, *files_, *supervisor_, BatchDoor{}, std::chrono::seconds{0});
     batches_api_.emplace(clock_, *files_, *batches_);
     gateway_->add_batches(*batches_api_);
   }
