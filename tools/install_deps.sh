@@ -12,7 +12,7 @@ build=(g++ cmake ninja-build pkg-config git ca-certificates libboost1.81-dev lib
 # slurm-wlm and munge: the Slurm driver is tested against a real cluster on loopback (docs/drivers.md). chromium: a real
 # browser at the front door (tests/browser). prometheus: it reads our /metrics and judges the alert rules
 # (tests/metrics).
-test=(python3 python3-numpy python3-jinja2 sqlite3 curl procps binutils slurm-wlm munge chromium prometheus)
+test=(python3 python3-numpy python3-jinja2 sqlite3 curl jq procps binutils slurm-wlm munge chromium prometheus)
 # The libraries come from Debian in both architectures at one version, so apt may bring this machine's up to date too.
 aarch64=(g++-aarch64-linux-gnu qemu-user curl libboost1.81-dev:arm64 libboost-json1.81-dev:arm64
          libspdlog-dev:arm64 libfmt-dev:arm64 libsqlite3-dev:arm64 libtomlplusplus-dev:arm64 libutf8proc-dev:arm64

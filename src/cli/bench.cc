@@ -1,6 +1,5 @@
 // `dormouse bench`: a load test of any server that speaks the OpenAI dialect.
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +12,7 @@
 #include <sstream>
 #include <utility>
 
+#include "base/file_limit.h"
 #include "base/time_zone.h"
 #include "cli/admin_client.h"
 #include "cli/bench_flags.h"
@@ -30,6 +30,8 @@ constexpr std::string_view kUsualUrl = "http://127.0.0.1:8080";
 constexpr std::chrono::milliseconds kRedraw{250};
 constexpr std::chrono::minutes kSleepDeadline{11};  // a drain takes at most ten
 constexpr std::size_t kMostFileBytes = 256U << 20;
+// A connection each: the usual soft limit of 1,024 files would show as the server's failure.
+constexpr std::size_t kMostFiles = 65'536;
 
 // One run of the verb: its loop, its runner, what it measured. Threads: one.
 class BenchRun {
@@ -248,14 +250,6 @@ std::optional<std::string> own_url(const Context& context) {
   return status->urls.front();
 }
 
-// A connection each: the usual soft limit of 1,024 files would show as the server's failure.
-void raise_file_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 // DATA-DIR/bench/20261101T080000Z-t4.json: names sort by time. Whole or not at all, for `dormouse plan` reads it.
 Result<std::string> keep(const Context& context, const loadtest::BenchRecord& record, WallTime began) {
   const CivilTime at = TimeZone().local(began);
@@ -357,7 +351,7 @@ void bench(Context& context, const BenchFlags& flags) {
   const loadtest::Slo slo = question->slo;
   Result<std::unique_ptr<BenchRun>> run = prepare(context, flags, *std::move(question));
   if (!run.has_value()) return fail_usage(context, run.error());
-  raise_file_limit();
+  raise_file_limit(kMostFiles);
   const WallTime began = SystemClock().wall();
   loadtest::BenchRecord record;
   record.at = TimeZone().iso(began);

@@ -48,7 +48,7 @@ std::optional<KeptSpeeds> speeds_in(const loadtest::BenchRecord& record) {
   out.speeds.basis = planner::SpeedBasis::kMeasured;
   if (const Result<planner::LineFit> fit = planner::fit_step_line(points); fit.has_value()) {
     out.speeds.line = fit->line;
-    out.is_line = true;
+    out.speeds.is_of_batch = true;
     return out;
   }
   const auto alone =

@@ -13,7 +13,6 @@ struct KeptSpeeds {
   planner::Speeds speeds;  // kMeasured; prefill is not known
   std::string at;          // when
   std::string model;       // of what
-  bool is_line = false;    // several concurrencies were measured; else nothing is known of a batch
 };
 
 // The newest record of that type and of a model by that name (in its letters and digits) in DATA-DIR/bench. nullopt:

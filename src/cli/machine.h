@@ -7,12 +7,12 @@
 namespace dormouse::cli {
 
 struct Machine {
-  int cores = 1;             // this process may run on
-  double quota_cores = 0;    // cgroup CPU quota; 0: none
-  bool avx2 = false;         // with FMA and F16C, as the kernels need it
-  bool avx512 = false;       // F, BW, VL, VNNI
-  bool amx = false;          // int8 and bf16
-  std::int64_t ram_bytes = 0;        // of the machine or the cgroup, the smaller
+  int cores = 1;               // this process may run on
+  double quota_cores = 0;      // cgroup CPU quota; 0: none
+  bool avx2 = false;           // with FMA and F16C, as the kernels need it
+  bool avx512 = false;         // F, BW, VL, VNNI
+  bool amx = false;            // int8 and bf16
+  std::int64_t ram_bytes = 0;  // of the machine or the cgroup, the smaller
   std::int64_t available_bytes = 0;
 
   // "AVX-512 + AMX", "AVX2", "no AVX2"

@@ -35,21 +35,23 @@ std::int64_t cheapest(const PlanView& view) {
   return monthly == nullptr ? hourly : std::min(hourly, monthly->micros);
 }
 
+// What one type cannot do leaves it out. Errors: the last of those, where none is left.
 Result<Ranked> rank(const Context& context, const PlanFlags& flags, const PriceList& prices) {
   Ranked out;
+  Error last = make_error(Code::kInvalidArgument, "there is no instance type with a price by the hour");
   PlanFlags one = flags;
   if (one.currency.empty()) one.currency = prices.rules.currency;
   for (const catalog::InstanceType& type : prices.types.all()) {
     if (!type.hour_micros.has_value()) continue;
-    const Result<planner::Tariff> tariff = tariff_in(prices, type, one.currency);
-    if (!tariff.has_value()) {
-      out.left_out.push_back(fmt::format("{}: {}", type.name, tariff.error().message));
+    Result<PlanView> view = plan_on(context, one, prices, type);
+    if (!view.has_value()) {
+      out.left_out.push_back(fmt::format("{}: {}", type.name, view.error().message));
+      last = view.error();
       continue;
     }
-    Result<PlanView> view = plan_on(context, one, prices, type);
-    if (!view.has_value()) return view.error();
     out.plans.push_back(*std::move(view));
   }
+  if (out.plans.empty()) return last;
   std::stable_sort(out.plans.begin(), out.plans.end(),
                    [](const PlanView& a, const PlanView& b) { return cheapest(a) < cheapest(b); });
   return out;
@@ -119,6 +121,11 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
   const Result<Ranked> ranked = rank(context, flags, prices);
   if (!ranked.has_value()) return fail(context, ranked.error());
   const Table table = ranked_table(*ranked, context.language);
+  const bool is_for_programs = flags.format == "csv" || flags.format == "json";
+  for (const std::string& line : ranked->left_out) {
+    if (!is_for_programs) break;
+    fmt::print(stderr, "{}{}\n", context.say("left out: ", "未列入："), line);
+  }
   if (flags.format == "csv") {
     fmt::print("{}", table.csv());
     return;
@@ -131,7 +138,7 @@ void show_ranked(Context& context, const PlanFlags& flags, const PriceList& pric
   }
   fmt::print("{}\n", flags.format == "md" ? table.markdown() : table.text());
   for (const std::string& line : ranked->left_out) {
-    fmt::print("{}", wrapped(std::string(context.say("! left out: ", "! 未列入：")) + line, 100, 2) + "\n");
+    fmt::print("{}", wrapped(std::string(context.say("! left out: ", "! 未列入：")) + line, kTextColumns, 2) + "\n");
   }
   if (flags.has_details && !ranked->plans.empty()) fmt::print("{}", mix_text(context, *ranked));
   const auto is_small = [](const PlanView& view) {

@@ -203,19 +203,6 @@ std::string Tables::interval(const planner::Interval& interval) const {
                   money(interval.high_micros)));
 }
 
-std::optional<planner::ModelWish> model_wish(const PlanFlags& flags, const PlanView& view,
-                                             const planner::ModelShape& shape, planner::Quant quant) {
-  if (view.type.vram_gb == 0) return std::nullopt;
-  planner::ModelWish out;
-  out.shape = shape;
-  out.quant = quant;
-  out.card = card_of(view.type);
-  out.wanted.sequences = std::max(flags.slots, 1);
-  out.wanted.context = flags.context;
-  out.speeds = view.speeds;
-  return out;
-}
-
 }  // namespace
 
 Result<planner::Wishes> wishes_of(const PlanFlags& flags, const PlanView& view) {
@@ -232,9 +219,9 @@ Result<planner::Wishes> wishes_of(const PlanFlags& flags, const PlanView& view) 
     TRY(const std::chrono::milliseconds deadline, catalog::parse_duration(flags.deadline));
     out.deferred = planner::DeferredRules{flags.deferred_percent / 100, std::chrono::microseconds(deadline).count()};
   }
-  TRY(const planner::ModelShape shape, planner::find_model(flags.model));
-  TRY(const planner::Quant quant, planner::find_quant(flags.quant));
-  out.model = model_wish(flags, view, shape, quant);
+  if (view.type.vram_gb == 0) return out;
+  TRY(out.model, model_wish(flags, view.type));
+  out.model->speeds = view.speeds;
   return out;
 }
 

@@ -107,13 +107,11 @@ Status add_trace(const Context& context, const PlanFlags& flags, planner::Questi
 
 // Errors: kInvalidArgument, with what is missing and what would fit, where the type's memory is known.
 Status check_memory(const PlanFlags& flags, const catalog::InstanceType& type) {
-  TRY(const planner::ModelShape shape, planner::find_model(flags.model));
-  TRY(const planner::Quant quant, planner::find_quant(flags.quant));
+  TRY(const planner::ModelWish wish, model_wish(flags, type));
   if (type.vram_gb == 0) return {};
-  const planner::Wanted wanted{.sequences = std::max(flags.slots, 1), .context = flags.context};
-  const Result<planner::Fit> fit = planner::fits(shape, quant, card_of(type).vram_bytes, wanted);
+  const Result<planner::Fit> fit = planner::fits(wish.shape, wish.quant, wish.card.vram_bytes, wish.wanted);
   if (fit.has_value()) return {};
-  return wrong(fmt::format("--on {}: {} (--slots, --context, --quant)", type.name, fit.error().message));
+  return wrong(fit.error().message + " (--on, --slots, --context, --quant)");
 }
 
 // What several at once cost each of them: as the switch says, as measured, or by roofline.
@@ -124,15 +122,12 @@ Status add_slowdown(const Context& context, const PlanFlags& flags, planner::Que
     question.timer.slowdown = flags.slowdown;
     return {};
   }
-  const bool is_measured = view.speeds.has_value() && view.speeds->basis == planner::SpeedBasis::kMeasured;
+  const bool is_measured = view.speeds.has_value() && view.speeds->is_of_batch;
   if (is_measured) {
     question.timer.slowdown = view.speeds->line.slowdown();
   } else {
-    TRY(const planner::ModelShape shape, planner::find_model(flags.model));
-    TRY(const planner::Quant quant, planner::find_quant(flags.quant));
-    const planner::Card card = card_of(view.type);
-    const planner::Wanted wanted{.sequences = std::max(flags.slots, 1), .context = flags.context};
-    const Result<planner::Speeds> speeds = planner::roofline(shape, quant, card, wanted);
+    TRY(const planner::ModelWish wish, model_wish(flags, view.type));
+    const Result<planner::Speeds> speeds = planner::roofline(wish.shape, wish.quant, wish.card, wish.wanted);
     if (!speeds.has_value()) {
       view.notes.emplace_back(context.say("assumed: several at once are as fast as one (--slowdown, or dormouse bench)",
                                           "假设：同时处理多个请求不变慢（--slowdown，或先运行 dormouse bench）"));
@@ -266,6 +261,15 @@ Result<PlanView> plan_on(const Context& context, const PlanFlags& flags, const P
   const auto requests = static_cast<double>(workload.arrivals.size());
   workload.input_tokens = std::llround(flags.input_tokens * requests);
   workload.output_tokens = std::llround(flags.output_tokens * requests);
+  return out;
+}
+
+Result<planner::ModelWish> model_wish(const PlanFlags& flags, const catalog::InstanceType& type) {
+  planner::ModelWish out;
+  TRY(out.shape, planner::find_model(flags.model));
+  TRY(out.quant, planner::find_quant(flags.quant));
+  out.card = card_of(type);
+  out.wanted = {.sequences = std::max(flags.slots, 1), .context = flags.context};
   return out;
 }
 

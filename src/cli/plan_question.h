@@ -10,6 +10,7 @@
 #include "cli/context.h"
 #include "cli/plan_flags.h"
 #include "cli/price_list.h"
+#include "planner/details.h"
 #include "planner/plan.h"
 #include "planner/speeds.h"
 
@@ -32,6 +33,10 @@ struct PlanView {
 // In one currency. Errors: kInvalidArgument, naming the switch or the rate that is missing, and what to do.
 [[nodiscard]] Result<planner::Tariff> tariff_in(const PriceList& prices, const catalog::InstanceType& type,
                                                 const std::string& currency);
+
+// The model, the quantisation and what it has to hold, as the switches say. Errors: kInvalidArgument, naming what there
+// is.
+[[nodiscard]] Result<planner::ModelWish> model_wish(const PlanFlags& flags, const catalog::InstanceType& type);
 
 // By its data sheet; zeros where nothing is known.
 [[nodiscard]] planner::Card card_of(const catalog::InstanceType& type);

@@ -27,11 +27,11 @@ constexpr std::array<StateWord, 8> kStates{{{"asleep", "asleep", "休眠"},
 
 // English words are the server's own.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kReasons{{{"request", "请求"},
-                                                                                  {"wake", "手动唤醒"},
-                                                                                  {"min", "最少实例数"},
-                                                                                  {"load", "负载"},
-                                                                                  {"window", "运行时段"},
-                                                                                  {"leases", "请求"}}};
+                                                                                 {"wake", "手动唤醒"},
+                                                                                 {"min", "最少实例数"},
+                                                                                 {"load", "负载"},
+                                                                                 {"window", "运行时段"},
+                                                                                 {"leases", "请求"}}};
 
 }  // namespace
 

@@ -415,6 +415,8 @@ Result<NewDeployment> parse_new_deployment(std::string_view text) {
   if (!root.has_value() || !root->is_object()) return make_error(Code::kInvalidArgument, "not a JSON object");
   const Reader r(root->get_object());
   NewDeployment out{.name = r.text("name"), .image = r.text("image"), .rules = {}};
+  const json::value* const name = api::find_member(root->get_object(), "name");
+  if (name != nullptr && !name->is_string()) return make_error(Code::kInvalidArgument, "name: want a text");
   if (out.image.empty()) return make_error(Code::kInvalidArgument, "image: a name of the gallery or a file");
   if (!out.name.empty() && !catalog::is_deployment_name(out.name)) {
     return make_error(Code::kInvalidArgument, "name: letters, digits and . _ - only, at most 63");

@@ -53,6 +53,7 @@ Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOp
       console_page_(options_.console),
       ollama_(services, deployer.catalog(), limits_.limiter(),
               [this](Call& call, GenerationPlan plan) { return run(call, std::move(plan)); }),
+      openapi_(router_, *options_.exposure),
       access_file_(options_.log_directory.empty() ? nullptr : std::make_unique<AccessFile>(options_.log_directory)),
       figures_(services, options_.time_zone,
                [this](const Deployment& d) { return watch_ == nullptr ? std::nullopt : watch_->advice_for(d).price; }),
@@ -94,6 +95,7 @@ void Gateway::add_routes() {
   router_.add({"GET", "/readyz", Access::kOpen, [this](Call& c) { return readiness(c); }});
   router_.add({"GET", "/health", Access::kOpen, [this](Call& c) { return health(c); }});
   router_.add({"GET", "/v1/health", Access::kOpen, [this](Call& c) { return health(c); }});
+  openapi_.add_to(router_);
   add_inference_routes();
   ollama_.add_routes(router_);
   add_admin_routes();

@@ -24,6 +24,7 @@
 #include "gateway/keys/key_ring.h"
 #include "gateway/limits/keeper.h"
 #include "gateway/ollama_api.h"
+#include "gateway/openapi_route.h"
 #include "gateway/overview/figures.h"
 #include "gateway/overview/status_feed.h"
 #include "gateway/overview/token_rates.h"
@@ -154,6 +155,7 @@ class Gateway {
   OllamaApi ollama_;
   AnswerCache kept_answers_;
   Router router_;
+  OpenApiRoute openapi_;
   const std::unique_ptr<AccessFile> access_file_;  // null: no directory for it
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<Pipeline> batch_pipeline_;  // what there is of it without a socket

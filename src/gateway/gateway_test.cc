@@ -165,7 +165,12 @@ TEST(Deployments, TheFleetIsToldEverythingThatConcernsIt) {
   EXPECT_EQ(spec.min_instances, 1);
   EXPECT_EQ(spec.max_instances, 4);
   EXPECT_EQ(spec.driver, "process");
+  EXPECT_EQ(spec.max_wait, std::chrono::seconds(30));
   EXPECT_EQ(spec.instance_type, "") << "this machine";
+  chat.rules.driver = "rented";
+  EXPECT_EQ(fleet_spec(chat).max_wait, std::chrono::minutes(4)) << "it has to boot first";
+  chat.rules.max_wait = std::chrono::seconds(45);
+  EXPECT_EQ(fleet_spec(chat).max_wait, std::chrono::seconds(45));
   chat.rules.instance_type = "t4";
   EXPECT_EQ(fleet_spec(chat).instance_type, "t4");
 }

@@ -254,6 +254,7 @@ Task<Generation::Attempt> Generation::relay(Upstream& upstream, fleet::Lease& le
       case Upstream::Step::Kind::kDone: lease.release(fleet::LeaseOutcome::kCompleted); co_return Attempt::kDone;
       case Upstream::Step::Kind::kRefused:
         error_ = step.error;
+        if (error_.param == "messages") error_.param = plan_.answer->prompt_field();
         lease.release(api::row(error_.code).status >= 500 ? fleet::LeaseOutcome::kWorkerFailed
                                                           : fleet::LeaseOutcome::kCompleted);
         co_return Attempt::kFailed;

@@ -13,12 +13,14 @@
 #include <string_view>
 #include <utility>
 
+#include "base/file_limit.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "fleet/drivers/process_driver.h"
 #include "gateway/advice_task.h"
 #include "gateway/batches/batches_api.h"
+#include "gateway/batches/taken_back.h"
 #include "gateway/budgets.h"
 #include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
@@ -41,6 +43,10 @@ constexpr milliseconds kLastWords{2'000};
 constexpr milliseconds kWorkerGrace{5'000};
 constexpr milliseconds kHurriedWorkerGrace{500};
 constexpr milliseconds kConnectionGrace{500};
+// Callers' connections (http::ServerLimits), one more file for each request that runs, and room.
+constexpr std::size_t kMostFiles = 16'384;
+// Of run/admin.sock and --admin-listen: a worker, a verb or a browser's tab each.
+constexpr std::size_t kAdminConnections = 1'024;
 // China's: the months that fees are for, and that awake hours are counted in.
 constexpr std::chrono::minutes kReportZone{480};
 
@@ -53,6 +59,8 @@ http::ErrorAnswer server_error(int status, std::string_view code) {
   const SystemClock clock;
   headers.set("x-request-id", make_uuid_v7(clock.wall()));
   headers.set("content-type", "application/json");
+  const int retry_after_s = api::row(error.code).retry_after_s;
+  if (retry_after_s > 0) headers.set("retry-after", std::to_string(retry_after_s));
   return {api::error_body(error), std::move(headers)};
 }
 
@@ -250,13 +258,16 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
 }
 
 Status House::Impl::make_batches() {
-  TRY(files, FileStore::open(io, data->files_directory()));
+  const std::chrono::seconds keep = std::chrono::duration_cast<std::chrono::seconds>(options.config.batches.keep);
+  const FileKeeping keeping{.keep = keep, .most_bytes = options.config.batches.most_bytes};
+  TRY(files, FileStore::open(io, data->files_directory(), keeping));
   BatchDoor door;
   door.deployment_of = [this](const Batch& batch) { return gateway->deployment_of(batch); };
   door.handle = [this](const Batch& batch, http::Exchange& exchange) {
     return gateway->handle_batched(batch, exchange);
   };
-  batches = std::make_unique<BatchRunner>(io, clock, *files, *supervisor, std::move(door));
+  door.taken_back = [this] { return taken_back(io, *ledger); };
+  batches = std::make_unique<BatchRunner>(io, clock, *files, *supervisor, std::move(door), keep);
   batches_api.emplace(clock, *files, *batches);
   gateway->add_batches(*batches_api);
   return {};
@@ -264,8 +275,14 @@ Status House::Impl::make_batches() {
 
 Status House::Impl::bind() {
   const http::Handler handler = [this](http::Exchange& exchange) { return gateway->handle(exchange); };
-  admin_server = std::make_unique<http::Server>(io, http::ServerLimits{}, handler, server_error);
-  api_server = std::make_unique<http::Server>(io, http::ServerLimits{}, handler, server_error);
+  // A tenth of the files stays for what runs already: a caller who waits is better than a ledger that cannot open one.
+  const std::size_t most_files = raise_file_limit(kMostFiles);
+  http::ServerLimits admin_limits;
+  admin_limits.connections = std::min(kAdminConnections, most_files / 10);
+  http::ServerLimits api_limits;
+  api_limits.connections = std::min(api_limits.connections, most_files / 10 * 8);
+  admin_server = std::make_unique<http::Server>(io, admin_limits, handler, server_error);
+  api_server = std::make_unique<http::Server>(io, api_limits, handler, server_error);
   TRY(const http::Address admin, http::Address::parse("unix:" + data->admin_socket()));
   TRY_STATUS(admin_server->listen(admin, kSocketDoor));
   gateway->set_connection_count([this] { return api_server->connections() + admin_server->connections(); });
@@ -376,7 +393,7 @@ Task<Status> House::Impl::start() {
   watch->start();
   retention->start();
   advice->start();
-  CO_TRY_STATUS(batches->start());
+  CO_TRY_STATUS(co_await batches->start());
   co_return open_door();
 }
 

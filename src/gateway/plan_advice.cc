@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/nearest_rank.h"
 #include "catalog/config_file.h"
 #include "gateway/deployments.h"
 #include "gateway/office_hours.h"
@@ -302,12 +303,8 @@ MeasuredWake wake_of(const ledger::MeasuredWorkload& workload) {
   std::vector<std::int64_t> sorted = workload.wakes_us;
   if (sorted.empty()) return out;
   std::sort(sorted.begin(), sorted.end());
-  const auto at = [&sorted](double share) {
-    const double rank = std::ceil(share * static_cast<double>(sorted.size()));
-    return static_cast<double>(sorted[static_cast<std::size_t>(rank) - 1]) / kSecondUs;
-  };
-  out.median_s = at(0.5);
-  out.p95_s = at(0.95);
+  out.median_s = static_cast<double>(nearest_rank(sorted, 500)) / kSecondUs;
+  out.p95_s = static_cast<double>(nearest_rank(sorted, 950)) / kSecondUs;
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "grammar/quantifier.h"
 #include "text/utf8_decode.h"
 
 namespace dormouse::grammar {
@@ -193,29 +194,10 @@ class Parser {
   }
 
   Result<std::optional<RepeatBounds>> quantifier() {
-    if (take('*')) return RepeatBounds{.min = 0, .max = std::nullopt};
-    if (take('+')) return RepeatBounds{.min = 1, .max = std::nullopt};
-    if (take('?')) return RepeatBounds{.min = 0, .max = 1};
-    if (!take('{')) return std::nullopt;
-    TRY(const std::uint64_t min, count());
-    RepeatBounds out{.min = min, .max = min};
-    if (take(',')) {
-      out.max.reset();
-      if (!at('}')) {
-        TRY(out.max, count());
-      }
-    }
-    if (!take('}')) return refuse("{ needs {m}, {m,} or {m,n}");
-    if (out.max.has_value() && *out.max < out.min) return refuse("{m,n} with n less than m");
-    return out;
-  }
-
-  Result<std::uint64_t> count() {
-    std::uint64_t out = 0;
-    const auto [end, ec] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), out);
-    if (ec != std::errc{} || out > kMaxNodes) return refuse(fmt::format("{{}} needs counts up to {}", kMaxNodes));
-    at_ = static_cast<std::size_t>(end - text_.data());
-    return out;
+    const Result<Quantifier> out = read_quantifier(text_.substr(at_));
+    if (!out.has_value()) return refuse(out.error().message);
+    at_ += out->length;
+    return out->bounds;
   }
 
   Builder& b_;

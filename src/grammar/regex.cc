@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "grammar/quantifier.h"
 #include "text/utf8_decode.h"
 
 namespace dormouse::grammar {
@@ -17,7 +18,6 @@ const CodePointSet kWord{{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
 const CodePointSet kSpace{{'\t', '\r'},     {' ', ' '},       {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
                           {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
 const CodePointSet kLineEnds{{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}};
-constexpr std::uint64_t kMaxCount = kMaxNodes;
 
 class Parser {
  public:
@@ -88,29 +88,10 @@ class Parser {
   }
 
   Result<std::optional<RepeatBounds>> quantifier() {
-    if (take("*")) return RepeatBounds{.min = 0, .max = std::nullopt};
-    if (take("+")) return RepeatBounds{.min = 1, .max = std::nullopt};
-    if (take("?")) return RepeatBounds{.min = 0, .max = 1};
-    if (!take("{")) return std::nullopt;
-    TRY(const std::uint64_t min, count());
-    RepeatBounds out{.min = min, .max = min};
-    if (take(",")) {
-      out.max.reset();
-      if (!at("}")) {
-        TRY(out.max, count());
-      }
-    }
-    if (!take("}")) return refuse("{ needs {m}, {m,} or {m,n}");
-    if (out.max.has_value() && *out.max < out.min) return refuse("{m,n} with n less than m");
-    return out;
-  }
-
-  Result<std::uint64_t> count() {
-    std::uint64_t out = 0;
-    const auto [end, ec] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), out);
-    if (ec != std::errc{} || out > kMaxCount) return refuse(fmt::format("{{}} needs counts up to {}", kMaxCount));
-    at_ = static_cast<std::size_t>(end - text_.data());
-    return out;
+    const Result<Quantifier> out = read_quantifier(text_.substr(at_));
+    if (!out.has_value()) return refuse(out.error().message);
+    at_ += out->length;
+    return out->bounds;
   }
 
   Result<Expr> atom(int depth) {

@@ -58,7 +58,6 @@ sum  ::= term ("+" term)*
 term ::= [0-9]+ | "(" sum ")"
        | "\"" [^"\n]* "\"" | "\x41\u00e9"
 )gbnf");
-  ;
   ASSERT_TRUE(grammar.has_value()) << grammar.error().message;
   for (const char* text : {"1", "1+(2+3)=6", "((1))", "\"x y\"+Aé"}) EXPECT_TRUE(matches(*grammar, text)) << text;
   for (const char* text : {"", "1+", "(1", "1=1234", "\"\n\""}) EXPECT_FALSE(matches(*grammar, text)) << text;

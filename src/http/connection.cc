@@ -19,6 +19,7 @@ namespace {
 constexpr WireError kRequestTimeout{408, "request_timeout"};
 constexpr WireError kBodyTooLarge{413, "body_too_large"};
 constexpr WireError kInternalError{500, "internal_error"};
+constexpr WireError kOverloaded{503, "overloaded"};
 
 // Pipelined bytes kept while a handler runs; past it the watch on the socket stops.
 constexpr std::size_t kMaxPipelinedBytes = 64 * 1024;
@@ -26,6 +27,7 @@ constexpr std::size_t kMaxPipelinedBytes = 64 * 1024;
 // reset would take the answer from it.
 constexpr std::chrono::seconds kLingerFor{2};
 constexpr std::size_t kMaxLingerBytes = 16U << 20;
+constexpr std::size_t kSmallBodyBytes = 64 * 1024;  // ServerLimits::arriving_bytes
 
 HeadLimits head_limits(const ServerLimits& limits) {
   HeadLimits out;
@@ -34,6 +36,20 @@ HeadLimits head_limits(const ServerLimits& limits) {
   out.uri_bytes = limits.uri_bytes;
   return out;
 }
+
+// One body's share of what is arriving.
+class Arriving {
+ public:
+  explicit Arriving(std::size_t& total) : total_(total) {}
+  ~Arriving() { total_ -= mine_; }
+  Arriving(const Arriving&) = delete;
+  Arriving& operator=(const Arriving&) = delete;
+  void set(std::size_t bytes) { total_ += bytes - std::exchange(mine_, bytes); }
+
+ private:
+  std::size_t& total_;
+  std::size_t mine_ = 0;
+};
 
 }  // namespace
 
@@ -98,16 +114,16 @@ Task<Connection::ReadResult<RequestHead>> Connection::read_head() {
   std::string& buffer = stream_->buffer();
   if (buffer.empty()) {
     std::string().swap(buffer);  // an idle connection costs no buffer
-    idle_ = true;
+    phase_ = Phase::kIdle;
     if (shared_->closing) co_return tl::unexpected(ReadError());
-    stream_->arm(first_request_ ? limits.header_deadline : limits.idle_keep_alive);
+    stream_->arm(request_count_ == 0 ? limits.header_deadline : limits.idle_keep_alive);
     const auto got = co_await fill();
     if (!got) co_return tl::unexpected(ReadError());
   }
-  idle_ = false;
+  phase_ = Phase::kReading;
   // Absolute from the accept for the first request, from its first byte for the later ones.
-  if (!first_request_) stream_->arm(limits.header_deadline);
-  first_request_ = false;
+  if (request_count_ > 0) stream_->arm(limits.header_deadline);
+  ++request_count_;
   std::size_t scanned = 0;
   bool skipped_empty_line = false;
   for (;;) {
@@ -117,6 +133,7 @@ Task<Connection::ReadResult<RequestHead>> Connection::read_head() {
       scanned = 0;
       skipped_empty_line = true;
     }
+    is_head_ = buffer.starts_with("HEAD ");
     const auto end = find_head_end(buffer, bounds, scanned);
     if (!end) co_return tl::unexpected(ReadError(end.error()));
     if (*end > 0) {
@@ -133,20 +150,22 @@ Task<Connection::ReadResult<RequestHead>> Connection::read_head() {
 Task<Connection::ReadResult<std::string>> Connection::read_body(BodyLength length, bool expect_continue) {
   std::string body;
   std::string& buffer = stream_->buffer();
-  const std::size_t limit = shared_->limits.body_bytes;
+  const ServerLimits& limits = shared_->limits;
+  const std::size_t limit = limits.body_bytes;
   if (length.kind == BodyLength::Kind::kNone || length.kind == BodyLength::Kind::kUntilClose) {
     stream_->disarm();
     co_return body;
   }
   if (length.kind == BodyLength::Kind::kFixed && length.bytes > limit)
     co_return tl::unexpected(ReadError(kBodyTooLarge));
-  stream_->arm(shared_->limits.body_deadline);
   if (expect_continue && buffer.empty()) {
     std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-    const Status sent = co_await stream_->write_all(std::move(go_on), shared_->limits.write_deadline);
+    const Status sent = co_await stream_->write_all(std::move(go_on), limits.write_deadline);
     if (!sent) co_return tl::unexpected(ReadError());
-    stream_->arm(shared_->limits.body_deadline);
   }
+  stream_->arm(limits.body_patience);
+  std::size_t since_armed = 0;
+  Arriving arriving(shared_->arriving_bytes);
   ChunkDecoder decoder;
   for (;;) {
     bool done = false;
@@ -163,8 +182,15 @@ Task<Connection::ReadResult<std::string>> Connection::read_body(BodyLength lengt
       done = decoder.done();
     }
     if (done) break;
+    arriving.set(body.size());
+    if (body.size() > kSmallBodyBytes && shared_->arriving_bytes > limits.arriving_bytes)
+      co_return tl::unexpected(ReadError(kOverloaded));
     const auto got = co_await fill();
     if (!got) co_return tl::unexpected(got.error());
+    since_armed += *got;
+    if (since_armed < limits.body_pace_bytes) continue;
+    stream_->arm(limits.body_patience);
+    since_armed = 0;
   }
   stream_->disarm();
   co_return body;
@@ -173,7 +199,8 @@ Task<Connection::ReadResult<std::string>> Connection::read_body(BodyLength lengt
 // True: the connection may carry another request.
 Task<bool> Connection::run_handler(RequestHead head, std::string body) {
   const bool http_1_0 = head.http_1_0;
-  const bool keep_alive = head.keep_alive;
+  const bool keep_alive = head.keep_alive && request_count_ < shared_->limits.requests_per_connection;
+  phase_ = Phase::kBusy;
   Request request;
   request.method = std::move(head.method);
   request.path = std::move(head.path);
@@ -213,12 +240,13 @@ Task<void> Connection::answer_error(WireError error) {
   headers.set("content-type", "application/json");
   headers.set("content-length", std::to_string(answer.body.size()));
   std::string bytes = format_response_head(error.status, headers, AfterAnswer::kClose);
-  bytes += answer.body;
+  if (!is_head_) bytes += answer.body;
   stream_->send_now(bytes);
   co_await linger();
 }
 
 Task<void> Connection::linger() {
+  phase_ = Phase::kReading;
   stream_->shutdown_send();
   stream_->revive();
   stream_->arm(kLingerFor);
@@ -301,8 +329,11 @@ void Connection::cut() {
   mark_gone();
 }
 
-void Connection::cut_if_idle() {
-  if (idle_ && !handed_over_) stream_->cancel();
+bool Connection::cut_if(Phase phase) {
+  if (phase_ != phase) return false;
+  phase_ = Phase::kBusy;
+  stream_->cancel();
+  return true;
 }
 
 }  // namespace dormouse::http

@@ -12,13 +12,17 @@
 
 namespace dormouse::http {
 
+// kIdle: between requests. kReading: a request is arriving, or what follows a refused one is thrown away. kBusy: a
+// handler runs, or it has been cut.
+enum class Phase { kIdle, kReading, kBusy };
+
 // Something the server can end: a connection, or the WebSocket it became.
 class Cuttable {
  public:
   virtual ~Cuttable() = default;
   virtual void cut() = 0;
-  // Ends it only if no request is under way.
-  virtual void cut_if_idle() = 0;
+  // Ends it only if it is in this phase, which is not kBusy. False: it is not.
+  virtual bool cut_if(Phase phase) = 0;
 };
 
 // What connections share, owned by the server.
@@ -28,6 +32,7 @@ struct ServerShared {
   Handler handler;
   ErrorBody error_body;
   bool closing = false;
+  std::size_t arriving_bytes = 0;  // of bodies, all connections together
   // A WebSocket taken over from a connection is registered until it ends.
   std::function<std::uint64_t(std::weak_ptr<Cuttable>)> add;
   std::function<void(std::uint64_t)> remove;
@@ -42,7 +47,7 @@ class Connection final : public Cuttable, public std::enable_shared_from_this<Co
   static Task<void> serve(std::shared_ptr<Connection> self);
 
   void cut() override;
-  void cut_if_idle() override;
+  bool cut_if(Phase phase) override;
 
   // For the exchange.
   Task<Status> write(std::string bytes);
@@ -81,10 +86,11 @@ class Connection final : public Cuttable, public std::enable_shared_from_this<Co
   std::string peer_;
   std::function<void()> gone_callback_;
   std::uint64_t watch_ = 0;  // counts watches, so that a cancelled one knows
-  bool first_request_ = true;
-  bool idle_ = true;
+  std::size_t request_count_ = 0;
+  Phase phase_ = Phase::kIdle;
   bool gone_ = false;
   bool handed_over_ = false;
+  bool is_head_ = false;  // the request being read: its answer has no body, be it an error's
 };
 
 // The peer's address as Request::peer has it.

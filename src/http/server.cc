@@ -22,6 +22,10 @@ constexpr std::chrono::milliseconds kAcceptBackOff{100};
 // What the kernel keeps of an answer nobody reads, per connection (it doubles the number): R-23.
 constexpr int kSendBufferBytes = 128 * 1024;
 constexpr std::chrono::seconds kUnwindFor{1};
+// At the limit of connections: so many make room at once, because finding them is a walk over all; and so long they
+// take to end.
+constexpr int kRoom = 64;
+constexpr std::chrono::milliseconds kRoomFor{1};
 
 bool is_exhaustion(int errno_value) {
   return errno_value == EMFILE || errno_value == ENFILE || errno_value == ENOBUFS || errno_value == ENOMEM;
@@ -42,7 +46,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
       : io(io_context),
         changed(io_context),
         shared(std::make_shared<ServerShared>(
-            ServerShared{io_context, limits, std::move(handler), std::move(error_body), false, {}, {}})) {}
+            ServerShared{io_context, limits, std::move(handler), std::move(error_body), false, 0, {}, {}})) {}
 
   std::uint64_t add(std::weak_ptr<Cuttable> item) {
     const std::uint64_t id = ++last_id;
@@ -55,6 +59,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   }
   void close_listeners();
   void cut_all();
+  bool make_room();
   void start(int fd, const Listener& listener);
   static Task<void> accept_loop(std::shared_ptr<Impl> self, std::shared_ptr<Listener> listener);
   static Task<void> drain(std::shared_ptr<Impl> self, std::chrono::milliseconds deadline);
@@ -78,8 +83,21 @@ void Server::Impl::close_listeners() {
   listeners.clear();
   const auto snapshot = items;
   for (const auto& [id, item] : snapshot) {
-    if (const auto alive = item.lock()) alive->cut_if_idle();
+    if (const auto alive = item.lock()) alive->cut_if(Phase::kIdle);
   }
+}
+
+// False: all are at work. Cutting ends waits and no more, so the map stands still meanwhile.
+bool Server::Impl::make_room() {
+  for (const Phase phase : {Phase::kIdle, Phase::kReading}) {
+    int made = 0;
+    for (const auto& [id, item] : items) {
+      const auto alive = item.lock();
+      if (alive && alive->cut_if(phase) && ++made == kRoom) return true;
+    }
+    if (made > 0) return true;
+  }
+  return false;
 }
 
 void Server::Impl::cut_all() {
@@ -122,7 +140,7 @@ Task<void> Server::Impl::accept_loop(std::shared_ptr<Impl> self, std::shared_ptr
   while (listener->descriptor.is_open()) {
     if (self->items.size() >= self->shared->limits.connections) {
       // Kept in the backlog. Polled, not signalled: it happens at the limit only, and drain() owns the signal.
-      back_off.expires_after(kAcceptBackOff);
+      back_off.expires_after(self->make_room() ? kRoomFor : kAcceptBackOff);
       co_await back_off.async_wait(kTuple);  // over or cancelled: the loop looks again
       continue;
     }

@@ -23,15 +23,23 @@ namespace dormouse::http {
 
 // What is too much, and what happens: the status in the comment, then close.
 struct ServerLimits {
-  std::size_t header_bytes = 16 * 1024;       // 431
-  std::size_t header_count = 100;             // 431
-  std::size_t uri_bytes = 4 * 1024;           // 414
-  std::size_t body_bytes = 8 * 1024 * 1024;   // 413, while streaming in, also chunked
-  std::chrono::seconds header_deadline{10};   // 408, absolute for the whole header; so long again for a TLS handshake
-  std::chrono::seconds body_deadline{60};     // 408
-  std::chrono::seconds idle_keep_alive{120};  // closed silently
-  std::chrono::seconds write_deadline{60};    // a reader that takes nothing for this long is dropped
-  std::size_t connections = 10'000;           // accept pauses
+  std::size_t header_bytes = 16 * 1024;      // 431
+  std::size_t header_count = 100;            // 431
+  std::size_t uri_bytes = 4 * 1024;          // 414
+  std::size_t body_bytes = 8 * 1024 * 1024;  // 413, while streaming in, also chunked
+  std::chrono::seconds header_deadline{10};  // 408, absolute for the whole header; so long again for a TLS handshake
+  std::chrono::seconds body_patience{10};    // 408: less than body_pace_bytes more in so long
+  std::size_t body_pace_bytes = 10 * 1024;   // with the above: 1 KiB/s
+  // Of all bodies on their way together. Beyond it those over 64 KiB are told 503: what nobody has been asked a key for
+  // yet must not take the machine's memory, and must not keep small requests out either.
+  std::size_t arriving_bytes = 256 * 1024 * 1024;
+  // Closed silently. Over the 60 s after which load balancers close theirs (AWS ALB, nginx to its upstreams): a request
+  // on its way to a server that closes first is lost.
+  std::chrono::seconds idle_keep_alive{75};
+  std::chrono::seconds write_deadline{60};      // a reader that takes nothing for this long is dropped
+  std::size_t requests_per_connection = 1'000;  // the last one's answer says `Connection: close`
+  // The oldest that are idle make room, then the oldest whose request has not arrived; all at work: accept pauses.
+  std::size_t connections = 12'000;
   std::chrono::milliseconds websocket_silence = kWebSocketSilence;  // a WebSocket's peer is gone
 };
 
@@ -74,8 +82,8 @@ struct ErrorAnswer {
   ErrorAnswer(std::string json, Headers extra) : body(std::move(json)), headers(std::move(extra)) {}
 };
 // (status, code of the error table such as "headers_too_large") -> answer. Codes in use: malformed_request,
-// invalid_utf8, request_timeout, body_too_large, uri_too_long, headers_too_large, not_implemented, and internal_error
-// when a handler ends without an answer.
+// invalid_utf8, request_timeout, body_too_large, uri_too_long, headers_too_large, not_implemented, overloaded, and
+// internal_error when a handler ends without an answer.
 using ErrorBody = std::function<ErrorAnswer(int, std::string_view)>;
 
 class Server {

@@ -252,7 +252,7 @@ std::optional<std::string> RawClient::read_to_end() {
 
 int count_answers(const std::string& bytes) {
   int count = 0;
-  for (std::size_t at = bytes.find("HTTP/1."); at != std::string::npos; at = bytes.find("HTTP/1.", at + 1)) ++count;
+  for (std::size_t at = bytes.find("HTTP/1.1 "); at != std::string::npos; at = bytes.find("HTTP/1.1 ", at + 1)) ++count;
   return count;
 }
 

@@ -161,7 +161,7 @@ TEST(Server, TheAnswerSurvivesAClientThatIsStillSending) {
 TEST(Server, SlowHeadersAndBodiesGet408ByAnAbsoluteDeadline) {
   ServerLimits limits;
   limits.header_deadline = 1s;
-  limits.body_deadline = 1s;
+  limits.body_patience = 1s;
   TestServer server(limits);
   RawClient slow(server.address());
   RawClient body(server.address());
@@ -179,6 +179,60 @@ TEST(Server, SlowHeadersAndBodiesGet408ByAnAbsoluteDeadline) {
   EXPECT_EQ(body.read_answer().status, 408);
   EXPECT_EQ(silent.read_to_end(), "");  // nothing was asked, nothing is answered
   EXPECT_EQ(server.handled, 0);
+}
+
+// Twice as long as the patience, at the pace and at a third of it.
+TEST(Server, ABodyMayTakeLongAsLongAsItKeepsItsPace) {
+  ServerLimits limits;
+  limits.body_patience = 1s;
+  limits.body_pace_bytes = 100;
+  TestServer server(limits);
+  RawClient steady(server.address());
+  RawClient slow(server.address());
+  for (RawClient* client : {&steady, &slow}) {
+    client->send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 800\r\n\r\n");
+  }
+  for (int piece = 0; piece < 8; ++piece) {
+    std::this_thread::sleep_for(250ms);
+    steady.send(std::string(100, 'a'));
+    if (!slow.send(std::string(8, 'a'))) break;
+  }
+  EXPECT_EQ(steady.read_answer().body, std::string(800, 'a'));
+  EXPECT_EQ(slow.read_answer().status, 408);
+}
+
+TEST(Server, LargeBodiesAreRefusedWhileTooMuchIsArrivingAndSmallOnesAreNot) {
+  ServerLimits limits;
+  limits.arriving_bytes = 300'000;
+  TestServer server(limits, true);
+  auto first = std::make_unique<RawClient>(server.address());
+  first->send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + std::string(250'000, 'a'));
+  RawClient second(server.address());
+  second.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + std::string(150'000, 'a'));
+  EXPECT_EQ(second.read_answer().status, 503);
+  RawClient small(server.address());
+  small.send(post(std::string(60'000, 'a')));
+  EXPECT_EQ(small.read_answer().status, 200);
+  first->send(std::string(50'000, 'a'));
+  EXPECT_EQ(first->read_answer().status, 200);
+  // What was counted is given back, by the one that was answered and by the one that was refused.
+  RawClient third(server.address());
+  third.send(post(std::string(300'000, 'a')));
+  EXPECT_EQ(third.read_answer().status, 200);
+}
+
+TEST(Server, AConnectionEndsAfterItsLastRequest) {
+  ServerLimits limits;
+  limits.requests_per_connection = 3;
+  TestServer server(limits);
+  RawClient client(server.address());
+  for (int request = 1; request <= 3; ++request) {
+    client.send(get("/hello"));
+    const RawAnswer answer = client.read_answer();
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.head.find("connection: close") != std::string::npos, request == 3) << request;
+  }
+  EXPECT_EQ(client.read_to_end(), "");
 }
 
 TEST(Server, AnIdleConnectionIsClosedSilently) {
@@ -285,21 +339,42 @@ TEST(Server, TwoHundredConnectionsAtOnceAreAllServed) {
   EXPECT_EQ(server.connections(), 200U);
 }
 
-TEST(Server, AtItsConnectionLimitItPausesAndGoesOnWhenOneLeaves) {
+TEST(Server, AtItsConnectionLimitItPausesWhileAllAreAtWork) {
   ServerLimits limits;
   limits.connections = 2;
   TestServer server(limits);
   RawClient first(server.address());
   auto second = std::make_unique<RawClient>(server.address());
-  first.send(get("/hello"));
-  second->send(get("/hello"));
-  EXPECT_EQ(first.read_answer().status, 200);
-  EXPECT_EQ(second->read_answer().status, 200);
+  first.send(get("/wait"));
+  second->send(get("/wait"));
+  ASSERT_TRUE(TestServer::eventually([&] { return server.handled == 2; }));
   RawClient third(server.address());
   third.send(get("/hello"));
   EXPECT_EQ(server.connections(), 2U);
   second.reset();
   EXPECT_EQ(third.read_answer().status, 200);
+}
+
+TEST(Server, AtItsConnectionLimitTheIdleMakeRoomThenThoseWhoseRequestHasNotArrived) {
+  ServerLimits limits;
+  limits.connections = 3;
+  TestServer server(limits);
+  RawClient busy(server.address());
+  busy.send(get("/wait"));
+  RawClient half(server.address());
+  half.send("GET /hello HTTP/1.1\r\n");
+  RawClient idle(server.address());
+  idle.send(get("/hello"));
+  EXPECT_EQ(idle.read_answer().status, 200);
+  RawClient fourth(server.address());
+  fourth.send(get("/wait"));
+  EXPECT_EQ(idle.read_to_end(), "");
+  ASSERT_TRUE(TestServer::eventually([&] { return server.handled == 3; }));
+  RawClient fifth(server.address());
+  fifth.send(get("/hello"));
+  EXPECT_EQ(half.read_to_end(), "");
+  EXPECT_EQ(fifth.read_answer().status, 200);
+  EXPECT_EQ(server.gone, 0) << "those at work are left alone";
 }
 
 TEST(Server, OutOfDescriptorsItPausesAndRecovers) {

@@ -205,7 +205,7 @@ class WebSocketCore final : public Cuttable, public std::enable_shared_from_this
     closed_ = true;
     stream_.next_layer().close();
   }
-  void cut_if_idle() override {}  // never idle: both sides may speak at any time
+  bool cut_if(Phase) override { return false; }  // always busy: both sides may speak at any time
 
  private:
   struct Turn {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/check.h"
+#include "base/nearest_rank.h"
 
 namespace dormouse::loadtest {
 namespace {
@@ -15,17 +15,11 @@ constexpr std::size_t kBuckets = 2'250;  // 1e-6 * 1.01^2249 = 5,245 s
 
 }  // namespace
 
-double nearest_rank(std::span<const double> sorted, int percent) {
-  CHECK(!sorted.empty());
-  const std::size_t rank = (static_cast<std::size_t>(percent) * sorted.size() + 99) / 100;  // 1 is the smallest
-  return sorted[std::max<std::size_t>(rank, 1) - 1];
-}
-
 std::optional<Percentiles> percentiles_of(std::vector<double> values) {
   if (values.empty()) return std::nullopt;
   std::sort(values.begin(), values.end());
   const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-  return Percentiles{nearest_rank(values, 50), nearest_rank(values, 95), nearest_rank(values, 99),
+  return Percentiles{nearest_rank(values, 500), nearest_rank(values, 950), nearest_rank(values, 990),
                      sum / static_cast<double>(values.size())};
 }
 
@@ -39,7 +33,7 @@ void GapCounts::add(double gap_s) {
   sum_s_ += gap_s;
 }
 
-double GapCounts::nearest_rank(std::int64_t percent) const {
+double GapCounts::percentile(std::int64_t percent) const {
   std::int64_t left = std::max<std::int64_t>((percent * total_ + 99) / 100, 1);
   std::size_t bucket = 0;
   while (left > counts_[bucket]) left -= counts_[bucket++];
@@ -48,7 +42,7 @@ double GapCounts::nearest_rank(std::int64_t percent) const {
 
 std::optional<Percentiles> GapCounts::percentiles() const {
   if (total_ == 0) return std::nullopt;
-  return Percentiles{nearest_rank(50), nearest_rank(95), nearest_rank(99), sum_s_ / static_cast<double>(total_)};
+  return Percentiles{percentile(50), percentile(95), percentile(99), sum_s_ / static_cast<double>(total_)};
 }
 
 }  // namespace dormouse::loadtest

@@ -1,10 +1,8 @@
-// Percentiles by nearest rank: the p-th of n values is the ceil(p/100 * n)-th smallest, a value that was measured; p99
-// of fewer than 100 values is the largest. PURE.
+// Percentiles by nearest rank (base/nearest_rank.h). PURE.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <vector>
 
 namespace dormouse::loadtest {
@@ -17,8 +15,6 @@ struct Percentiles {
   friend bool operator==(const Percentiles&, const Percentiles&) = default;
 };
 
-// `percent` 0 to 100; `sorted` is ascending and not empty.
-[[nodiscard]] double nearest_rank(std::span<const double> sorted, int percent);
 // nullopt: no values.
 [[nodiscard]] std::optional<Percentiles> percentiles_of(std::vector<double> values);
 
@@ -31,7 +27,7 @@ class GapCounts {
   [[nodiscard]] std::optional<Percentiles> percentiles() const;
 
  private:
-  [[nodiscard]] double nearest_rank(std::int64_t percent) const;
+  [[nodiscard]] double percentile(std::int64_t percent) const;
 
   std::vector<std::int64_t> counts_;
   std::int64_t total_ = 0;

@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <optional>
 #include <random>
+
+#include "base/csv.h"
 
 namespace dormouse::loadtest {
 namespace {
@@ -15,22 +16,15 @@ Error at_line(std::size_t line, std::string_view what) {
   return make_error(Code::kInvalidArgument, fmt::format("trace, line {}: {}", line, what));
 }
 
-std::string_view take_line(std::string_view& text) {
-  const std::size_t end = std::min(text.find('\n'), text.size());
-  std::string_view line = text.substr(0, end);
-  text.remove_prefix(std::min(end + 1, text.size()));
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  return line;
-}
-
-std::vector<std::string_view> fields_of(std::string_view line) {
+// Of the next line. Errors: kInvalidArgument: it is no CSV.
+Result<std::vector<std::string_view>> next_line(Csv& csv) {
   std::vector<std::string_view> out;
-  while (true) {
-    const std::size_t comma = line.find(',');
-    out.push_back(line.substr(0, comma));
-    if (comma == std::string_view::npos) return out;
-    line.remove_prefix(comma + 1);
+  while (const std::optional<Csv::Field> field = csv.next()) {
+    out.push_back(field->text);
+    if (field->ends == Csv::Field::Ends::kLine) return out;
   }
+  if (csv.broken().empty()) return out;
+  return at_line(csv.line(), std::string(csv.broken()));
 }
 
 std::optional<std::size_t> column_of(const std::vector<std::string_view>& header, std::string_view name) {
@@ -41,11 +35,8 @@ std::optional<std::size_t> column_of(const std::vector<std::string_view>& header
 
 std::optional<double> number_in(const std::vector<std::string_view>& fields, std::size_t column, double most) {
   if (column >= fields.size()) return std::nullopt;
-  const std::string_view text = fields[column];
-  double value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool is_number = ec == std::errc() && end == text.data() + text.size() && value >= 0 && value <= most;
-  return is_number ? std::optional(value) : std::nullopt;
+  const std::optional<double> value = csv_number<double>(fields[column]);
+  return value.has_value() && *value >= 0 && *value <= most ? value : std::nullopt;
 }
 
 // Whether the next request, due at `at_s`, is still one of the step.
@@ -101,10 +92,10 @@ std::vector<Due> poisson_arrivals(double rate, const Extent& extent, std::uint64
   return out;
 }
 
-Result<std::vector<Due>> parse_trace(std::string_view csv) {
+Result<std::vector<Due>> parse_trace(std::string_view text) {
   constexpr double kMostSeconds = 366.0 * 86'400;
-  std::string_view rest = csv;
-  const std::vector<std::string_view> header = fields_of(take_line(rest));
+  Csv csv(text);
+  TRY(const std::vector<std::string_view> header, next_line(csv));
   const std::optional<std::size_t> time = column_of(header, "t_s");
   const std::optional<std::size_t> input = column_of(header, "input_tokens");
   const std::optional<std::size_t> output = column_of(header, "output_tokens");
@@ -112,11 +103,11 @@ Result<std::vector<Due>> parse_trace(std::string_view csv) {
     return at_line(1, "want the columns t_s, input_tokens and output_tokens, by commas");
   }
   std::vector<Due> out;
-  for (std::size_t number = 2; !rest.empty(); ++number) {
-    const std::string_view line = take_line(rest);
-    if (line.empty()) continue;
+  while (!csv.is_at_end()) {
+    const std::size_t number = csv.line();
+    TRY(const std::vector<std::string_view> fields, next_line(csv));
+    if (fields.size() == 1 && fields[0].empty()) continue;
     if (out.size() >= static_cast<std::size_t>(kMostRequests)) return at_line(number, "more than 1,000,000 requests");
-    const std::vector<std::string_view> fields = fields_of(line);
     const std::optional<double> at_s = number_in(fields, *time, kMostSeconds);
     const std::optional<double> in = number_in(fields, *input, kMostTokens);
     const std::optional<double> asked = number_in(fields, *output, kMostTokens);

@@ -53,7 +53,7 @@ struct Step {
 // Measured requests: CSV whose first line names its columns: t_s, input_tokens, output_tokens; others are skipped.
 // Sorted by time, the first one due at 0.
 // Errors: kInvalidArgument with the line (no such columns, no number, over a limit, over kMostRequests lines).
-[[nodiscard]] Result<std::vector<Due>> parse_trace(std::string_view csv);
+[[nodiscard]] Result<std::vector<Due>> parse_trace(std::string_view text);
 // The same requests in 1/speed of the time, and of them what lies within the extent.
 [[nodiscard]] std::vector<Due> sped_up(std::vector<Due> trace, double speed, const Extent& extent);
 

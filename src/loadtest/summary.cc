@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "base/nearest_rank.h"
+
 namespace dormouse::loadtest {
 namespace {
 
@@ -25,7 +27,8 @@ std::vector<double> curve_of(std::vector<double> values) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());
   std::vector<double> out;
-  for (int percent = 0; percent <= 100; ++percent) out.push_back(nearest_rank(values, percent));
+  for (int percent = 0; percent <= 100; ++percent)
+    out.push_back(nearest_rank(values, static_cast<std::uint64_t>(percent) * 10));
   return out;
 }
 

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/nearest_rank.h"
+
 namespace dormouse::loadtest {
 namespace {
 
@@ -49,8 +51,8 @@ TEST(Percentiles, AreTheNearestRankedValues) {
   EXPECT_FALSE(percentiles_of({}).has_value());
   const std::vector<double> three{1, 2, 3};
   EXPECT_EQ(nearest_rank(three, 0), 1);
-  EXPECT_EQ(nearest_rank(three, 34), 2);
-  EXPECT_EQ(nearest_rank(three, 100), 3);
+  EXPECT_EQ(nearest_rank(three, 340), 2);
+  EXPECT_EQ(nearest_rank(three, 1'000), 3);
 }
 
 TEST(Percentiles, OfGapsAreAtMostOnePerCentAboveTheExactOnes) {

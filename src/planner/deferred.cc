@@ -10,27 +10,18 @@
 #include <utility>
 #include <vector>
 
+#include "base/nearest_rank.h"
 #include "planner/fleet_run.h"
 
 namespace dormouse::planner {
 namespace {
 
-constexpr std::int64_t kLastUs = 3'650 * kDayUs;
-
-double seconds(std::int64_t us) {
-  return static_cast<double>(us) / static_cast<double>(kSecondUs);
-}
-
-std::int64_t us(double seconds) {
-  return std::llround(seconds * static_cast<double>(kSecondUs));
-}
-
 class Gathering {
  public:
   Gathering(const DeferredRules& rules, const Timer& timer, const Tariff& tariff)
       : deadline_us_(rules.deadline_us),
-        timeout_us_(us(timer.idle_timeout_s)),
-        wake_us_(us(timer.wake_s)),
+        timeout_us_(to_us(timer.idle_timeout_s)),
+        wake_us_(to_us(timer.wake_s)),
         slots_(static_cast<std::size_t>(timer.slots)),
         batch_share_((1 + timer.slowdown * (timer.slots - 1)) / timer.slots),
         tariff_(tariff) {}
@@ -142,8 +133,8 @@ class Gathering {
       if (job.left_us > 0) return;
       const std::int64_t took_us = at_us - job.at_us;
       out_.late += took_us > deadline_us_ ? 1 : 0;
-      deferred_s_ += seconds(took_us);
-      out_.longest_s = std::max(out_.longest_s, seconds(took_us));
+      deferred_s_ += to_seconds(took_us);
+      out_.longest_s = std::max(out_.longest_s, to_seconds(took_us));
       gathered_.pop_front();
     }
   }
@@ -151,18 +142,15 @@ class Gathering {
   void tell_latencies() {
     if (latencies_us_.empty()) return;
     std::sort(latencies_us_.begin(), latencies_us_.end());
-    const auto at = [this](double share) {
-      const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(latencies_us_.size())));
-      return seconds(latencies_us_[std::max<std::size_t>(rank, 1) - 1]);
-    };
+    const auto at = [this](std::uint64_t per_mille) { return to_seconds(nearest_rank(latencies_us_, per_mille)); };
     double sum = 0;
-    for (const std::int64_t latency : latencies_us_) sum += seconds(latency);
+    for (const std::int64_t latency : latencies_us_) sum += to_seconds(latency);
     Outcome& o = out_.outcome;
     o.mean_s = sum / static_cast<double>(latencies_us_.size());
-    o.p50_s = at(0.50);
-    o.p95_s = at(0.95);
-    o.p99_s = at(0.99);
-    o.p999_s = at(0.999);
+    o.p50_s = at(500);
+    o.p95_s = at(950);
+    o.p99_s = at(990);
+    o.p999_s = at(999);
   }
 
   const std::int64_t deadline_us_;
@@ -194,7 +182,7 @@ Status refuse(std::string message) {
 Status check_question(const DeferredRules& rules, const Timer& timer, const Tariff& tariff) {
   if (!(rules.share >= 0) || rules.share > 1) return refuse(fmt::format("share: {}; want 0 to 1", rules.share));
   if (rules.deadline_us < 0 || rules.deadline_us > 31 * kDayUs) {
-    return refuse(fmt::format("deadline: {} s; want 0 to 31 days", seconds(rules.deadline_us)));
+    return refuse(fmt::format("deadline: {} s; want 0 to 31 days", to_seconds(rules.deadline_us)));
   }
   if (timer.slots < 1 || timer.slots > kMostSlots) {
     return refuse(fmt::format("slots: {}; gathered requests want a batch of 1 to {}", timer.slots, kMostSlots));
@@ -203,7 +191,7 @@ Status check_question(const DeferredRules& rules, const Timer& timer, const Tari
     return refuse(fmt::format("slowdown: {}; want 0 to 1", timer.slowdown));
   }
   for (const double time_s : {timer.idle_timeout_s, timer.wake_s}) {
-    if (!(time_s >= 0) || time_s > seconds(kLastUs)) {
+    if (!(time_s >= 0) || time_s > to_seconds(kMostUs)) {
       return refuse(fmt::format("idle timeout, wake: {} s; want 0 to ten years", time_s));
     }
   }

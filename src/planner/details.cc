@@ -65,10 +65,9 @@ Result<Day> day_of(const Question& question, const std::optional<Spike>& spike) 
   return out;
 }
 
-FleetRules rules_of(const Question& question, int instances) {
+FleetRules rules_of(const Question& question) {
   FleetRules out;
   out.life.idle_timeout = ns(question.timer.idle_timeout_s);
-  out.life.max_instances = instances;
   out.life.max_wait = kMaxWait;
   out.life.max_waiters = kMaxWaiters;
   if (question.tariff.increment == Increment::kPrepaid) {
@@ -78,13 +77,6 @@ FleetRules rules_of(const Question& question, int instances) {
   out.world.max_sequences = question.timer.slots;
   out.world.slowdown = question.timer.slowdown;
   return out;
-}
-
-std::optional<int> guess_of(const Workload& day, const Timer& timer, const Slo& slo, int most) {
-  if (timer.slots < 1) return std::nullopt;
-  const Peak peak = busiest(day.arrivals);
-  const Station station{.service_s = peak.service_s, .slowdown = timer.slowdown, .slots = timer.slots};
-  return instances_for(station, peak, slo, most);
 }
 
 Result<std::vector<OtherScaler>> others_of(const Workload& day, const Question& question, int most) {
@@ -118,18 +110,12 @@ Result<Sizing> sizing_of(const Question& question, const Wishes& wishes) {
     slo = Slo{};
     slo->seconds = *wishes.goal.p99_s_max;
   }
-  if (slo.has_value()) out.guess = guess_of(day.workload, question.timer, *slo, wishes.most_instances);
   TRY(out.others, others_of(day.workload, question, wishes.most_instances));
-  for (int instances = 1; instances <= wishes.most_instances; ++instances) {
-    FleetRow row;
-    row.instances = instances;
-    TRY(row.run, run_fleet(day.workload, rules_of(question, instances), question.tariff, slo));
-    row.micros = row.run.paid_micros;
-    row.keeps = slo.has_value() && row.run.kept_share >= slo->share;
-    const bool was_wanted = row.run.most_instances == instances;
-    if (instances > 1 && !was_wanted) break;  // one more is never started: nothing changes any more
-    out.rows.push_back(std::move(row));
-  }
+  TRY(FleetAnswer answer,
+      size_for(day.workload, rules_of(question), question.tariff, slo, Kept::kByLoad, wishes.most_instances));
+  for (FleetRow& row : answer.rows) row.micros = row.run.paid_micros;
+  out.rows = std::move(answer.rows);
+  out.guess = answer.guess;
   return out;
 }
 
@@ -147,7 +133,7 @@ Result<std::vector<QuantRow>> quants_of(const Plan& plan, const ModelWish& wish)
     if (is_asked && wish.speeds.has_value()) row.speeds = wish.speeds;
     TokenUse use;
     use.hour_micros = plan.question.tariff.hour_micros;
-    if (row.speeds.has_value() && row.speeds->basis != SpeedBasis::kListed) {
+    if (row.speeds.has_value() && row.speeds->is_of_batch) {
       use.tokens_per_s_full = row.speeds->line.tokens_per_s(static_cast<double>(wish.wanted.sequences));
     }
     if (is_asked) {

@@ -7,11 +7,12 @@
 #include <cmath>
 #include <utility>
 
+#include "base/nearest_rank.h"
+
 namespace dormouse::planner {
 namespace {
 
 constexpr std::int64_t kYearUs = 365 * kDayUs;
-constexpr std::int64_t kLastUs = 10 * kYearUs;  // in nanoseconds 3.2e17: far from the end of an int64
 constexpr std::size_t kMostRequests = 10'000'000;
 constexpr std::int64_t kMostTokens = 1'000'000'000'000'000;  // a hundred million a request
 
@@ -97,13 +98,12 @@ std::vector<policy::SimulatedRequest> requests_of(const Workload& workload) {
 Times times_of(std::vector<Nanoseconds>& values) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());
-  const auto at = [&values](double share) {
-    const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(values.size())));
-    return static_cast<double>(values[std::max<std::size_t>(rank, 1) - 1].count()) / 1e9;
+  const auto at = [&values](std::uint64_t per_mille) {
+    return static_cast<double>(nearest_rank(values, per_mille).count()) / 1e9;
   };
   double sum = 0;
   for (const Nanoseconds value : values) sum += static_cast<double>(value.count()) / 1e9;
-  return {.mean_s = sum / static_cast<double>(values.size()), .p50_s = at(0.50), .p95_s = at(0.95), .p99_s = at(0.99)};
+  return {.mean_s = sum / static_cast<double>(values.size()), .p50_s = at(500), .p95_s = at(950), .p99_s = at(990)};
 }
 
 // A refused request waits for ever, and so does a cut one.
@@ -167,7 +167,7 @@ Status check_slo(const Slo& slo) {
 Station station_of(const FleetRules& rules, const Peak& peak) {
   return {.service_s = peak.service_s,
           .slowdown = rules.world.slowdown,
-          .slots = rules.world.max_sequences > 0 ? static_cast<int>(rules.world.max_sequences) : kMostSlots};
+          .slots = static_cast<int>(rules.world.max_sequences)};
 }
 
 }  // namespace
@@ -189,7 +189,7 @@ Status check_workload(const Workload& workload) {
   std::int64_t last_us = 0;
   for (std::size_t i = 0; i < workload.arrivals.size(); ++i) {
     const Arrival& arrival = workload.arrivals[i];
-    if (arrival.at_us < last_us || arrival.at_us > kLastUs) {
+    if (arrival.at_us < last_us || arrival.at_us > kMostUs) {
       return invalid(fmt::format("workload: request {} comes at {} us; want them in order, from 0 to ten years", i + 1,
                                  arrival.at_us));
     }
@@ -234,10 +234,10 @@ std::int64_t month_micros(const FleetRun& run, double months, const Tariff& tari
   return std::llround(static_cast<double>(run.paid_micros) / months + stopped) + tariff.fixed_month_micros;
 }
 
-Result<FleetAnswer> size_for(const Workload& workload, const FleetRules& rules, const Tariff& tariff, const Slo& slo,
-                             Kept kept, int most) {
+Result<FleetAnswer> size_for(const Workload& workload, const FleetRules& rules, const Tariff& tariff,
+                             const std::optional<Slo>& slo, Kept kept, int most) {
   TRY_STATUS(check_asked(workload));
-  TRY_STATUS(check_slo(slo));
+  if (slo.has_value()) TRY_STATUS(check_slo(*slo));
   if (most < 1 || most > kMostInstances) return invalid(fmt::format("most: {}; want 1 to {}", most, kMostInstances));
   FleetRules tried = rules;
   tried.life.max_instances = most;
@@ -245,16 +245,18 @@ Result<FleetAnswer> size_for(const Workload& workload, const FleetRules& rules, 
   TRY_STATUS(check_rules(tried));
   FleetAnswer out;
   const Peak peak = busiest(workload.arrivals);
-  out.guess = instances_for(station_of(rules, peak), peak, slo, most);
+  if (slo.has_value() && rules.world.max_sequences > 0) {
+    out.guess = instances_for(station_of(rules, peak), peak, *slo, most);
+  }
   const std::vector<policy::SimulatedRequest> requests = requests_of(workload);
-  for (int n = 1; n <= most && !out.instances.has_value(); ++n) {
+  for (int n = 1; n <= most; ++n) {
     tried.life.max_instances = n;
     tried.life.min_instances = kept == Kept::kAlways ? n : std::min(rules.life.min_instances, n);
     FleetRow row{.instances = n, .run = simulate_checked(requests, workload.months, tried, tariff, slo)};
-    if (row.run.most_instances < n) break;
+    if (n > 1 && row.run.most_instances < n) break;
     row.micros = month_micros(row.run, workload.months, tariff);
-    row.keeps = row.run.kept_share >= slo.share;
-    if (row.keeps) out.instances = n;
+    row.keeps = slo.has_value() && row.run.kept_share >= slo->share;
+    if (row.keeps && !out.instances.has_value()) out.instances = n;
     out.rows.push_back(std::move(row));
   }
   return out;

@@ -92,15 +92,15 @@ struct FleetRow {
 };
 
 struct FleetAnswer {
-  std::vector<FleetRow> rows;      // of 1, 2, ... instances; the last is the answer where there is one
+  std::vector<FleetRow> rows;      // of 1, 2, ... instances, until one more is never wanted
   std::optional<int> instances{};  // the fewest that keep the Slo by simulation
   std::optional<int> guess{};      // by queueing, of the busiest hour; it knows neither sleep nor wake
 };
 
-// The fewest instances that keep `slo`, found by simulating each number from one. None: not with `most` either, or one
-// more is never wanted (kByLoad: the autoscaler follows the load too late or too little for it; keep some up). Errors:
-// as run_fleet's, and an Slo below zero or of a share outside (0, 1], `most` outside 1 to kMostInstances.
+// What each number of instances from one to `most` comes to, simulated, and the fewest that keep `slo`, if one is asked
+// for. None do: not `most` either, or one more is never wanted (kByLoad: the autoscaler follows the load too late or
+// too little for it; keep some up). Errors: as run_fleet's, and `most` outside 1 to kMostInstances.
 [[nodiscard]] Result<FleetAnswer> size_for(const Workload& workload, const FleetRules& rules, const Tariff& tariff,
-                                           const Slo& slo, Kept kept, int most);
+                                           const std::optional<Slo>& slo, Kept kept, int most);
 
 }  // namespace dormouse::planner

@@ -259,8 +259,8 @@ TEST(SizeFor, TheAnswerKeepsTheSloAndEachSmallerNumberDoesNot) {
   rules.world.load_time = seconds(1);
   const FleetAnswer got = size_for(spike, rules, kT4, slo, Kept::kAlways, 16).value();
   ASSERT_TRUE(got.instances.has_value());
-  ASSERT_EQ(got.rows.size(), static_cast<std::size_t>(*got.instances));
-  for (const FleetRow& row : got.rows) EXPECT_EQ(row.keeps, row.instances == *got.instances);
+  ASSERT_EQ(got.rows.size(), 16U);
+  for (const FleetRow& row : got.rows) EXPECT_EQ(row.keeps, row.instances >= *got.instances) << row.instances;
   // 2.78 instances' worth of work; three are 93 % busy. Queueing says the same without a simulation.
   EXPECT_EQ(got.instances, 4);
   EXPECT_EQ(got.guess, 4);
@@ -324,7 +324,7 @@ TEST(FleetRun, NonsenseIsRefusedByItsName) {
   EXPECT_PRED2(has, error(good, rules), "hang_silent");
   EXPECT_PRED2(has, error(good, patient(1), Slo{.seconds = -1}), "slo");
   EXPECT_PRED2(has, error(good, patient(1), Slo{.seconds = 1, .share = 1.5}), "slo");
-  EXPECT_FALSE(size_for(good, patient(1), kT4, {.seconds = 1}, Kept::kByLoad, 0).has_value());
+  EXPECT_FALSE(size_for(good, patient(1), kT4, Slo{.seconds = 1}, Kept::kByLoad, 0).has_value());
 }
 
 }  // namespace

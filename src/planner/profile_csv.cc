@@ -1,11 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <string>
 #include <vector>
 
-#include "planner/csv.h"
+#include "base/csv.h"
 #include "planner/profile.h"
 
 namespace dormouse::planner {
@@ -31,20 +30,13 @@ Result<std::vector<std::string_view>> next_line(Csv& csv) {
   return out;
 }
 
-template <typename Number>
-std::optional<Number> number_of(std::string_view text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
-}
-
 std::optional<std::size_t> weekday_of(std::string_view text) {
   constexpr std::array<std::string_view, kDaysOfWeek> kNames{"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
   std::string lower(text);
   for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   const auto* const name = std::find(kNames.begin(), kNames.end(), lower);
   if (name != kNames.end()) return static_cast<std::size_t>(name - kNames.begin());
-  const std::optional<unsigned> number = number_of<unsigned>(text);
+  const std::optional<unsigned> number = csv_number<unsigned>(text);
   return number.has_value() && *number < kDaysOfWeek ? std::optional<std::size_t>(*number) : std::nullopt;
 }
 
@@ -70,11 +62,11 @@ Result<HourLine> hour_line_of(std::vector<std::string_view> fields, Columns colu
   }
   const std::optional<std::size_t> weekday = weekday_of(fields[0]);
   if (!weekday) return at_line(line, fmt::format("weekday '{}': want Mon to Sun, or 0 (Monday) to 6", fields[0]));
-  const std::optional<unsigned> hour = number_of<unsigned>(fields[1]);
+  const std::optional<unsigned> hour = csv_number<unsigned>(fields[1]);
   if (!hour || *hour >= kHoursOfDay) {
     return at_line(line, fmt::format("hour '{}': want 0 to 23 (24 is the next day's 0)", fields[1]));
   }
-  const std::optional<double> requests = number_of<double>(fields[2]);
+  const std::optional<double> requests = csv_number<double>(fields[2]);
   if (!requests || !(*requests >= 0) || *requests > kMostWeight) {
     return at_line(line, fmt::format("requests '{}': want a number from 0 to 1e12", fields[2]));
   }

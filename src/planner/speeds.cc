@@ -95,7 +95,7 @@ Result<Speeds> roofline(const ModelShape& shape, Quant quant, const Card& card, 
   const double kv_s = static_cast<double>(kv_bytes_per_token(shape, wanted.kv) * wanted.context) / bandwidth;
   const auto step_at = [&](double b) { return std::max(weights_s, b * token_s) + b * kv_s; };
   const auto most = static_cast<double>(wanted.sequences);
-  Speeds out{.line = {.a_s = weights_s, .k_s = kv_s}, .basis = SpeedBasis::kRoofline};
+  Speeds out{.line = {.a_s = weights_s, .k_s = kv_s}, .basis = SpeedBasis::kRoofline, .is_of_batch = true};
   if (most > 1) out.line.k_s = (step_at(most) - step_at(1)) / (most - 1);
   out.line.a_s = std::max(0.0, step_at(1) - out.line.k_s);
   out.prefill_tokens_per_s = flops / (2 * static_cast<double>(layers));

@@ -22,6 +22,7 @@ struct Speeds {
   StepLine line;                    // seconds of a decode step
   double prefill_tokens_per_s = 0;  // 0: not known
   SpeedBasis basis = SpeedBasis::kListed;
+  bool is_of_batch = false;  // the line holds for several at once; else only its speed alone is known
 };
 
 // Of the data sheet's figures. Assumed: 0.7 of the bandwidth is what good kernels reach with one stream on small cards

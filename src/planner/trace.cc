@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <string>
 #include <vector>
 
-#include "planner/csv.h"
+#include "base/csv.h"
 
 namespace dormouse::planner {
 namespace {
@@ -28,14 +27,6 @@ std::string shown(std::string_view text) {
   std::replace_if(
       out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
   return text.size() > kMost ? out + "..." : out;
-}
-
-template <typename Number>
-std::optional<Number> number_in(std::string_view text) {
-  Number value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 // Of one trace, line by line.
@@ -130,7 +121,7 @@ Result<std::string_view> Parser::text_of(Column column, std::string_view want) c
 Result<double> Parser::seconds_of(Column column) const {
   constexpr std::string_view kWant = "seconds from 0 on, e.g. 12.5";
   TRY(const std::string_view text, text_of(column, kWant));
-  const std::optional<double> seconds = number_in<double>(text);
+  const std::optional<double> seconds = csv_number<double>(text);
   if (seconds.has_value() && std::isfinite(*seconds) && *seconds >= 0) return *seconds;
   return error(fmt::format("{} is '{}': want {}", kNames[column], shown(text), kWant));
 }
@@ -140,7 +131,7 @@ Result<std::int64_t> Parser::tokens_of(Column column) const {
   if (!has(column)) return 0;
   constexpr std::string_view kWant = "whole tokens from 0 to 1,000,000,000";
   TRY(const std::string_view text, text_of(column, kWant));
-  const std::optional<std::int64_t> tokens = number_in<std::int64_t>(text);
+  const std::optional<std::int64_t> tokens = csv_number<std::int64_t>(text);
   if (tokens.has_value() && *tokens >= 0 && *tokens <= kMostTraceTokens) return *tokens;
   return error(fmt::format("{} is '{}': want {}", kNames[column], shown(text), kWant));
 }

@@ -1,12 +1,13 @@
 // Vercel's AI SDK with its provider for OpenAI-compatible servers, which reads every chunk by a strict schema.
 //   node ai_sdk.mjs BUILD_DIR
-// Holds: texts whole and streamed; a tool is called and its result goes back in a second step; reasoning, where there is
-// any, apart from the text; breaking off; an error keeps its status. Exit 1 at any breach.
+// Holds: texts whole and streamed; a tool is called and its result goes back in a second step; an object of a schema;
+// reasoning, where there is any, apart from the text, whole and streamed; embeddings, one and several; breaking off; an
+// error keeps its status. Exit 1 at any breach.
 import assert from "node:assert/strict";
 import path from "node:path";
 
 import {createOpenAICompatible} from "@ai-sdk/openai-compatible";
-import {APICallError, generateText, stepCountIs, streamText, tool} from "ai";
+import {APICallError, embed, embedMany, generateText, Output, stepCountIs, streamText, tool} from "ai";
 import {z} from "zod";
 
 import {withHouse} from "./house.mjs";
@@ -57,10 +58,27 @@ await withHouse(buildDir, async ({urls}) => {
   const thoughtful = await generateText({model: provider("tools"), prompt: "Think."});
   assert.equal(thoughtful.reasoningText, "hm");
   assert.ok(!thoughtful.text.startsWith("hm"));
+  let thoughts = "";
+  for await (const part of streamText({model: provider("tools"), prompt: "Think."}).fullStream) {
+    if (part.type === "reasoning-delta") thoughts += part.text;
+  }
+  assert.equal(thoughts, "hm");
+
+  const strict = createOpenAICompatible({name: "ours", baseURL, supportsStructuredOutputs: true});
+  const schema = z.object({city: z.string().max(12), unit: z.enum(["C", "F"])});
+  const formed = await generateText({...fixed, model: strict("demo"), maxOutputTokens: 200, output: Output.object({schema})});
+  checkWeather(formed.output);
+
+  const embedder = provider.embeddingModel("demo");
+  const {embedding} = await embed({model: embedder, value: "白日依山盡"});
+  const {embeddings} = await embedMany({model: embedder, values: ["moon", "白日依山盡"]});
+  assert.ok(Math.abs(Math.hypot(...embedding) - 1) < 1e-5);
+  assert.deepEqual(embeddings[1], embedding);
+  assert.notDeepEqual(embeddings[0], embedding);
 
   const controller = new AbortController();
   const long = streamText({...fixed, temperature: 1, maxOutputTokens: 4000, abortSignal: controller.signal,
-    onError: () => {}});
+    providerOptions: {ours: {ignore_eos: true}}, onError: () => {}});
   for await (const part of long.fullStream) {
     if (part.type === "text-delta") controller.abort();
     assert.notEqual(part.type, "finish", "it was broken off");
@@ -74,4 +92,4 @@ await withHouse(buildDir, async ({urls}) => {
     assert.equal(error.statusCode, 404);
   }
 });
-console.log("ai_sdk: the AI SDK generates, streams, calls tools in steps and breaks off");
+console.log("ai_sdk: the AI SDK generates, streams, calls tools in steps, makes objects, embeds and breaks off");

@@ -4,35 +4,14 @@
 // answer; it does not come back for a budget that is used up or a request that can never fit; errors have their types.
 // Exit 1 at any breach.
 import assert from "node:assert/strict";
-import {spawn, spawnSync} from "node:child_process";
-import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from "node:fs";
-import {tmpdir} from "node:os";
+import {mkdirSync, writeFileSync} from "node:fs";
 import path from "node:path";
 
 import OpenAI from "openai";
 
+import {refusal, withDirectory, withServer} from "./house.mjs";
+
 const buildDir = path.resolve(process.argv[2]);
-const program = path.join(buildDir, "dormouse");
-const directory = mkdtempSync(path.join(tmpdir(), "limits-"));
-const data = path.join(directory, "data");
-const PATIENCE_MS = 60_000;
-
-function verb(...words) {
-  const done = spawnSync(program, [...words, "--data-dir", data], {cwd: directory, encoding: "utf8"});
-  assert.equal(done.status, 0, `${words.join(" ")}: ${done.stdout}${done.stderr}`);
-  return done.stdout;
-}
-
-async function address(server) {
-  const end = Date.now() + PATIENCE_MS;
-  while (Date.now() < end && server.exitCode === null) {
-    const done = spawnSync(program, ["ps", "--format", "json", "--data-dir", data], {cwd: directory, encoding: "utf8"});
-    const listen = done.status === 0 ? JSON.parse(done.stdout).listen : [];
-    if (listen.length > 0) return listen[0];
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return assert.fail("the server did not come up");
-}
 
 // A client that notes when it asked.
 function client(baseURL, maxRetries) {
@@ -45,16 +24,7 @@ function client(baseURL, maxRetries) {
     {model: "demo", messages: [{role: "user", content: "x"}], max_tokens: 8, ...more})};
 }
 
-async function refused(promise) {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  return assert.fail("it was let in");
-}
-
-async function run(baseURL) {
+async function run(baseURL, verb) {
   verb("set", "demo", "requests-per-minute=100", "tokens-per-minute=50000");
   const {response} = await client(baseURL, 0).say({max_tokens: 1}).withResponse();
   assert.equal(response.headers.get("x-ratelimit-limit-requests"), "100");
@@ -63,7 +33,7 @@ async function run(baseURL) {
   assert.equal(response.headers.get("x-ratelimit-limit-tokens"), "50000");
 
   const stranger = client(baseURL, 5);
-  const never = await refused(stranger.say({max_tokens: 40_000, n: 2}));
+  const never = await refusal(stranger.say({max_tokens: 40_000, n: 2}));
   assert.ok(never instanceof OpenAI.BadRequestError);
   assert.equal(never.code, "invalid_value");
   assert.equal(never.param, "max_tokens");
@@ -82,7 +52,7 @@ async function run(baseURL) {
 
   verb("set", "demo", "concurrency=0", "requests-per-minute=1");
   await client(baseURL, 0).say({max_tokens: 1});
-  const tooFast = await refused(client(baseURL, 0).say());
+  const tooFast = await refusal(client(baseURL, 0).say());
   assert.ok(tooFast instanceof OpenAI.RateLimitError);
   assert.equal(tooFast.code, "rate_limit_requests");
   const seconds = Number(tooFast.headers.get("retry-after"));
@@ -90,25 +60,21 @@ async function run(baseURL) {
 
   verb("set", "demo", "requests-per-minute=0", "budget=1CNY/day");
   const poor = client(baseURL, 5);
-  const error = await refused(poor.say());
+  const error = await refusal(poor.say());
   assert.ok(error instanceof OpenAI.RateLimitError);
   assert.equal(error.code, "insufficient_quota");
   assert.equal(poor.asked.length, 1, "a used-up budget is not asked again");
 }
 
-mkdirSync(data);
-writeFileSync(path.join(directory, "demo.gguf"), "fake:tokens=8,tokens_per_s=5");
-writeFileSync(path.join(data, "dormouse.toml"), '[[instance]]\nname = "gold"\nhour = "360000"\ncurrency = "CNY"\n');
-const server = spawn(program, ["serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--worker",
-  path.join(buildDir, "tests/fake_worker/fake_worker")], {cwd: directory, stdio: "ignore"});
-try {
-  const listen = await address(server);
-  verb("deploy", path.join(directory, "demo.gguf"), "--name", "demo", "--on", "gold", "--wake");
-  await run(`http://${listen}/v1`);
-  console.log("limits: OpenAI's client obeys them");
-} finally {
-  server.kill("SIGTERM");
-  server.kill("SIGTERM");
-  if (server.exitCode === null) await new Promise((resolve) => server.once("exit", resolve));
-  rmSync(directory, {recursive: true, force: true});
-}
+await withDirectory("limits", (directory) => {
+  const data = path.join(directory, "data");
+  mkdirSync(data);
+  writeFileSync(path.join(directory, "demo.gguf"), "fake:tokens=8,tokens_per_s=5");
+  writeFileSync(path.join(data, "dormouse.toml"), '[[instance]]\nname = "gold"\nhour = "360000"\ncurrency = "CNY"\n');
+  const words = ["--listen", "127.0.0.1:0", "--worker", path.join(buildDir, "tests/fake_worker/fake_worker")];
+  return withServer({buildDir, directory, words}, async ({urls, verb}) => {
+    verb("deploy", path.join(directory, "demo.gguf"), "--name", "demo", "--on", "gold", "--wake");
+    await run(`${urls[0]}/v1`, verb);
+  });
+});
+console.log("limits: OpenAI's client obeys them");

@@ -11,6 +11,7 @@ import path from "node:path";
 
 import OpenAI, {toFile} from "openai";
 
+import {refusal} from "./house.mjs";
 import {checkWeather, weather} from "./weather.mjs";
 
 const buildDir = path.resolve(process.argv[2]);
@@ -29,15 +30,6 @@ async function address(server) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   return assert.fail("the server did not come up");
-}
-
-async function refusal(promise) {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  return assert.fail("it was let in");
 }
 
 async function embeddings(client) {

@@ -10,21 +10,12 @@ import path from "node:path";
 
 import OpenAI from "openai";
 
-import {withHouse} from "./house.mjs";
+import {refusal, withHouse} from "./house.mjs";
 import {checkWeather, weather} from "./weather.mjs";
 
 const buildDir = path.resolve(process.argv[2]);
 const messages = [{role: "user", content: "Write a poem about the sea."}];
 const fixed = {model: "demo", messages, temperature: 0, max_tokens: 12, reasoning_effort: "none"};
-
-async function refusal(promise) {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  return assert.fail("it was let in");
-}
 
 async function chats(client) {
   const whole = await client.chat.completions.create(fixed);  // asleep until now
@@ -75,6 +66,14 @@ async function sampling(client, text) {
     assert.equal(entry.top_logprobs[0].token, entry.token, "temperature 0 takes the most likely");
     assert.ok(entry.logprob <= 0);
   }
+
+  // At 100 a token is all that is said.
+  const said = await Promise.all([2000, 3000].map(async (id) => {
+    const biased = await client.chat.completions.create({...fixed, logit_bias: {[id]: 100}, logprobs: true});
+    return new Set(biased.choices[0].logprobs.content.map((entry) => entry.token));
+  }));
+  assert.deepEqual(said.map((tokens) => tokens.size), [1, 1]);
+  assert.notDeepEqual(said[0], said[1]);
 }
 
 async function tools(client) {

@@ -39,6 +39,19 @@ TEST(Plan, TheReadmesExampleIsNotTwentyYuan) {
   EXPECT_GE(spike.at("rows").as_array().size(), 1U);
 }
 
+TEST(Plan, WhatATypeCannotDoLeavesItOutOfTheRanking) {
+  RunningHouse house(HouseSetup{});
+  ASSERT_TRUE(house.is_up()) << house.log();
+  std::vector<std::string> large = {
+      "plan", "--requests-per-day", "800", "--model", "qwen3-14b", "--quant", "f16", "--slots", "16"};
+  const auto [code, said] = house.run_cli(large);
+  ASSERT_EQ(code, 0) << said;
+  expect_parts(said, {"left out: t4: Qwen3-14B in F16", "\na100"});
+  large.insert(large.end(), {"--currency", "EUR"});
+  const auto [none_code, none] = house.run_cli(large);
+  EXPECT_EQ(none_code, 2) << "there is no rate to it, and nothing to rank: " << none;
+}
+
 TEST(Plan, ADeploymentsPlanComesFromTheLedger) {
   HouseSetup setup;
   setup.fakes = {{"chat", "tokens=3"}};

@@ -69,6 +69,7 @@ class RunningHouse {
   // Polls the predicate until it holds; false after the deadline.
   bool eventually(std::chrono::milliseconds deadline, const std::function<bool()>& predicate);
 
+  [[nodiscard]] const http::Address& address() const { return address_; }  // its --listen
   [[nodiscard]] pid_t pid() const;
   void signal(int number);
   // Ends the server (SIGKILL: without a word) and starts it again on the same data. False: it did not come up.

@@ -35,6 +35,8 @@ class AnswerWriter {
  public:
   virtual ~AnswerWriter() = default;
   [[nodiscard]] virtual StreamForm form() const { return {}; }
+  // What the caller's request calls that which is a chat's `messages` on the way to the worker.
+  [[nodiscard]] virtual std::string_view prompt_field() const { return "messages"; }
   // Streaming: what ends an answer that broke off. After it comes nothing, and no [DONE].
   [[nodiscard]] virtual std::string broken_off(const api::ApiError& error) const;
   // One chunk from the worker. Streaming: the bytes for the caller, maybe none. Not streaming: keeps it, returns none.

@@ -94,6 +94,8 @@ class GenerateAnswer final : public AnswerWriter {
   GenerateAnswer(bool stream, std::string model, std::string request_id)
       : stream_(stream), model_(std::move(model)), request_id_(std::move(request_id)) {}
 
+  [[nodiscard]] std::string_view prompt_field() const override { return "prompt"; }
+
   std::string on_chunk(const api::ParsedChunk& chunk) override {
     std::string out;
     for (const api::Delta& delta : chunk.choices) {

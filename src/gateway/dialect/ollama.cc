@@ -105,6 +105,9 @@ class OllamaAnswer final : public AnswerWriter {
   explicit OllamaAnswer(OllamaHead head) : head_(std::move(head)) {}
 
   [[nodiscard]] StreamForm form() const override { return {.content_type = kNdjson, .silence = " "}; }
+  [[nodiscard]] std::string_view prompt_field() const override {
+    return head_.shape == OllamaShape::kChat ? "messages" : "prompt";
+  }
 
   std::string on_chunk(const api::ParsedChunk& chunk) override {
     std::string out;

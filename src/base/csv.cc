@@ -1,8 +1,8 @@
-#include "planner/csv.h"
+#include "base/csv.h"
 
 #include <algorithm>
 
-namespace dormouse::planner {
+namespace dormouse {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
@@ -59,4 +59,4 @@ std::optional<Csv::Field> Csv::next_quoted() {
   return Field{trimmed(text), skip_end(end)};
 }
 
-}  // namespace dormouse::planner
+}  // namespace dormouse

@@ -2,11 +2,13 @@
 // a quoted field may hold commas, quotes written twice and line breaks. PURE.
 #pragma once
 
+#include <charconv>
 #include <cstddef>
 #include <optional>
 #include <string_view>
+#include <system_error>
 
-namespace dormouse::planner {
+namespace dormouse {
 
 class Csv {
  public:
@@ -35,4 +37,12 @@ class Csv {
   std::string_view broken_;
 };
 
-}  // namespace dormouse::planner
+// nullopt: the whole of `text` is no number of that type.
+template <typename Number>
+[[nodiscard]] std::optional<Number> csv_number(std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+}  // namespace dormouse
