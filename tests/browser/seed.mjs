@@ -35,16 +35,16 @@ function uuidAt(us, serial) {
   return `${ms.slice(0, 8)}-${ms.slice(8)}-7000-8000-${serial.toString(16).padStart(12, "0")}`;
 }
 
-// Working hours with two peaks; nothing at night.
+// Working hours with two peaks; nothing at night and on Saturdays and Sundays.
 function makeArrivals(nowUs, days, random) {
   const arrivals = [];
   const today = Math.floor(nowUs / kDayUs);
   for (let day = today - days; day < today; ++day) {
     const weekday = (day + 4) % 7;  // 1970-01-01 was a Thursday
-    const busy = weekday === 0 || weekday === 6 ? 0.15 : 1;
+    if (weekday === 0 || weekday === 6) continue;
     for (let hour = 8; hour < 20; ++hour) {
-      const peak = hour === 10 || hour === 15 ? 24 : 9;
-      const count = Math.floor(peak * busy * (0.5 + random()));
+      const peak = hour === 10 || hour === 15 ? 48 : 20;
+      const count = Math.floor(peak * (0.5 + random()));
       for (let i = 0; i < count; ++i) arrivals.push(day * kDayUs + hour * 3_600_000_000 + Math.floor(random() * 3.6e9));
     }
   }

@@ -11,7 +11,9 @@ import { breakEven, costsOf, kHoursOfMonth, trafficOf, volumes, type Costs, type
 
 const kDaysOfMonth = kHoursOfMonth / 24;
 const kStepsADecade = 12;
-const kDecadesAround = 10 ** 1.5;
+// The axis: from so many times less than there is to so many times more.
+const kBelow = 500;
+const kAbove = 30;
 
 interface Point {
   requestsADay: number;
@@ -28,8 +30,8 @@ export function measuredTraffic(plan: MeasuredPlan, heat: number[][]): Traffic {
 function pointsOf(plan: MeasuredPlan, traffic: Traffic, here: number): Point[] {
   const { tariff, idle_timeout_s: idleTimeoutS, wake_s: wakeS } = plan.plan;
   const prices = { hourMicros: tariff.hour_micros, monthMicros: tariff.month_micros };
-  const least = Math.max(1, niceCeiling(here / kDecadesAround / 2));
-  return volumes(least, niceCeiling(here * kDecadesAround), kStepsADecade).map((requestsADay) => ({
+  const least = Math.max(1, niceCeiling(here / kBelow));
+  return volumes(least, niceCeiling(here * kAbove), kStepsADecade).map((requestsADay) => ({
     requestsADay, costs: costsOf(requestsADay * kDaysOfMonth, traffic, { idleTimeoutS, wakeS }, prices),
   }));
 }
