@@ -97,6 +97,7 @@ class Gateway {
   Task<void> metrics(Call& call) const;
 
   Task<void> admin_status(Call& call) const;
+  Task<void> admin_images(Call& call) const;
   Task<void> admin_deployment(Call& call) const;
   Task<void> admin_deploy(Call& call);
   Task<void> admin_change(Call& call);
