@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/money.h"
+#include "catalog/image_entry.h"
 #include "catalog/toml.h"
 
 namespace dormouse::catalog {
@@ -261,7 +262,7 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY_STATUS(check_keys(root.integers, {}, what));
   TRY_STATUS(check_keys(
       root.lists, {"listen", "ollama_listen", "admin_listen", "hosts", "cors", "behind_proxy", "worker_listen"}, what));
-  TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance", "alert"}, what));
+  TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance", "alert", "image"}, what));
   TRY_STATUS(check_keys(root.decimals, {}, what));
   TRY_STATUS(check_keys(root.booleans, {}, what));
   // "driver" is read by gateway/driver_file.
@@ -290,6 +291,7 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   std::set<std::string> names;
   TRY(InstanceTypes instances, InstanceTypes::from_entries(root.table_lists["instance"], what));
   out.instances = instances.all();
+  TRY(out.images, read_image_entries(root.table_lists["image"], what));
   for (const TomlTable& table : root.table_lists["deployment"]) {
     TRY(DeploymentEntry entry, read_deployment(table, fmt::format("{}: [[deployment]]", what)));
     if (!names.insert(entry.name).second) {

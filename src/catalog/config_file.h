@@ -22,6 +22,10 @@
 //   name = "t4"
 //   hour = "1.80"
 //   currency = "CNY"
+//   [[image]]                      # of the gallery: docs/images.md
+//   name = "house"
+//   tag = "q4_k_m"
+//   file = "/models/house-q4_k_m.gguf"
 //   [prices]                       # of forecasts: docs/cost_model.md
 //   currency = "CNY"               # what they are told in
 //   rates = ["USD=7.10"]           # one USD is 7.10 of that currency
@@ -50,6 +54,7 @@
 #include "base/time_zone.h"
 #include "catalog/currency_rates.h"
 #include "catalog/deployment_rules.h"
+#include "catalog/image.h"
 #include "catalog/instance_types.h"
 #include "catalog/surroundings.h"
 
@@ -109,6 +114,7 @@ struct ConfigFile {
   BatchKeeping batches;
   std::vector<DeploymentEntry> deployments;
   std::vector<InstanceType> instances;  // beside the compiled-in ones, or in their place
+  std::vector<Image> images;            // likewise, of the gallery; read at the start
   PriceRules prices;
   std::vector<AlertEntry> alerts;
   std::string driver_text;  // all of the file where it has [driver.NAME] tables, which gateway/driver_file reads

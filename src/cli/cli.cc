@@ -100,6 +100,7 @@ int run_dormouse(int argc, const char* const* argv, const char* const* environme
   add_logs(app, context);
   add_alerts(app, context);
   add_images(app, context);
+  add_pull(app, context);
   add_doctor(app, context);
   for (CLI::App* verb : app.get_subcommands({})) verb->fallthrough();
 

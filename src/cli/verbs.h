@@ -26,6 +26,7 @@ void add_keys(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
 void add_alerts(CLI::App& app, Context& context);
 void add_images(CLI::App& app, Context& context);
+void add_pull(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
 
 }  // namespace dormouse::cli

@@ -9,7 +9,9 @@
 #include <fstream>
 #include <utility>
 
+#include "gateway/admin/images_wire.h"
 #include "gateway/admin/query_string.h"
+#include "gateway/error_response.h"
 #include "gateway/gateway.h"
 
 namespace dormouse::gateway {
@@ -44,6 +46,7 @@ void Gateway::add_admin_routes() {
   add("GET", "/admin/v1/status", [this](Call& c) { return admin_status(c); });
   add("GET", "/admin/v1/deployments", [this](Call& c) { return admin_status(c); });
   add("POST", "/admin/v1/deployments", [this](Call& c) { return admin_deploy(c); });
+  add("GET", "/admin/v1/images", [this](Call& c) { return admin_images(c); });
   add("GET", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_deployment(c); });
   add("PATCH", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_change(c); });
   add("DELETE", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_remove(c); });
@@ -69,7 +72,9 @@ void Gateway::add_admin_routes() {
                }});
 }
 
-const Deployment* Gateway::deployment_of(const Call& call) const { return deployments_.resolve(call.parameters[0]); }
+const Deployment* Gateway::deployment_of(const Call& call) const {
+  return deployments_.resolve(call.parameters[0]);
+}
 
 StatusView Gateway::status_view() const {
   StatusView out;
@@ -108,6 +113,17 @@ StatusView Gateway::status_view() const {
 Task<void> Gateway::admin_status(Call& call) {
   co_await figures_.refresh();
   const std::string body = to_json(status_view());
+  co_await reply_json(call, 200, body);
+}
+
+Task<void> Gateway::admin_images(Call& call) const {
+  const Result<QueryString> query = QueryString::parse(call.request().query);
+  if (!query.has_value()) {
+    co_await reply_failure(call, query.error());
+    co_return;
+  }
+  const std::string wanted = query->text("q").value_or("");
+  const std::string body = images_json(deployer_.catalog(), wanted, deployer_.model_directories());
   co_await reply_json(call, 200, body);
 }
 

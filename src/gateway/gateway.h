@@ -114,6 +114,7 @@ class Gateway {
   Task<void> admin_events(Call& call);
   Task<void> admin_strip(Call& call) const;
   Task<void> admin_instance_types(Call& call) const;
+  Task<void> admin_images(Call& call) const;
   Task<void> admin_deployment(Call& call) const;
   Task<void> admin_deploy(Call& call);
   Task<void> admin_change(Call& call);

@@ -152,7 +152,7 @@ struct House::Impl {
 Status House::Impl::open_parts() {
   TRY(DataDir opened, DataDir::open(options.data_dir));
   data.emplace(std::move(opened));
-  TRY(catalog::Catalog images, catalog::Catalog::built_in());
+  TRY(catalog::Catalog images, catalog::Catalog::of_installation(options.data_dir, options.config.images));
   catalog.emplace(std::move(images));
   TRY_STATUS(open_worker_door());
 
