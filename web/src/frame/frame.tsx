@@ -73,7 +73,7 @@ export function Frame() {
       <div class="stage">
         <TopLine />
         <div role="status">{link.value === "lost" && <p class="lost">{w.top.lost}</p>}</div>
-        <main ref={main} tabIndex={-1} key={screen}>{screenOf(screen, argument)}</main>
+        <main id="main" ref={main} tabIndex={-1} key={screen}>{screenOf(screen, argument)}</main>
       </div>
     </div>
   );
