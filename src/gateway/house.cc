@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -191,7 +192,11 @@ Status House::Impl::open_parts() {
   fleet_options.memory_budget = options.memory_budget;
   fleet_options.drivers = {{"process", driver.get()}};
   fleet_options.observer.on_wake = [this](const auto&... what) { metrics.count_wake(what...); };
-  fleet_options.observer.on_end = [this](const auto&... what) { metrics.count_end(what...); };
+  fleet_options.observer.on_end = [this](const auto&... what) {
+    metrics.count_end(what...);
+    // An instance gives its memory back with its process; what its requests left free here goes too (1 ms or less).
+    ::malloc_trim(0);
+  };
   for (const NamedDriver& d : remote_drivers) fleet_options.drivers.emplace_back(d.name, d.driver.get());
   DeployerOptions deployer_options;
   for (const auto& [name, known] : fleet_options.drivers) deployer_options.drivers.push_back(name);

@@ -80,7 +80,7 @@ const std::vector<Field>& numbers() {
       {"top_p", "top_p", {"1", "1e-300"}, {"0", "-0.0", "2", "1.0000001", "-1"}},
       {"top_k", "top_k", {"0", "-1", "5.0", "2147483647"}, {"-2", "2147483648", "1.5", "1e300"}},
       {"min_p", "min_p", {"0", "1"}, {"-0.01", "1.01"}},
-      {"repetition_penalty", "repeat_penalty", {"2", "1e-9"}, {"0", "-1", "2.1"}},
+      {"repetition_penalty", "repeat_penalty", {"2", "0.01"}, {"0", "-1", "0.0099", "1e-300", "2.1"}},
       {"presence_penalty", "presence_penalty", {"-2", "2"}, {"-2.01", "2.01"}},
       {"frequency_penalty", "frequency_penalty", {"-2", "2"}, {"-2.01", "2.01"}},
       {"seed",
