@@ -34,8 +34,8 @@ missing=()
 for package in "${want[@]}"; do
   installed "$package" || missing+=("$package")
 done
-# Node: what is there if >= 18 with npm, else Debian's (18).
-if [ "$mode" = test ]; then
+# Node, for the web console and its tests: what is there if >= 18 with npm, else Debian's (18).
+if [ "$mode" != aarch64 ]; then
   major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)
   if [ "$major" -lt 18 ] || ! command -v npm >/dev/null; then missing+=(nodejs npm); fi
 fi

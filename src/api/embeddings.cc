@@ -21,7 +21,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view kKnownFields[] = {"model", "input", "dimensions", "pooling", "encoding_format", "user"};
+constexpr std::string_view kKnownFields[] = {"model",           "input", "dimensions", "pooling",
+                                             "encoding_format", "user",  "truncate"};
 
 std::vector<std::int32_t> read_ids(const Fields& fields, const json::array& ids) {
   std::vector<std::int32_t> out;
@@ -96,7 +97,8 @@ void append_float(std::string& out, float value) {
   out.append(text.data(), ec == std::errc{} && std::isfinite(value) ? end : std::copy_n("0", 1, text.data()));
 }
 
-// The members of an object, as text, without looking into them: strings and brackets are all that is understood.
+// The members of an object, or the elements of a list, as text, without looking into them: strings and brackets are all
+// that is understood.
 class Members {
  public:
   explicit Members(std::string_view text) : text_(text) {}
@@ -113,6 +115,18 @@ class Members {
       if (!text) return false;
       each(key->substr(1, key->size() - 2), *text);
       if (take('}')) return at_end();
+      if (!take(',')) return false;
+    }
+  }
+  template <typename Visit>
+  bool visit_list(const Visit& each) {
+    if (!take('[')) return false;
+    if (take(']')) return at_end();
+    while (true) {
+      const std::optional<std::string_view> text = value();
+      if (!text) return false;
+      each(*text);
+      if (take(']')) return at_end();
       if (!take(',')) return false;
     }
   }
@@ -152,10 +166,10 @@ class Members {
         if (depth == 0) break;
         continue;
       }
-      if (depth == 0 && (c == ',' || c == '}' || c == ':')) break;
+      if (depth == 0 && (c == ',' || c == '}' || c == ']' || c == ':')) break;
       ++at_;
       if (c == '{' || c == '[') ++depth;
-      if ((c == '}' || c == ']') && (depth == 0 || --depth == 0)) break;
+      if ((c == '}' || c == ']') && --depth == 0) break;
     }
     if (depth != 0 || at_ == begin) return std::nullopt;
     return text_.substr(begin, at_ - begin);
@@ -184,6 +198,25 @@ std::string tail_of(std::string_view model, std::int64_t prompt_tokens) {
 
 constexpr std::string_view kHead = R"({"object":"list","data":)";
 
+struct AnswerParts {
+  std::int64_t prompt_tokens = 0;
+  std::string_view data;  // the list, as text
+};
+
+Result<AnswerParts> parts_of(std::string_view body) {
+  AnswerParts out;
+  std::optional<std::int64_t> tokens;
+  const bool is_whole = Members(body).visit([&](std::string_view key, std::string_view text) {
+    if (key == "data") out.data = text;
+    if (key == "usage") tokens = prompt_tokens_of(text);
+  });
+  if (!is_whole || !out.data.starts_with('[') || !out.data.ends_with(']')) {
+    return make_error(Code::kDataLoss, "embeddings: the answer is no list of vectors");
+  }
+  out.prompt_tokens = tokens.value_or(0);
+  return out;
+}
+
 }  // namespace
 
 ApiResult<EmbeddingsRequest> parse_embeddings_request(std::string_view body) {
@@ -207,6 +240,7 @@ ApiResult<EmbeddingsRequest> parse_embeddings_request(std::string_view body) {
     fields.refuse("encoding_format", "encoding_format is float or base64.");
   }
   out.encoding = encoding == "base64" ? VectorEncoding::kBase64 : VectorEncoding::kFloat;
+  out.truncate = fields.boolean("truncate").value_or(false);
   if (problem.found()) return tl::unexpected(problem.error());
   for (const auto& member : value->get_object()) {
     const std::string_view name(member.key());
@@ -231,6 +265,7 @@ std::string to_json(const EmbeddingsRequest& request) {
                                                      : R"(],"encoding_format":"float")";
   if (request.dimensions) out += fmt::format(R"(,"dimensions":{})", *request.dimensions);
   if (request.pooling) out += *request.pooling == Pooling::kMean ? R"(,"pooling":"mean")" : R"(,"pooling":"last")";
+  if (request.truncate) out += R"(,"truncate":true)";
   return out + '}';
 }
 
@@ -268,21 +303,35 @@ std::string EmbeddingsWriter::finish(std::string_view model, std::int64_t prompt
 }
 
 Result<EmbeddingsAnswer> rename_embeddings(std::string_view body, std::string_view model) {
-  std::string_view data;
-  std::optional<std::int64_t> tokens;
-  const bool is_whole = Members(body).visit([&](std::string_view key, std::string_view text) {
-    if (key == "data") data = text;
-    if (key == "usage") tokens = prompt_tokens_of(text);
-  });
-  if (!is_whole || !data.starts_with('[') || !data.ends_with(']')) {
-    return make_error(Code::kDataLoss, "embeddings: the answer is no list of vectors");
-  }
+  TRY(const AnswerParts parts, parts_of(body));
   EmbeddingsAnswer out;
-  out.prompt_tokens = tokens.value_or(0);
+  out.prompt_tokens = parts.prompt_tokens;
   out.body.reserve(body.size() + model.size());
   out.body += kHead;
-  out.body += data;
+  out.body += parts.data;
   out.body += tail_of(model, out.prompt_tokens);
+  return out;
+}
+
+Result<EmbeddingTexts> read_embeddings(std::string_view body) {
+  TRY(const AnswerParts parts, parts_of(body));
+  std::vector<std::string_view> elements;
+  bool is_whole = Members(parts.data).visit_list([&](std::string_view text) { elements.push_back(text); });
+  EmbeddingTexts out;
+  out.prompt_tokens = parts.prompt_tokens;
+  out.vectors.resize(elements.size());
+  for (std::size_t i = 0; is_whole && i < elements.size(); ++i) {
+    std::string_view vector;
+    std::size_t index = i;
+    is_whole = Members(elements[i]).visit([&](std::string_view key, std::string_view text) {
+      if (key == "embedding") vector = text;
+      if (key != "index") return;
+      if (std::from_chars(text.data(), text.data() + text.size(), index).ec != std::errc{}) index = elements.size();
+    });
+    is_whole = is_whole && vector.starts_with('[') && index < elements.size() && out.vectors[index].empty();
+    if (is_whole) out.vectors[index] = vector;
+  }
+  if (!is_whole) return make_error(Code::kDataLoss, "embeddings: the answer is no list of vectors");
   return out;
 }
 

@@ -30,6 +30,7 @@ struct EmbeddingsRequest {
   std::optional<std::int64_t> dimensions;  // the first so many, normalised again
   std::optional<Pooling> pooling;          // ours; absent: the model's
   VectorEncoding encoding = VectorEncoding::kFloat;
+  bool truncate = false;           // ours: what does not fit the context is cut; else it is refused
   std::size_t ignored_fields = 0;  // unknown to us: counted, never an error
 };
 
@@ -63,5 +64,13 @@ struct EmbeddingsAnswer {
 };
 // Errors: kDataLoss (no such answer).
 [[nodiscard]] Result<EmbeddingsAnswer> rename_embeddings(std::string_view body, std::string_view model);
+
+// The vectors of an answer in floats, each as it is written ("[0.25,-1e-3]"), in the order of the inputs; views.
+struct EmbeddingTexts {
+  std::int64_t prompt_tokens = 0;
+  std::vector<std::string_view> vectors;
+};
+// Errors: kDataLoss (no such answer; a vector that is missing or there twice).
+[[nodiscard]] Result<EmbeddingTexts> read_embeddings(std::string_view body);
 
 }  // namespace dormouse::api

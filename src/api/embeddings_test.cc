@@ -32,13 +32,33 @@ TEST(Embeddings, EveryFormOfInputIsReadAndSurvivesTheWayToTheUpstream) {
     ASSERT_TRUE(again.has_value()) << to_json(*read);
     EXPECT_EQ(again->inputs, c.inputs);
   }
-  const char* all =
-      R"({"model":"m","input":"x","dimensions":64,"pooling":"last","encoding_format":"base64","user":"u","zip":1})";
+  const char* all = R"({"model":"m","input":"x","dimensions":64,"pooling":"last","encoding_format":"base64",)"
+                    R"("truncate":true,"user":"u","zip":1})";
   const ApiResult<EmbeddingsRequest> read = parse_embeddings_request(all);
   ASSERT_TRUE(read.has_value());
   EXPECT_EQ(read->model, "m");
   EXPECT_EQ(read->ignored_fields, 1U);
-  EXPECT_EQ(to_json(*read), R"({"input":["x"],"encoding_format":"base64","dimensions":64,"pooling":"last"})");
+  EXPECT_EQ(to_json(*read),
+            R"({"input":["x"],"encoding_format":"base64","dimensions":64,"pooling":"last","truncate":true})");
+}
+
+TEST(Embeddings, VectorsAreReadAsTextInTheOrderOfTheInputs) {
+  const std::string body =
+      R"({"data":[{"index":1,"embedding":[-1.5e-3, 2]},{"object":"embedding","embedding":[],"index":0}],)"
+      R"("usage":{"total_tokens":9}})";
+  const Result<EmbeddingTexts> read = read_embeddings(body);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->prompt_tokens, 9);
+  EXPECT_EQ(read->vectors, (std::vector<std::string_view>{"[]", "[-1.5e-3, 2]"}));
+  EXPECT_TRUE(read_embeddings(R"({"data":[]})")->vectors.empty());
+  const std::string one = R"({"data":[{"embedding":[1]},)";
+  for (const std::string& wrong :
+       {std::string(R"({"data":[{"embedding":"AAAA"}]})"), std::string(R"({"data":[7]})"), std::string(R"({"data":7})"),
+        std::string(R"({"data":[{"index":0}]})"), std::string(R"({"data":[{"embedding":[1],"index":1}]})"),
+        std::string(R"({"data":[{"embedding":[1],"index":-1}]})"), one + R"({"embedding":[1],"index":0}]})", one + "]}",
+        one, one + R"({"embedding":[1})", std::string("[]"), std::string()}) {
+    EXPECT_FALSE(read_embeddings(wrong).has_value()) << wrong;
+  }
 }
 
 TEST(Embeddings, WhatIsWrongIsRefusedByItsName) {
@@ -49,16 +69,26 @@ TEST(Embeddings, WhatIsWrongIsRefusedByItsName) {
   std::string many = R"({"input":["a")";
   for (std::size_t i = 0; i < kMaxEmbeddingInputs; ++i) many += R"(,"a")";
   many += "]}";
-  for (const Case& c :
-       {Case{"{}", "input"}, Case{R"({"input":""})", "input"}, Case{R"({"input":[]})", "input"},
-        Case{R"({"input":["a",""]})", "input"}, Case{R"({"input":[[]]})", "input"}, Case{R"({"input":[-1]})", "input"},
-        Case{R"({"input":[1.5]})", "input"}, Case{R"({"input":[4294967296]})", "input"},
-        Case{R"({"input":{"a":1}})", "input"}, Case{R"({"input":[1,"a"]})", "input"},
-        Case{R"({"input":["a",3]})", "input"}, Case{many, "input"},
-        Case{R"({"input":"a","dimensions":0})", "dimensions"}, Case{R"({"input":"a","dimensions":"8"})", "dimensions"},
-        Case{R"({"input":"a","pooling":"cls"})", "pooling"},
-        Case{R"({"input":"a","encoding_format":"int8"})", "encoding_format"},
-        Case{R"({"input":"a","model":7})", "model"}, Case{"[1]", ""}, Case{R"({"input":"a)", ""}}) {
+  for (const Case& c : {Case{"{}", "input"},
+                        Case{R"({"input":""})", "input"},
+                        Case{R"({"input":[]})", "input"},
+                        Case{R"({"input":["a",""]})", "input"},
+                        Case{R"({"input":[[]]})", "input"},
+                        Case{R"({"input":[-1]})", "input"},
+                        Case{R"({"input":[1.5]})", "input"},
+                        Case{R"({"input":[4294967296]})", "input"},
+                        Case{R"({"input":{"a":1}})", "input"},
+                        Case{R"({"input":[1,"a"]})", "input"},
+                        Case{R"({"input":["a",3]})", "input"},
+                        Case{many, "input"},
+                        Case{R"({"input":"a","dimensions":0})", "dimensions"},
+                        Case{R"({"input":"a","dimensions":"8"})", "dimensions"},
+                        Case{R"({"input":"a","pooling":"cls"})", "pooling"},
+                        Case{R"({"input":"a","truncate":1})", "truncate"},
+                        Case{R"({"input":"a","encoding_format":"int8"})", "encoding_format"},
+                        Case{R"({"input":"a","model":7})", "model"},
+                        Case{"[1]", ""},
+                        Case{R"({"input":"a)", ""}}) {
     const ApiResult<EmbeddingsRequest> read = parse_embeddings_request(c.body);
     ASSERT_FALSE(read.has_value()) << c.body.substr(0, 80);
     EXPECT_EQ(read.error().param, c.param) << c.body.substr(0, 80);

@@ -30,6 +30,8 @@ inline constexpr std::size_t kMaxTools = 128;
 inline constexpr std::size_t kMaxPromptTokens = 1U << 20;   // of a prompt given as ids
 inline constexpr std::size_t kMaxNameBytes = 256;           // model, tool and tool-call names and ids
 inline constexpr std::size_t kMaxLogitBias = 1024;
+// A logit divided by next to nothing leaves float's range. Nobody rewards repetition a hundredfold.
+inline constexpr double kMinRepetitionPenalty = 0.01;
 // What the levels of reasoning_effort come to in tokens, by our choice; high and xhigh have no budget.
 inline constexpr std::int64_t kLowEffortTokens = 1024;
 inline constexpr std::int64_t kMediumEffortTokens = 8192;
@@ -41,7 +43,7 @@ struct SamplingParams {
   std::optional<double> top_p;               // (0, 1]
   std::optional<std::int64_t> top_k;         // 0 or -1: off
   std::optional<double> min_p;               // 0..1
-  std::optional<double> repetition_penalty;  // (0, 2]
+  std::optional<double> repetition_penalty;  // kMinRepetitionPenalty..2
   std::optional<double> presence_penalty;    // -2..2
   std::optional<double> frequency_penalty;   // -2..2
   std::map<std::int32_t, double> logit_bias; // -100..100
@@ -138,7 +140,7 @@ struct Usage {
 };
 
 struct TokenLogprob {
-  std::string token;
+  std::string token;  // its bytes, which may be half a character
   double logprob = 0;
   std::vector<std::pair<std::string, double>> top;
 };

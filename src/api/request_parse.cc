@@ -101,7 +101,7 @@ void read_sampling(const Fields& fields, SamplingParams& out) {
   out.top_p = fields.number("top_p", {.min = 0, .max = 1, .lower = LowerBound::kExclusive});
   out.top_k = fields.integer("top_k", {.min = -1, .max = kInt32Max});
   out.min_p = fields.number("min_p", {.min = 0, .max = 1});
-  out.repetition_penalty = fields.number("repetition_penalty", {.min = 0, .max = 2, .lower = LowerBound::kExclusive});
+  out.repetition_penalty = fields.number("repetition_penalty", {.min = kMinRepetitionPenalty, .max = 2});
   out.presence_penalty = fields.number("presence_penalty", {.min = -2, .max = 2});
   out.frequency_penalty = fields.number("frequency_penalty", {.min = -2, .max = 2});
   read_logit_bias(fields, out);
@@ -191,7 +191,8 @@ void read_message(const json::value& value, const std::string& path, GenerationR
   read_content(fields, message, problem);
   if (message.role == "assistant") {
     message.reasoning_content = fields.string("reasoning_content", kUnlimited);
-    if (!message.reasoning_content) message.reasoning_content = fields.string("reasoning", kUnlimited);
+    std::optional<std::string> by_its_other_name = fields.string("reasoning", kUnlimited);
+    if (!message.reasoning_content) message.reasoning_content = std::move(by_its_other_name);
     if (const json::array* calls = fields.array("tool_calls", kMaxTools)) {
       for (std::size_t i = 0; i < calls->size(); ++i) {
         read_tool_call((*calls)[i], fmt::format("{}[{}]", fields.param("tool_calls"), i), message, problem);

@@ -40,7 +40,7 @@ std::vector<FieldCase> number_cases() {
       {"top_p", {"1", "1.0", "0.0001", "1e-300"}, {"0", "-0.0", "2", "1.0000001", "-1"}},
       {"top_k", {"0", "-1", "1", "5.0", "2147483647"}, {"-2", "2147483648", "1.5", "1e300"}},
       {"min_p", {"0", "1", "0.05"}, {"-0.01", "1.01"}},
-      {"repetition_penalty", {"2", "1e-9", "1.1"}, {"0", "-1", "2.1"}},
+      {"repetition_penalty", {"2", "0.01", "1.1"}, {"0", "1e-50", "-1", "2.1"}},
       {"presence_penalty", {"-2", "2", "0"}, {"-2.01", "2.01"}},
       {"frequency_penalty", {"-2", "2", "0"}, {"-2.01", "2.01"}},
       {"seed",
@@ -328,6 +328,23 @@ TEST(Request, AMillionKeysAreRefusedAndManyAreFine) {
   EXPECT_EQ(fine->ignored_fields.size(), kMaxIgnoredFields);
 }
 
+TEST(Request, ThePromptOfTheMostIdsPassesAndMoreValuesAreRefusedWhateverTheyAre) {
+  const auto list_of = [](std::size_t count, std::string_view value) {
+    std::string out = "[";
+    for (std::size_t i = 0; i < count; ++i) out.append(i > 0 ? "," : "").append(value);
+    return out + "]";
+  };
+  const auto longest = parse_completion_request("{\"prompt\":" + list_of(kMaxPromptTokens, "1") + "}");
+  ASSERT_TRUE(longest) << longest.error().message;
+  EXPECT_EQ(longest->prompt_tokens.size(), kMaxPromptTokens);
+  for (const char* value : {"0", "18446744073709551615", "1e9", "\"\"", "true", "null", "[]", "{}"}) {
+    const auto refused = parse_completion_request("{\"prompt\":\"x\",\"y\":" + list_of(kMaxJsonValues, value) + "}");
+    ASSERT_FALSE(refused) << value;
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidJson) << value;
+    EXPECT_EQ(refused.error().message, "The JSON has too many values.");
+  }
+}
+
 TEST(Request, MessagesAreReadInEveryFormClientsSend) {
   const auto got = parse_chat_request(R"({"model":"qwen3","messages":[
     {"role":"developer","content":"be brief"},
@@ -389,6 +406,7 @@ TEST(Request, MessagesOfTheWrongShapeAreNamedExactly) {
       {R"([{"role":"assistant","tool_calls":[{"type":"x","function":{"name":"f"}}]}])",
        "messages[0].tool_calls[0].type"},
       {R"([{"role":"assistant","reasoning_content":5}])", "messages[0].reasoning_content"},
+      {R"([{"role":"assistant","reasoning_content":"x","reasoning":5}])", "messages[0].reasoning"},
       {R"([{"role":"tool","tool_call_id":5,"content":"x"}])", "messages[0].tool_call_id"},
   };
   for (const auto& [messages, param] : cases) {

@@ -1,5 +1,7 @@
 #include "api/strict_json.h"
 
+#include <fmt/format.h>
+
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/value_stack.hpp>
 #include <charconv>
@@ -25,17 +27,25 @@ struct Handler {
   json::value_stack stack;
   std::string number;
   std::size_t key_count = 0;
-  bool too_many_keys = false;
+  std::size_t value_count = 0;
+  std::string_view too_many;  // of what; empty: of nothing
+
+  bool count_value(error_code& ec) {
+    if (++value_count <= kMaxJsonValues) return true;
+    too_many = "values";
+    ec = json::error::array_too_large;
+    return false;
+  }
 
   // NOLINTBEGIN: names and signatures are basic_parser's.
   bool on_document_begin(error_code&) { return true; }
   bool on_document_end(error_code&) { return true; }
-  bool on_object_begin(error_code&) { return true; }
+  bool on_object_begin(error_code& ec) { return count_value(ec); }
   bool on_object_end(std::size_t n, error_code&) {
     stack.push_object(n);
     return true;
   }
-  bool on_array_begin(error_code&) { return true; }
+  bool on_array_begin(error_code& ec) { return count_value(ec); }
   bool on_array_end(std::size_t n, error_code&) {
     stack.push_array(n);
     return true;
@@ -46,7 +56,7 @@ struct Handler {
   }
   bool on_key(json::string_view s, std::size_t, error_code& ec) {
     if (++key_count > kMaxJsonKeys) {
-      too_many_keys = true;
+      too_many = "keys";
       ec = json::error::object_too_large;
       return false;
     }
@@ -57,40 +67,40 @@ struct Handler {
     stack.push_chars(s);
     return true;
   }
-  bool on_string(json::string_view s, std::size_t, error_code&) {
+  bool on_string(json::string_view s, std::size_t, error_code& ec) {
     stack.push_string(s);
-    return true;
+    return count_value(ec);
   }
   bool on_number_part(json::string_view s, error_code&) {
     number.append(s.data(), s.size());
     return true;
   }
-  bool on_int64(std::int64_t i, json::string_view, error_code&) {
+  bool on_int64(std::int64_t i, json::string_view, error_code& ec) {
     number.clear();
     stack.push_int64(i);
-    return true;
+    return count_value(ec);
   }
-  bool on_uint64(std::uint64_t u, json::string_view, error_code&) {
+  bool on_uint64(std::uint64_t u, json::string_view, error_code& ec) {
     number.clear();
     stack.push_uint64(u);
-    return true;
+    return count_value(ec);
   }
-  bool on_double(double approximate, json::string_view s, error_code&) {
+  bool on_double(double approximate, json::string_view s, error_code& ec) {
     number.append(s.data(), s.size());
     double exact = approximate;
     const auto result = std::from_chars(number.data(), number.data() + number.size(), exact);
     // Out of range: infinity or zero as Boost found it; ranges are checked by who reads the field.
     stack.push_double(result.ec == std::errc() ? exact : approximate);
     number.clear();
-    return true;
+    return count_value(ec);
   }
-  bool on_bool(bool b, error_code&) {
+  bool on_bool(bool b, error_code& ec) {
     stack.push_bool(b);
-    return true;
+    return count_value(ec);
   }
-  bool on_null(error_code&) {
+  bool on_null(error_code& ec) {
     stack.push_null();
-    return true;
+    return count_value(ec);
   }
   bool on_comment_part(json::string_view, error_code&) { return true; }
   bool on_comment(json::string_view, error_code&) { return true; }
@@ -144,9 +154,9 @@ void dump(std::string& out, const json::value& value) {
   }
 }
 
-ApiError to_api_error(const error_code& ec, bool too_many_keys) {
+ApiError to_api_error(const error_code& ec, std::string_view too_many) {
   if (ec == json::error::too_deep) return {ErrorCode::kJsonTooDeep, "", ""};
-  if (too_many_keys) return {ErrorCode::kInvalidJson, "The JSON has too many keys.", ""};
+  if (!too_many.empty()) return {ErrorCode::kInvalidJson, fmt::format("The JSON has too many {}.", too_many), ""};
   return {ErrorCode::kInvalidJson, "", ""};
 }
 
@@ -161,7 +171,7 @@ ApiResult<boost::json::value> parse_strict_json(std::string_view text) {
   error_code ec;
   const std::size_t consumed = parser.write_some(false, text.data(), text.size(), ec);
   if (!ec && consumed < text.size()) ec = json::error::extra_data;
-  if (ec) return tl::unexpected(to_api_error(ec, parser.handler().too_many_keys));
+  if (ec) return tl::unexpected(to_api_error(ec, parser.handler().too_many));
   json::value value = parser.handler().stack.release();
   if (count_keys(value) != parser.handler().key_count) {
     return tl::unexpected(ApiError{ErrorCode::kInvalidJson, "A key is given twice in one object.", ""});

@@ -24,6 +24,7 @@ constexpr const char* kUsage = R"(dormouse-worker COMMAND ...
   serve      run one model behind an OpenAI-compatible server
   adopt      run somebody else's server (llama-server, vLLM, Ollama, any) as a child and stand in front of it
   pack       lay a model's weights out as this engine reads them (serve does it at its first start)
+  convert    make a model file of a Hugging Face folder (safetensors)
   quantize   make a smaller model file of a larger one
   synth      make a model file of random weights, to measure with
   bench      measure the engine on a model: prefill, decode, share of the memory's bandwidth
@@ -86,6 +87,7 @@ int main(int argc, char** argv) {
   if (command == "serve") return serve({argv + 2, argv + argc});
   if (command == "adopt") return adopt({argv + 2, argv + argc});
   if (command == "pack") return dormouse::worker::run_pack(argc - 1, argv + 1);
+  if (command == "convert") return dormouse::worker::run_convert(argc - 1, argv + 1);
   if (command == "quantize") return dormouse::worker::run_quantize(argc - 1, argv + 1);
   if (command == "bench") return dormouse::worker::run_bench(argc - 1, argv + 1);
   if (command == "perplexity") return dormouse::worker::run_perplexity(argc - 1, argv + 1);

@@ -36,6 +36,16 @@ void* map_huge(std::size_t size, int fd) {
   return data;
 }
 
+struct PageRange {
+  std::size_t begin = 0;  // of a page
+  std::size_t end = 0;
+};
+
+PageRange pages_of(std::size_t offset, std::size_t length, std::size_t file_size) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return {offset / page * page, length > file_size - offset ? file_size : offset + length};
+}
+
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::string& path, Pages pages) {
@@ -73,12 +83,16 @@ MappedFile::~MappedFile() {
 
 void MappedFile::populate(std::size_t offset, std::size_t length) const {
   if (offset >= size_) return;
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t begin = offset / page * page;
-  const std::size_t end = length > size_ - offset ? size_ : offset + length;
+  const auto [begin, end] = pages_of(offset, length, size_);
   constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, Linux 5.14; Debian 12's headers lack the name in places
   if (::madvise(const_cast<std::uint8_t*>(data_) + begin, end - begin, kPopulateRead) == 0) return;
   ::madvise(const_cast<std::uint8_t*>(data_) + begin, end - begin, MADV_WILLNEED);
+}
+
+void MappedFile::release(std::size_t offset, std::size_t length) const {
+  if (offset >= size_) return;
+  const auto [begin, end] = pages_of(offset, length, size_);
+  ::madvise(const_cast<std::uint8_t*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
 }  // namespace dormouse

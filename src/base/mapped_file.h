@@ -29,6 +29,9 @@ class MappedFile {
   // Faults the pages of [offset, offset+length) in now (MADV_POPULATE_READ), from the calling thread. A kernel without
   // it (< 5.14) makes this a hint. Never fails: the pages come at first touch otherwise.
   void populate(std::size_t offset, std::size_t length) const;
+  // Takes the pages of [offset, offset+length) out of this process's memory; they stay in the page cache while there is
+  // room, and come back at the next touch. For whoever reads a large file once.
+  void release(std::size_t offset, std::size_t length) const;
   // inode, size, mtime: what tells one file from its replacement.
   struct Identity {
     std::uint64_t inode = 0;

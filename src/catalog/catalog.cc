@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
+#include "catalog/image_entry.h"
 #include "catalog/image_name.h"
 #include "catalog/images_text.h"
 #include "catalog/toml.h"
@@ -20,40 +23,6 @@ constexpr std::size_t kMaxNearMatches = 3;
 // More edits than this and the name was meant otherwise.
 constexpr std::size_t kMaxNearDistance = 4;
 
-Result<Image> read_image(const TomlTable& entry) {
-  Image image;
-  image.name = entry.string("name");
-  image.tag = entry.string("tag");
-  image.file = entry.string("file");
-  if (image.name.empty() || image.tag.empty() || image.file.empty()) {
-    return make_error(Code::kInvalidArgument, "images: an entry needs name, tag and file");
-  }
-  image.family = entry.string("family");
-  image.parameters = entry.string("parameters");
-  image.quantisation = entry.string("quantisation");
-  image.title_en = entry.string("title_en");
-  image.title_zh = entry.string("title_zh");
-  image.keywords = entry.list("keywords");
-  image.embedded = entry.boolean("embedded", false);
-  image.keys.push_back(canonical_image_key(image.reference()));
-  if (entry.boolean("default", false)) image.keys.push_back(canonical_image_key(image.name));
-  for (const std::string& alias : entry.list("aliases")) image.keys.push_back(canonical_image_key(alias));
-  const std::string file_key = canonical_image_key(image.file);
-  if (std::find(image.keys.begin(), image.keys.end(), file_key) == image.keys.end()) image.keys.push_back(file_key);
-  return image;
-}
-
-std::string lower_ascii(std::string_view text) {
-  std::string out;
-  for (const char c : text) out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
-
-std::string searchable(const Image& image) {
-  return lower_ascii(fmt::format("{} {} {} {} {}", image.reference(), image.title_en, image.title_zh,
-                                 image.quantisation, fmt::join(image.keywords, " ")));
-}
-
 bool is_file(const fs::path& path) {
   std::error_code ec;
   return fs::is_regular_file(path, ec);
@@ -65,29 +34,81 @@ Result<ResolvedImage> resolve_file(const fs::path& path) {
   if (ec || !is_file(absolute)) {
     return make_error(Code::kNotFound, fmt::format("no such file: {}", path.string()));
   }
-  return ResolvedImage{.reference = "file:" + absolute.filename().string(), .path = absolute.string()};
+  return ResolvedImage{
+      .reference = fmt::format("file:{}", absolute.filename().string()), .path = absolute.string(), .runtimes = {}};
+}
+
+// The user's own list; more than this is none.
+constexpr std::uintmax_t kMaxListBytes = 1 << 20;
+
+Result<std::string> read_text(const std::string& path) {
+  std::error_code ec;
+  const std::uintmax_t bytes = fs::file_size(path, ec);
+  if (ec) return make_error(Code::kPermissionDenied, fmt::format("{}: {}", path, ec.message()));
+  if (bytes > kMaxListBytes) {
+    return make_error(Code::kTooLarge, fmt::format("{}: {} bytes, at most {}", path, bytes, kMaxListBytes));
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return make_error(Code::kPermissionDenied, fmt::format("{}: cannot be read", path));
+  return std::string{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 }  // namespace
 
-Result<Catalog> Catalog::parse(std::string_view toml) {
-  TRY(TomlTable root, parse_toml(toml, "images.toml"));
+Result<Catalog> Catalog::parse(std::string_view toml, std::string_view what) {
+  TRY(const TomlTable root, parse_toml(toml, what));
+  TRY(std::vector<Image> images, read_images(root, what));
   Catalog out;
-  for (const TomlTable& entry : root.table_lists["image"]) {
-    TRY(Image image, read_image(entry));
-    for (const std::string& key : image.keys) {
-      if (const Image* other = out.find(key)) {
-        return make_error(Code::kInvalidArgument,
-                          fmt::format("images: '{}' means both {} and {}", key, other->reference(), image.reference()));
-      }
+  for (Image& image : images) {
+    const auto is_same = [&image](const Image& other) { return other.reference() == image.reference(); };
+    if (std::any_of(out.images_.begin(), out.images_.end(), is_same)) {
+      return make_error(Code::kInvalidArgument, fmt::format("{}: {} is there twice", what, image.reference()));
     }
-    out.images_.push_back(std::move(image));
+    const Status added = out.put(std::move(image));
+    if (!added.has_value()) return make_error(added.error().code, fmt::format("{}: {}", what, added.error().message));
   }
   return out;
 }
 
 Result<Catalog> Catalog::built_in() {
   return parse(images_text());
+}
+
+Result<Catalog> Catalog::of_installation(const std::string& data_dir, const std::vector<Image>& configured) {
+  TRY(Catalog out, built_in());
+  const std::string path = data_dir + "/images.toml";
+  if (std::error_code ec; fs::exists(path, ec)) {
+    TRY(const std::string text, read_text(path));
+    TRY(const TomlTable root, parse_toml(text, path));
+    TRY(std::vector<Image> own, read_images(root, path));
+    for (Image& image : own) {
+      const Status added = out.put(std::move(image));
+      if (!added.has_value()) return make_error(added.error().code, fmt::format("{}: {}", path, added.error().message));
+    }
+  }
+  for (const Image& image : configured) TRY_STATUS(out.put(image));
+  return out;
+}
+
+Status Catalog::put(Image image) {
+  const auto place = std::find_if(images_.begin(), images_.end(),
+                                  [&image](const Image& other) { return other.reference() == image.reference(); });
+  for (const std::string& key : image.keys) {
+    const Image* const other = find(key);
+    if (other == nullptr || (place != images_.end() && other == &*place)) continue;
+    return make_error(Code::kInvalidArgument,
+                      fmt::format("'{}' means both {} and {}", key, other->reference(), image.reference()));
+  }
+  if (place == images_.end()) {
+    images_.push_back(std::move(image));
+    return {};
+  }
+  // Whoever replaces the file behind a name keeps the name's other forms.
+  for (std::string& key : place->keys) {
+    if (std::find(image.keys.begin(), image.keys.end(), key) == image.keys.end()) image.keys.push_back(std::move(key));
+  }
+  *place = std::move(image);
+  return {};
 }
 
 const Image* Catalog::find(std::string_view name) const {
@@ -99,21 +120,9 @@ const Image* Catalog::find(std::string_view name) const {
 }
 
 std::vector<const Image*> Catalog::search(std::string_view query) const {
-  std::vector<std::string> words;
-  std::string word;
-  for (const char c : lower_ascii(query) + " ") {
-    if (c != ' ') {
-      word += c;
-    } else if (!word.empty()) {
-      words.push_back(std::exchange(word, {}));
-    }
-  }
   std::vector<const Image*> out;
   for (const Image& image : images_) {
-    const std::string text = searchable(image);
-    const bool all = std::all_of(words.begin(), words.end(),
-                                 [&text](const std::string& w) { return text.find(w) != std::string::npos; });
-    if (all) out.push_back(&image);
+    if (image.matches(query)) out.push_back(&image);
   }
   return out;
 }
@@ -147,15 +156,25 @@ Result<ResolvedImage> Catalog::resolve(std::string_view name, const std::vector<
                                           : fmt::format("did you mean {}?", fmt::join(near, " or "));
     return make_error(Code::kNotFound, fmt::format("no image is called '{}'; {}", name, hint));
   }
-  for (const std::string& directory : directories) {
-    const fs::path candidate = fs::path(directory) / image->file;
-    if (!is_file(candidate)) continue;
-    TRY(ResolvedImage found, resolve_file(candidate));
-    found.reference = image->reference();
-    return found;
+  const std::string path = find_local(*image, directories);
+  if (path.empty() && image->upstream.empty()) {
+    return make_error(Code::kNotFound, fmt::format("{} is not on this machine; fetch it: dormouse pull {}",
+                                                   image->reference(), image->reference()));
   }
-  return make_error(Code::kNotFound, fmt::format("{}: its file {} is in none of {}", image->reference(), image->file,
-                                                 fmt::join(directories, ", ")));
+  return ResolvedImage{
+      .reference = image->reference(), .path = path.empty() ? image->upstream : path, .runtimes = image->runtimes};
+}
+
+std::string Catalog::find_local(const Image& image, const std::vector<std::string>& directories) {
+  std::error_code ec;
+  for (const std::string& directory : directories) {
+    // An absolute path stays what it is.
+    const bool is_folder = image.file.empty();
+    const std::string name = is_folder ? image.upstream.substr(image.upstream.rfind('/') + 1) : image.file;
+    const fs::path candidate = fs::absolute(fs::path(directory) / name, ec).lexically_normal();
+    if (is_file(is_folder ? candidate / "config.json" : candidate)) return candidate.string();
+  }
+  return {};
 }
 
 std::vector<std::string> model_directories(const std::string& extra, const std::string& data_dir,

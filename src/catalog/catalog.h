@@ -1,5 +1,5 @@
 // The gallery: which images exist, which name means which, and where a file lies on this machine.
-// Immutable after parse. Threads: any.
+// Immutable once made. Threads: any.
 #pragma once
 
 #include <string>
@@ -7,46 +7,43 @@
 #include <vector>
 
 #include "base/result.h"
+#include "catalog/image.h"
 
 namespace dormouse::catalog {
 
-struct Image {
-  std::string name;          // "qwen3-demo"
-  std::string tag;           // "q8_0"
-  std::string file;          // "qwen3-demo-q8_0.gguf"
-  std::string family;        // "qwen3"
-  std::string parameters;    // "4b"
-  std::string quantisation;  // "Q8_0"
-  std::string title_en;
-  std::string title_zh;
-  std::vector<std::string> keys;      // canonical keys that mean this image
-  std::vector<std::string> keywords;  // for search, any language
-  bool embedded = false;              // committed with the source
-
-  [[nodiscard]] std::string reference() const { return name + ":" + tag; }
-};
-
 struct ResolvedImage {
   std::string reference;  // "qwen3-demo:q8_0"; a plain file: "file:NAME.gguf"
-  std::string path;       // absolute, exists
+  // Absolute, exists. Of an image that a server of others fetches itself: the name it knows it by, or the folder in a
+  // model directory that has the repository's last name.
+  std::string path;
+  std::vector<std::string> runtimes;  // that can run it; empty: a plain file, nobody knows
 };
 
 class Catalog {
  public:
-  // Errors: kInvalidArgument (bad TOML, an entry without name, tag or file, two entries one key means).
-  static Result<Catalog> parse(std::string_view toml);
+  // Errors: kInvalidArgument, naming source, entry and key (bad TOML, an entry without name or tag, a key nobody knows,
+  // two entries one key means).
+  static Result<Catalog> parse(std::string_view toml, std::string_view what = "images.toml");
   // The one compiled into this binary.
   static Result<Catalog> built_in();
+  // With the user's: DATA_DIR/images.toml, where there is one, and then `configured` ([[image]] of dormouse.toml).
+  // Blocking. Errors: parse's; kTooLarge (over 1 MiB), kPermissionDenied.
+  static Result<Catalog> of_installation(const std::string& data_dir, const std::vector<Image>& configured);
+
+  // One of the same name and tag replaces the one that is there. Errors: kInvalidArgument (a key of another image).
+  Status put(Image image);
 
   [[nodiscard]] const std::vector<Image>& images() const { return images_; }
-  // Images whose name, titles or keywords contain every word of the query (without case); all for an empty query.
+  // See Image::matches; all for an empty query.
   [[nodiscard]] std::vector<const Image*> search(std::string_view query) const;
   // Null where no image has that name in any form.
   [[nodiscard]] const Image* find(std::string_view name) const;
 
   // A name, `file:PATH.gguf`, or a path ending in .gguf. Directories are tried in order.
-  // Errors: kNotFound, whose message names near matches, or the directories' want of the file.
+  // Errors: kNotFound, whose message names near matches, or the `dormouse pull` that fetches the file.
   [[nodiscard]] Result<ResolvedImage> resolve(std::string_view name, const std::vector<std::string>& directories) const;
+  // Where an image's file or folder lies; empty: not on this machine.
+  [[nodiscard]] static std::string find_local(const Image& image, const std::vector<std::string>& directories);
 
  private:
   [[nodiscard]] std::vector<std::string> near_matches(std::string_view name) const;

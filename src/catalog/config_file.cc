@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/money.h"
+#include "catalog/image_entry.h"
 #include "catalog/toml.h"
 
 namespace dormouse::catalog {
@@ -75,6 +76,47 @@ Status read_ledger(const TomlTable& root, ConfigFile& out, std::string_view what
   if (is_zero && (out.retention.count() == 0 || out.retention >= kLeastRetention)) return {};
   return make_error(Code::kInvalidArgument,
                     fmt::format("{}: retention: \"180d\", at least \"32d\", or 0 to keep all", where));
+}
+
+// "1GiB", "500MiB", "64KiB"; nullopt: none of them, or none above 0.
+std::optional<std::int64_t> parse_bytes(std::string_view text) {
+  constexpr std::array<std::pair<std::string_view, int>, 4> kUnits = {
+      {{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}}};
+  std::int64_t number = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (ec != std::errc{} || number <= 0) return std::nullopt;
+  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  for (const auto& [name, shift] : kUnits) {
+    if (unit == name && number <= (INT64_MAX >> shift)) return number << shift;
+  }
+  return std::nullopt;
+}
+
+Status read_batches(const TomlTable& root, ConfigFile& out, std::string_view what) {
+  const auto found = root.tables.find("batches");
+  if (found == root.tables.end()) return {};
+  const TomlTable& table = found->second;
+  const std::string where = fmt::format("{}: [batches]", what);
+  TRY_STATUS(check_keys(table.strings, {"keep", "most_bytes"}, where));
+  TRY_STATUS(check_keys(table.integers, {"keep", "most_bytes"}, where));
+  TRY_STATUS(check_keys(table.lists, {}, where));
+  TRY_STATUS(check_keys(table.table_lists, {}, where));
+  TRY_STATUS(check_no_others(table, where));
+  TRY(const auto keep, read_duration(table, "keep", where));
+  if (keep.has_value()) out.batches.keep = *keep;
+  const auto bare = table.integers.find("keep");  // only 0 needs no unit
+  if (bare != table.integers.end()) out.batches.keep = std::chrono::milliseconds(0);
+  const bool is_bare_zero = bare == table.integers.end() || bare->second == 0;
+  if (!is_bare_zero || (out.batches.keep.count() != 0 && out.batches.keep < kLeastBatchKeep)) {
+    return make_error(Code::kInvalidArgument,
+                      fmt::format("{}: keep: \"30d\", at least \"1h\", or 0 to keep all", where));
+  }
+  out.batches.most_bytes = table.integer("most_bytes", out.batches.most_bytes);
+  const auto text = table.strings.find("most_bytes");
+  if (text != table.strings.end()) out.batches.most_bytes = parse_bytes(text->second).value_or(0);
+  if (out.batches.most_bytes > 0) return {};
+  return make_error(Code::kInvalidArgument,
+                    fmt::format("{}: most_bytes: \"1GiB\", \"500MiB\" or a number of bytes above 0", where));
 }
 
 Status read_prices(const TomlTable& root, ConfigFile& out, std::string_view what) {
@@ -220,11 +262,11 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   TRY_STATUS(check_keys(root.integers, {}, what));
   TRY_STATUS(check_keys(
       root.lists, {"listen", "ollama_listen", "admin_listen", "hosts", "cors", "behind_proxy", "worker_listen"}, what));
-  TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance", "alert"}, what));
+  TRY_STATUS(check_keys(root.table_lists, {"deployment", "instance", "alert", "image"}, what));
   TRY_STATUS(check_keys(root.decimals, {}, what));
   TRY_STATUS(check_keys(root.booleans, {}, what));
-  // The first is read by gateway/driver_file.
-  TRY_STATUS(check_keys(root.tables, {"driver", "ledger", "prices"}, what));
+  // "driver" is read by gateway/driver_file.
+  TRY_STATUS(check_keys(root.tables, {"batches", "driver", "ledger", "prices"}, what));
   ConfigFile out;
   out.listen = root.list("listen");
   out.ollama_listen = root.list("ollama_listen");
@@ -244,10 +286,12 @@ Result<ConfigFile> parse_config(std::string_view text, std::string_view what) {
   }
   TRY_STATUS(read_time_zone(root, out, what));
   TRY_STATUS(read_ledger(root, out, what));
+  TRY_STATUS(read_batches(root, out, what));
   TRY_STATUS(read_prices(root, out, what));
   std::set<std::string> names;
   TRY(InstanceTypes instances, InstanceTypes::from_entries(root.table_lists["instance"], what));
   out.instances = instances.all();
+  TRY(out.images, read_image_entries(root.table_lists["image"], what));
   for (const TomlTable& table : root.table_lists["deployment"]) {
     TRY(DeploymentEntry entry, read_deployment(table, fmt::format("{}: [[deployment]]", what)));
     if (!names.insert(entry.name).second) {

@@ -22,12 +22,19 @@
 //   name = "t4"
 //   hour = "1.80"
 //   currency = "CNY"
+//   [[image]]                      # of the gallery: docs/images.md
+//   name = "house"
+//   tag = "q4_k_m"
+//   file = "/models/house-q4_k_m.gguf"
 //   [prices]                       # of forecasts: docs/cost_model.md
 //   currency = "CNY"               # what they are told in
 //   rates = ["USD=7.10"]           # one USD is 7.10 of that currency
 //   around = ["gateway-host=30 CNY/month", "disk=0.05/hour"]   # what is paid beside the instances
 //   [ledger]
 //   retention = "180d"             # of single requests and of quarters of an hour; 0: for ever
+//   [batches]                      # docs/api_openai.md
+//   keep = "30d"                   # files from their making, batches from their end; 0: for ever
+//   most_bytes = "1GiB"            # of all files together, or a number of bytes
 //   [driver.hpc]                   # docs/drivers.md
 //   [[alert]]                      # docs/metrics.md, "Alerts"
 //   kind = "dingtalk"
@@ -37,6 +44,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,6 +54,7 @@
 #include "base/time_zone.h"
 #include "catalog/currency_rates.h"
 #include "catalog/deployment_rules.h"
+#include "catalog/image.h"
 #include "catalog/instance_types.h"
 #include "catalog/surroundings.h"
 
@@ -79,6 +88,15 @@ struct PriceRules {
 inline constexpr std::chrono::hours kRetention{180 * 24};
 inline constexpr std::chrono::hours kLeastRetention{32 * 24};
 
+// What /v1/files and /v1/batches leave on the disk.
+struct BatchKeeping {
+  std::chrono::milliseconds keep = std::chrono::hours(30 * 24);  // zero: for ever
+  std::int64_t most_bytes = std::int64_t{1} << 30;               // uploads beyond are refused
+  friend bool operator==(const BatchKeeping&, const BatchKeeping&) = default;
+};
+// A shorter one would take a result away before whoever asked for it has looked.
+inline constexpr std::chrono::hours kLeastBatchKeep{1};
+
 struct ConfigFile {
   std::vector<std::string> listen;
   std::vector<std::string> ollama_listen;
@@ -93,8 +111,10 @@ struct ConfigFile {
   std::optional<std::chrono::milliseconds> idle_timeout;
   std::string time_zone;                             // of the IANA names; empty: the system's
   std::chrono::milliseconds retention = kRetention;  // zero: for ever
+  BatchKeeping batches;
   std::vector<DeploymentEntry> deployments;
   std::vector<InstanceType> instances;  // beside the compiled-in ones, or in their place
+  std::vector<Image> images;            // likewise, of the gallery; read at the start
   PriceRules prices;
   std::vector<AlertEntry> alerts;
   std::string driver_text;  // all of the file where it has [driver.NAME] tables, which gateway/driver_file reads

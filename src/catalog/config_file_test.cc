@@ -93,6 +93,11 @@ idle_timeout = "auto"
 
 TEST(ConfigFile, ReportsHaveAZoneAndAnEndOfDetail) {
   EXPECT_EQ(parse_config("", "x")->retention, std::chrono::hours(180 * 24));
+  EXPECT_EQ(parse_config("", "x")->batches, BatchKeeping{});
+  const ConfigFile batches = parse_config("[batches]\nkeep = \"7d\"\nmost_bytes = \"500MiB\"", "x").value();
+  EXPECT_EQ(batches.batches, (BatchKeeping{.keep = std::chrono::hours(7 * 24), .most_bytes = 500 << 20}));
+  EXPECT_EQ(parse_config("[batches]\nkeep = 0\nmost_bytes = 4096", "x")->batches,
+            (BatchKeeping{.keep = std::chrono::milliseconds(0), .most_bytes = 4096}));
   EXPECT_EQ(parse_config("[ledger]\nretention = \"32d\"", "x")->retention, std::chrono::hours(32 * 24));
   EXPECT_EQ(parse_config("[ledger]\nretention = 0", "x")->retention.count(), 0);
   EXPECT_EQ(parse_config("[ledger]\nretention = \"0s\"", "x")->retention.count(), 0);
@@ -145,6 +150,12 @@ TEST(ConfigFile, ATypoIsAnErrorThatNamesTheKey) {
         Row{"time_zone = \"Mars/Base\"", "time_zone"},
         Row{"time_zone = \"../../etc/passwd\"", "time_zone"},
         Row{"[ledger]\nretention = \"10d\"", "at least"},
+        Row{"[batches]\nkeep = \"10m\"", "at least"},
+        Row{"[batches]\nkeep = 30", "keep"},
+        Row{"[batches]\nmost_bytes = \"1GB\"", "most_bytes"},
+        Row{"[batches]\nmost_bytes = \"9999999TiB\"", "most_bytes"},
+        Row{"[batches]\nmost_bytes = 0", "most_bytes"},
+        Row{"[batches]\nmost = 1", "most"},
         Row{"[ledger]\nretention = 180", "retention"},
         Row{"[ledger]\nretention = -1", "retention"},
         Row{"[ledger]\nkeep = \"180d\"", "keep"},

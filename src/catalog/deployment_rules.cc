@@ -79,6 +79,15 @@ Status set_keep_alive_max(DeploymentRules& rules, const std::string& text) {
   return {};
 }
 
+Status set_max_wait(DeploymentRules& rules, const std::string& text) {
+  if (text == "default") {
+    rules.max_wait.reset();
+    return {};
+  }
+  TRY(rules.max_wait, bounded_duration("max_wait", text, kMinWait, kMaxWait));
+  return {};
+}
+
 Status set_lease(DeploymentRules& rules, const std::string& text) {
   TRY(const std::chrono::milliseconds value, bounded_duration("lease_ttl", text, kMinLease, kMaxLease));
   rules.lease_time_to_live = std::chrono::duration_cast<std::chrono::seconds>(value);
@@ -199,6 +208,11 @@ constexpr std::array kRows{
           return assign(r.awake, list_of(v), check_names("awake", list_of(v), kMaxNameBytes));
         },
         [](const Rules& r) { return Value(r.awake); }},
+    Row{{"max_wait", FieldKind::kText, "1s to 10m, or default: 30s, and 4m where an instance has to be rented"},
+        [](Rules& r, const Value& v) { return set_max_wait(r, text_of(v)); },
+        [](const Rules& r) {
+          return Value(r.max_wait.has_value() ? duration_text(*r.max_wait) : std::string("default"));
+        }},
     Row{{"lease_ttl", FieldKind::kText, "2s to 1d, 2m by default: how long a worker elsewhere may be out of reach"},
         [](Rules& r, const Value& v) { return set_lease(r, text_of(v)); },
         [](const Rules& r) { return Value(duration_text(r.lease_time_to_live)); }},
@@ -337,6 +351,10 @@ std::string rule_text(const FieldValue& value, const Field& field) {
   if (const auto* const number = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *number);
   const std::string separator = field.separator == ' ' ? " " : fmt::format("{} ", field.separator);
   return fmt::format("{}", fmt::join(std::get<std::vector<std::string>>(value), separator));
+}
+
+std::chrono::milliseconds default_max_wait(std::string_view driver) {
+  return driver == "process" ? std::chrono::seconds(30) : std::chrono::minutes(4);
 }
 
 std::string idle_text(const DeploymentRules& rules) {

@@ -32,6 +32,8 @@ struct DeploymentRules {
   // The longest a request's own keep_alive may hold it awake; nullopt: as long as the idle timeout.
   std::optional<std::chrono::milliseconds> keep_alive_max;
   std::vector<std::string> awake;  // "Mon-Fri 08:55-18:05"
+  // How long a request waits for a place before it is refused; nullopt: default_max_wait of its driver.
+  std::optional<std::chrono::milliseconds> max_wait;
   // How long a worker on another machine may be out of reach before it ends itself and is replaced.
   std::chrono::seconds lease_time_to_live{120};
   // What load must have asked for before it changes the number of instances again: an instance that was not needed for
@@ -55,7 +57,9 @@ inline constexpr std::int64_t kMaxInstances = 64;
 inline constexpr std::int64_t kMaxPerMinute = 10'000'000'000;  // what a bucket counts exactly (gateway/limits)
 inline constexpr std::chrono::milliseconds kMinIdleTimeout{1'000};
 inline constexpr std::chrono::hours kMaxKeepAlive{24 * 7};
-inline constexpr std::chrono::seconds kMinLease{2};  // both ends ping a silent channel four times in it
+inline constexpr std::chrono::milliseconds kMinWait{1'000};
+inline constexpr std::chrono::milliseconds kMaxWait{600'000};  // so long a load may take, and then it has failed
+inline constexpr std::chrono::seconds kMinLease{2};            // both ends ping a silent channel four times in it
 inline constexpr std::chrono::seconds kMaxLease{86'400};
 inline constexpr std::chrono::milliseconds kMinScaleWindow{1'000};
 inline constexpr std::chrono::milliseconds kMaxScaleWindow{300'000};  // so far back goes what the policy knows of load
@@ -85,6 +89,9 @@ struct Field {
 // As set_rule takes it.
 [[nodiscard]] FieldValue rule_value(const DeploymentRules& rules, const Field& field);
 [[nodiscard]] std::string rule_text(const FieldValue& value, const Field& field);
+// A child process wakes in seconds: 30 s. What is rented has to boot first: 4 min, within the 300 s after which Node's
+// fetch gives up on an answer without headers.
+[[nodiscard]] std::chrono::milliseconds default_max_wait(std::string_view driver);
 // "auto", "10m"; empty where nothing was said.
 [[nodiscard]] std::string idle_text(const DeploymentRules& rules);
 

@@ -25,6 +25,8 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
                          Row{"min", "2"},
                          Row{"idle_timeout", "90s"},
                          Row{"keep_alive_max", "1h"},
+                         Row{"max_wait", "2m"},
+                         Row{"max_wait", "default"},
                          Row{"lease_ttl", "30s"},
                          Row{"scale_window", "10s"},
                          Row{"awake", "Mon-Fri 08:55-18:05; Sat 10:00-12:00"},
@@ -45,7 +47,7 @@ TEST(DeploymentRules, EveryKeyReadsBackAsItWasTyped) {
     EXPECT_EQ(rule_text(rule_value(rules, *field), *field), row.text);
   }
   EXPECT_TRUE(check_rules(rules).has_value());
-  EXPECT_EQ(rule_fields().size(), 22U) << "a new key needs a row above";
+  EXPECT_EQ(rule_fields().size(), 23U) << "a new key needs a row above";
 }
 
 TEST(DeploymentRules, AHyphenIsAnUnderscoreAndOneTextIsAList) {
@@ -71,6 +73,8 @@ TEST(DeploymentRules, WhatCannotBeIsRefusedByNameAndChangesNothing) {
                                {"max", FieldValue(std::string("2")), "wrong type"},
                                {"idle_timeout", FieldValue(std::string("999ms")), "shorter than a second"},
                                {"idle_timeout", FieldValue(std::string("soon")), "or auto"},
+                               {"max_wait", FieldValue(std::string("0s")), "want 1s to 10m"},
+                               {"max_wait", FieldValue(std::string("11m")), "want 1s to 10m"},
                                {"lease_ttl", FieldValue(std::string("1s")), "want 2s to 1d"},
                                {"lease_ttl", FieldValue(std::string("25h")), "want 2s to 1d"},
                                {"lease_ttl", FieldValue(std::string("2500ms")), "fraction of a second"},

@@ -58,6 +58,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_deploy(app, context);
   add_set(app, context);
   add_rm(app, context);
+  add_console(app, context);
   add_ps(app, context);
   add_wake(app, context);
   add_sleep(app, context);
@@ -69,6 +70,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_logs(app, context);
   add_alerts(app, context);
   add_images(app, context);
+  add_pull(app, context);
   add_doctor(app, context);
   add_completions(app, context);
   add_man(app, context);

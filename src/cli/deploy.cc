@@ -122,6 +122,7 @@ void add_deploy(CLI::App& app, Context& context) {
                   {"exposure", ""},
                   {"billing", ""},
                   {"context_length", ""},
+                  {"max_wait", ""},
                   {"lease_ttl", ""},
                   {"concurrency", ""},
                   {"requests_per_minute", ""},
@@ -159,6 +160,9 @@ void add_deploy(CLI::App& app, Context& context) {
   verb->add_option("--alias", flags->aliases,
                    describe("a further name for `model`, repeatable", "请求中 model 的别名，可重复"));
   rule("--context", "context_length", describe("tokens at most", "上下文长度（词元）"));
+  rule("--max-wait", "max_wait",
+       describe("how long a request waits for a place before it is refused (30s; 4m where an instance is rented)",
+                "请求等待空位多久后被拒绝（默认 30s；需租用实例时 4m）"));
   rule("--lease-ttl", "lease_ttl",
        describe("how long a worker on another machine may be out of reach before it ends itself and is replaced (2m)",
                 "其他机器上的 worker 失联多久后自行退出并被替换（默认 2m）"));

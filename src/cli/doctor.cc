@@ -10,6 +10,7 @@
 #include "catalog/catalog.h"
 #include "cli/doctor_checks.h"
 #include "cli/image_fit.h"
+#include "cli/image_text.h"
 #include "cli/read_speed.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
@@ -49,9 +50,9 @@ std::vector<Place> places_of(const Report& report, const Result<WorkerGpus>& gpu
   return out;
 }
 
-std::vector<ImageWish> gallery_wishes() {
+std::vector<ImageWish> gallery_wishes(const Context& context) {
   std::vector<ImageWish> out;
-  const Result<catalog::Catalog> gallery = catalog::Catalog::built_in();
+  const Result<catalog::Catalog> gallery = read_gallery(context);
   if (!gallery.has_value()) return out;
   for (const catalog::Image& image : gallery->images()) {
     out.push_back({image.reference(), image.parameters, image.quantisation});
@@ -74,7 +75,7 @@ Report examine(const Context& context) {
   std::stable_sort(out.findings.begin(), out.findings.end(),
                    [](const Finding& a, const Finding& b) { return a.verdict < b.verdict; });
   out.places = places_of(out, gpus);
-  out.images = fit_images(gallery_wishes(), out.places);
+  out.images = fit_images(gallery_wishes(context), out.places);
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include "catalog/deployment_rules.h"
 #include "cli/admin_client.h"
 #include "cli/completions.h"
+#include "cli/image_text.h"
 #include "cli/man_page.h"
 #include "cli/price_list.h"
 #include "cli/verbs.h"
@@ -38,7 +39,7 @@ std::vector<std::string> names_of(const Context& context, Names what) {
   switch (what) {
     case Names::kDeployments: return deployment_names(context);
     case Names::kImages:
-      if (const Result<catalog::Catalog> gallery = catalog::Catalog::built_in(); gallery.has_value()) {
+      if (const Result<catalog::Catalog> gallery = read_gallery(context); gallery.has_value()) {
         for (const catalog::Image& image : gallery->images()) out.push_back(image.reference());
       }
       return out;

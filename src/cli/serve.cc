@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #include "catalog/config_file.h"
 #include "cli/machine.h"
 #include "cli/verbs.h"
+#include "console/console.h"
 #include "gateway/gateway.h"
 #include "gateway/house.h"
 
@@ -102,6 +104,7 @@ Result<gateway::HouseOptions> plan_house(const Context& context, const ServeFlag
   TRY(out.config, read_config(flags, out.config_path));
   const catalog::ConfigFile& config = out.config;
   out.data_dir = context.data_dir;
+  out.console = console::files();
   out.worker_path = flags.worker.empty() ? context.program_dir + "/dormouse-worker" : flags.worker;
   if (::access(out.worker_path.c_str(), X_OK) != 0) {
     return make_error(Code::kNotFound, fmt::format("the worker program {} is missing", out.worker_path));
@@ -173,13 +176,17 @@ void print_doors(const Context& context, const gateway::Exposure& exposure) {
   }
 }
 
-void print_banner(const Context& context, const gateway::House& house) {
+void print_banner(const Context& context, gateway::House& house) {
   const std::map<std::string, gateway::Deployment>& deployments = house.deployments().all();
   const Machine machine = look_at_machine();
   fmt::print("dormouse {}  ·  {} {}, {}, {:.0f} GB RAM\n", gateway::kVersion, machine.cores,
              context.say(machine.cores == 1 ? "core" : "cores", "核"), machine.isa_words(),
              static_cast<double>(machine.ram_bytes) / 1e9);
   print_doors(context, house.exposure());
+  if (const std::optional<std::string> link = house.make_console_link()) {
+    fmt::print("  {:<8} {}   {}\n", context.say("Console", "控制台"), *link,
+               context.say("(one use, 10 minutes)", "（一次有效，10 分钟内）"));
+  }
   for (const std::string& address : house.worker_addresses()) {
     fmt::print("  {:<8} {:<29} {}\n", "WORKERS", address, house.worker_fingerprint());
   }
@@ -210,7 +217,7 @@ void serve(Context& context, const ServeFlags& flags) {
   if (flags.quiet) set_log_level(LogLevel::kWarn);
   Result<std::unique_ptr<gateway::House>> house = gateway::House::open(*std::move(options));
   if (!house.has_value()) return report_start_failure(context, house.error());
-  const gateway::House& opened = **house;
+  gateway::House& opened = **house;
   const Status status = (*house)->run([&context, &opened, &flags] {
     if (!flags.quiet) print_banner(context, opened);
   });

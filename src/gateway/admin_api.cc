@@ -1,4 +1,4 @@
-// The part of Gateway behind Access::kRead and kAdmin: what the CLI and (later) the console ask. None of it wakes an
+// The part of Gateway behind Access::kRead and kAdmin: what the CLI and the console ask. None of it wakes an
 // instance but the wake verb. Changing deployments is in admin_deployments.cc, reports are in admin/reports_api.cc,
 // plans in admin/plan_api.cc.
 #include <fcntl.h>
@@ -9,7 +9,9 @@
 #include <fstream>
 #include <utility>
 
+#include "gateway/admin/images_wire.h"
 #include "gateway/admin/query_string.h"
+#include "gateway/error_response.h"
 #include "gateway/gateway.h"
 
 namespace dormouse::gateway {
@@ -44,11 +46,15 @@ void Gateway::add_admin_routes() {
   add("GET", "/admin/v1/status", [this](Call& c) { return admin_status(c); });
   add("GET", "/admin/v1/deployments", [this](Call& c) { return admin_status(c); });
   add("POST", "/admin/v1/deployments", [this](Call& c) { return admin_deploy(c); });
+  add("GET", "/admin/v1/images", [this](Call& c) { return admin_images(c); });
   add("GET", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_deployment(c); });
   add("PATCH", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_change(c); });
   add("DELETE", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_remove(c); });
   add("POST", "/admin/v1/deployments/{name}/wake", [this](Call& c) { return admin_wake(c); });
   add("POST", "/admin/v1/deployments/{name}/sleep", [this](Call& c) { return admin_sleep(c); });
+  add("GET", "/admin/v1/deployments/{name}/strip", [this](Call& c) { return admin_strip(c); });
+  add("GET", "/admin/v1/events", [this](Call& c) { return admin_events(c); });
+  add("GET", "/admin/v1/instance-types", [this](Call& c) { return admin_instance_types(c); });
   add("GET", "/admin/v1/deployments/{name}/logs", [this](Call& c) { return admin_logs(c); });
   add("GET", "/admin/v1/access-log", [this](Call& c) { return admin_access_log(c); });
   add("POST", "/admin/v1/alerts/test", [this](Call& c) { return admin_alert_test(c); });
@@ -60,18 +66,21 @@ void Gateway::add_admin_routes() {
   add("GET", "/admin/v1/advice", [this](Call& c) { return admin_advice(c); });
   add("GET", "/admin/v1/errors", [this](Call& c) { return report_errors(c); });
   add("GET", "/admin/v1/refusals", [this](Call& c) { return report_errors(c); });
-  router_.add({"GET", "/internal/worker", Access::kWorker, [this](Call& c) {
+  router_.add({"GET", "/internal/worker", Access::kSocket, [this](Call& c) {
                  c.status = 101;
                  return services_.fleet.serve_control(c.exchange);
                }});
 }
 
-const Deployment* Gateway::deployment_of(const Call& call) const { return deployments_.resolve(call.parameters[0]); }
+const Deployment* Gateway::deployment_of(const Call& call) const {
+  return deployments_.resolve(call.parameters[0]);
+}
 
 StatusView Gateway::status_view() const {
   StatusView out;
   out.version = kVersion;
   out.pid = ::getpid();
+  out.now_ms = services_.clock.wall().us / 1'000;
   out.uptime_s = static_cast<double>((services_.clock.now() - started_).count()) / 1e9;
   out.draining = draining_;
   out.resident_bytes = resident_bytes();
@@ -85,6 +94,9 @@ StatusView Gateway::status_view() const {
         std::find_if(fleet.begin(), fleet.end(), [&wanted](const auto& status) { return status.name == wanted; });
     DeploymentView& view =
         out.deployments.emplace_back(view_of(deployment, found == fleet.end() ? nullptr : &*found));
+    view.since_ms = out.now_ms - static_cast<std::int64_t>(view.in_state_s * 1e3);
+    view.tokens_per_second = rates_.of(name);
+    view.figures = figures_.of(deployment);
     if (watch_ == nullptr) continue;
     view.speed = watch_->speed_of(name);
     for (InstanceView& instance : view.instances) {
@@ -98,8 +110,20 @@ StatusView Gateway::status_view() const {
   return out;
 }
 
-Task<void> Gateway::admin_status(Call& call) const {
+Task<void> Gateway::admin_status(Call& call) {
+  co_await figures_.refresh();
   const std::string body = to_json(status_view());
+  co_await reply_json(call, 200, body);
+}
+
+Task<void> Gateway::admin_images(Call& call) const {
+  const Result<QueryString> query = QueryString::parse(call.request().query);
+  if (!query.has_value()) {
+    co_await reply_failure(call, query.error());
+    co_return;
+  }
+  const std::string wanted = query->text("q").value_or("");
+  const std::string body = images_json(deployer_.catalog(), wanted, deployer_.model_directories());
   co_await reply_json(call, 200, body);
 }
 

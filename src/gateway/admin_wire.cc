@@ -1,6 +1,8 @@
 #include "gateway/admin_wire.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -49,6 +51,34 @@ json::object object_of(const Vitals& v) {
   return out;
 }
 
+json::value maybe_ms(const std::optional<std::int64_t>& us) {
+  return us.has_value() ? json::value(static_cast<double>(*us) / 1e3) : json::value(nullptr);
+}
+
+json::value maybe(const std::optional<std::int64_t>& number) {
+  return number.has_value() ? json::value(*number) : json::value(nullptr);
+}
+
+void write_figures(json::object& out, const DeploymentFigures& f) {
+  out["today"] = json::object{{"requests", f.requests},
+                              {"output_tokens", f.output_tokens},
+                              {"ttft_p50_ms", maybe_ms(f.ttft_p50_us)},
+                              {"ttft_p95_ms", maybe_ms(f.ttft_p95_us)}};
+  out["cost"] = nullptr;
+  if (f.currency.empty()) return;
+  out["cost"] = json::object{{"currency", f.currency},
+                             {"today_micros", f.today_micros},
+                             {"month_micros", f.month_micros},
+                             {"forecast_micros", maybe(f.forecast_micros)},
+                             {"saved_micros", maybe(f.saved_micros)}};
+}
+
+void write_reason(json::object& out, const DeploymentView& d) {
+  const StateReason reason = reason_of(d);
+  out["reason"] = nullptr;
+  if (!reason.code.empty()) out["reason"] = json::object{{"code", reason.code}, {"detail", reason.detail}};
+}
+
 json::object object_of(const DeploymentView& d) {
   json::array instances;
   for (const InstanceView& i : d.instances) {
@@ -77,6 +107,11 @@ json::object object_of(const DeploymentView& d) {
                    {"load", d.load},
                    {"idle_timeout_s", d.idle_timeout_s}, {"failure", d.failure},
                    {"wakes", d.wakes},         {"instances", std::move(instances)}};
+  out["since_ms"] = d.since_ms;
+  out["tokens_per_second"] = nullptr;
+  if (d.tokens_per_second.has_value()) out["tokens_per_second"] = *d.tokens_per_second;
+  write_reason(out, d);
+  if (d.figures.has_value()) write_figures(out, *d.figures);
   write_speed(out, d.speed);
   out["model_path"] = d.model_path;
   out["source"] = d.source;
@@ -138,6 +173,33 @@ Vitals read_machine(const json::object& status) {
   return out;
 }
 
+std::optional<DeploymentFigures> read_figures(const Reader& deployment) {
+  const json::object* const today = deployment.object("today");
+  if (today == nullptr) return std::nullopt;
+  const auto number = [](const Reader& r, std::string_view key) -> std::optional<std::int64_t> {
+    return r.maybe_number(key).has_value() ? std::optional<std::int64_t>(r.whole(key)) : std::nullopt;
+  };
+  const auto microseconds = [](const Reader& r, std::string_view key) -> std::optional<std::int64_t> {
+    const std::optional<double> ms = r.maybe_number(key);
+    return ms.has_value() ? std::optional<std::int64_t>(std::llround(*ms * 1e3)) : std::nullopt;
+  };
+  const Reader t(*today);
+  DeploymentFigures out;
+  out.requests = t.whole("requests");
+  out.output_tokens = t.whole("output_tokens");
+  out.ttft_p50_us = microseconds(t, "ttft_p50_ms");
+  out.ttft_p95_us = microseconds(t, "ttft_p95_ms");
+  const json::object* const cost = deployment.object("cost");
+  if (cost == nullptr) return out;
+  const Reader c(*cost);
+  out.currency = c.text("currency");
+  out.today_micros = c.whole("today_micros");
+  out.month_micros = c.whole("month_micros");
+  out.forecast_micros = number(c, "forecast_micros");
+  out.saved_micros = number(c, "saved_micros");
+  return out;
+}
+
 DeploymentView read_deployment(const json::object& object) {
   const Reader r(object);
   DeploymentView d;
@@ -156,6 +218,9 @@ DeploymentView read_deployment(const json::object& object) {
   d.failure = r.text("failure");
   d.wakes = r.whole("wakes");
   d.speed = read_speed(object);
+  d.since_ms = r.whole("since_ms");
+  d.tokens_per_second = r.maybe_number("tokens_per_second");
+  d.figures = read_figures(r);
   d.model_path = r.text("model_path");
   d.source = r.text("source");
   d.defined_by = r.text("defined_by");
@@ -191,6 +256,20 @@ DeploymentView read_deployment(const json::object& object) {
 }
 
 }  // namespace
+
+StateReason reason_of(const DeploymentView& deployment) {
+  const std::string& failure = deployment.failure;
+  const bool is_failed = deployment.state == "failed" || deployment.state == "backoff";
+  if (failure.starts_with("waits for memory")) return {"waits_for_memory", failure};
+  if (!is_failed) return {deployment.awake_because, {}};
+  // The fleet's failures begin with a code; a driver's own words do not.
+  const std::size_t colon = failure.find(": ");
+  const std::string code = failure.substr(0, std::min(colon, failure.size()));
+  const bool is_code = colon != std::string::npos && !code.empty() &&
+                       code.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string::npos;
+  if (is_code) return {code, failure.substr(colon + 2)};
+  return {"start_failed", failure};
+}
 
 DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStatus* status) {
   DeploymentView d;
@@ -246,6 +325,7 @@ std::string to_json(const StatusView& status) {
   return json::serialize(json::object{{"version", status.version},
                                       {"pid", status.pid},
                                       {"uptime_s", status.uptime_s},
+                                      {"now_ms", status.now_ms},
                                       {"draining", status.draining},
                                       {"resident_bytes", status.resident_bytes},
                                       {"listen", std::move(listen)},
@@ -295,6 +375,7 @@ Result<StatusView> parse_status(std::string_view text) {
   out.version = r.text("version");
   out.pid = r.whole("pid");
   out.uptime_s = r.number("uptime_s");
+  out.now_ms = r.whole("now_ms");
   out.draining = r.truth("draining");
   out.resident_bytes = r.whole("resident_bytes");
   out.listen = r.texts("listen");
@@ -334,6 +415,8 @@ Result<NewDeployment> parse_new_deployment(std::string_view text) {
   if (!root.has_value() || !root->is_object()) return make_error(Code::kInvalidArgument, "not a JSON object");
   const Reader r(root->get_object());
   NewDeployment out{.name = r.text("name"), .image = r.text("image"), .rules = {}};
+  const json::value* const name = api::find_member(root->get_object(), "name");
+  if (name != nullptr && !name->is_string()) return make_error(Code::kInvalidArgument, "name: want a text");
   if (out.image.empty()) return make_error(Code::kInvalidArgument, "image: a name of the gallery or a file");
   if (!out.name.empty() && !catalog::is_deployment_name(out.name)) {
     return make_error(Code::kInvalidArgument, "name: letters, digits and . _ - only, at most 63");

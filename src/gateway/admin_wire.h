@@ -14,6 +14,7 @@
 #include "fleet/supervisor.h"
 #include "gateway/alerts/alert_test_row.h"
 #include "gateway/deployments.h"
+#include "gateway/overview/deployment_figures.h"
 #include "gateway/speed_note.h"
 #include "gateway/vitals.h"
 #include "ledger/records.h"
@@ -49,6 +50,7 @@ struct DeploymentView {
   std::string state;               // as fleet::DeploymentStatus::state
   std::string awake_because;
   double in_state_s = 0;
+  std::int64_t since_ms = 0;  // wall, milliseconds since 1970: when that began
   double load_fraction = 0;
   std::int64_t running = 0;
   std::int64_t waiting = 0;
@@ -59,6 +61,8 @@ struct DeploymentView {
   std::string failure;
   std::int64_t wakes = 0;
   SpeedView speed;
+  std::optional<double> tokens_per_second;   // of all its instances, now; nullopt: nobody watches them
+  std::optional<DeploymentFigures> figures;  // nullopt: the ledger has not answered yet
   std::vector<InstanceView> instances;
 };
 
@@ -66,6 +70,7 @@ struct StatusView {
   std::string version;
   std::int64_t pid = 0;
   double uptime_s = 0;
+  std::int64_t now_ms = 0;  // wall, as since_ms
   bool draining = false;
   std::int64_t resident_bytes = 0;
   std::vector<std::string> listen;
@@ -85,6 +90,16 @@ struct DeploymentChange {
   std::string image;  // empty: as it is
   std::vector<std::pair<std::string, catalog::FieldValue>> rules;
 };
+
+// Why it is in its state, for a page that says it in its reader's language.
+struct StateReason {
+  // Awake: as awake_because. Failed: out_of_memory, model_invalid, hung, crashed, load_failed, load_deadline,
+  // lease_expired, golden_mismatch, ... as the fleet names it, or start_failed. Held back: waits_for_memory. Empty:
+  // none.
+  std::string code;
+  std::string detail;  // what more is known, in English; may be empty
+};
+[[nodiscard]] StateReason reason_of(const DeploymentView& deployment);
 
 [[nodiscard]] DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStatus* status);
 

@@ -139,4 +139,15 @@ api::ApiResult<const Deployment*> take_in(const Services& services, Limiter& lim
   return deployment;
 }
 
+api::ApiResult<const Deployment*> take_in(const Services& services, Limiter& limiter, Call& call,
+                                          const api::EmbeddingsRequest& request) {
+  api::ApiResult<const Deployment*> deployment = find_deployment(services.deployments, call, request.model);
+  if (!deployment.has_value()) return deployment;
+  TokenWish wish;
+  wish.prompt = prompt_bound(request);
+  if (auto refused = admit_tokens(limiter, call, **deployment, wish)) return tl::unexpected(*std::move(refused));
+  services.metrics.count_ignored_fields(request.ignored_fields);
+  return deployment;
+}
+
 }  // namespace dormouse::gateway

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "api/embeddings.h"
 #include "api/error_table.h"
 #include "api/generation.h"
 #include "gateway/call.h"
@@ -38,5 +39,8 @@ namespace dormouse::gateway {
 // have room, its unknown fields are counted. Errors: those of find_deployment and admit_request.
 [[nodiscard]] api::ApiResult<const Deployment*> take_in(const Services& services, Limiter& limiter, Call& call,
                                                         api::GenerationRequest& request);
+// The same for texts that become vectors. Errors: those of find_deployment and admit_tokens.
+[[nodiscard]] api::ApiResult<const Deployment*> take_in(const Services& services, Limiter& limiter, Call& call,
+                                                        const api::EmbeddingsRequest& request);
 
 }  // namespace dormouse::gateway

@@ -39,10 +39,11 @@ class StopSignal {
 enum class Access {
   kNone,       // nobody: a route that was given nothing
   kOpen,       // liveness: tells nothing
+  kConsole,    // the console's page and its login, behind the doors that serve the admin API: tells nothing either
   kInference,  // models, generation
   kRead,       // status, usage, logs: looks and changes nothing
   kAdmin,      // all that changes something; as kRead: loopback and run/admin.sock only
-  kWorker,     // run/admin.sock only
+  kSocket,     // run/admin.sock only: workers, and who makes links to log in with
 };
 
 struct Call;
@@ -71,6 +72,8 @@ struct Call {
   MonoTime deadline;
   StopSignal stop;
   Reach reach = Reach::kPublic;  // of the door it came through
+  bool serves_admin = false;     // that door does: only there the console's cookie counts
+  std::string session;           // the cookie that let it in; empty: it came without
   std::string client;            // who asks: an IP address, or "unix"; behind a trusted proxy what that says
   bool is_https = false;         // between the client and us, or the proxy
   http::Headers answer_headers;  // what every answer carries besides its own

@@ -40,7 +40,7 @@ struct Caller {
   KeyLimits limits;
 };
 
-// Null: nobody had to say who they are (run/admin.sock, or no key exists yet).
+// Null: nobody had to say who they are (run/admin.sock, a console link made there, or no key exists yet).
 using CallerPtr = std::shared_ptr<const Caller>;
 
 }  // namespace dormouse::gateway

@@ -157,7 +157,9 @@ Task<Status> ConfigReload::apply(catalog::ConfigFile config) {
         std::pair("models_dir", config.models_dir != started.models_dir),
         std::pair("time_zone", config.time_zone != started.time_zone),
         std::pair("[ledger]", config.retention != started.retention),
-        std::pair("[[alert]]", config.alerts != started.alerts)}) {
+        std::pair("[batches]", config.batches != started.batches),
+        std::pair("[[alert]]", config.alerts != started.alerts),
+        std::pair("[[image]]", config.images != started.images)}) {
     if (!is_changed) continue;
     waits_for_restart_.push_back(fmt::format("{}: {} changed: that takes a restart", options_.path, key));
   }

@@ -17,6 +17,7 @@ constexpr Nanoseconds kLeaveWait = std::chrono::minutes(10);
 // The sleep verb is given again after this: it ends what stood still, and what was loading becomes ready in between.
 constexpr Nanoseconds kLeaveStep = std::chrono::milliseconds(500);
 constexpr Nanoseconds kLeavePause = std::chrono::milliseconds(50);
+constexpr std::string_view kOwnRuntime = "builtin";
 
 Error invalid(std::string message) {
   return make_error(Code::kInvalidArgument, std::move(message));
@@ -27,6 +28,13 @@ bool same_worker(const catalog::DeploymentRules& a, const catalog::DeploymentRul
   const bool same_lease = a.driver == ledger::kChildDriver || a.lease_time_to_live == b.lease_time_to_live;
   return a.runtime == b.runtime && a.driver == b.driver && a.instance_type == b.instance_type && same_lease &&
          worker_arguments(a) == worker_arguments(b);
+}
+
+// An image that our engine does not run brings its server along, unless the deployment names one.
+void run_on_its_own(catalog::DeploymentRules& rules, const catalog::ResolvedImage& image) {
+  const std::vector<std::string>& can = image.runtimes;
+  const bool is_ours = can.empty() || std::find(can.begin(), can.end(), kOwnRuntime) != can.end();
+  if (rules.runtime == kOwnRuntime && !is_ours) rules.runtime = can.front();
 }
 
 bool is_gone(const fleet::Supervisor& fleet, const std::string& name) {
@@ -78,6 +86,7 @@ Result<Deployment> Deployer::plan(NewDeployment wish) const {
   out.image = image->reference;
   out.model_path = image->path;
   out.rules = std::move(wish.rules);
+  run_on_its_own(out.rules, *image);
   if (!out.rules.idle_auto && !out.rules.idle_timeout.has_value()) {
     out.rules.idle_timeout = options_.default_idle_timeout;
   }

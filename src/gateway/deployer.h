@@ -59,6 +59,7 @@ class Deployer {
 
   [[nodiscard]] const Deployments& book() const { return book_; }
   [[nodiscard]] const catalog::Catalog& catalog() const { return catalog_; }
+  [[nodiscard]] const std::vector<std::string>& model_directories() const { return options_.model_directories; }
   // Called with what each commit made.
   void on_commit(std::function<void(const Deployment&)> callback) { committed_ = std::move(callback); }
   void set_default_idle_timeout(std::chrono::milliseconds timeout) { options_.default_idle_timeout = timeout; }

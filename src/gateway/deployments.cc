@@ -153,6 +153,7 @@ fleet::DeploymentSpec fleet_spec(const Deployment& deployment) {
   spec.base_price = deployment.pricing.base_price;
   spec.base_instances = deployment.pricing.base_instances;
   spec.billing_increment = deployment.pricing.increment;
+  spec.max_wait = rules.max_wait.value_or(catalog::default_max_wait(rules.driver));
   spec.lease_time_to_live = rules.lease_time_to_live;
   spec.scale_window = rules.scale_window;
   spec.min_instances = static_cast<int>(rules.min_instances);

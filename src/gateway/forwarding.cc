@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "gateway/error_response.h"
+#include "gateway/token_bounds.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -28,6 +29,15 @@ std::int64_t microseconds(Nanoseconds d) {
 }
 
 }  // namespace
+
+ForwardPlan embeddings_plan(const api::EmbeddingsRequest& request, const Deployment& deployment) {
+  ForwardPlan out;
+  out.target = "/v1/embeddings";
+  out.body = api::to_json(request);
+  out.most_tokens = prompt_bound(request);
+  out.deployment = &deployment;
+  return out;
+}
 
 Forwarding::Forwarding(Services services, Call& call, ForwardPlan plan)
     : services_(services),
@@ -67,6 +77,7 @@ Task<Forwarding::Attempt> Forwarding::attempt() {
   fleet::AcquireRequest wish;
   wish.deployment = call_.deployment;
   wish.tokens_estimate = plan_.most_tokens;
+  wish.keep_alive = plan_.keep_alive;
   wish.cancellation = &cancellation;
   fleet::AcquireResult lease = co_await services_.fleet.acquire(std::move(wish));
   call_.stop.on_fire({});
@@ -130,7 +141,9 @@ Task<Forwarding::Attempt> Forwarding::exchange(fleet::Lease& lease) {
   }
   if (!body.has_value()) co_return co_await lost(lease);
   const Attempt outcome = take(status, *body);
-  const bool is_its_fault = outcome != Attempt::kDone && api::row(error_.code).status >= 500;
+  // A model without vectors is as good as before.
+  const bool is_its_fault = outcome != Attempt::kDone && error_.code != api::ErrorCode::kNotImplemented &&
+                            api::row(error_.code).status >= 500;
   lease.release(is_its_fault ? fleet::LeaseOutcome::kWorkerFailed : fleet::LeaseOutcome::kCompleted);
   co_return outcome;
 }

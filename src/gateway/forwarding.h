@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/embeddings.h"
 #include "gateway/booking.h"
 #include "gateway/generation.h"
 
@@ -28,10 +29,14 @@ struct ForwardPlan {
   std::string body;    // for it, without its model's name
   std::int64_t most_tokens = 0;
   const Deployment* deployment = nullptr;
-  std::string dialect;  // for the ledger
+  std::string dialect;                    // for the ledger
+  std::optional<Nanoseconds> keep_alive;  // as fleet::AcquireRequest has it
   // Of a worker's 200. Errors: it is no such answer.
   std::function<Result<ForwardedAnswer>(std::string_view)> read;
 };
+
+// All but the dialect and the way back.
+[[nodiscard]] ForwardPlan embeddings_plan(const api::EmbeddingsRequest& request, const Deployment& deployment);
 
 class Forwarding {
  public:

@@ -48,9 +48,21 @@ Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOp
       limits_(services.io, services.clock, with_prices(options_.limits, services.deployments)),
       key_admin_(services, keys, limits_.limiter(),
                  [this](const std::vector<std::string>& kids) { stop_requests_of(kids); }),
+      sessions_(services.clock, keys),
+      session_api_(services.clock, keys, sessions_, [this] { return make_console_link(); }),
+      console_page_(options_.console),
       ollama_(services, deployer.catalog(), limits_.limiter(),
               [this](Call& call, GenerationPlan plan) { return run(call, std::move(plan)); }),
+      openapi_(router_, *options_.exposure),
       access_file_(options_.log_directory.empty() ? nullptr : std::make_unique<AccessFile>(options_.log_directory)),
+      figures_(services, options_.time_zone,
+               [this](const Deployment& d) { return watch_ == nullptr ? std::nullopt : watch_->advice_for(d).price; }),
+      feed_(services.clock,
+            [this] {
+              rates_.observe(services_.fleet.status(), services_.clock.now());
+              figures_.ask();
+              return status_view();
+            }),
       idle_(services.io) {
   CHECK(options_.exposure != nullptr);
   add_routes();
@@ -61,7 +73,7 @@ Gateway::Gateway(Services services, Deployer& deployer, KeyRing& keys, GatewayOp
   order.push_back(make_error_boundary());
   order.push_back(make_host_check(*options_.exposure));
   order.push_back(make_cors(*options_.exposure, router_));  // preflights carry no key, and a page may read its 401
-  order.push_back(make_authenticate(services_.clock, keys, services_.ledger));
+  order.push_back(make_authenticate(services_.clock, keys, sessions_, services_.ledger));
   order.push_back(make_limits(options_.max_in_flight));
   order.push_back(make_rate_limits(limits_.limiter()));
   order.push_back(make_deadline(services_.io, services_.clock, options_.request_timeout));
@@ -83,10 +95,13 @@ void Gateway::add_routes() {
   router_.add({"GET", "/readyz", Access::kOpen, [this](Call& c) { return readiness(c); }});
   router_.add({"GET", "/health", Access::kOpen, [this](Call& c) { return health(c); }});
   router_.add({"GET", "/v1/health", Access::kOpen, [this](Call& c) { return health(c); }});
+  openapi_.add_to(router_);
   add_inference_routes();
   ollama_.add_routes(router_);
   add_admin_routes();
   key_admin_.add_routes(router_);
+  session_api_.add_routes(router_);
+  console_page_.add_routes(router_);
 }
 
 void Gateway::add_inference_routes() {
@@ -235,6 +250,14 @@ Task<void> Gateway::metrics(Call& call) const {
   co_await reply(call, std::move(response));
 }
 
+std::optional<std::string> Gateway::make_console_link() {
+  for (const Door& door : options_.exposure->doors()) {
+    const bool is_here = door.serves_admin && door.address.kind == http::Address::Kind::kTcp;
+    if (is_here) return fmt::format("{}/console/#login={}", options_.exposure->url(door), sessions_.make_login());
+  }
+  return std::nullopt;
+}
+
 void Gateway::begin_serving() {
   ready_ = true;
   limits_.begin();
@@ -242,6 +265,8 @@ void Gateway::begin_serving() {
 
 void Gateway::begin_draining() {
   draining_ = true;
+  const std::set<Call*> watchers = watchers_;
+  for (Call* call : watchers) call->stop.fire(StopReason::kShutdown);
 }
 
 Task<bool> Gateway::wait_idle(std::chrono::milliseconds wait) {

@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,15 +17,22 @@
 #include "gateway/admin_wire.h"
 #include "gateway/alerts/alert_sender.h"
 #include "gateway/batches/batches_api.h"
+#include "gateway/console/console_page.h"
 #include "gateway/deployer.h"
 #include "gateway/generation.h"
 #include "gateway/keys/key_admin.h"
 #include "gateway/keys/key_ring.h"
 #include "gateway/limits/keeper.h"
 #include "gateway/ollama_api.h"
+#include "gateway/openapi_route.h"
+#include "gateway/overview/figures.h"
+#include "gateway/overview/status_feed.h"
+#include "gateway/overview/token_rates.h"
 #include "gateway/pipeline.h"
 #include "gateway/plan_service.h"
 #include "gateway/router.h"
+#include "gateway/sessions/session_api.h"
+#include "gateway/sessions/session_book.h"
 #include "gateway/watch.h"
 
 namespace dormouse::gateway {
@@ -34,7 +43,9 @@ struct GatewayOptions {
   std::chrono::milliseconds request_timeout{600'000};  // the SDKs' own default
   std::string log_directory;
   LimitOptions limits;
-  TimeZone time_zone;  // of reports that do not name one
+  TimeZone time_zone;                    // of reports that do not name one
+  const catalog::InstanceTypes* instances = nullptr;  // borrowed; null: none are listed
+  std::span<const ConsoleFile> console;  // lives longer
 };
 
 class Gateway {
@@ -67,6 +78,9 @@ class Gateway {
   [[nodiscard]] std::string deployment_of(const Batch& batch) const;
   void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
+  // The console's address on this machine with a new one-time login; nullopt: no listener serves it.
+  [[nodiscard]] std::optional<std::string> make_console_link();
+
   // Readiness is true between these two; requests are served before and after.
   void begin_serving();
   void begin_draining();
@@ -96,7 +110,11 @@ class Gateway {
   Task<void> run(Call& call, GenerationPlan plan);
   Task<void> metrics(Call& call) const;
 
-  Task<void> admin_status(Call& call) const;
+  Task<void> admin_status(Call& call);
+  Task<void> admin_events(Call& call);
+  Task<void> admin_strip(Call& call) const;
+  Task<void> admin_instance_types(Call& call) const;
+  Task<void> admin_images(Call& call) const;
   Task<void> admin_deployment(Call& call) const;
   Task<void> admin_deploy(Call& call);
   Task<void> admin_change(Call& call);
@@ -121,6 +139,8 @@ class Gateway {
   // The running requests of these keys end now.
   void stop_requests_of(const std::vector<std::string>& kids);
   [[nodiscard]] StatusView status_view() const;
+  // Would it still be let in, as it was when it began?
+  [[nodiscard]] bool is_still_welcome(const Call& call);
 
   Services services_;
   const Deployments& deployments_;
@@ -130,9 +150,13 @@ class Gateway {
   const MonoTime started_;
   LimitKeeper limits_;
   KeyAdmin key_admin_;
+  SessionBook sessions_;
+  SessionApi session_api_;
+  ConsolePage console_page_;
   OllamaApi ollama_;
   AnswerCache kept_answers_;
   Router router_;
+  OpenApiRoute openapi_;
   const std::unique_ptr<AccessFile> access_file_;  // null: no directory for it
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<Pipeline> batch_pipeline_;  // what there is of it without a socket
@@ -143,7 +167,11 @@ class Gateway {
   const Watch* watch_ = nullptr;
   AlertSender* alerts_ = nullptr;
   PlanService* plans_ = nullptr;
+  TokenRates rates_;
+  Figures figures_;
+  StatusFeed feed_;
   std::set<Call*> active_;  // inference only
+  std::set<Call*> watchers_;  // of events
   asio::steady_timer idle_;
   bool ready_ = false;
   bool draining_ = false;

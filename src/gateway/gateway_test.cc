@@ -165,7 +165,12 @@ TEST(Deployments, TheFleetIsToldEverythingThatConcernsIt) {
   EXPECT_EQ(spec.min_instances, 1);
   EXPECT_EQ(spec.max_instances, 4);
   EXPECT_EQ(spec.driver, "process");
+  EXPECT_EQ(spec.max_wait, std::chrono::seconds(30));
   EXPECT_EQ(spec.instance_type, "") << "this machine";
+  chat.rules.driver = "rented";
+  EXPECT_EQ(fleet_spec(chat).max_wait, std::chrono::minutes(4)) << "it has to boot first";
+  chat.rules.max_wait = std::chrono::seconds(45);
+  EXPECT_EQ(fleet_spec(chat).max_wait, std::chrono::seconds(45));
   chat.rules.instance_type = "t4";
   EXPECT_EQ(fleet_spec(chat).instance_type, "t4");
 }
@@ -233,6 +238,7 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   StatusView status;
   status.version = "0.1.0";
   status.pid = 7;
+  status.now_ms = 1'700'000'000'999;
   status.listen = {"127.0.0.1:8080"};
   status.urls = {"https://chat.example.org:8080"};
   DeploymentView d;
@@ -260,6 +266,17 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   d.speed.since_s = 420;
   d.speed.next_type = "a10";
   d.speed.next_price = "¥3.50/h";
+  d.since_ms = 1'700'000'000'123;
+  d.tokens_per_second = 38.5;
+  d.figures = DeploymentFigures{.requests = 3,
+                                .output_tokens = 70,
+                                .ttft_p50_us = 250'000,
+                                .ttft_p95_us = std::nullopt,
+                                .currency = "CNY",
+                                .today_micros = 4'310'000,
+                                .month_micros = 61'200'000,
+                                .forecast_micros = 88'000'000,
+                                .saved_micros = -5};
   status.machine.machine_cores = 4;
   status.machine.memory_available_bytes = 7'000'000'000;
   status.machine.gpus.push_back(
@@ -271,6 +288,10 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   EXPECT_EQ(back->urls, status.urls);
   ASSERT_EQ(back->deployments.size(), 1U);
   EXPECT_EQ(back->deployments[0].idle_left_s, 12.5);
+  EXPECT_EQ(back->deployments[0].since_ms, 1'700'000'000'123);
+  EXPECT_EQ(back->deployments[0].tokens_per_second, 38.5);
+  EXPECT_EQ(back->deployments[0].figures, d.figures);
+  EXPECT_EQ(back->now_ms, 1'700'000'000'999);
   EXPECT_FALSE(back->deployments[0].backoff_left_s.has_value());
   ASSERT_EQ(back->deployments[0].instances.size(), 1U);
   EXPECT_EQ(back->deployments[0].instances[0].pid, 9);

@@ -21,6 +21,7 @@
 #include "fleet/drivers/process_driver.h"
 #include "gateway/advice_task.h"
 #include "gateway/batches/batches_api.h"
+#include "gateway/batches/taken_back.h"
 #include "gateway/budgets.h"
 #include "gateway/config_reload.h"
 #include "gateway/data_dir.h"
@@ -152,7 +153,7 @@ struct House::Impl {
 Status House::Impl::open_parts() {
   TRY(DataDir opened, DataDir::open(options.data_dir));
   data.emplace(std::move(opened));
-  TRY(catalog::Catalog images, catalog::Catalog::built_in());
+  TRY(catalog::Catalog images, catalog::Catalog::of_installation(options.data_dir, options.config.images));
   catalog.emplace(std::move(images));
   TRY_STATUS(open_worker_door());
 
@@ -234,6 +235,8 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
     alerts->raise(budget_alert((use.holder == Holder::kKey ? "key " : "deployment ") + use.name, use.percent));
   };
   gateway_options.time_zone = zone;
+  gateway_options.console = options.console;
+  gateway_options.instances = &instances;
   gateway = std::make_unique<Gateway>(services, *deployer, *keys, std::move(gateway_options));
   gateway->set_notices([this] { return notices(); });
   AlertSenderOptions alert_options;
@@ -256,13 +259,16 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
 }
 
 Status House::Impl::make_batches() {
-  TRY(files, FileStore::open(io, data->files_directory()));
+  const std::chrono::seconds keep = std::chrono::duration_cast<std::chrono::seconds>(options.config.batches.keep);
+  const FileKeeping keeping{.keep = keep, .most_bytes = options.config.batches.most_bytes};
+  TRY(files, FileStore::open(io, data->files_directory(), keeping));
   BatchDoor door;
   door.deployment_of = [this](const Batch& batch) { return gateway->deployment_of(batch); };
   door.handle = [this](const Batch& batch, http::Exchange& exchange) {
     return gateway->handle_batched(batch, exchange);
   };
-  batches = std::make_unique<BatchRunner>(io, clock, *files, *supervisor, std::move(door));
+  door.taken_back = [this] { return taken_back(io, *ledger); };
+  batches = std::make_unique<BatchRunner>(io, clock, *files, *supervisor, std::move(door), keep);
   batches_api.emplace(clock, *files, *batches);
   gateway->add_batches(*batches_api);
   return {};
@@ -388,7 +394,7 @@ Task<Status> House::Impl::start() {
   watch->start();
   retention->start();
   advice->start();
-  CO_TRY_STATUS(batches->start());
+  CO_TRY_STATUS(co_await batches->start());
   co_return open_door();
 }
 
@@ -511,6 +517,10 @@ const std::vector<std::string>& House::worker_addresses() const {
 
 const std::string& House::worker_fingerprint() const {
   return impl_->worker_fingerprint;
+}
+
+std::optional<std::string> House::make_console_link() {
+  return impl_->gateway->make_console_link();
 }
 
 std::string House::notice() const {

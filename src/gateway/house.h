@@ -7,6 +7,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "catalog/catalog.h"
 #include "catalog/config_file.h"
 #include "gateway/admin_wire.h"
+#include "gateway/console/console_file.h"
 #include "gateway/deployments.h"
 #include "gateway/exposure/exposure.h"
 #include "http/asio.h"
@@ -32,6 +35,7 @@ struct HouseOptions {
   std::string data_dir;
   std::string worker_path;                 // the dormouse-worker binary
   ExposureOptions exposure;                // the listeners, and who gets in
+  std::span<const ConsoleFile> console;    // lives as long as the process; empty: /console/ is 404
   std::function<bool()> any_active_key;    // instead of the ledger's own keys; empty: those
   std::vector<std::string> worker_listen;  // "0.0.0.0:8082": for workers on other machines, TLS; empty: none
   std::vector<StartDeployment> deployments;
@@ -70,6 +74,8 @@ class House {
   // What a remote worker gets as --control-fingerprint; empty without worker_listen.
   [[nodiscard]] const std::string& worker_fingerprint() const;
   [[nodiscard]] const Deployments& deployments() const;
+  // Gateway::make_console_link(), once requests are taken.
+  [[nodiscard]] std::optional<std::string> make_console_link();
   [[nodiscard]] std::string notice() const;  // a sentence the operator should see at start; may be empty
 
  private:

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "gateway/admit.h"
 #include "gateway/error_response.h"
+#include "gateway/forwarding.h"
 #include "gateway/keys/key_access.h"
 
 namespace dormouse::gateway {
@@ -26,13 +27,6 @@ Task<void> greet(Call& call) {
 Task<void> version(Call& call) {
   const std::string body = fmt::format(R"({{"version":"{}"}})", kOllamaVersion);
   return reply_json(call, 200, body);
-}
-
-Task<void> no_embeddings(Call& call) {
-  api::ApiError error;
-  error.code = api::ErrorCode::kNotImplemented;
-  error.message = "embeddings are not available at this path yet";
-  return reply_error(call, error);
 }
 
 // In Ollama's words, which clients look for.
@@ -62,8 +56,9 @@ void OllamaApi::add_routes(Router& router) {
   router.add({"POST", "/api/chat", Access::kInference, [this](Call& c) { return answer(c, OllamaShape::kChat); }});
   router.add(
       {"POST", "/api/generate", Access::kInference, [this](Call& c) { return answer(c, OllamaShape::kGenerate); }});
-  router.add({"POST", "/api/embed", Access::kInference, no_embeddings});
-  router.add({"POST", "/api/embeddings", Access::kInference, no_embeddings});
+  router.add({"POST", "/api/embed", Access::kInference, [this](Call& c) { return embed(c, OllamaVectors::kMany); }});
+  router.add(
+      {"POST", "/api/embeddings", Access::kInference, [this](Call& c) { return embed(c, OllamaVectors::kOne); }});
 }
 
 Task<void> OllamaApi::answer(Call& call, OllamaShape shape) {
@@ -90,7 +85,10 @@ Task<void> OllamaApi::answer(Call& call, OllamaShape shape) {
   head.created = call.accepted_wall;
   head.is_stream = request.stream;
   if (parsed->says_nothing) {
-    co_await load(call, std::move(head), deployment, parsed->keep_alive);
+    const bool is_unload = parsed->keep_alive == Nanoseconds{0};
+    const bool done = co_await load(call, deployment, parsed->keep_alive);
+    const std::string notice = ollama_notice(head, is_unload ? "unload" : "load");
+    if (done) co_await reply_json(call, 200, notice);
     co_return;
   }
   GenerationPlan plan;
@@ -102,12 +100,44 @@ Task<void> OllamaApi::answer(Call& call, OllamaShape shape) {
   co_await run_(call, std::move(plan));
 }
 
-Task<void> OllamaApi::load(Call& call, OllamaHead head, const Deployment& deployment,
-                           std::optional<Nanoseconds> keep_alive) {
+Task<void> OllamaApi::embed(Call& call, OllamaVectors shape) {
+  const api::ApiResult<OllamaEmbedRequest> parsed = parse_ollama_embed(call.request().body, shape);
+  if (!parsed.has_value()) {
+    const api::ApiError error = parsed.error();
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const api::EmbeddingsRequest& request = parsed->request;
+  const api::ApiResult<const Deployment*> taken = take_in(services_, limiter_, call, request);
+  if (!taken.has_value()) {
+    const api::ApiError error = in_their_words(taken.error(), request.model);
+    co_await reply_error(call, error);
+    co_return;
+  }
+  const Deployment& deployment = **taken;
+  const std::string model = request.model.empty() ? deployment.name : request.model;
+  if (request.inputs.empty()) {
+    const bool done = co_await load(call, deployment, parsed->keep_alive);
+    const std::string body = ollama_no_vectors(shape, model);
+    if (done) co_await reply_json(call, 200, body);
+    co_return;
+  }
+  ForwardPlan plan = embeddings_plan(request, deployment);
+  plan.dialect = "ollama";
+  plan.keep_alive = parsed->keep_alive;
+  plan.read = [this, &call, shape, model](std::string_view body) -> Result<ForwardedAnswer> {
+    const OllamaEmbedTimes times{.total = services_.clock.now() - call.accepted, .load = call.wake_wait};
+    TRY(api::EmbeddingsAnswer answer, ollama_vectors(shape, model, body, times));
+    return ForwardedAnswer{answer.prompt_tokens, std::move(answer.body)};
+  };
+  Forwarding forwarding(services_, call, std::move(plan));
+  co_await forwarding.run();
+}
+
+Task<bool> OllamaApi::load(Call& call, const Deployment& deployment, std::optional<Nanoseconds> keep_alive) {
   call.deployment = deployment.name;
   call.dialect = "ollama";
-  const bool is_unload = keep_alive == Nanoseconds{0};
-  if (is_unload) {
+  if (keep_alive == Nanoseconds{0}) {
     const Status unloaded = services_.fleet.unload(deployment.name);
     if (!unloaded.has_value()) log_info("event=unload_of_nothing deployment={}", call.deployment);
   } else {
@@ -123,13 +153,12 @@ Task<void> OllamaApi::load(Call& call, OllamaHead head, const Deployment& deploy
       const StopReason stopped = call.stop.reason();
       const api::ApiError error = stopped == StopReason::kNone ? from_refusal(lease.error()) : from_stop(stopped);
       co_await reply_error(call, error);
-      co_return;
+      co_return false;
     }
     if (lease->woke()) call.wake_wait = lease->waited();
     lease->release(fleet::LeaseOutcome::kClientGone);  // it has shown nothing: failures before it still count
   }
-  const std::string body = ollama_notice(head, is_unload ? "unload" : "load");
-  co_await reply_json(call, 200, body);
+  co_return true;
 }
 
 OllamaModel OllamaApi::describe(const Deployment& deployment) const {

@@ -10,6 +10,7 @@
 
 #include "catalog/catalog.h"
 #include "gateway/dialect/ollama.h"
+#include "gateway/dialect/ollama_embed.h"
 #include "gateway/dialect/ollama_request.h"
 #include "gateway/generation.h"
 #include "gateway/limits/limiter.h"
@@ -30,8 +31,9 @@ class OllamaApi {
 
  private:
   Task<void> answer(Call& call, OllamaShape shape);
-  // Nothing was said: wakes it, or lets it sleep.
-  Task<void> load(Call& call, OllamaHead head, const Deployment& deployment, std::optional<Nanoseconds> keep_alive);
+  Task<void> embed(Call& call, OllamaVectors shape);
+  // Nothing was said: wakes it, or lets it sleep. False: it could not, and that was answered.
+  Task<bool> load(Call& call, const Deployment& deployment, std::optional<Nanoseconds> keep_alive);
   Task<void> tags(Call& call) const;
   Task<void> running(Call& call) const;
   Task<void> show(Call& call) const;

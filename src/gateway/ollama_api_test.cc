@@ -70,6 +70,8 @@ TEST_F(OllamaApiTest, APullOfWhatIsHereSucceedsAndOfAnythingElseSaysWhatToDo) {
 TEST_F(OllamaApiTest, AnUnloadOfWhatSleepsIsDoneAtOnce) {
   EXPECT_EQ(ok("POST", "/api/generate", R"({"model":"chat","keep_alive":0})").at("done_reason"), "unload");
   EXPECT_EQ(ok("POST", "/api/chat", R"({"model":"chat","messages":[],"keep_alive":"0"})").at("done_reason"), "unload");
+  EXPECT_EQ(ok("POST", "/api/embed", R"({"model":"chat","input":[],"keep_alive":0})").at("embeddings"), json::array{});
+  EXPECT_EQ(ok("POST", "/api/embeddings", R"({"model":"chat","keep_alive":0})").at("embedding"), json::array{});
   expect_asleep();
 }
 
@@ -82,7 +84,9 @@ TEST_F(OllamaApiTest, RefusalsAreTexts) {
             std::string::npos);
   EXPECT_FALSE(refused(404, "POST", "/api/nothing").empty());
   EXPECT_FALSE(refused(405, "GET", "/api/chat").empty());
-  EXPECT_FALSE(refused(501, "POST", "/api/embed", R"({"model":"chat","input":"x"})").empty());
+  EXPECT_EQ(refused(404, "POST", "/api/embed", R"({"model":"nobody","input":"x"})"), "model 'nobody' not found");
+  EXPECT_NE(refused(400, "POST", "/api/embed", R"({"input":[7]})").find("input"), std::string::npos);
+  EXPECT_NE(refused(400, "POST", "/api/embeddings", R"({"prompt":7})").find("prompt"), std::string::npos);
   deploy("other", "t4");
   EXPECT_EQ(refused(400, "POST", "/api/chat", "{" + say), "model is required");
   EXPECT_TRUE(json::parse(ask("GET", "/v1/models/nobody").body).at("error").is_object()) << "OpenAI's stay OpenAI's";

@@ -8,7 +8,6 @@
 #include "gateway/dialect/responses_request.h"
 #include "gateway/forwarding.h"
 #include "gateway/gateway.h"
-#include "gateway/keys/key_access.h"
 
 namespace dormouse::gateway {
 
@@ -19,25 +18,17 @@ Task<void> Gateway::responses(Call& call) {
     co_await reply_error(call, error);
     co_return;
   }
-  const std::string model = request->chat.model;
-  const Deployment* const deployment = deployments_.resolve(model, call.reach);
-  if (deployment == nullptr) {
-    co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, request->chat);
+  if (!taken.has_value()) {
+    const api::ApiError error = taken.error();
+    co_await reply_error(call, error);
     co_return;
   }
-  if (!may_use(call.caller, deployment->name)) {
-    co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
-    co_return;
-  }
-  if (const auto refused = admit_request(limits_.limiter(), call, *deployment, request->chat)) {
-    co_await reply_error(call, *refused);
-    co_return;
-  }
-  services_.metrics.count_ignored_fields(request->chat.ignored_fields.size());
+  const Deployment* const deployment = *taken;
   api::ResponseHead head;
   head.id = call.request_id;
   head.created = call.accepted_wall.us / 1'000'000;
-  head.model = model.empty() ? deployment->name : model;
+  head.model = request->chat.model.empty() ? deployment->name : request->chat.model;
   GenerationPlan plan;
   plan.answer = make_responses_answer(request->chat.stream, std::move(head), std::move(request->echo));
   plan.request = std::move(request->chat);
@@ -53,27 +44,14 @@ Task<void> Gateway::embeddings(Call& call) {
     co_await reply_error(call, error);
     co_return;
   }
-  const Deployment* const deployment = deployments_.resolve(request->model, call.reach);
-  if (deployment == nullptr) {
-    co_await reply_error(call, api::ErrorCode::kModelNotFound, "model");
+  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, *request);
+  if (!taken.has_value()) {
+    const api::ApiError error = taken.error();
+    co_await reply_error(call, error);
     co_return;
   }
-  if (!may_use(call.caller, deployment->name)) {
-    co_await reply_error(call, api::ErrorCode::kModelNotAllowed, "model");
-    co_return;
-  }
-  ForwardPlan plan;
-  for (const api::EmbeddingInput& input : request->inputs) plan.most_tokens += api::most_tokens(input) + 1;  // its end
-  TokenWish wish;
-  wish.prompt = plan.most_tokens;
-  if (const auto refused = admit_tokens(limits_.limiter(), call, *deployment, wish)) {
-    co_await reply_error(call, *refused);
-    co_return;
-  }
-  services_.metrics.count_ignored_fields(request->ignored_fields);
-  plan.target = "/v1/embeddings";
-  plan.body = api::to_json(*request);
-  plan.deployment = deployment;
+  const Deployment* const deployment = *taken;
+  ForwardPlan plan = embeddings_plan(*request, *deployment);
   plan.dialect = "openai";
   const std::string model = request->model.empty() ? deployment->name : request->model;
   plan.read = [model](std::string_view body) -> Result<ForwardedAnswer> {

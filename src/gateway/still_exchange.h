@@ -12,7 +12,7 @@
 namespace dormouse::gateway {
 
 // An exchange that only has a request, for tests: what is sent to it is forgotten.
-class StillExchange final : public http::Exchange {
+class StillExchange : public http::Exchange {
  public:
   explicit StillExchange(std::string method = "", std::string path = "") {
     request_.method = std::move(method);

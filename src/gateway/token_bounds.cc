@@ -24,6 +24,12 @@ std::int64_t prompt_bound(const api::GenerationRequest& request) {
          kTemplateTokensPerMessage * static_cast<std::int64_t>(request.messages.size());
 }
 
+std::int64_t prompt_bound(const api::EmbeddingsRequest& request) {
+  std::int64_t out = 0;
+  for (const api::EmbeddingInput& input : request.inputs) out += api::most_tokens(input) + 1;  // its end
+  return out;
+}
+
 std::int64_t answer_bound(const api::GenerationRequest& request) {
   return std::min(request.sampling.max_tokens.value_or(kDefaultOutputTokens), kDefaultOutputTokens);
 }

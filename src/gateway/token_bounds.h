@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "api/embeddings.h"
 #include "api/generation.h"
 
 namespace dormouse::gateway {
@@ -13,6 +14,7 @@ inline constexpr std::int64_t kDefaultOutputTokens = 40'960;
 
 // Generous, because a bound too small would refuse a good request.
 [[nodiscard]] std::int64_t prompt_bound(const api::GenerationRequest& request);
+[[nodiscard]] std::int64_t prompt_bound(const api::EmbeddingsRequest& request);
 // Of one choice.
 [[nodiscard]] std::int64_t answer_bound(const api::GenerationRequest& request);
 // Of all choices together.

@@ -1,5 +1,7 @@
 #include "http/client.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <limits>
@@ -205,8 +207,9 @@ class PooledResponse final : public ClientResponse {
 };
 
 // A pinned peer's connection is never another's, should both have had the same address one after the other.
-std::string pool_key(const Address& address) {
+std::string pool_key(const Address& address, const std::optional<Proxy>& proxy) {
   std::string out = address.to_string();
+  if (proxy.has_value()) out += " by " + proxy->address.to_string();
   if (address.tls.has_value()) out += " tls " + address.tls->fingerprint + address.tls->ca_file;
   if (address.tls.has_value() && address.tls->system_cas) out += "system";
   return out;
@@ -280,6 +283,28 @@ Task<tl::expected<ResponseHead, HeadFailure>> exchange_heads(StreamPtr stream, s
   }
 }
 
+// A connection to `address` that the proxy passes on.
+Task<Result<StreamPtr>> connect_through(asio::io_context& io, Address address, Proxy proxy,
+                                        std::chrono::milliseconds deadline, ConnectHooks hooks) {
+  CO_TRY(StreamPtr stream, co_await connect_stream(io, proxy.address, deadline, hooks));
+  Headers headers;
+  const std::string target = address.to_string();
+  headers.set("host", target);
+  if (!proxy.authorization.empty()) headers.set("proxy-authorization", proxy.authorization);
+  std::string head = format_request_head("CONNECT", target, headers);
+  std::string method = "HEAD";  // an answer without a body, as CONNECT's is
+  auto answer = co_await exchange_heads(stream, std::move(head), std::move(method), deadline);
+  if (!answer.has_value()) co_return answer.error().error;
+  const bool is_through = answer->status >= 200 && answer->status < 300 && stream->buffer().empty();
+  if (!is_through) {
+    stream->close();
+    co_return make_error(Code::kUnavailable, fmt::format("the proxy {} does not connect to {}: HTTP {}",
+                                                         proxy.address.to_string(), target, answer->status));
+  }
+  CO_TRY_STATUS(co_await start_tls(stream, address, deadline));
+  co_return stream;
+}
+
 }  // namespace
 
 void Canceller::cancel() {
@@ -304,7 +329,7 @@ struct Client::Impl {
 
 Task<Result<std::unique_ptr<ClientResponse>>> Client::Impl::send(std::shared_ptr<Impl> self, Address address,
                                                                  ClientRequest request) {
-  const std::string key = pool_key(address);
+  const std::string key = pool_key(address, request.proxy);
   const std::shared_ptr<Canceller> canceller = request.canceller ? request.canceller : std::make_shared<Canceller>();
   for (int attempt = 0;; ++attempt) {
     if (canceller->is_cancelled()) co_return make_error(Code::kCancelled, "request cancelled");
@@ -313,8 +338,14 @@ Task<Result<std::unique_ptr<ClientResponse>>> Client::Impl::send(std::shared_ptr
     if (is_pooled) {
       canceller->attach(stream);
     } else {
-      std::function<void(StreamPtr)> on_open = [canceller](const StreamPtr& opened) { canceller->attach(opened); };
-      CO_TRY(stream, co_await connect_stream(self->io, address, request.connect_deadline, std::move(on_open)));
+      ConnectHooks hooks;
+      hooks.on_open = [canceller](const StreamPtr& opened) { canceller->attach(opened); };
+      if (request.proxy.has_value()) {
+        CO_TRY(stream, co_await connect_through(self->io, address, *request.proxy, request.connect_deadline, hooks));
+      } else {
+        hooks.admit = request.admit;
+        CO_TRY(stream, co_await connect_stream(self->io, address, request.connect_deadline, hooks));
+      }
     }
     std::string bytes = format_request(address, request);
     auto head = co_await exchange_heads(stream, std::move(bytes), request.method, request.header_deadline);
@@ -339,7 +370,7 @@ Task<Result<std::unique_ptr<ClientResponse>>> Client::send(Address address, Clie
 }
 
 void Client::forget(const Address& address) {
-  impl_->pool->forget(pool_key(address));
+  impl_->pool->forget(pool_key(address, std::nullopt));
 }
 
 }  // namespace dormouse::http

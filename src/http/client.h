@@ -3,9 +3,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "http/asio.h"
@@ -14,6 +16,17 @@
 namespace dormouse::http {
 
 class SocketStream;
+
+// Asked of every address that a name turned out to be ("93.184.216.34", "2606:2800::1"), before a connection to it:
+// what was looked at is what is connected to.
+using AddressCheck = std::function<Status(std::string_view ip)>;
+
+// A proxy that passes bytes on (CONNECT, RFC 9110 section 9.3.6); TLS, where there is any, is the peer's behind it.
+// Names are resolved there: AddressCheck is not asked.
+struct Proxy {
+  Address address;
+  std::string authorization;  // the field's value; secret; empty: none
+};
 
 // Ends a request in any stage, before its response exists too: connecting, waiting for the header, reading the body.
 // For one request; cancel() from the loop, before or after send().
@@ -38,6 +51,8 @@ struct ClientRequest {
   std::chrono::milliseconds read_deadline{120'000};   // between two pieces of body
   std::size_t max_body_bytes = 64U << 20;             // of a body read whole
   std::shared_ptr<Canceller> canceller;               // optional; errors with kCancelled
+  AddressCheck admit;                                 // optional; a pooled connection was asked when it was made
+  std::optional<Proxy> proxy;                         // optional, kTcp
 };
 
 // A response whose body is still coming. Destroying it before the end closes the connection (which tells the peer);
@@ -63,9 +78,9 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Errors: kUnavailable (cannot connect, broke before the header), kUnauthenticated (TLS: not the peer we trust),
-  // kDeadlineExceeded, kCancelled. A pooled connection that turns out to be dead before any byte of the answer is
-  // replaced by a fresh one, once.
+  // Errors: kUnavailable (cannot connect, broke before the header, the proxy says no), kUnauthenticated (TLS: not the
+  // peer we trust), kDeadlineExceeded, kCancelled; those of `admit`. A pooled connection that turns out to be dead
+  // before any byte of the answer is replaced by a fresh one, once.
   Task<Result<std::unique_ptr<ClientResponse>>> send(Address address, ClientRequest request);
   // Drops pooled connections to an address (the worker there has gone).
   void forget(const Address& address);

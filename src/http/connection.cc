@@ -133,6 +133,7 @@ Task<Connection::ReadResult<RequestHead>> Connection::read_head() {
       scanned = 0;
       skipped_empty_line = true;
     }
+    is_head_ = buffer.starts_with("HEAD ");
     const auto end = find_head_end(buffer, bounds, scanned);
     if (!end) co_return tl::unexpected(ReadError(end.error()));
     if (*end > 0) {
@@ -239,7 +240,7 @@ Task<void> Connection::answer_error(WireError error) {
   headers.set("content-type", "application/json");
   headers.set("content-length", std::to_string(answer.body.size()));
   std::string bytes = format_response_head(error.status, headers, AfterAnswer::kClose);
-  bytes += answer.body;
+  if (!is_head_) bytes += answer.body;
   stream_->send_now(bytes);
   co_await linger();
 }

@@ -90,6 +90,7 @@ class Connection final : public Cuttable, public std::enable_shared_from_this<Co
   Phase phase_ = Phase::kIdle;
   bool gone_ = false;
   bool handed_over_ = false;
+  bool is_head_ = false;  // the request being read: its answer has no body, be it an error's
 };
 
 // The peer's address as Request::peer has it.

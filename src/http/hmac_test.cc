@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "http/sha256.h"
+
 namespace dormouse::http {
 namespace {
 
@@ -19,6 +21,29 @@ TEST(PercentEncode, AllButTheUnreserved) {
   EXPECT_EQ(percent_encode("aZ9-._~"), "aZ9-._~");
   EXPECT_EQ(percent_encode("a+b/c= d"), "a%2Bb%2Fc%3D%20d");
   EXPECT_EQ(percent_encode("睡\xff"), "%E7%9D%A1%FF");
+}
+
+TEST(PercentDecode, WhatIsNoEscapeStays) {
+  EXPECT_EQ(percent_decode("a%2Bb%3d%20d"), "a+b= d");
+  EXPECT_EQ(percent_decode("100%"), "100%");
+  EXPECT_EQ(percent_decode("%zz%2"), "%zz%2");
+  EXPECT_EQ(percent_decode(percent_encode("睡:\xff")), "睡:\xff");
+}
+
+TEST(Base64, AsRfc4648HasIt) {
+  EXPECT_EQ(base64(""), "");
+  EXPECT_EQ(base64("f"), "Zg==");
+  EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
+}
+
+// FIPS 180-2's examples, in one piece and in many.
+TEST(Sha256, AsFipsHasIt) {
+  Sha256 abc;
+  abc.update("abc", 3);
+  EXPECT_EQ(abc.finish(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  Sha256 pieces;
+  for (int i = 0; i < 1'000'000; ++i) pieces.update("a", 1);
+  EXPECT_EQ(pieces.finish(), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 }  // namespace

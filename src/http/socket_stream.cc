@@ -10,6 +10,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <cerrno>
+#include <cstring>
 #include <vector>
 
 namespace dormouse::http {
@@ -191,6 +192,15 @@ Task<Result<std::vector<Endpoint>>> resolve(asio::io_context& io, Address addres
   co_return endpoints;
 }
 
+Task<Status> secure_stream(std::shared_ptr<SocketStream> stream, Address address) {
+  if (!address.tls.has_value()) co_return Status();
+  const int socket = stream->socket().native_handle();
+  CO_TRY(std::unique_ptr<TlsSession> tls, TlsSession::connect(*address.tls, address.host, socket));
+  stream->secure(std::move(tls));
+  const Status shaken = co_await stream->handshake();
+  co_return shaken;
+}
+
 Task<Status> connect_to(std::shared_ptr<SocketStream> stream, Endpoint endpoint, Address address) {
   boost::system::error_code ec;
   SocketStream::Socket& socket = stream->socket();
@@ -202,23 +212,33 @@ Task<Status> connect_to(std::shared_ptr<SocketStream> stream, Endpoint endpoint,
   if (endpoint.protocol().family() != AF_UNIX) {
     socket.set_option(asio::ip::tcp::no_delay(true), ec);  // a token's few bytes must not wait for more
   }
-  if (!address.tls.has_value()) co_return Status();
-  CO_TRY(std::unique_ptr<TlsSession> tls, TlsSession::connect(*address.tls, address.host, socket.native_handle()));
-  stream->secure(std::move(tls));
-  const Status shaken = co_await stream->handshake();
-  co_return shaken;
+  const Status secured = co_await secure_stream(stream, address);
+  co_return secured;
+}
+
+// What the hook says of an endpoint. A Unix socket is nobody's network.
+Status admitted(const ConnectHooks& hooks, const Endpoint& endpoint) {
+  if (!hooks.admit || endpoint.protocol().family() == AF_UNIX) return {};
+  asio::ip::tcp::endpoint ip;
+  if (endpoint.size() > ip.capacity()) return make_error(Code::kInternal, "an endpoint of no known kind");
+  ip.resize(endpoint.size());
+  std::memcpy(ip.data(), endpoint.data(), endpoint.size());
+  return hooks.admit(ip.address().to_string());
 }
 
 }  // namespace
 
 Task<Result<std::shared_ptr<SocketStream>>> connect_stream(asio::io_context& io, Address address,
-                                                           std::chrono::nanoseconds deadline,
-                                                           std::function<void(std::shared_ptr<SocketStream>)> on_open) {
+                                                           std::chrono::nanoseconds deadline, ConnectHooks hooks) {
   CO_TRY(const std::vector<Endpoint> endpoints, co_await resolve(io, address));
   Error last = make_error(Code::kUnavailable, "no endpoint");
   for (const Endpoint& endpoint : endpoints) {
+    if (const Status pass = admitted(hooks, endpoint); !pass.has_value()) {
+      last = pass.error();
+      continue;
+    }
     auto stream = std::make_shared<SocketStream>(io, SocketStream::Socket(io));
-    if (on_open) on_open(stream);
+    if (hooks.on_open) hooks.on_open(stream);
     stream->arm(deadline);
     const Status connected = co_await connect_to(stream, endpoint, address);
     if (connected) {
@@ -231,6 +251,16 @@ Task<Result<std::shared_ptr<SocketStream>>> connect_stream(asio::io_context& io,
   }
   last.message = fmt::format("{}: {}", address.to_string(), last.message);
   co_return last;
+}
+
+Task<Status> start_tls(std::shared_ptr<SocketStream> stream, Address address, std::chrono::nanoseconds deadline) {
+  stream->arm(deadline);
+  const Status secured = co_await secure_stream(stream, address);
+  stream->disarm();
+  if (secured.has_value()) co_return Status();
+  Error why = stream->end_reason(secured.error());
+  why.message = fmt::format("{}: {}", address.to_string(), why.message);
+  co_return why;
 }
 
 }  // namespace dormouse::http

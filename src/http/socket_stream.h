@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -77,11 +78,22 @@ class SocketStream : public std::enable_shared_from_this<SocketStream> {
   bool cancelled_ = false;
 };
 
+// Both may be empty.
+struct ConnectHooks {
+  // Hands out the stream before the connection stands, so that someone may cancel it.
+  std::function<void(std::shared_ptr<SocketStream>)> on_open;
+  // Asked of each address that a name turned out to be; see AddressCheck (client.h).
+  std::function<Status(std::string_view ip)> admit;
+};
+
 // With TLS if the address says so. Errors: kUnavailable (refused, no such socket, name unknown, no TLS there),
-// kUnauthenticated (not the certificate that is trusted), kInvalidArgument (CA file), kDeadlineExceeded, kCancelled.
-// `on_open` hands out the stream before the connection stands, so that someone may cancel it.
+// kUnauthenticated (not the certificate that is trusted), kInvalidArgument (CA file), kDeadlineExceeded, kCancelled;
+// those of `admit`, where no address passes.
 Task<Result<std::shared_ptr<SocketStream>>> connect_stream(asio::io_context& io, Address address,
-                                                           std::chrono::nanoseconds deadline,
-                                                           std::function<void(std::shared_ptr<SocketStream>)> on_open);
+                                                           std::chrono::nanoseconds deadline, ConnectHooks hooks);
+
+// TLS from here on, as `address` says, over a connection that stands (behind a proxy's CONNECT); without TLS there:
+// nothing. Errors: those of connect_stream.
+Task<Status> start_tls(std::shared_ptr<SocketStream> stream, Address address, std::chrono::nanoseconds deadline);
 
 }  // namespace dormouse::http

@@ -282,8 +282,8 @@ Task<Result<std::unique_ptr<WebSocket>>> connect_websocket(asio::io_context& io,
                                                            Headers headers, std::chrono::milliseconds deadline,
                                                            std::chrono::milliseconds silence) {
   const std::string host = address.kind == Address::Kind::kUnix ? "localhost" : address.to_string();
-  std::function<void(std::shared_ptr<SocketStream>)> nobody;  // a request of this kind cannot be cancelled
-  CO_TRY(const std::shared_ptr<SocketStream> stream, co_await connect_stream(io, address, deadline, std::move(nobody)));
+  const ConnectHooks nobody;  // a request of this kind cannot be cancelled
+  CO_TRY(const std::shared_ptr<SocketStream> stream, co_await connect_stream(io, address, deadline, nobody));
   const auto core = std::make_shared<WebSocketCore>(io, stream, beast::role_type::client, silence);
   core->stream().set_option(websocket::stream_base::decorator([headers](websocket::request_type& request) {
     for (const auto& [name, value] : headers.all()) {

@@ -177,6 +177,12 @@ void Ledger::bill(BillQuery query, Answer<Bill> answer) {
 void Ledger::focus(BillQuery query, Answer<std::vector<FocusCharge>> answer) {
   impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_focus(c, query); });
 }
+void Ledger::costs(CostQuery query, Answer<std::vector<CostRow>> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_costs(c, query); });
+}
+void Ledger::strip(StripQuery query, Answer<Strip> answer) {
+  impl_->ask(std::move(answer), [query = std::move(query)](Connection& c) { return select_strip(c, query); });
+}
 void Ledger::spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer) {
   impl_->ask(std::move(answer), [deployment = std::move(deployment), max_rows](Connection& c) {
     return select_spans(c, deployment, max_rows);

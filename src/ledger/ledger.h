@@ -115,6 +115,8 @@ class Ledger {
   void refusals(ErrorQuery query, Answer<std::vector<ErrorRow>> answer);  // likewise
   void bill(BillQuery query, Answer<Bill> answer);                        // kInvalidArgument (no such month)
   void focus(BillQuery query, Answer<std::vector<FocusCharge>> answer);   // also kTooLarge (over 200'000 rows)
+  void costs(CostQuery query, Answer<std::vector<CostRow>> answer);
+  void strip(StripQuery query, Answer<Strip> answer);  // kInvalidArgument (an empty period)
   void spans(std::string deployment, std::int64_t max_rows, Answer<std::vector<Span>> answer);  // newest first
   void request_page(RequestQuery query, Answer<RequestPage> answer);                            // newest first
   // Reads every entry of the period, whichever deployment's: ask day by day where a report must not wait for seconds.

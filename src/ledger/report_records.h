@@ -223,6 +223,48 @@ struct CompactCursor {
   [[nodiscard]] bool is_done() const { return table >= kEnd; }
 };
 
+// What a deployment's time cost up to now, for whoever looks at it all day: a few sums instead of a bill. Each period
+// ends now.
+struct CostQuery {
+  std::string month;          // "2026-11", whose fees count
+  std::int64_t month_us = 0;  // these: where the periods begin
+  std::int64_t day_us = 0;
+  std::int64_t recent_us = 0;
+  std::int64_t now_us = 0;
+};
+// One deployment and currency.
+struct CostRow {
+  std::string deployment;
+  std::string currency;
+  std::int64_t month_micros = 0;  // time paid by the hour; these three without fees
+  std::int64_t day_micros = 0;
+  std::int64_t recent_micros = 0;
+  std::int64_t fee_micros = 0;  // of the month
+  std::int64_t first_us = 0;    // when its first paid instance was asked for; 0: none ever was
+};
+
+// When a deployment computed, woke and waited, as a strip to draw: a moment belongs to what happened last in this order
+// on any of its instances. Pieces are whole cells, kStripCells in the period and none shorter than a second; between
+// two pieces it slept.
+inline constexpr std::int64_t kStripCells = 2'880;  // half a minute each, of a day
+struct StripQuery {
+  std::string deployment;
+  std::int64_t begin_us = 0;
+  std::int64_t end_us = 0;  // now, or earlier
+};
+enum class StripKind { kIdle, kWaking, kBusy };
+struct StripPiece {
+  std::int64_t begin_us = 0;
+  std::int64_t end_us = 0;
+  StripKind kind = StripKind::kIdle;
+  friend bool operator==(const StripPiece&, const StripPiece&) = default;
+};
+struct Strip {
+  std::vector<StripPiece> pieces;
+  std::vector<std::int64_t> requests_us;  // when each came, ascending; the latest 2'000
+  std::int64_t complete_since_us = 0;     // requests before it were too many to look at: busy time there reads as idle
+};
+
 // The same bill by the hour, for the FinOps exchange format (FOCUS 1.2). Sums of billed_micros and of effective_micros
 // are the bill's totals, by currency.
 struct FocusCharge {

@@ -53,7 +53,10 @@ api::ApiResult<api::EmbeddingsRequest> read_request(const Reply& reply) {
   return request;
 }
 
-api::ApiResult<Ids> encode_input(const ModelView& model, const api::EmbeddingInput& input, std::size_t index) {
+enum class TooLong { kRefused, kCut };
+
+api::ApiResult<Ids> encode_input(const ModelView& model, const api::EmbeddingInput& input, std::size_t index,
+                                 TooLong too_long) {
   const std::string name = fmt::format("input[{}]", index);
   Ids out;
   if (const auto* text = std::get_if<std::string>(&input)) {
@@ -70,6 +73,13 @@ api::ApiResult<Ids> encode_input(const ModelView& model, const api::EmbeddingInp
   }
   const auto tokens = std::ssize(out);
   const std::int64_t room = std::min<std::int64_t>(model.context_length, model.kv_tokens);
+  if (tokens > room && too_long == TooLong::kCut) {
+    // Its beginning, and the end token where there is one: that is what is pooled.
+    const text::TokenId last = out.back();
+    out.resize(static_cast<std::size_t>(room));
+    if (model.embedding.end == last) out.back() = last;
+    return out;
+  }
   if (tokens > room) {
     return tl::unexpected(
         api::ApiError{.code = api::ErrorCode::kContextLengthExceeded,
@@ -84,9 +94,10 @@ api::ApiResult<std::vector<Ids>> encode_inputs(const ModelView& model, const api
                                                const RequestLimits& limits) {
   std::vector<Ids> out;
   out.reserve(request.inputs.size());
+  const TooLong too_long = request.truncate ? TooLong::kCut : TooLong::kRefused;
   std::int64_t tokens = 0;
   for (std::size_t i = 0; i < request.inputs.size(); ++i) {
-    api::ApiResult<Ids> ids = encode_input(model, request.inputs[i], i);
+    api::ApiResult<Ids> ids = encode_input(model, request.inputs[i], i, too_long);
     if (!ids.has_value()) return tl::unexpected(ids.error());
     tokens += std::ssize(*ids);
     out.push_back(*std::move(ids));

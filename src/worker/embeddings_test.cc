@@ -130,6 +130,11 @@ TEST(WorkerEmbeddings, WhatCannotBeIsRefusedAndTheEngineLives) {
             std::string::npos)
       << long_one.body;
   EXPECT_EQ(vectors_of(harness.post("/v1/embeddings", R"({"input":")" + std::string(100, 'q') + R"("})")).size(), 1U);
+  const std::vector<Vector> cut =
+      vectors_of(harness.post("/v1/embeddings", R"({"truncate":true,"input":["a",")" + std::string(100, 'q') +
+                                                    std::string(30, 'z') + R"("]})"));
+  EXPECT_EQ(cut.at(1),
+            vectors_of(harness.post("/v1/embeddings", R"({"input":")" + std::string(100, 'q') + R"("})")).at(0));
   const http::RawAnswer admitted =
       harness.post("/v1/embeddings", R"({"input":["qqq","zzz"]})", "x-dormouse-max-prompt-tokens: 5\r\n");
   EXPECT_EQ(error_code(admitted), "context_length_exceeded");

@@ -363,22 +363,14 @@ void Generator::emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piec
   event.cached_tokens = choice.cached;
   if (choice.sampling.logprob_count >= 0) {
     api::TokenLogprob entry;
-    entry.token = token_text(sample.token);
+    entry.token = model_.tokenizer->token_bytes(sample.token);
     entry.logprob = static_cast<double>(sample.logprob);
     for (const engine::TokenScore& score : sample.top) {
-      entry.top.emplace_back(token_text(score.token), static_cast<double>(score.logprob));
+      entry.top.emplace_back(model_.tokenizer->token_bytes(score.token), static_cast<double>(score.logprob));
     }
     event.logprobs.push_back(std::move(entry));
   }
   events_.push_back(std::move(event));
-}
-
-// A token as JSON can hold it: half a character becomes U+FFFD.
-std::string Generator::token_text(text::TokenId token) const {
-  text::Utf8Stream stream;
-  std::string out = stream.push(model_.tokenizer->token_bytes(token));
-  out += stream.finish();
-  return out;
 }
 
 void Generator::fail(JobId job, api::ErrorCode code) {

@@ -133,7 +133,6 @@ class Generator {
   Status fail_plan(const std::vector<sched::SequenceId>& sequences);
   Status check_golden(std::span<const float> rows);
   void submit_golden();
-  [[nodiscard]] std::string token_text(text::TokenId token) const;
 
   LoadedModel& model_;
   const GeneratorOptions options_;

@@ -242,6 +242,13 @@ TEST_F(WorkerTest, LogprobsComeWithTheirTokens) {
   EXPECT_NE(answer.body.find("top_logprobs"), std::string::npos);
 }
 
+// "token" cannot hold half a character; "bytes" is what clients put together.
+TEST_F(WorkerTest, LogprobsHaveTheBytesOfHalfACharacter) {
+  const RawAnswer answer = harness.post("/v1/chat/completions", chat("SAY:é|", R"("logprobs":true,"max_tokens":2)"));
+  EXPECT_NE(answer.body.find(R"("bytes":[195])"), std::string::npos) << answer.body;
+  EXPECT_NE(answer.body.find(R"("bytes":[169])"), std::string::npos) << answer.body;
+}
+
 TEST_F(WorkerTest, APromptBeyondTheContextSaysHowFar) {
   const std::string words(3000, 'q');
   const RawAnswer answer = harness.post("/v1/completions", completion(words));

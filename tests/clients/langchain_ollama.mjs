@@ -1,12 +1,12 @@
-// What LangChain's ChatOllama makes of us.
+// What LangChain's ChatOllama and OllamaEmbeddings make of us.
 //   node langchain_ollama.mjs BUILD_DIR
-// Holds: an answer of a model asleep, a stream, a tool called and answered, a failure that names its reason. Exit 1 at
-// any breach.
+// Holds: an answer of a model asleep, a stream, a tool called and answered, vectors of texts, a failure that names its
+// reason. Exit 1 at any breach.
 import assert from "node:assert/strict";
 import path from "node:path";
 
 import {HumanMessage, ToolMessage} from "@langchain/core/messages";
-import {ChatOllama} from "@langchain/ollama";
+import {ChatOllama, OllamaEmbeddings} from "@langchain/ollama";
 
 import {withHouse} from "./house.mjs";
 
@@ -49,8 +49,14 @@ await withHouse(buildDir, async (house) => {
     for await (const chunk of await long.stream("诗", {signal: controller.signal})) if (chunk) controller.abort();
   }, /[Aa]bort/);
 
+  const embeddings = new OllamaEmbeddings({baseUrl, model: "demo", maxRetries: 0});
+  const documents = await embeddings.embedDocuments(["春眠不覺曉", "處處聞啼鳥"]);
+  assert.equal(documents.length, 2);
+  assert.ok(Math.abs(Math.hypot(...documents[0]) - 1) < 1e-5);
+  assert.deepEqual(await embeddings.embedQuery("處處聞啼鳥"), documents[1]);
+
   const nobody = new ChatOllama({baseUrl, model: "nobody", maxRetries: 0});
   await assert.rejects(nobody.invoke("x"), /model 'nobody' not found/);
 });
 assert.deepEqual(warnings, []);
-console.log("langchain: ChatOllama answers, streams and calls tools");
+console.log("langchain: ChatOllama answers, streams and calls tools, OllamaEmbeddings embeds");

@@ -1,12 +1,12 @@
-// LangChain's OpenAI client.
+// LangChain's OpenAI clients, for text and for vectors.
 //   node langchain_openai.mjs BUILD_DIR
 // Holds: invoke, stream and batch; a bound tool is called, and its message goes back; the streamed call's pieces add up;
-// an error keeps its status. Exit 1 at any breach.
+// vectors are the same as floats and as base64; an error keeps its status. Exit 1 at any breach.
 import assert from "node:assert/strict";
 import path from "node:path";
 
 import {HumanMessage, ToolMessage} from "@langchain/core/messages";
-import {ChatOpenAI} from "@langchain/openai";
+import {ChatOpenAI, OpenAIEmbeddings} from "@langchain/openai";
 
 import {withHouse} from "./house.mjs";
 import {checkWeather, weather} from "./weather.mjs";
@@ -67,6 +67,16 @@ await withHouse(buildDir, async ({urls}) => {
     configuration: {baseURL, fetch: (url, init) => { asked.push(url); return fetch(url, init); }}});
   await assert.rejects(wrong.invoke([question]), (error) => error.status === 400 && error.param === "temperature");
   assert.equal(asked.length, 1, "what is wrong stays wrong");
+
+  const embeddings = (more) => new OpenAIEmbeddings(
+    {model: "demo", apiKey: "none", maxRetries: 0, configuration: {baseURL}, ...more});
+  const documents = await embeddings({encodingFormat: "float"}).embedDocuments(["春眠不覺曉", "處處聞啼鳥"]);
+  assert.equal(documents.length, 2);
+  assert.ok(Math.abs(Math.hypot(...documents[0]) - 1) < 1e-5);
+  // Not told otherwise, OpenAI's client below it asks for base64.
+  const packed = await embeddings().embedQuery("處處聞啼鳥");
+  assert.deepEqual(Array.from(packed), documents[1].map(Math.fround), "the same numbers");
+  assert.equal((await embeddings({dimensions: 16}).embedQuery("x")).length, 16);
   await assert.rejects(model({model: "nobody"}).invoke([question]), (error) => error.status === 404);
 });
-console.log("langchain_openai: LangChain invokes, streams, batches and calls tools");
+console.log("langchain_openai: LangChain invokes, streams, batches, calls tools and embeds");

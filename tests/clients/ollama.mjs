@@ -1,7 +1,7 @@
 // What Ollama's own client for JavaScript makes of us.
 //   node ollama.mjs BUILD_DIR
 // Holds: it finds models asleep without waking them; generates, streams and stops; loads, unloads and keeps alive;
-// calls tools and reads thoughts; its errors carry status and text; no line it reads is anything but JSON. Exit 1 at
+// calls tools and reads thoughts; it is given vectors by both their paths; its errors carry status and text; no line it reads is anything but JSON. Exit 1 at
 // any breach.
 import assert from "node:assert/strict";
 import path from "node:path";
@@ -135,6 +135,36 @@ async function callsToolsAndThinks(ollama) {
   assert.equal(sent.messages[2].tool_call_id, sent.messages[1].tool_calls[0].id);
 }
 
+async function embeds(ollama, house) {
+  const input = ["白日依山盡，黃河入海流。", "b".repeat(300)];
+  const many = await ollama.embed({model: "demo", input, keep_alive: "5m"});
+  assert.equal(many.model, "demo");
+  assert.equal(many.embeddings.length, 2);
+  for (const vector of many.embeddings) assert.ok(Math.abs(Math.hypot(...vector) - 1) < 1e-5);
+  assert.ok(many.prompt_eval_count > 0);
+  assert.ok(Number.isSafeInteger(many.total_duration) && many.total_duration > many.load_duration);
+  const one = await ollama.embed({model: "demo:latest", input: input[0]});
+  assert.deepEqual(one.embeddings, [many.embeddings[0]], "neighbours do not show");
+  assert.equal(one.load_duration, 0, "it was awake");
+  const older = await ollama.embeddings({model: "demo", prompt: input[0]});
+  assert.deepEqual(older.embedding, one.embeddings[0]);
+  const short = await ollama.embed({model: "demo", input: input[0], dimensions: 16});
+  assert.equal(short.embeddings[0].length, 16);
+  const long = "诗 ".repeat(50_000);
+  assert.equal((await ollama.embed({model: "demo", input: long})).embeddings.length, 1, "cut unless said otherwise");
+  const whole = await refused(ollama.embed({model: "demo", input: long, truncate: false}));
+  assert.equal(whole.status_code, 400);
+  assert.match(whole.message, /context/);
+  assert.deepEqual((await ollama.embed({model: "demo", input: []})).embeddings, []);
+  await ollama.embed({model: "demo", input: [], keep_alive: 0});
+  await eventually("asleep", () => house.state("demo") === "asleep");
+  const woken = await ollama.embed({model: "demo", input: "诗"});
+  assert.ok(woken.load_duration > 0 && woken.load_duration < woken.total_duration);
+  const none = await refused(ollama.embed({model: "tools", input: "x"}));
+  assert.equal(none.status_code, 501, "its server has no such path");
+  assert.match(none.message, /embeddings/);
+}
+
 // What a stream is told while its model wakes, and when its server dies.
 async function holdsAndBreaksOff(ollama, house, url) {
   const chat = (content) => ({model: "tools", messages: [{role: "user", content}], stream: true});
@@ -184,8 +214,9 @@ await withHouse(buildDir, async (house) => {
   await generates(ollama, house);
   await livesAndSleeps(ollama, house);
   await callsToolsAndThinks(ollama);
+  await embeds(ollama, house);
   await refusesInTheirWords(ollama);
   await holdsAndBreaksOff(ollama, house, house.urls[1]);
 });
 assert.deepEqual(warnings, []);
-console.log("ollama: its own client finds, generates, streams, calls tools, loads and unloads");
+console.log("ollama: its own client finds, generates, streams, embeds, calls tools, loads and unloads");

@@ -16,14 +16,16 @@ if [ "$(uname -m)" != x86_64 ]; then
 fi
 if [ ! -d node_modules/node-llama-cpp ] || [ ! -d node_modules/inference-server ] || [ ! -d node_modules/openai ] ||
   [ ! -d node_modules/ai ] || [ ! -d node_modules/@langchain/openai ] || [ ! -d node_modules/ollama ] ||
-  [ ! -d node_modules/@langchain/ollama ]; then
+  [ ! -d node_modules/@langchain/ollama ] || [ ! -d node_modules/fast-check ]; then
   # Not `npm ci`: it wants an entry for every platform's optional package, and npm writes those of this platform only.
   npm install --no-save --omit=optional --no-audit --no-fund --loglevel=error --ignore-scripts >npm.log 2>&1 ||
     { tail -20 npm.log; exit 1; }
 fi
 node llama_compare.mjs "$(realpath "$build")" "$(realpath "$demo")"
+node convert.mjs "$(realpath "$build")"
 node adopt.mjs "$(realpath "$build")" "$(realpath "$demo")"
 node limits.mjs "$(realpath "$build")"
+node generated.mjs "$(realpath "$build")" "$(realpath "$demo")"
 node structured.mjs "$(realpath "$build")" "$(realpath "$demo")"
 node ollama.mjs "$(realpath "$build")"
 node langchain_ollama.mjs "$(realpath "$build")"

@@ -74,6 +74,56 @@ TEST_F(Adopted, IsDeployedWokenCountedAndPutToSleep) {
   EXPECT_EQ(house.deployment("theirs").state, "asleep");
 }
 
+TEST_F(Adopted, ItsVectorsPassInEveryDialect) {
+  RunningHouse house(with_llama_server(""));
+  ASSERT_TRUE(house.is_up()) << house.log();
+  ASSERT_EQ(house
+                .run_cli({"deploy", directory_ + "/some.gguf", "--on", "local", "--name", "theirs", "--runtime",
+                          "llama-server"})
+                .first,
+            0);
+  const Answer openai = house.post("/v1/embeddings", R"({"model":"theirs","input":["a","b"]})");
+  ASSERT_EQ(openai.status, 200) << openai.body << house.log();
+  const json::value told = json::parse(openai.body);
+  EXPECT_EQ(told.at("model"), "theirs");
+  EXPECT_EQ(told.at("data").at(1).at("embedding"), (json::array{0.5, 2}));
+  const Answer packed = house.post("/v1/embeddings", R"({"model":"theirs","input":"a","encoding_format":"base64"})");
+  EXPECT_EQ(json::parse(packed.body).at("data").at(0).at("embedding"), "AAAAPwAAgD8=") << packed.body;
+  const Answer ollama = house.post("/api/embed", R"({"model":"theirs","input":["a","b"],"keep_alive":"5m"})");
+  ASSERT_EQ(ollama.status, 200) << ollama.body;
+  EXPECT_EQ(json::parse(ollama.body).at("embeddings").at(1), (json::array{0.5, 2}));
+  EXPECT_EQ(json::parse(ollama.body).at("prompt_eval_count"), 7);
+  const Answer older = house.post("/api/embeddings", R"({"model":"theirs","prompt":"a"})");
+  EXPECT_EQ(json::parse(older.body).at("embedding").as_array().size(), 2U) << older.body;
+  const auto rows = house.rows();
+  ASSERT_EQ(rows.size(), 4U);
+  for (const ledger::RequestRow& row : rows) {
+    EXPECT_EQ(row.settlement.input_tokens, 7);
+    EXPECT_EQ(row.settlement.output_tokens, 0);
+  }
+  EXPECT_EQ(rows[0].dialect, "ollama");
+  EXPECT_EQ(rows[3].dialect, "openai");
+}
+
+TEST_F(Adopted, OneWithoutVectorsSaysSoAndStaysAwake) {
+  RunningHouse house(with_llama_server("--no-embeddings"));
+  ASSERT_TRUE(house.is_up()) << house.log();
+  ASSERT_EQ(house
+                .run_cli({"deploy", directory_ + "/some.gguf", "--on", "local", "--name", "theirs", "--runtime",
+                          "llama-server"})
+                .first,
+            0);
+  for (int i = 0; i < 4; ++i) {
+    const Answer refused = house.post("/v1/embeddings", R"({"model":"theirs","input":"a"})");
+    EXPECT_EQ(refused.status, 501) << refused.body;
+    EXPECT_EQ(json::parse(refused.body).at("error").at("code"), "not_implemented");
+    EXPECT_NE(refused.body.find("--embeddings"), std::string::npos) << refused.body;
+  }
+  EXPECT_EQ(house.post("/api/embed", R"({"model":"theirs","input":"a"})").status, 501);
+  EXPECT_EQ(house.post("/generate", R"({"model":"theirs","prompt":"say"})").status, 200);
+  EXPECT_EQ(house.deployment("theirs").wakes, 1) << "it is no worse for it";
+}
+
 TEST_F(Adopted, OneThatDiesAtItsStartSaysWhyInPs) {
   RunningHouse house(with_llama_server("--die"));
   ASSERT_TRUE(house.is_up()) << house.log();

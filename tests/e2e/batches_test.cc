@@ -1,11 +1,12 @@
 // Goal: deferred work wakes nobody before it must, runs when somebody else has woken an instance, and each request has
-// exactly one result, whatever dies meanwhile; what a key made is that key's. Method: the real gateway with fake
-// workers, killed at named points and at no particular one.
+// exactly one result and is paid once, whatever dies meanwhile; what a key made is that key's. Method: the real gateway
+// with fake workers, killed at named points and at no particular one.
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
 #include <csignal>
 #include <map>
+#include <set>
 
 #include "e2e/running_house.h"
 
@@ -87,11 +88,27 @@ class Batches : public ::testing::Test {
     EXPECT_EQ(begin, answer.body.size());
     return out;
   }
+  // Which requests of the ledger the file's lines were.
+  std::set<std::string> paid_by(const std::string& file) {
+    const std::string body = ask("GET", "/v1/files/" + file + "/content").body;
+    std::set<std::string> out;
+    std::size_t begin = 0;
+    for (std::size_t end = body.find('\n'); end != std::string::npos; end = body.find('\n', begin)) {
+      const json::value line = json::parse(body.substr(begin, end - begin));
+      out.insert(text(line.at("response"), "request_id"));
+      begin = end + 1;
+    }
+    return out;
+  }
   bool wake() {
-    return ask("POST", "/v1/chat/completions", R"({"model":"chat","messages":[{"role":"user","content":"x"}]})")
-               .status == 200;
+    const bool woken =
+        ask("POST", "/v1/chat/completions", R"({"model":"chat","messages":[{"role":"user","content":"x"}]})").status ==
+        200;
+    wakes_ += woken ? 1 : 0;
+    return woken;
   }
 
+  int wakes_ = 0;  // that were answered
   std::optional<RunningHouse> house_;
   std::string key_;
 };
@@ -105,7 +122,7 @@ TEST_F(Batches, WorkWaitsForAnInstanceThatSomebodyElseWakes) {
   EXPECT_FALSE(house_->eventually(milliseconds(2'500), [&] { return status(id) != "in_progress"; }));
   EXPECT_EQ(house_->deployment("chat").wakes, 0) << "a batch of a day must not wake it in its first seconds";
   EXPECT_EQ(count(batch(id), "completed"), 0);
-  EXPECT_EQ(ask("DELETE", "/v1/files/" + file).status, 400) << "it is still to be read";
+  EXPECT_EQ(ask("DELETE", "/v1/files/" + file).status, 409) << "it is still to be read";
   ASSERT_TRUE(wake());
   ASSERT_TRUE(house_->eventually(kSoon, [&] { return status(id) == "completed"; })) << house_->log();
   const json::value done = batch(id);
@@ -137,7 +154,7 @@ TEST_F(Batches, TheDeadlineWakesIt) {
   EXPECT_EQ(count(done, "completed"), 3);
 }
 
-TEST_F(Batches, EachRequestHasOneResultThroughEveryDeath) {
+TEST_F(Batches, EachRequestHasOneResultAndIsPaidOnceThroughEveryDeath) {
   HouseSetup slow;
   slow.fakes = {{"chat", "tokens=2,tokens_per_s=20"}};
   open(std::move(slow));
@@ -165,6 +182,18 @@ TEST_F(Batches, EachRequestHasOneResultThroughEveryDeath) {
   const std::map<std::string, int> lines = results(text(batch(id), "output_file_id"));
   EXPECT_EQ(lines.size(), 60U);
   for (const auto& [custom_id, times] : lines) EXPECT_EQ(times, 1) << custom_id;
+  // Of the attempts that a death took nothing is left on the bill, and of those with a line everything.
+  std::set<std::string> unpaid = paid_by(text(batch(id), "output_file_id"));
+  EXPECT_EQ(unpaid.size(), 60U);
+  int others = 0;
+  for (const ledger::RequestRow& row : house_->rows()) {
+    const bool is_paid = row.settled && row.settlement.outcome == ledger::Outcome::kOk && !row.refunded;
+    if (!is_paid) continue;
+    EXPECT_EQ(row.settlement.output_tokens, 2);
+    others += unpaid.erase(row.request_id) == 0 ? 1 : 0;
+  }
+  EXPECT_TRUE(unpaid.empty()) << unpaid.size() << " have a result and are free, as " << *unpaid.begin();
+  EXPECT_LE(others, wakes_) << "paid, and no line of the batch";
 }
 
 TEST_F(Batches, WhatCannotBeAnsweredIsInTheErrorFileAndABadFileFailsAtOnce) {

@@ -3,12 +3,14 @@
 //   --port N          listens on 127.0.0.1:N
 //   --load-until FILE /health says 503 until FILE exists
 //   --no-health       /health is 404
+//   --no-embeddings   /v1/embeddings is what llama-server says where they are not switched on
 //   --die             says why on stderr and exits with 3 before it listens
 //   --ignore-term     SIGTERM changes nothing
 // A prompt (or last message) of "say" is answered with five deltas, "die" kills the server after two, "hold FILE" waits
 // after two until FILE exists.
 #include <unistd.h>
 
+#include <array>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -19,6 +21,7 @@
 #include <string_view>
 #include <utility>
 
+#include "api/embeddings.h"
 #include "api/generation.h"
 #include "http/server.h"
 #include "http/sse.h"
@@ -34,6 +37,7 @@ struct Options {
   unsigned short port = 0;
   std::string load_until;
   bool has_health = true;
+  bool has_embeddings = true;
   bool dies = false;
   bool ignores_term = false;
 };
@@ -93,6 +97,28 @@ Task<void> generate(Upstream& upstream, http::Exchange& exchange, api::Generatio
   co_await exchange.finish();
 }
 
+// Of each input a vector that names its place.
+Task<void> embed(Upstream& upstream, http::Exchange& exchange) {
+  std::string body =
+      R"({"error":{"code":501,"message":"This server does not support embeddings. Start it with `--embeddings`",)"
+      R"("type":"not_supported_error"}})";
+  int status = 501;
+  const api::ApiResult<api::EmbeddingsRequest> parsed = api::parse_embeddings_request(exchange.request().body);
+  if (upstream.options.has_embeddings && parsed.has_value() && parsed->model == kModel) {
+    api::EmbeddingsWriter writer(parsed->encoding);
+    for (std::size_t i = 0; i < parsed->inputs.size(); ++i) {
+      const std::array<float, 2> vector = {0.5F, static_cast<float>(i + 1)};
+      writer.add(vector);
+    }
+    body = writer.finish(kModel, kPromptTokens);
+    status = 200;
+  } else if (upstream.options.has_embeddings) {
+    body = R"({"error":{"message":"not what was agreed","type":"invalid_request_error","code":400}})";
+    status = 400;
+  }
+  co_await answer(exchange, status, std::move(body));
+}
+
 Task<void> handle(Upstream& upstream, http::Exchange& exchange) {
   const http::Request& request = exchange.request();
   std::string body = "{}";
@@ -103,8 +129,7 @@ Task<void> handle(Upstream& upstream, http::Exchange& exchange) {
     body = api::models_response({{.id = std::string(kModel), .created = 1, .max_model_len = 0}});
     co_await answer(exchange, 200, std::move(body));
   } else if (request.path == "/v1/embeddings") {
-    body = request.body;  // what arrived, to be looked at
-    co_await answer(exchange, 200, std::move(body));
+    co_await embed(upstream, exchange);
   } else if (request.path == "/v1/chat/completions" || request.path == "/v1/completions") {
     const bool is_chat = request.path == "/v1/chat/completions";
     api::ApiResult<api::GenerationRequest> parsed =
@@ -129,6 +154,7 @@ Options parse(int argc, char** argv) {
     if (flag == "--port") std::from_chars(value.data(), value.data() + value.size(), out.port);
     if (flag == "--load-until") out.load_until = std::string(value);
     if (flag == "--no-health") out.has_health = false;
+    if (flag == "--no-embeddings") out.has_embeddings = false;
     if (flag == "--die") out.dies = true;
     if (flag == "--ignore-term") out.ignores_term = true;
   }

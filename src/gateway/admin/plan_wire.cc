@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
+#include <cmath>
 #include <utility>
 
 #include "gateway/admin/advice_json.h"
@@ -32,9 +33,12 @@ constexpr std::array<Seconds, 9> kLatencies = {{{"waking_s", &Forecast::waking_s
                                                 {"p99_s", &Forecast::p99_s},
                                                 {"p999_s", &Forecast::p999_s}}};
 
-template <typename T>
-json::value maybe(const std::optional<T>& number) {
+json::value maybe(const std::optional<std::int64_t>& number) {
   return number.has_value() ? json::value(*number) : json::value(nullptr);
+}
+// JSON has no infinity: that many requests, which take no time, never come to a month's price.
+json::value maybe(const std::optional<double>& number) {
+  return number.has_value() && std::isfinite(*number) ? json::value(*number) : json::value(nullptr);
 }
 
 json::object row_json(const Row& row) {

@@ -118,15 +118,15 @@ Task<void> Gateway::admin_usage(Call& call) {
   }
   const ReportRequest& request = *read;
   const std::string by = request.query.text("by").value_or("day");
-  if (by == "error") {
+  const std::optional<ledger::UsageBy> grouping = by_of(by);
+  const Result<std::int64_t> limit = request.query.number("limit", 1'000, {1, kMaxRows});
+  if (by == "error" && limit.has_value()) {
     co_await report_errors(call);
     co_return;
   }
-  const std::optional<ledger::UsageBy> grouping = by_of(by);
-  const Result<std::int64_t> limit = request.query.number("limit", 1'000, {1, kMaxRows});
   if (!grouping.has_value() || !limit.has_value()) {
     const Error error = make_error(Code::kInvalidArgument, "by: day, hour, weekday-hour, key, deployment or error");
-    co_await reply_failure(call, grouping.has_value() ? limit.error() : error);
+    co_await reply_failure(call, limit.has_value() ? error : limit.error());
     co_return;
   }
   ledger::UsageQuery wish;

@@ -27,6 +27,7 @@ constexpr std::array<std::pair<BatchStatus, std::string_view>, 7> kStatuses = {{
     {BatchStatus::kCancelling, "cancelling"},
     {BatchStatus::kCancelled, "cancelled"},
 }};
+constexpr std::string_view kResultId = "batch_req_";
 constexpr std::array<std::string_view, 4> kEndpoints = {"/v1/chat/completions", "/v1/completions", "/v1/embeddings",
                                                         "/v1/responses"};
 
@@ -66,10 +67,11 @@ constexpr std::array<std::pair<std::string_view, std::string Batch::*>, 10> kTex
     {"model", &Batch::model},
     {"", nullptr},
 }};
-constexpr std::array<std::pair<std::string_view, std::int64_t Batch::*>, 8> kNumbers = {{
+constexpr std::array<std::pair<std::string_view, std::int64_t Batch::*>, 9> kNumbers = {{
     {"total", &Batch::total},
     {"completed", &Batch::completed},
     {"failed", &Batch::failed},
+    {"keep_results_s", &Batch::keep_results_s},
     {"created_s", &Batch::created_s},
     {"expires_s", &Batch::expires_s},
     {"started_s", &Batch::started_s},
@@ -242,7 +244,7 @@ BatchLines parse_batch_lines(std::string_view text, std::string_view endpoint) {
 
 std::string result_line(const BatchResult& result) {
   std::string out = R"({"id":)";
-  api::append_json_string(out, "batch_req_" + result.request_id);
+  api::append_json_string(out, std::string(kResultId) + result.request_id);
   out += R"(,"custom_id":)";
   api::append_json_string(out, result.custom_id);
   if (result.response_body.empty()) {
@@ -257,12 +259,15 @@ std::string result_line(const BatchResult& result) {
   return out + R"(,"body":)" + result.response_body + "},\"error\":null}\n";
 }
 
-std::optional<std::string> custom_id_of(std::string_view line) {
+std::optional<ResultNames> names_of(std::string_view line) {
   const api::ApiResult<json::value> value = api::parse_strict_json(line);
-  const json::object* const object = value.has_value() ? value->if_object() : nullptr;
-  const json::value* const id = object == nullptr ? nullptr : api::find_member(*object, "custom_id");
-  if (id == nullptr || !id->is_string()) return std::nullopt;
-  return std::string(id->get_string());
+  if (!value.has_value() || !value->is_object()) return std::nullopt;
+  api::Problem problem;
+  const api::Fields fields(value->get_object(), "", problem);
+  const std::optional<std::string> custom_id = fields.string("custom_id", kMaxCustomId);
+  const std::string id = fields.string("id", api::kMaxNameBytes).value_or("");
+  if (problem.found() || !custom_id.has_value() || !id.starts_with(kResultId)) return std::nullopt;
+  return ResultNames{*custom_id, id.substr(kResultId.size())};
 }
 
 }  // namespace dormouse::gateway

@@ -46,6 +46,7 @@ struct Batch {
   std::int64_t total = 0;
   std::int64_t completed = 0;
   std::int64_t failed = 0;
+  std::int64_t keep_results_s = 0;  // output_expires_after; 0: not said
   // Seconds of 1970; 0: not yet.
   std::int64_t created_s = 0;
   std::int64_t expires_s = 0;
@@ -87,7 +88,11 @@ struct BatchResult {
   std::string message;
 };
 [[nodiscard]] std::string result_line(const BatchResult& result);
-// The custom_id of such a line; nullopt: it is not one.
-[[nodiscard]] std::optional<std::string> custom_id_of(std::string_view line);
+// Which request of the file such a line answers, and which of the ledger's it was; nullopt: it is not one.
+struct ResultNames {
+  std::string custom_id;
+  std::string request_id;
+};
+[[nodiscard]] std::optional<ResultNames> names_of(std::string_view line);
 
 }  // namespace dormouse::gateway

@@ -1,21 +1,16 @@
 #include "gateway/batches/batch_runner.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <utility>
 
 #include "base/crashpoint.h"
 #include "base/ids.h"
 #include "base/log.h"
-#include "base/unique_fd.h"
 #include "gateway/batches/inner_exchange.h"
+#include "gateway/batches/result_file.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -26,9 +21,9 @@ namespace fs = std::filesystem;
 constexpr std::chrono::milliseconds kLook{1'000};
 constexpr std::chrono::milliseconds kTryAgain{5'000};
 constexpr int kPatience = 30;  // looks at an instance that has gone to sleep or has others waiting
+constexpr std::int64_t kSweepEvery_s = 60;
 constexpr double kUnknownSeconds = 10;
 constexpr std::chrono::seconds kTimeToLoad{120};
-constexpr mode_t kOwnerOnly = 0600;
 
 std::int64_t seconds_of(const Clock& clock) {
   return clock.wall().us / 1'000'000;
@@ -37,41 +32,8 @@ std::int64_t seconds_of(const Clock& clock) {
 // Turned away for now: a limit that fills again, a full queue, an instance that died or we that stop. A used-up budget
 // is not one of them: its code tells them apart.
 bool is_passing(const http::Response& response) {
-  if (response.status == 0) return true;
   if (response.status == 429) return response.body.find("\"insufficient_quota\"") == std::string::npos;
   return response.status == 502 || response.status == 503;
-}
-
-// The result file's whole lines, each its custom_id; what follows the last of them was torn by a crash and goes.
-Status read_results(const std::string& path, std::set<std::string>& done, std::int64_t& count) {
-  Result<std::string> text = read_whole(path);
-  if (!text.has_value()) return text.error().code == Code::kNotFound ? Status() : Status(text.error());
-  std::size_t begin = 0;
-  for (std::size_t end = text->find('\n'); end != std::string::npos; end = text->find('\n', begin)) {
-    const std::optional<std::string> id = custom_id_of(std::string_view(*text).substr(begin, end - begin));
-    if (!id.has_value()) break;
-    if (done.insert(*id).second) ++count;
-    begin = end + 1;
-  }
-  if (begin == text->size()) return {};
-  log_warn("event=batch_results_torn path={} bytes={}", path, text->size() - begin);
-  if (::truncate(path.c_str(), static_cast<off_t>(begin)) != 0) {
-    return make_error(Code::kUnavailable, fmt::format("truncate {}: {}", path, std::strerror(errno)));
-  }
-  return {};
-}
-
-Status append_durably(const std::string& path, const std::string& line) {
-  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, kOwnerOnly));
-  if (!fd.is_open()) return make_error(Code::kUnavailable, fmt::format("open {}: {}", path, std::strerror(errno)));
-  struct stat before {};
-  const bool known = ::fstat(fd.get(), &before) == 0;
-  const ssize_t written = ::write(fd.get(), line.data(), line.size());
-  if (written == static_cast<ssize_t>(line.size()) && ::fsync(fd.get()) == 0) return {};
-  const int error = errno;
-  // Half a line must not be followed by another one.
-  if (known && ::ftruncate(fd.get(), before.st_size) != 0) log_warn("event=batch_results_torn path={}", path);
-  return make_error(Code::kUnavailable, fmt::format("write {}: {}", path, std::strerror(error)));
 }
 
 }  // namespace
@@ -85,8 +47,8 @@ std::chrono::seconds batch_lead(std::int64_t requests_left, double seconds_each,
 }
 
 struct BatchRunner::Shared {
-  Shared(asio::io_context& i, const Clock& c, FileStore& f, fleet::Supervisor& s, BatchDoor d)
-      : io(i), clock(c), files(f), fleet(s), door(std::move(d)), timer(i) {}
+  Shared(asio::io_context& i, const Clock& c, FileStore& f, fleet::Supervisor& s, BatchDoor d, std::chrono::seconds k)
+      : io(i), clock(c), files(f), fleet(s), door(std::move(d)), keep(k), timer(i) {}
 
   [[nodiscard]] std::string record_path(const std::string& id) const { return files.directory() + "/" + id + ".batch"; }
   // Whether its next request may go now: an instance is awake and nobody waits for it, or the deadline is near.
@@ -116,9 +78,11 @@ struct BatchRunner::Shared {
   FileStore& files;
   fleet::Supervisor& fleet;
   const BatchDoor door;
+  const std::chrono::seconds keep;
   asio::steady_timer timer;
   std::map<std::string, Batch> batches;  // by id, which sorts by time
   std::set<std::string> running;
+  std::int64_t next_sweep_s = 0;
   bool stopped = false;
 };
 
@@ -126,7 +90,7 @@ struct BatchRunner::Shared {
 struct BatchRunner::Run {
   Run(asio::io_context& io, Batch& b) : batch(b), finished(io) {}
 
-  Batch& batch;                  // the map's, which is never erased from
+  Batch& batch;                  // the map's, where what runs stays
   std::vector<BatchLine> lines;  // that have no result yet
   std::vector<bool> has_result;  // by line
   std::size_t next = 0;
@@ -140,36 +104,82 @@ struct BatchRunner::Run {
 };
 
 BatchRunner::BatchRunner(asio::io_context& io, const Clock& clock, FileStore& files, fleet::Supervisor& fleet,
-                         BatchDoor door)
-    : shared_(std::make_shared<Shared>(io, clock, files, fleet, std::move(door))) {}
+                         BatchDoor door, std::chrono::seconds keep)
+    : shared_(std::make_shared<Shared>(io, clock, files, fleet, std::move(door), keep)) {}
 
 BatchRunner::~BatchRunner() {
   stop();
 }
 
-Status BatchRunner::start() {
+Task<Status> BatchRunner::start() {
+  CO_TRY_STATUS(load(*shared_));
+  co_await drop_taken_back(shared_);
+  for (auto& [id, batch] : shared_->batches) {
+    if (is_over(batch.status)) continue;
+    std::set<std::string> done;
+    batch.completed = 0;
+    batch.failed = 0;
+    CO_TRY_STATUS(read_results(shared_->files.data_path(batch.output_file_id), done, batch.completed));
+    CO_TRY_STATUS(read_results(shared_->files.data_path(batch.error_file_id), done, batch.failed));
+  }
+  asio::co_spawn(shared_->io, watch(shared_), asio::detached);
+  co_return Status();
+}
+
+Status BatchRunner::load(Shared& shared) {
   std::error_code ec;
-  for (const fs::directory_entry& entry : fs::directory_iterator(shared_->files.directory(), ec)) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(shared.files.directory(), ec)) {
     const std::string path = entry.path().string();
     if (!path.ends_with(".batch")) continue;
     TRY(const std::string text, read_whole(path));
     Result<Batch> batch = batch_from_record(text);
-    if (!batch.has_value() || path != shared_->record_path(batch->id)) {
+    if (!batch.has_value() || path != shared.record_path(batch->id)) {
       log_warn("event=batch_record_unreadable path={}", path);
       continue;
     }
-    if (!is_over(batch->status)) {
-      std::set<std::string> done;
-      batch->completed = 0;
-      batch->failed = 0;
-      TRY_STATUS(read_results(shared_->files.data_path(batch->output_file_id), done, batch->completed));
-      TRY_STATUS(read_results(shared_->files.data_path(batch->error_file_id), done, batch->failed));
-    }
-    shared_->batches.emplace(batch->id, *std::move(batch));
+    shared.batches.emplace(batch->id, *std::move(batch));
   }
   if (ec) return make_error(Code::kUnavailable, fmt::format("batches: {}", ec.message()));
-  asio::co_spawn(shared_->io, watch(shared_), asio::detached);
+  return drop_orphans(shared);
+}
+
+// Data that is no file, nor to become one: of an upload that a crash cut off.
+Status BatchRunner::drop_orphans(Shared& shared) {
+  std::set<std::string> wanted;
+  for (const auto& [id, file] : shared.files.all()) wanted.insert(shared.files.data_path(id));
+  for (const auto& [id, batch] : shared.batches) {
+    if (is_over(batch.status)) continue;
+    wanted.insert(shared.files.data_path(batch.output_file_id));
+    wanted.insert(shared.files.data_path(batch.error_file_id));
+  }
+  std::vector<std::string> orphans;
+  std::error_code ec;
+  for (const fs::directory_entry& entry : fs::directory_iterator(shared.files.directory(), ec)) {
+    const std::string path = entry.path().string();
+    if (path.ends_with(".data") && !wanted.contains(path)) orphans.push_back(path);
+  }
+  if (ec) return make_error(Code::kUnavailable, fmt::format("batches: {}", ec.message()));
+  for (const std::string& path : orphans) TRY_STATUS(remove_durably(path));
   return {};
+}
+
+// Where the ledger or the disk cannot be asked, those results are kept, and were free.
+Task<void> BatchRunner::drop_taken_back(std::shared_ptr<Shared> shared) {
+  std::vector<std::string> paths;
+  for (const auto& [id, batch] : shared->batches) {
+    if (!is_over(batch.status)) paths.push_back(shared->files.data_path(batch.output_file_id));
+  }
+  if (paths.empty()) co_return;
+  Result<std::set<std::string>> ids = co_await shared->door.taken_back();
+  Status dropped = ids.has_value() ? Status() : Status(ids.error());
+  if (ids.has_value() && !ids->empty()) {
+    std::function<Status()> work = [paths = std::move(paths), ids = *std::move(ids)]() -> Status {
+      for (const std::string& path : paths) TRY_STATUS(drop_results(path, ids));
+      return {};
+    };
+    dropped = co_await shared->files.run(std::move(work));
+  }
+  if (!dropped.has_value()) log_error("event=batch_results_not_checked error=\"{}\"", dropped.error().message);
 }
 
 void BatchRunner::stop() {
@@ -192,6 +202,12 @@ bool BatchRunner::is_full() const {
   return static_cast<std::size_t>(open) >= kMaxBatches;
 }
 
+bool BatchRunner::reads(const std::string& file_id) const {
+  return std::any_of(shared_->batches.begin(), shared_->batches.end(), [&file_id](const auto& entry) {
+    return !is_over(entry.second.status) && entry.second.input_file_id == file_id;
+  });
+}
+
 Task<Status> BatchRunner::add(Batch batch) {
   CO_TRY_STATUS(co_await shared_->save(batch));
   shared_->batches.emplace(batch.id, std::move(batch));
@@ -209,6 +225,41 @@ Task<Status> BatchRunner::cancel(std::string id) {
   co_return co_await shared_->save(batch);
 }
 
+// A file that an open batch reads waits for its end.
+Task<void> BatchRunner::sweep_away(std::shared_ptr<Shared> shared) {
+  const std::int64_t now = seconds_of(shared->clock);
+  std::vector<std::string> old_files;
+  std::set<std::string> needed;
+  std::vector<std::string> old_batches;
+  for (const auto& [id, batch] : shared->batches) {
+    if (!is_over(batch.status)) {
+      needed.insert(batch.input_file_id);
+    } else if (shared->keep.count() > 0 && batch.ended_s + shared->keep.count() <= now &&
+               !shared->running.contains(id)) {
+      old_batches.push_back(id);
+    }
+  }
+  for (const auto& [id, file] : shared->files.all()) {
+    if (file.expires_s > 0 && file.expires_s <= now && !needed.contains(id)) old_files.push_back(id);
+  }
+  for (const std::string& id : old_files) {
+    const Status removed = co_await shared->files.remove(id);
+    if (!removed.has_value()) log_warn("event=file_not_removed id={} error=\"{}\"", id, removed.error().message);
+  }
+  for (const std::string& id : old_batches) {
+    std::function<Status()> work = [path = shared->record_path(id)] { return remove_durably(path); };
+    const Status removed = co_await shared->files.run(std::move(work));
+    if (removed.has_value()) {
+      shared->batches.erase(id);
+    } else {
+      log_warn("event=batch_not_removed id={} error=\"{}\"", id, removed.error().message);
+    }
+  }
+  if (!old_files.empty() || !old_batches.empty()) {
+    log_info("event=batches_swept files={} batches={}", old_files.size(), old_batches.size());
+  }
+}
+
 // The oldest first; whoever waits for an instance holds no place.
 Task<void> BatchRunner::watch(std::shared_ptr<Shared> shared) {
   while (!shared->stopped) {
@@ -218,6 +269,11 @@ Task<void> BatchRunner::watch(std::shared_ptr<Shared> shared) {
       if (!must && (shared->running.size() >= kBatchesAtOnce || !shared->may_run(batch, 0))) continue;
       shared->running.insert(id);
       asio::co_spawn(shared->io, run_batch(shared, id), asio::detached);
+    }
+    if (seconds_of(shared->clock) >= shared->next_sweep_s) {
+      shared->next_sweep_s = seconds_of(shared->clock) + kSweepEvery_s;
+      co_await sweep_away(shared);
+      continue;  // its disk work took a while
     }
     shared->timer.expires_after(kLook);
     [[maybe_unused]] const auto [ec] = co_await shared->timer.async_wait(kTuple);
@@ -299,25 +355,35 @@ Task<void> BatchRunner::work(std::shared_ptr<Shared> shared, std::shared_ptr<Run
 // False: it has no result yet and should be tried again.
 Task<bool> BatchRunner::run_line(std::shared_ptr<Shared> shared, std::shared_ptr<Run> run, std::size_t line) {
   const MonoTime begun = shared->clock.now();
-  InnerExchange exchange(run->batch.endpoint, run->lines[line].body);
+  InnerExchange exchange(run->batch.endpoint, run->lines[line].body,
+                         [&](const http::Response& response) { return deliver(shared, run, line, response); });
   const Status handled = co_await shared->door.handle(run->batch, exchange);
-  BatchResult result;
-  result.custom_id = run->lines[line].custom_id;
-  result.request_id = make_uuid_v7(shared->clock.wall());
   if (!handled.has_value()) {
+    BatchResult result;
+    result.custom_id = run->lines[line].custom_id;
+    result.request_id = make_uuid_v7(shared->clock.wall());
     result.code = "invalid_api_key";
     result.message = handled.error().message;
     co_return co_await write_result(shared, run, line, std::move(result));
   }
-  const http::Response& response = exchange.response();
-  if (is_passing(response)) co_return false;
+  if (!run->has_result[line]) co_return false;
   run->seconds += std::chrono::duration<double>(shared->clock.now() - begun).count();
   run->came_back += 1;
-  result.request_id = response.headers.find("x-request-id").value_or(result.request_id);
+  co_return true;
+}
+
+// What it returns the ledger hears: an error gives the money back.
+Task<Status> BatchRunner::deliver(std::shared_ptr<Shared> shared, std::shared_ptr<Run> run, std::size_t line,
+                                  const http::Response& response) {
+  if (is_passing(response)) co_return Status();
+  crashpoint("batch.answered");
+  BatchResult result;
+  result.custom_id = run->lines[line].custom_id;
+  result.request_id = response.headers.find("x-request-id").value_or("");
   result.status = response.status;
   result.response_body = response.body;
-  crashpoint("batch.answered");
-  co_return co_await write_result(shared, run, line, std::move(result));
+  const bool written = co_await write_result(shared, run, line, std::move(result));
+  co_return written ? Status() : make_error(Code::kUnavailable, "batch: its results cannot be written");
 }
 
 Task<bool> BatchRunner::write_result(std::shared_ptr<Shared> shared, std::shared_ptr<Run> run, std::size_t line,
@@ -364,6 +430,7 @@ Task<bool> BatchRunner::adopt_results(std::shared_ptr<Shared> shared, std::share
   file.filename = fmt::format("{}_{}.jsonl", batch.id, is_output ? "output" : "error");
   file.purpose = "batch_output";
   file.created_s = seconds_of(shared->clock);
+  file.expires_s = shared->files.expiry(file.created_s, std::chrono::seconds(batch.keep_results_s));
   const Status adopted = co_await shared->files.adopt(std::move(file));
   if (adopted.has_value()) co_return true;
   log_error("event=batch_not_ended id={} error=\"{}\"", batch.id, adopted.error().message);

@@ -136,7 +136,8 @@ TEST(Batch, AResultsLineNamesItsRequest) {
       .custom_id = "a\"b", .request_id = "r", .status = 200, .response_body = R"({"x":1})", .code = {}, .message = {}};
   const std::string text = result_line(good);
   EXPECT_TRUE(text.ends_with("\n"));
-  EXPECT_EQ(custom_id_of(text.substr(0, text.size() - 1)), "a\"b");
+  ASSERT_TRUE(names_of(text.substr(0, text.size() - 1)).has_value());
+  EXPECT_EQ(names_of(text.substr(0, text.size() - 1))->custom_id, "a\"b");
   const json::value value = json::parse(text);
   EXPECT_EQ(value.at("response").at("body").at("x").to_number<int>(), 1);
   EXPECT_EQ(value.at("response").at("status_code").to_number<int>(), 200);
@@ -148,7 +149,7 @@ TEST(Batch, AResultsLineNamesItsRequest) {
                          .code = "batch_expired",
                          .message = "late"};
   EXPECT_EQ(json::parse(result_line(late)).at("error").at("code").as_string(), "batch_expired");
-  EXPECT_FALSE(custom_id_of(text.substr(0, 20)).has_value()) << "a torn line is none";
+  EXPECT_FALSE(names_of(text.substr(0, 20)).has_value()) << "a torn line is none";
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <charconv>
 #include <utility>
 
 #include "api/fields.h"
@@ -22,6 +23,9 @@ constexpr std::int64_t kMaxFilePage = 10'000;
 constexpr std::int64_t kMaxBatchPage = 100;
 constexpr std::size_t kMaxMetadata = 16;
 constexpr std::size_t kMaxMetadataText = 512;
+// OpenAI's own.
+constexpr std::chrono::seconds kLeastExpiry{3'600};
+constexpr std::chrono::seconds kMostExpiry{2'592'000};
 
 api::ApiError invalid(std::string param, std::string message) {
   return {.code = api::ErrorCode::kInvalidValue, .message = std::move(message), .param = std::move(param)};
@@ -30,9 +34,9 @@ api::ApiError not_found(std::string_view what) {
   return {.code = api::ErrorCode::kNotFound, .message = fmt::format("There is no such {}.", what), .param = {}};
 }
 api::ApiError from_disk(const Error& error) {
-  const bool is_full = error.code == Code::kOverloaded;
+  const bool is_full = error.code == Code::kTooLarge;
   return {.code = is_full ? api::ErrorCode::kBodyTooLarge : api::ErrorCode::kInternalError,
-          .message = is_full ? "No more can be stored here; delete files that are no longer needed." : "",
+          .message = is_full ? error.message : "",
           .param = {}};
 }
 
@@ -78,12 +82,52 @@ Task<void> reply_page(Call& call, api::ApiResult<std::string> page) {
   }
 }
 
+// How long something is to be kept after `anchor`, as OpenAI's expires_after says it; both empty: as long as is usual.
+// Errors: naming what is wrong with it.
+api::ApiResult<std::chrono::seconds> read_expiry(const std::string& field, std::string_view anchor,
+                                                 std::string_view seconds) {
+  if (anchor.empty() && seconds.empty()) return std::chrono::seconds(0);
+  if (anchor != "created_at") return tl::unexpected(invalid(field, field + ".anchor must be created_at."));
+  std::int64_t number = 0;
+  const auto [end, ec] = std::from_chars(seconds.data(), seconds.data() + seconds.size(), number);
+  const bool is_whole = ec == std::errc{} && end == seconds.data() + seconds.size();
+  if (is_whole && number >= kLeastExpiry.count() && number <= kMostExpiry.count()) return std::chrono::seconds(number);
+  return tl::unexpected(invalid(field, fmt::format("{}.seconds must be a number from {} to {}.", field,
+                                                   kLeastExpiry.count(), kMostExpiry.count())));
+}
+
+struct UploadWish {
+  const FormPart* file = nullptr;
+  std::chrono::seconds keep{0};
+};
+
+api::ApiResult<UploadWish> read_upload(const std::vector<FormPart>& parts) {
+  const auto part = [&parts](std::string_view name) {
+    const auto found = std::find_if(parts.begin(), parts.end(), [&](const FormPart& p) { return p.name == name; });
+    return found == parts.end() ? nullptr : &*found;
+  };
+  const auto text = [&part](std::string_view name) {
+    const FormPart* const found = part(name);
+    return found == nullptr ? std::string_view() : found->content;
+  };
+  UploadWish out;
+  out.file = part("file");
+  if (text("purpose") != "batch") return tl::unexpected(invalid("purpose", "purpose must be batch."));
+  if (text("file").empty()) return tl::unexpected(invalid("file", "A file that is not empty is needed."));
+  const api::ApiResult<std::chrono::seconds> keep =
+      read_expiry("expires_after", text("expires_after[anchor]"), text("expires_after[seconds]"));
+  if (!keep.has_value()) return tl::unexpected(keep.error());
+  out.keep = *keep;
+  return out;
+}
+
 struct BatchWish {
   std::string input_file_id;
   std::string endpoint;
   std::string window;
   std::chrono::seconds window_s{0};
   std::string metadata = "{}";
+  std::chrono::seconds keep_results{0};
 };
 
 void read_metadata(const api::Fields& fields, BatchWish& out) {
@@ -101,6 +145,18 @@ void read_metadata(const api::Fields& fields, BatchWish& out) {
   out.metadata = json::serialize(*metadata);
 }
 
+void read_results_expiry(const api::Fields& fields, BatchWish& out) {
+  const json::object* const after = fields.object("output_expires_after");
+  if (after == nullptr) return;
+  const json::value* const anchor = api::find_member(*after, "anchor");
+  const json::value* const seconds = api::find_member(*after, "seconds");
+  const api::ApiResult<std::chrono::seconds> read =
+      read_expiry("output_expires_after", anchor != nullptr && anchor->is_string() ? anchor->get_string() : "?",
+                  seconds != nullptr && seconds->is_int64() ? std::to_string(seconds->get_int64()) : "");
+  if (!read.has_value()) return fields.refuse("output_expires_after", read.error().message);
+  out.keep_results = *read;
+}
+
 api::ApiResult<BatchWish> read_wish(std::string_view body) {
   const api::ApiResult<json::value> value = api::parse_strict_json(body);
   if (!value.has_value()) return tl::unexpected(value.error());
@@ -112,6 +168,7 @@ api::ApiResult<BatchWish> read_wish(std::string_view body) {
   out.endpoint = fields.string("endpoint", api::kMaxNameBytes).value_or("");
   out.window = fields.string("completion_window", api::kMaxNameBytes).value_or("24h");
   read_metadata(fields, out);
+  read_results_expiry(fields, out);
   if (out.input_file_id.empty()) fields.refuse("input_file_id", "input_file_id is needed.");
   if (!is_batch_endpoint(out.endpoint)) {
     fields.refuse("endpoint", "endpoint is /v1/chat/completions, /v1/completions, /v1/embeddings or /v1/responses.");
@@ -159,32 +216,22 @@ Task<void> BatchesApi::upload(Call& call) {
     co_await reply_error(call, error);
     co_return;
   }
-  const auto part = [&parts](std::string_view name) {
-    const auto found = std::find_if(parts->begin(), parts->end(), [&](const FormPart& p) { return p.name == name; });
-    return found == parts->end() ? nullptr : &*found;
-  };
-  const FormPart* const content = part("file");
-  const FormPart* const purpose = part("purpose");
-  api::ApiError error;
-  error.code = api::ErrorCode::kInvalidValue;
-  if (purpose == nullptr || purpose->content != "batch") {
-    error = invalid("purpose", "purpose must be batch.");
-  } else if (content == nullptr || content->content.empty()) {
-    error = invalid("file", "A file that is not empty is needed.");
-  }
-  if (!error.param.empty()) {
+  const api::ApiResult<UploadWish> wish = read_upload(*parts);
+  if (!wish.has_value()) {
+    const api::ApiError error = wish.error();
     co_await reply_error(call, error);
     co_return;
   }
   StoredFile file;
   file.id = "file-" + make_uuid_v7(clock_.wall());
   file.owner = owner_of(call);
-  file.filename = content->filename;
+  file.filename = wish->file->filename;
   file.purpose = "batch";
   file.created_s = clock_.wall().us / 1'000'000;
-  file.bytes = static_cast<std::int64_t>(content->content.size());
+  file.expires_s = files_.expiry(file.created_s, wish->keep);
+  file.bytes = static_cast<std::int64_t>(wish->file->content.size());
   const std::string shown = file_json(file);
-  std::string text(content->content);
+  std::string text(wish->file->content);
   const Status stored = co_await files_.put(std::move(file), std::move(text));
   if (!stored.has_value()) {
     const api::ApiError refused = from_disk(stored.error());
@@ -216,11 +263,9 @@ Task<void> BatchesApi::remove_file(Call& call) {
     co_await reply_error(call, error);
     co_return;
   }
-  const auto is_needed = [&id](const auto& entry) {
-    return !is_over(entry.second.status) && entry.second.input_file_id == id;
-  };
-  if (std::any_of(batches_.all().begin(), batches_.all().end(), is_needed)) {
-    error = invalid("file", "A batch that is not over reads this file; cancel it first.");
+  if (batches_.reads(id)) {
+    error = {
+        api::ErrorCode::kReadOnly, "A batch that is not over reads this file; cancel it, or wait for its end.", {}};
     co_await reply_error(call, error);
     co_return;
   }
@@ -284,6 +329,7 @@ Task<void> BatchesApi::create_batch(Call& call) {
   batch.error_file_id = "file-" + make_uuid_v7(now);
   batch.window = wish->window;
   batch.metadata = wish->metadata;
+  batch.keep_results_s = wish->keep_results.count();
   batch.model = lines->model;
   batch.problems = lines->problems;
   batch.status = batch.problems.empty() ? BatchStatus::kInProgress : BatchStatus::kFailed;

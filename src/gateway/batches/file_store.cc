@@ -55,7 +55,8 @@ std::string record_of(const StoredFile& file) {
                                      {"filename", file.filename},
                                      {"purpose", file.purpose},
                                      {"bytes", file.bytes},
-                                     {"created_s", file.created_s}});
+                                     {"created_s", file.created_s},
+                                     {"expires_s", file.expires_s}});
 }
 
 std::optional<StoredFile> file_from_record(std::string_view text) {
@@ -71,6 +72,7 @@ std::optional<StoredFile> file_from_record(std::string_view text) {
   out.purpose = fields.string("purpose", kMaxText).value_or("");
   out.bytes = fields.integer("bytes", {.min = 0, .max = INT64_MAX}).value_or(0);
   out.created_s = fields.integer("created_s", {.min = 0, .max = INT64_MAX}).value_or(0);
+  out.expires_s = fields.integer("expires_s", {.min = 0, .max = INT64_MAX}).value_or(0);
   if (problem.found() || out.id.empty()) return std::nullopt;
   return out;
 }
@@ -89,6 +91,11 @@ Status write_durably(const std::string& path, const std::string& content) {
   return sync_directory_of(path);
 }
 
+Status remove_durably(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return failed("unlink", path);
+  return sync_directory_of(path);
+}
+
 Result<std::string> read_whole(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.is_open()) return failed("open", path);
@@ -104,24 +111,27 @@ Result<std::string> read_whole(const std::string& path) {
 }
 
 std::string file_json(const StoredFile& file) {
-  return json::serialize(json::value{{"id", file.id},
-                                     {"object", "file"},
-                                     {"bytes", file.bytes},
-                                     {"created_at", file.created_s},
-                                     {"filename", file.filename},
-                                     {"purpose", file.purpose},
-                                     {"status", "processed"}});
+  json::object out{{"id", file.id},
+                   {"object", "file"},
+                   {"bytes", file.bytes},
+                   {"created_at", file.created_s},
+                   {"filename", file.filename},
+                   {"purpose", file.purpose},
+                   {"status", "processed"}};
+  if (file.expires_s > 0) out["expires_at"] = file.expires_s;
+  return json::serialize(out);
 }
 
-FileStore::FileStore(asio::io_context& io, std::string directory) : io_(io), directory_(std::move(directory)) {}
+FileStore::FileStore(asio::io_context& io, std::string directory, FileKeeping keeping)
+    : io_(io), directory_(std::move(directory)), keeping_(keeping) {}
 
 FileStore::~FileStore() {
   disk_.join();
 }
 
-Result<std::unique_ptr<FileStore>> FileStore::open(asio::io_context& io, std::string directory) {
+Result<std::unique_ptr<FileStore>> FileStore::open(asio::io_context& io, std::string directory, FileKeeping keeping) {
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return failed("mkdir", directory);
-  auto out = std::unique_ptr<FileStore>(new FileStore(io, std::move(directory)));
+  auto out = std::unique_ptr<FileStore>(new FileStore(io, std::move(directory), keeping));
   TRY_STATUS(out->load());
   return out;
 }
@@ -150,6 +160,12 @@ const StoredFile* FileStore::find(const std::string& id) const {
   return found == files_.end() ? nullptr : &found->second;
 }
 
+std::int64_t FileStore::expiry(std::int64_t from_s, std::chrono::seconds asked) const {
+  std::chrono::seconds longest = keeping_.keep;
+  if (asked.count() > 0 && (longest.count() == 0 || asked < longest)) longest = asked;
+  return longest.count() == 0 ? 0 : from_s + longest.count();
+}
+
 Task<Status> FileStore::run(std::function<Status()> work) {
   const OneShot<Status> done(io_);
   asio::io_context* const io = &io_;
@@ -162,9 +178,12 @@ Task<Status> FileStore::run(std::function<Status()> work) {
 
 Task<Status> FileStore::put(StoredFile file, std::string content) {
   file.bytes = static_cast<std::int64_t>(content.size());
-  if (files_.size() >= kMaxFiles || bytes_ + file.bytes > kMaxStoredBytes) {
-    co_return make_error(Code::kOverloaded, fmt::format("files: {} files with {} bytes are stored, limits {} and {}",
-                                                        files_.size(), bytes_, kMaxFiles, kMaxStoredBytes));
+  if (files_.size() >= kMaxFiles || bytes_ + file.bytes > keeping_.most_bytes) {
+    co_return make_error(
+        Code::kTooLarge,
+        fmt::format("This file has {} bytes; {} files with {} bytes are kept here, of at most {} with {}. Delete files "
+                    "that are no longer needed, or have [batches] most_bytes raised.",
+                    file.bytes, files_.size(), bytes_, kMaxFiles, keeping_.most_bytes));
   }
   bytes_ += file.bytes;  // before the first await: two uploads at once must not both fit
   const std::int64_t bytes = file.bytes;
@@ -183,7 +202,6 @@ Task<Status> FileStore::put(StoredFile file, std::string content) {
 }
 
 Task<Status> FileStore::adopt(StoredFile file) {
-  if (files_.contains(file.id)) co_return Status();
   const auto bytes = std::make_shared<std::int64_t>(0);
   std::function<Status()> work = [bytes, data = data_path(file.id), record = directory_ + "/" + file.id + ".json",
                                   file]() mutable -> Status {
@@ -195,8 +213,9 @@ Task<Status> FileStore::adopt(StoredFile file) {
   const Status written = co_await run(std::move(work));
   if (!written.has_value()) co_return written;
   file.bytes = *bytes;
-  bytes_ += file.bytes;
-  files_[file.id] = std::move(file);
+  StoredFile& kept = files_[file.id];
+  bytes_ += file.bytes - kept.bytes;
+  kept = std::move(file);
   co_return Status();
 }
 
@@ -218,8 +237,7 @@ Task<Status> FileStore::remove(std::string id) {
   bytes_ -= found->second.bytes;
   files_.erase(found);
   std::function<Status()> work = [record = directory_ + "/" + id + ".json", data = data_path(id)]() -> Status {
-    if (::unlink(record.c_str()) != 0 && errno != ENOENT) return failed("unlink", record);
-    TRY_STATUS(sync_directory_of(record));
+    TRY_STATUS(remove_durably(record));
     ::unlink(data.c_str());
     return {};
   };

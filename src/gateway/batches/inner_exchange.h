@@ -1,5 +1,6 @@
-// A request that no socket brought: a batch's line on its way through the gateway's own handlers. Lives in the frame of
-// whoever runs it. Threads: the loop's.
+// A request that no socket brought: a batch's line on its way through the gateway's own handlers. What a socket does
+// with an answer `deliver` does: the request is paid once it says that it has it. Lives in the frame of whoever runs
+// it. Threads: the loop's.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,9 @@ namespace dormouse::gateway {
 
 class InnerExchange final : public http::Exchange {
  public:
-  InnerExchange(std::string path, std::string body) {
+  using Deliver = std::function<Task<Status>(const http::Response&)>;
+
+  InnerExchange(std::string path, std::string body, Deliver deliver) : deliver_(std::move(deliver)) {
     request_.method = "POST";
     request_.path = std::move(path);
     request_.body = std::move(body);
@@ -25,8 +28,7 @@ class InnerExchange final : public http::Exchange {
   [[nodiscard]] const std::string& listener() const override { return listener_; }
   Task<Status> send(http::Response response) override {
     started_ = true;
-    response_ = std::move(response);
-    co_return Status();
+    co_return co_await deliver_(response);
   }
   // Lines with a stream are refused long before.
   Task<Status> start_stream(int, http::Headers) override { return refuse(); }
@@ -40,14 +42,11 @@ class InnerExchange final : public http::Exchange {
   [[nodiscard]] bool client_gone() const override { return false; }
   void on_client_gone(std::function<void()>) override {}
 
-  // status 0: nobody answered.
-  [[nodiscard]] const http::Response& response() const { return response_; }
-
  private:
   static Task<Status> refuse() { co_return make_error(Code::kInternal, "batch: no stream"); }
 
   http::Request request_;
-  http::Response response_{.status = 0, .headers = {}, .body = {}};
+  const Deliver deliver_;
   const std::string listener_ = "batch";
   bool started_ = false;
 };

@@ -1,5 +1,5 @@
 // Any bytes: a request or an error of the table, which both become text; a request is written for a worker and read
-// back the same. First byte picks chat, generate, show or a keep_alive.
+// back the same. First byte picks chat, generate, show, a keep_alive or one of the two for vectors.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -7,6 +7,7 @@
 #include "api/strict_json.h"
 #include "base/check.h"
 #include "gateway/dialect/ollama.h"
+#include "gateway/dialect/ollama_embed.h"
 #include "gateway/dialect/ollama_request.h"
 
 namespace {
@@ -31,12 +32,20 @@ void check(const api::ApiResult<gateway::OllamaRequest>& got) {
   CHECK(*again == request);
 }
 
+void check(const api::ApiResult<gateway::OllamaEmbedRequest>& got) {
+  if (!got.has_value()) return check_error(got.error());
+  if (got->request.inputs.empty()) return;
+  const auto again = api::parse_embeddings_request(api::to_json(got->request));
+  CHECK(again.has_value());
+  CHECK(again->inputs == got->request.inputs);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 4) {
+  switch (data[0] % 6) {
     case 0: check(gateway::parse_ollama_chat(bytes)); break;
     case 1: check(gateway::parse_ollama_generate(bytes)); break;
     case 2: {
@@ -44,6 +53,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (!got.has_value()) check_error(got.error());
       break;
     }
+    case 3: check(gateway::parse_ollama_embed(bytes, gateway::OllamaVectors::kMany)); break;
+    case 4: check(gateway::parse_ollama_embed(bytes, gateway::OllamaVectors::kOne)); break;
     default: static_cast<void>(gateway::parse_keep_alive(bytes));
   }
   return 0;

@@ -73,7 +73,7 @@ void copy_options(const api::Fields& options, json::object& out) {
   number("temperature", "temperature", {.min = 0, .max = 2});
   number("top_p", "top_p", {.min = 0, .max = 1, .lower = kAbove});
   number("min_p", "min_p", {.min = 0, .max = 1});
-  number("repeat_penalty", "repetition_penalty", {.min = 0, .max = 2, .lower = kAbove});
+  number("repeat_penalty", "repetition_penalty", {.min = api::kMinRepetitionPenalty, .max = 2});
   number("presence_penalty", "presence_penalty", {.min = -2, .max = 2});
   number("frequency_penalty", "frequency_penalty", {.min = -2, .max = 2});
   constexpr std::int64_t kInt32Max = std::numeric_limits<std::int32_t>::max();
@@ -229,21 +229,6 @@ void copy_prompt(const api::Fields& fields, json::object& out) {
   out["messages"] = std::move(messages);
 }
 
-void read_keep_alive(const api::Fields& fields, OllamaRequest& out) {
-  const json::value* value = fields.find("keep_alive");
-  if (value == nullptr) return;
-  if (const json::string* text = value->if_string()) {
-    out.keep_alive = parse_keep_alive(view(*text));
-  } else if (const std::optional<double> number = api::as_number(*value)) {
-    const double bounded = std::clamp(*number, -1.0, kLongestKeepAliveS);
-    out.keep_alive = std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(bounded));
-  }
-  if (!out.keep_alive.has_value()) {
-    fields.refuse("keep_alive",
-                  "keep_alive must be a duration such as \"10m\", or seconds; below 0 is as long as allowed.");
-  }
-}
-
 api::ApiResult<json::value> read_object(std::string_view body) {
   api::ApiResult<json::value> root = api::parse_strict_json(body);
   if (root.has_value() && !root->is_object()) {
@@ -276,7 +261,7 @@ api::ApiResult<OllamaRequest> parse(std::string_view body, Endpoint endpoint) {
   if (options != nullptr) copy_options(api::Fields(*options, "options", problem), openai);
   copy_format(fields, openai);
   copy_thinking(fields, openai);
-  read_keep_alive(fields, out);
+  out.keep_alive = read_keep_alive(fields);
   if (const json::array* tools = fields.array("tools", api::kMaxTools)) openai["tools"] = *tools;
   refuse_unsupported(fields);
   if (endpoint == Endpoint::kChat) copy_messages(fields, openai, problem);
@@ -284,14 +269,16 @@ api::ApiResult<OllamaRequest> parse(std::string_view body, Endpoint endpoint) {
   if (problem.found()) return tl::unexpected(problem.error());
 
   out.says_nothing = !openai.contains("messages") && !openai.contains("prompt");
+  // What stands beside no words is read as beside some: a mistake is told at once, not with the first question.
+  if (out.says_nothing) openai["messages"] = json::array{{{"role", "user"}, {"content", ""}}};
+  const std::string text = json::serialize(openai);
+  api::ApiResult<api::GenerationRequest> request =
+      openai.contains("prompt") ? api::parse_completion_request(text) : api::parse_chat_request(text);
+  if (!request.has_value()) return tl::unexpected(as_sent(request.error()));
   if (out.says_nothing) {
     out.request.model = model;
     out.request.stream = is_stream;
   } else {
-    const std::string text = json::serialize(openai);
-    api::ApiResult<api::GenerationRequest> request =
-        openai.contains("prompt") ? api::parse_completion_request(text) : api::parse_chat_request(text);
-    if (!request.has_value()) return tl::unexpected(as_sent(request.error()));
     out.request = *std::move(request);
     out.request.ignored_fields.clear();  // those we wrote ourselves
   }
@@ -317,9 +304,27 @@ api::ApiResult<OllamaModelRequest> parse_ollama_model(std::string_view body) {
   const api::Fields fields(root->get_object(), "", problem);
   OllamaModelRequest out;
   out.model = fields.string("model", api::kMaxNameBytes).value_or("");
-  if (out.model.empty()) out.model = fields.string("name", api::kMaxNameBytes).value_or("");
+  std::string older = fields.string("name", api::kMaxNameBytes).value_or("");
+  if (out.model.empty()) out.model = std::move(older);
   out.is_stream = fields.boolean("stream").value_or(true);
   if (problem.found()) return tl::unexpected(problem.error());
+  return out;
+}
+
+std::optional<Nanoseconds> read_keep_alive(const api::Fields& fields) {
+  const json::value* value = fields.find("keep_alive");
+  if (value == nullptr) return std::nullopt;
+  std::optional<Nanoseconds> out;
+  if (const json::string* text = value->if_string()) {
+    out = parse_keep_alive(view(*text));
+  } else if (const std::optional<double> number = api::as_number(*value)) {
+    const double bounded = std::clamp(*number, -1.0, kLongestKeepAliveS);
+    out = std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(bounded));
+  }
+  if (!out.has_value()) {
+    fields.refuse("keep_alive",
+                  "keep_alive must be a duration such as \"10m\", or seconds; below 0 is as long as allowed.");
+  }
   return out;
 }
 

@@ -8,6 +8,10 @@
 #include "api/generation.h"
 #include "base/clock.h"
 
+namespace dormouse::api {
+class Fields;
+}
+
 namespace dormouse::gateway {
 
 struct OllamaRequest {
@@ -34,6 +38,8 @@ struct OllamaModelRequest {
 };
 [[nodiscard]] api::ApiResult<OllamaModelRequest> parse_ollama_model(std::string_view body);
 
+// The field keep_alive, a duration or seconds; what is neither is refused. nullopt: it is not there.
+[[nodiscard]] std::optional<Nanoseconds> read_keep_alive(const api::Fields& fields);
 // Go's durations ("10m", "1h30m", "1.5s", "-1m", "0") and bare seconds ("300"); nullopt: neither.
 [[nodiscard]] std::optional<Nanoseconds> parse_keep_alive(std::string_view text);
 

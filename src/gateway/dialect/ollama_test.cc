@@ -212,6 +212,9 @@ TEST(OllamaRequest, BadInputNamesItsFieldAsItWasSent) {
         Row{R"({"model":1})", "model"},
         Row{R"({"stream":"yes"})", "stream"},
         Row{R"({"messages":{}})", "messages"},
+        Row{R"({"tools":[{"type":"x","function":{"name":"f"}}]})", "tools[0].type"},
+        Row{R"({"options":{"stop":5}})", "options.stop"},
+        Row{R"({"options":{"repeat_penalty":1e-50}})", "options.repeat_penalty"},
         Row{R"({"messages":["x"]})", "messages[0]"},
         Row{R"({"messages":[{"content":"x"}]})", "messages[0].role"},
         Row{R"({"messages":[{"role":"user","content":5}]})", "messages[0].content"},
@@ -249,6 +252,7 @@ TEST(OllamaRequest, BadInputNamesItsFieldAsItWasSent) {
   }
   EXPECT_EQ(parse_ollama_model(R"({"name":"m","stream":false})").value().model, "m");
   EXPECT_EQ(parse_ollama_model(R"({"model":7})").error().param, "model");
+  EXPECT_EQ(parse_ollama_model(R"({"model":"m","name":7})").error().param, "name");
 }
 
 TEST(OllamaAnswer, AStreamIsLinesAndTheLastIsDoneWithNanoseconds) {

@@ -81,8 +81,8 @@ class ResponsesAnswer final : public AnswerWriter {
     return stream_ ? out : std::string();
   }
 
-  // OpenAI's error event; its client throws because of the `error` that we add, and only yields the event without.
   [[nodiscard]] std::string_view prompt_field() const override { return "input"; }
+  // OpenAI's error event; its client throws because of the `error` that we add, and only yields the event without.
   [[nodiscard]] std::string broken_off(const api::ApiError& error) const override {
     const json::object body = json::parse(api::error_body(error)).as_object();
     json::object event{{"type", "error"}, {"sequence_number", sequence_}};

@@ -12,6 +12,10 @@ namespace dormouse::gateway {
 // models, an inference key sees nobody's usage. No key opens what is the worker's, or what nobody gave an access.
 [[nodiscard]] bool may_call(Scope scope, Access access);
 
+// May who logged in at the console with such a key? As above, and an administrator may also try a model there: such a
+// key can make itself one for that at any time.
+[[nodiscard]] bool may_call_in_session(Scope scope, Access access);
+
 // May this caller use this deployment? Nobody (null) may all.
 [[nodiscard]] bool may_use(const CallerPtr& caller, std::string_view deployment);
 

@@ -1,17 +1,16 @@
 #include "gateway/keys/key_admin.h"
 
-#include <algorithm>
-#include <charconv>
 #include <optional>
 #include <utility>
 
 #include "base/log.h"
+#include "gateway/admin/query_string.h"
 
 namespace dormouse::gateway {
 namespace {
 
-constexpr std::size_t kDefaultPage = 100;
-constexpr std::size_t kMaxPage = 1'000;
+constexpr std::int64_t kDefaultPage = 100;
+constexpr std::int64_t kMaxPage = 1'000;
 
 // For an operator, who may see the reason. A message "KEY: ..." names its parameter.
 api::ApiError from_keys(const Error& error) {
@@ -32,31 +31,29 @@ api::ApiError from_keys(const Error& error) {
     case Code::kDataLoss:
     case Code::kInternal: out.code = api::ErrorCode::kInternalError; break;
   }
-  if (out.code == api::ErrorCode::kInvalidValue || out.code == api::ErrorCode::kInsufficientScope) {
-    out.param = error.message.substr(0, std::min(error.message.find(':'), error.message.size()));
-  }
+  const std::size_t colon = error.message.find(':');
+  const bool names_one = out.code == api::ErrorCode::kInvalidValue || out.code == api::ErrorCode::kInsufficientScope;
+  if (names_one && colon != std::string::npos) out.param = error.message.substr(0, colon);
   return out;
 }
 
-// Of a query string, the value of `name` as sent: kids and numbers need no decoding.
-std::string query_value(std::string_view query, std::string_view name) {
-  while (!query.empty()) {
-    const std::string_view pair = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(query.size(), pair.size() + 1));
-    if (pair.size() > name.size() && pair.starts_with(name) && pair[name.size()] == '=') {
-      return std::string(pair.substr(name.size() + 1));
-    }
-  }
-  return {};
+struct ListWish {
+  std::size_t limit = 0;
+  std::string after;  // a kid; empty: from the beginning
+};
+
+Result<ListWish> list_wish(std::string_view text) {
+  TRY(const QueryString query, QueryString::parse(text));
+  TRY(const std::int64_t limit, query.number("limit", kDefaultPage, {1, kMaxPage}));
+  return ListWish{static_cast<std::size_t>(limit), query.text("after").value_or("")};
 }
 
-std::optional<std::size_t> page_size(std::string_view query) {
-  const std::string text = query_value(query, "limit");
-  if (text.empty()) return kDefaultPage;
-  std::size_t value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc() || end != text.data() + text.size() || value < 1 || value > kMaxPage) return std::nullopt;
-  return value;
+Result<Children> children_of(std::string_view text) {
+  TRY(const QueryString query, QueryString::parse(text));
+  const std::string word = query.text("children").value_or("false");
+  if (word == "true") return Children::kRevoke;
+  if (word == "false") return Children::kKeep;
+  return make_error(Code::kInvalidArgument, "children: true or false");
 }
 
 }  // namespace
@@ -149,19 +146,18 @@ Task<void> KeyAdmin::rotate(Call& call) {
 }
 
 Task<void> KeyAdmin::list(Call& call) const {
-  const std::optional<std::size_t> limit = page_size(call.request().query);
-  if (!limit.has_value()) {
-    const api::ApiError error{api::ErrorCode::kInvalidValue, "1 to 1000", "limit"};
+  const Result<ListWish> wish = list_wish(call.request().query);
+  if (!wish.has_value()) {
+    const api::ApiError error = from_keys(wish.error());
     co_await reply_error(call, error);
     co_return;
   }
-  const std::string after = query_value(call.request().query, "after");
-  if (!after.empty() && !ring_.view(after).has_value()) {
+  if (!wish->after.empty() && !ring_.view(wish->after).has_value()) {
     const api::ApiError error{api::ErrorCode::kInvalidValue, "no such key", "after"};
     co_await reply_error(call, error);
     co_return;
   }
-  KeyPage page = ring_.page(after, *limit);
+  KeyPage page = ring_.page(wish->after, wish->limit);
   for (KeyView& view : page.keys) add_spent(view);
   const std::string body = to_json(page);
   co_await reply_json(call, 200, body);
@@ -203,10 +199,14 @@ Task<void> KeyAdmin::change(Call& call) {
 }
 
 Task<void> KeyAdmin::revoke(Call& call) {
-  const bool all = query_value(call.request().query, "children") == "true";
+  const Result<Children> children = children_of(call.request().query);
+  if (!children.has_value()) {
+    const api::ApiError error = from_keys(children.error());
+    co_await reply_error(call, error);
+    co_return;
+  }
   const Turns::Turn turn = co_await turns_.take();
-  Result<KeyDraft> draft =
-      ring_.draft_revoke(call.parameters[0], all ? Children::kRevoke : Children::kKeep, call.caller.get());
+  Result<KeyDraft> draft = ring_.draft_revoke(call.parameters[0], *children, call.caller.get());
   if (!draft.has_value()) {
     const api::ApiError error = from_keys(draft.error());
     co_await reply_error(call, error);

@@ -371,8 +371,8 @@ TEST_F(Ring, ThereIsAMostOfKeys) {
 }
 
 TEST(KeyAccess, EachScopeIsForItself) {
-  constexpr std::array kAll = {Access::kNone, Access::kOpen,  Access::kInference,
-                               Access::kRead, Access::kAdmin, Access::kWorker};
+  constexpr std::array kAll = {Access::kNone, Access::kOpen,  Access::kConsole, Access::kInference,
+                               Access::kRead, Access::kAdmin, Access::kSocket};
   const auto allowed = [&kAll](Scope scope) {
     std::vector<Access> out;
     for (const Access access : kAll) {
@@ -380,9 +380,10 @@ TEST(KeyAccess, EachScopeIsForItself) {
     }
     return out;
   };
-  EXPECT_EQ(allowed(Scope::kInference), (std::vector<Access>{Access::kOpen, Access::kInference}));
-  EXPECT_EQ(allowed(Scope::kRead), (std::vector<Access>{Access::kOpen, Access::kRead}));
-  EXPECT_EQ(allowed(Scope::kAdmin), (std::vector<Access>{Access::kOpen, Access::kRead, Access::kAdmin}));
+  EXPECT_EQ(allowed(Scope::kInference), (std::vector<Access>{Access::kOpen, Access::kConsole, Access::kInference}));
+  EXPECT_EQ(allowed(Scope::kRead), (std::vector<Access>{Access::kOpen, Access::kConsole, Access::kRead}));
+  EXPECT_EQ(allowed(Scope::kAdmin),
+            (std::vector<Access>{Access::kOpen, Access::kConsole, Access::kRead, Access::kAdmin}));
   EXPECT_TRUE(may_use(nullptr, "chat"));
   Caller caller;
   EXPECT_TRUE(may_use(std::make_shared<const Caller>(caller), "chat"));

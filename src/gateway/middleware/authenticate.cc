@@ -8,6 +8,7 @@
 #include "gateway/keys/failed_attempts.h"
 #include "gateway/keys/key_access.h"
 #include "gateway/middleware/middleware.h"
+#include "gateway/sessions/cookie.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -44,12 +45,12 @@ Shown shown_by(const http::Request& request) {
 
 class Authenticate final : public Middleware {
  public:
-  Authenticate(const Clock& clock, KeyRing& ring, ledger::Ledger& ledger)
-      : ring_(ring), ledger_(ledger), failures_(clock) {}
+  Authenticate(const Clock& clock, KeyRing& ring, SessionBook& sessions, ledger::Ledger& ledger)
+      : ring_(ring), sessions_(sessions), ledger_(ledger), failures_(clock) {}
 
   Task<void> handle(Call& call, Next next) override {
     const Access access = call.route != nullptr ? call.route->access : Access::kNone;
-    if (access == Access::kOpen) {
+    if (access == Access::kOpen || access == Access::kConsole) {
       co_await next(call);
       co_return;
     }
@@ -62,13 +63,11 @@ class Authenticate final : public Middleware {
       }
     }
     // A path that is no route's goes on to its 404: here it is somebody's who may know.
-    const bool is_workers = access == Access::kWorker;
-    if (is_workers && !local_socket) {
+    if (access == Access::kSocket && !local_socket) {
       co_await reply_error(call, api::ErrorCode::kNotFound);
       co_return;
     }
-    const bool denied = call.route != nullptr && access == Access::kNone;
-    if (denied || (call.route != nullptr && call.caller != nullptr && !may_call(call.caller->scope, access))) {
+    if (call.route != nullptr && !has_right(call, access)) {
       co_await reply_error(call, api::ErrorCode::kInsufficientScope);
       co_return;
     }
@@ -76,10 +75,17 @@ class Authenticate final : public Middleware {
   }
 
  private:
-  // Sets call.caller, or says why not.
+  static bool has_right(const Call& call, Access access) {
+    if (access == Access::kNone) return false;
+    if (call.caller == nullptr) return true;
+    const Scope scope = call.caller->scope;
+    return call.session.empty() ? may_call(scope, access) : may_call_in_session(scope, access);
+  }
+
+  // Sets call.caller, or says why not. A key that is shown counts, whatever cookie comes with it.
   std::optional<api::ErrorCode> identify(Call& call) {
     const Shown shown = shown_by(call.request());
-    if (shown.count == 0) return api::ErrorCode::kMissingApiKey;
+    if (shown.count == 0) return identify_by_cookie(call);
     if (shown.count > 1) return api::ErrorCode::kInvalidValue;
     KeyVerdict verdict = ring_.verify(shown.key);
     if (verdict.caller == nullptr) {
@@ -87,6 +93,17 @@ class Authenticate final : public Middleware {
     }
     call.caller = std::move(verdict.caller);
     write_uses();
+    return std::nullopt;
+  }
+
+  std::optional<api::ErrorCode> identify_by_cookie(Call& call) {
+    const auto token = call.serves_admin ? session_cookie(call.request()) : std::nullopt;
+    if (!token.has_value()) return api::ErrorCode::kMissingApiKey;
+    if (!is_from_own_page(call.request())) return api::ErrorCode::kHostNotAllowed;
+    std::optional<SessionView> session = sessions_.find(*token);
+    if (!session.has_value()) return api::ErrorCode::kMissingApiKey;
+    call.session = *token;
+    call.caller = std::move(session->caller);
     return std::nullopt;
   }
 
@@ -104,6 +121,11 @@ class Authenticate final : public Middleware {
       co_await reply_error(call, error);
       co_return;
     }
+    if (code == api::ErrorCode::kHostNotAllowed) {
+      const api::ApiError error{code, "The console's cookie counts for requests of the console's own page only.", ""};
+      co_await reply_error(call, error);
+      co_return;
+    }
     const std::optional<std::chrono::seconds> wait = failures_.count(address_of(call.client));
     if (!wait.has_value()) {
       co_await reply_error(call, code);
@@ -115,14 +137,16 @@ class Authenticate final : public Middleware {
   }
 
   KeyRing& ring_;
+  SessionBook& sessions_;
   ledger::Ledger& ledger_;
   FailedAttempts failures_;
 };
 
 }  // namespace
 
-std::unique_ptr<Middleware> make_authenticate(const Clock& clock, KeyRing& ring, ledger::Ledger& ledger) {
-  return std::make_unique<Authenticate>(clock, ring, ledger);
+std::unique_ptr<Middleware> make_authenticate(const Clock& clock, KeyRing& ring, SessionBook& sessions,
+                                              ledger::Ledger& ledger) {
+  return std::make_unique<Authenticate>(clock, ring, sessions, ledger);
 }
 
 }  // namespace dormouse::gateway

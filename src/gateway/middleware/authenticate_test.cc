@@ -111,10 +111,11 @@ class Door : public ::testing::Test {
       };
       counted_.add(std::move(route));
     }
+    sessions_ = std::make_unique<SessionBook>(clock_, *ring_);
     std::vector<std::unique_ptr<Middleware>> order;
     order.push_back(make_request_id(clock_));
     order.push_back(make_host_check(exposure_));
-    order.push_back(make_authenticate(clock_, *ring_, *ledger_));
+    order.push_back(make_authenticate(clock_, *ring_, *sessions_, *ledger_));
     pipeline_ = std::make_unique<Pipeline>(std::move(order));
   }
   void TearDown() override {
@@ -189,6 +190,7 @@ class Door : public ::testing::Test {
   fs::path directory_;
   std::unique_ptr<ledger::Ledger> ledger_;
   std::optional<KeyRing> ring_;
+  std::unique_ptr<SessionBook> sessions_;
   std::unique_ptr<fleet::Supervisor> supervisor_;
   http::Client client_{io_};
   Metrics metrics_;
@@ -336,7 +338,7 @@ std::vector<Credential> credentials(const std::map<std::string, std::string>& ke
 
 // Which accesses each scope has, written down a second time on purpose.
 bool has_right(std::optional<Scope> scope, Access access) {
-  if (access == Access::kOpen) return true;
+  if (access == Access::kOpen || access == Access::kConsole) return true;
   if (!scope.has_value()) return false;
   const bool looks = *scope == Scope::kRead || *scope == Scope::kAdmin;
   return (access == Access::kInference && *scope == Scope::kInference) || (access == Access::kRead && looks) ||
@@ -344,7 +346,8 @@ bool has_right(std::optional<Scope> scope, Access access) {
 }
 
 TEST_F(Door, EveryRouteSaysWhoMayCallIt) {
-  const std::set<std::string> open = {"/livez", "/readyz", "/health", "/v1/health", "/", "/api/version"};
+  const std::set<std::string> open = {"/livez", "/readyz",      "/health",      "/v1/health",
+                                      "/",      "/api/version", "/openapi.json"};
   ASSERT_GT(gateway_->routes().size(), 20U);
   for (const Route& route : gateway_->routes()) {
     const std::string what = route.method + " " + route.pattern;
@@ -352,7 +355,9 @@ TEST_F(Door, EveryRouteSaysWhoMayCallIt) {
     if (route.access == Access::kOpen) {
       EXPECT_TRUE(open.contains(route.pattern)) << what;
     }
-    const bool admin = route.pattern.starts_with("/admin/");
+    const bool login = route.pattern == "/admin/v1/session";
+    EXPECT_EQ(route.access == Access::kConsole, login || route.pattern.starts_with("/console")) << what;
+    const bool admin = route.pattern.starts_with("/admin/") && route.pattern != "/admin/v1/console-links" && !login;
     if (admin) {
       EXPECT_EQ(route.access, route.method == "GET" ? Access::kRead : Access::kAdmin) << what;
     }
@@ -399,7 +404,7 @@ TEST_F(Door, NoHandlerIsReachedWithoutTheRight) {
           continue;
         }
         // Who shows no key hears the same of every path: which exist is not for him. (The workers' own is 404 for all.)
-        if (!credential.scope.has_value() && route.access != Access::kWorker) {
+        if (!credential.scope.has_value() && route.access != Access::kSocket) {
           EXPECT_TRUE(answer.status == 401 || answer.status == 429 || answer.status == 400) << what << answer.status;
           EXPECT_EQ(answer.status == 401, answer.headers.find("www-authenticate").has_value()) << what;
         }
@@ -420,11 +425,11 @@ TEST_F(Door, NoHandlerIsReachedWithoutTheRight) {
 TEST_F(Door, MethodsTellNothingToWhoHasNoKey) {
   const std::string good = key(R"({"name":"k"})");
   for (const Route& route : gateway_->routes()) {
-    if (route.access == Access::kWorker) continue;
+    if (route.access == Access::kSocket) continue;
     for (const char* method :
          {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "PROPFIND", "POSTX"}) {
-      const bool is_open =
-          route.access == Access::kOpen && (std::string_view(method) == "GET" || std::string_view(method) == "HEAD");
+      const Route* const taken = counted_.find(method, concrete(route.pattern));
+      const bool is_open = taken != nullptr && (taken->access == Access::kOpen || taken->access == Access::kConsole);
       reached_ = 0;
       const http::Response answer =
           ask({.method = method, .target = concrete(route.pattern), .fields = {}, .body = {}});

@@ -18,9 +18,10 @@ bool has_route(const Door& door, Access access) {
     case Access::kNone:  // authentication denies it, to everybody
     case Access::kOpen:
     case Access::kInference: return true;
+    case Access::kConsole:
     case Access::kRead:
     case Access::kAdmin: return door.serves_admin;
-    case Access::kWorker: return door.reach == Reach::kSocket;
+    case Access::kSocket: return door.reach == Reach::kSocket;
   }
   return false;
 }
@@ -42,6 +43,7 @@ class HostCheck final : public Middleware {
  private:
   std::optional<api::ErrorCode> look_at(Call& call, const Door& door) const {
     call.reach = door.reach;
+    call.serves_admin = door.serves_admin;
     call.is_https = door.is_tls;
     call.client = call.request().peer;
     // Nothing but a program of this machine speaks to a Unix socket: no browser does.

@@ -13,6 +13,7 @@
 #include "gateway/limits/refusals.h"
 #include "gateway/metrics.h"
 #include "gateway/pipeline.h"
+#include "gateway/sessions/session_book.h"
 #include "ledger/ledger.h"
 
 namespace dormouse::gateway {
@@ -42,8 +43,10 @@ std::unique_ptr<Middleware> make_cors(const Exposure& exposure, const Router& ro
 
 // 6. Who asks (docs/keys.md). Once there is a key, TCP wants exactly one on every route but the open ones, and the
 // route says which scope: no route, no access, no key, no answer (requirement S-38); a path that does not exist is 404
-// only for who has a key. Unix sockets need none: their file mode says who may. Sets call.caller.
-std::unique_ptr<Middleware> make_authenticate(const Clock& clock, KeyRing& ring, ledger::Ledger& ledger);
+// only for who has a key. Where the admin API is served, the console's cookie is as good, on requests of its own page.
+// Unix sockets need none: their file mode says who may. Sets call.caller and call.session.
+std::unique_ptr<Middleware> make_authenticate(const Clock& clock, KeyRing& ring, SessionBook& sessions,
+                                              ledger::Ledger& ledger);
 
 // 7. Requests in flight over all routes but the open ones; past the bound 503 overloaded.
 std::unique_ptr<Middleware> make_limits(std::size_t max_in_flight);

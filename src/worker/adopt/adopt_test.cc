@@ -99,8 +99,10 @@ TEST(Adopt, AnswersWholeAndPassesOtherPathsOn) {
   EXPECT_EQ(parsed.choices.at(0).content, "t0 t1 t2 t3 t4 ");
   EXPECT_EQ(parsed.usage->completion_tokens, 5);
   EXPECT_EQ(parsed.head.model, "ours");
-  EXPECT_EQ(harness.post("/v1/embeddings", R"({"model":"ours","input":"x"})").body,
-            R"({"model": "their-name", "input": "x"})");
+  EXPECT_EQ(harness.post("/v1/embeddings", R"({"input":["x","y"]})").body,
+            R"({"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,1]},)"
+            R"({"object":"embedding","index":1,"embedding":[0.5,2]}],)"
+            R"("model":"ours","usage":{"prompt_tokens":7,"total_tokens":7}})");
   EXPECT_EQ(harness.post("/v1/unknown", "{}").status, 404);
   EXPECT_EQ(harness.post("/v1/completions", R"({"model":"another","prompt":"say"})").status, 404);
   EXPECT_EQ(harness.post("/v1/completions", "{").status, 400);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "api/embeddings.h"
 #include "api/fields.h"
 #include "api/strict_json.h"
 #include "worker/adopt/usage_json.h"
@@ -58,6 +59,13 @@ std::optional<std::int64_t> count_listed(const json::object& answer) {
 bool speaks_of_context(std::string_view body) {
   // vLLM: "This model's maximum context length is 8192 tokens. However, you requested ..."
   return body.find("maximum context length") != std::string_view::npos;
+}
+
+// llama-server without --embeddings: 501. vLLM with a model for text: no such route, or 400 "The model does not support
+// Embeddings API". Ollama: "this model does not support embeddings".
+bool has_no_vectors(int status, std::string_view body) {
+  if (status == 404 || status == 405 || status == 501) return true;
+  return body.find("not support") != std::string_view::npos && body.find("mbeddings") != std::string_view::npos;
 }
 
 }  // namespace
@@ -123,6 +131,27 @@ api::ApiResult<WholeAnswer> rewrite_answer(std::string_view body, const ModelNam
   }
   out.body = api::python_dumps(*value);
   return out;
+}
+
+api::ApiResult<WholeAnswer> rewrite_vectors(std::string_view body, const ModelNames& names) {
+  Result<api::EmbeddingsAnswer> answer = api::rename_embeddings(body, names.served);
+  if (!answer.has_value()) return tl::unexpected(unreadable_answer());
+  WholeAnswer out;
+  out.usage.prompt_tokens = answer->prompt_tokens;
+  out.body = std::move(answer->body);
+  return out;
+}
+
+api::ApiError error_of_vectors(int status, std::string_view body) {
+  if (has_no_vectors(status, body)) {
+    return {api::ErrorCode::kNotImplemented,
+            "The server behind this model gives no embeddings: it has to be started with them (llama-server: "
+            "--embeddings), or with a model that is made for them.",
+            {}};
+  }
+  // llama-server: "input (900 tokens) is too large to process. increase the physical batch size".
+  const bool is_long = body.find("too large to process") != std::string_view::npos;
+  return is_long ? api::ApiError{api::ErrorCode::kContextLengthExceeded, {}, "input"} : error_of_answer(status, body);
 }
 
 api::ApiError error_of_answer(int status, std::string_view body) {

@@ -41,9 +41,16 @@ struct WholeAnswer {
 };
 [[nodiscard]] api::ApiResult<WholeAnswer> rewrite_answer(std::string_view body, const ModelNames& names);
 
+// The same for vectors, which may be tens of megabytes and are not parsed. Errors: internal_error (no such answer).
+[[nodiscard]] api::ApiResult<WholeAnswer> rewrite_vectors(std::string_view body, const ModelNames& names);
+
 // An answer with a status of 400 and up. Our own codes pass; of others the kind is told, the text stays here (it may
 // hold paths or the prompt).
 [[nodiscard]] api::ApiError error_of_answer(int status, std::string_view body);
+
+// The same of /v1/embeddings: an engine that has none, or not for this model, is not_implemented with what to do; a
+// text longer than its batch does not fit.
+[[nodiscard]] api::ApiError error_of_vectors(int status, std::string_view body);
 
 // The first id of GET /v1/models, "" if there is none to be found.
 [[nodiscard]] std::string first_model(std::string_view body);

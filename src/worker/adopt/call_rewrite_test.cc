@@ -76,6 +76,48 @@ TEST(CallRewrite, AnAnswerThatIsNoneIsAnError) {
   }
 }
 
+TEST(CallRewrite, VectorsPassAsTheyAreUnderTheServedName) {
+  const ModelNames names{.served = "ours", .upstream = "theirs"};
+  const api::ApiResult<WholeAnswer> answer = rewrite_vectors(
+      R"({"object":"list","data":[{"index":0,"embedding":[0.1]}],"model":"theirs","usage":{"prompt_tokens":3}})",
+      names);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->usage.prompt_tokens, 3);
+  EXPECT_NE(answer->body.find(R"([{"index":0,"embedding":[0.1]}])"), std::string::npos) << answer->body;
+  EXPECT_NE(answer->body.find(R"("model":"ours")"), std::string::npos) << answer->body;
+  EXPECT_FALSE(rewrite_vectors(R"({"choices":[]})", names).has_value());
+  EXPECT_FALSE(rewrite_vectors("<html>", names).has_value());
+}
+
+TEST(CallRewrite, AnEngineWithoutVectorsIsToldApart) {
+  struct Row {
+    int status;
+    const char* body;
+    api::ErrorCode code;
+  };
+  const Row rows[] = {
+      {501,
+       R"({"error":{"code":501,"message":"This server does not support embeddings. Start it with `--embeddings`",)"
+       R"("type":"not_supported_error"}})",
+       api::ErrorCode::kNotImplemented},
+      {404, R"({"detail":"Not Found"})", api::ErrorCode::kNotImplemented},
+      {400, R"({"error":{"message":"The model does not support Embeddings API","type":"BadRequestError"}})",
+       api::ErrorCode::kNotImplemented},
+      {500, R"({"error":{"message":"this model does not support embeddings","type":"api_error"}})",
+       api::ErrorCode::kNotImplemented},
+      {500, R"({"error":{"code":500,"message":"input is too large to process. increase the physical batch size"}})",
+       api::ErrorCode::kContextLengthExceeded},
+      {400, R"({"error":{"message":"/secret","type":"invalid_request_error"}})", api::ErrorCode::kInvalidValue},
+      {500, "", api::ErrorCode::kInternalError},
+  };
+  for (const Row& row : rows) {
+    const api::ApiError error = error_of_vectors(row.status, row.body);
+    EXPECT_EQ(error.code, row.code) << row.status << " " << row.body;
+    EXPECT_EQ(error.message.find("secret"), std::string::npos);
+    EXPECT_EQ(error.message.find("llama-server") != std::string::npos, row.code == api::ErrorCode::kNotImplemented);
+  }
+}
+
 TEST(CallRewrite, TellsTheKindOfAnErrorAndKeepsItsText) {
   struct Row {
     int status;

@@ -16,6 +16,7 @@ namespace {
 // Between two pieces of an answer, and before its first. A prefill of a full context on a small CPU takes minutes; a
 // hung server is found by the step counter long before.
 constexpr std::chrono::milliseconds kReadDeadline{600'000};
+constexpr std::size_t kMaxVectorBytes = 80U << 20;  // as many as our own worker's may have
 constexpr std::size_t kMaxAnswerBytes = 16U << 20;  // of one that is read whole; more is an answer nobody can use
 
 std::string_view header_of(const http::Headers& headers, std::string_view name) {
@@ -51,6 +52,10 @@ std::string target_of(const http::Request& request) {
   return out;
 }
 
+bool asks_vectors(const Reply& reply) {
+  return reply.exchange.request().path == "/v1/embeddings";
+}
+
 http::ClientRequest outgoing(const Reply& reply, std::string body) {
   const http::Request& from = reply.exchange.request();
   http::ClientRequest out;
@@ -63,7 +68,7 @@ http::ClientRequest outgoing(const Reply& reply, std::string body) {
   out.body = std::move(body);
   out.header_deadline = deadline_of(from);
   out.read_deadline = out.header_deadline;
-  out.max_body_bytes = kMaxAnswerBytes;
+  out.max_body_bytes = asks_vectors(reply) ? kMaxVectorBytes : kMaxAnswerBytes;
   return out;
 }
 
@@ -187,7 +192,8 @@ Task<void> relay_whole(const Reply& reply, http::ClientResponse& response) {
   }
   Front& front = reply.front;
   front.steps += 1;
-  api::ApiResult<WholeAnswer> answer = rewrite_answer(*body, front.names);
+  api::ApiResult<WholeAnswer> answer =
+      asks_vectors(reply) ? rewrite_vectors(*body, front.names) : rewrite_answer(*body, front.names);
   if (!answer.has_value()) {
     api::ApiError error = answer.error();
     co_await fail_answer(reply, std::move(error));
@@ -205,7 +211,8 @@ Task<void> relay_error(const Reply& reply, http::ClientResponse& response) {
   const Result<std::string> body = co_await response.read_all();
   if (!body.has_value() && body.error().code == Code::kCancelled) co_return;
   reply.front.steps += 1;
-  api::ApiError error = error_of_answer(status, body.has_value() ? std::string_view(*body) : std::string_view());
+  const std::string_view text = body.has_value() ? std::string_view(*body) : std::string_view();
+  api::ApiError error = asks_vectors(reply) ? error_of_vectors(status, text) : error_of_answer(status, text);
   co_await fail_answer(reply, std::move(error));
 }
 

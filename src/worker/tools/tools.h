@@ -5,6 +5,9 @@
 
 namespace dormouse::worker {
 
+// convert DIR OUT --type F16|BF16|Q8_0|Q4_K_M|Q2_K: a Hugging Face folder becomes a GGUF file.
+[[nodiscard]] int run_convert(int argc, char** argv);
+
 // quantize IN OUT --type F16|Q8_0|Q4_K_M|Q2_K. argv[0] is the command's name as shown in its help.
 [[nodiscard]] int run_quantize(int argc, char** argv);
 

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -169,28 +170,45 @@ TEST_F(ToolsTest, QuantizeRefusesWhatItMust) {
   EXPECT_EQ(run(run_quantize, {path("q8.gguf"), path("q4.gguf"), "--type", "Q4_K_M", "--allow-requantize"}), 0);
 }
 
-TEST_F(ToolsTest, AWeightThatIsNotFiniteIsAnErrorThatNamesItsTensor) {
-  {
-    gguf::Writer writer;
-    writer.add_string("general.architecture", "qwen3");
-    writer.add_uint32("qwen3.block_count", 1);
-    writer.add_uint32("qwen3.attention.head_count", 4);
-    writer.add_uint32("qwen3.attention.head_count_kv", 1);
-    writer.add_tensor("blk.0.ffn_up.weight", TensorType::kF32, std::vector<std::uint64_t>{256, 2});
-    ASSERT_TRUE(writer.begin(path("nan.gguf")).has_value());
-    std::vector<float> floats(512, 0.5F);
-    floats[300] = std::numeric_limits<float>::quiet_NaN();
-    std::vector<std::uint8_t> bytes(2048);
-    std::memcpy(bytes.data(), floats.data(), bytes.size());
-    ASSERT_TRUE(writer.append(bytes).has_value());
-    ASSERT_TRUE(writer.finish().has_value());
+// One tensor of halves with one other weight in it.
+void write_one_odd_weight(const std::string& path, float odd) {
+  gguf::Writer writer;
+  writer.add_string("general.architecture", "qwen3");
+  writer.add_uint32("qwen3.block_count", 1);
+  writer.add_uint32("qwen3.attention.head_count", 4);
+  writer.add_uint32("qwen3.attention.head_count_kv", 1);
+  writer.add_tensor("blk.0.ffn_up.weight", TensorType::kF32, std::vector<std::uint64_t>{256, 2});
+  ASSERT_TRUE(writer.begin(path).has_value());
+  std::vector<float> floats(512, 0.5F);
+  floats[300] = odd;
+  std::vector<std::uint8_t> bytes(2048);
+  std::memcpy(bytes.data(), floats.data(), bytes.size());
+  ASSERT_TRUE(writer.append(bytes).has_value());
+  ASSERT_TRUE(writer.finish().has_value());
+}
+
+TEST_F(ToolsTest, AWeightThatIsNoNumberOfTheTypeIsAnErrorThatNamesItsTensor) {
+  struct Case {
+    float weight;
+    const char* type;
+    std::optional<Code> want;
+  };
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  // 65504 is F16's largest, 65520 the first that rounds to infinity; BF16 ends just below F32.
+  for (const auto& [weight, type, want] :
+       {Case{kNaN, "Q8_0", Code::kDataLoss}, Case{-kInfinity, "Q8_0", Code::kDataLoss},
+        Case{kNaN, "F32", Code::kDataLoss}, Case{65519.0F, "F16", std::nullopt},
+        Case{-65520.0F, "F16", Code::kInvalidArgument}, Case{65520.0F, "BF16", std::nullopt},
+        Case{0x1.FFp127F, "BF16", Code::kInvalidArgument}, Case{0x1.FFp127F, "F32", std::nullopt}}) {
+    write_one_odd_weight(path("odd.gguf"), weight);
+    const auto report = quantize_file(
+        {.in_path = path("odd.gguf"), .out_path = path("out.gguf"), .file_type = *find_file_type(type), .threads = 2});
+    ASSERT_EQ(report.has_value(), !want.has_value()) << weight << " as " << type;
+    if (report.has_value()) continue;
+    EXPECT_EQ(report.error().code, *want) << report.error().message;
+    EXPECT_NE(report.error().message.find("blk.0.ffn_up.weight"), std::string::npos);
   }
-  const auto report = quantize_file(
-      {.in_path = path("nan.gguf"), .out_path = path("out.gguf"), .file_type = *find_file_type("Q8_0"), .threads = 2});
-  ASSERT_FALSE(report.has_value());
-  EXPECT_EQ(report.error().code, Code::kDataLoss);
-  EXPECT_NE(report.error().message.find("blk.0.ffn_up.weight"), std::string::npos);
-  EXPECT_EQ(files(), 1U);
 }
 
 TEST_F(ToolsTest, OnePartOfASplitModelIsRefused) {

@@ -6,22 +6,17 @@
 #include <array>
 #include <boost/json.hpp>
 #include <charconv>
-#include <fstream>
-#include <iterator>
-#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "base/check.h"
+#include "worker/tools/json_file.h"
 
 namespace dormouse::worker {
 namespace {
 
-namespace json = boost::json;
-
 constexpr std::uint32_t kQwen3NormalTokens = 151643;
 constexpr std::size_t kSmallTablePadding = 6;
-constexpr std::size_t kFileBytesMax = 64U << 20;  // vocab.json is 2.8 MB
 
 struct AddedToken {
   std::string_view text;
@@ -44,85 +39,17 @@ constexpr std::array<AddedToken, 26> kAddedTokens{{
     {"<think>", false},           {"</think>", false},
 }};
 
-Result<std::string> read_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return make_error(Code::kNotFound, path + ": cannot be opened");
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (text.size() > kFileBytesMax) {
-    return make_error(Code::kTooLarge, fmt::format("{}: over {} bytes", path, kFileBytesMax));
-  }
-  return text;
-}
-
-Result<json::object> read_object(const std::string& path) {
-  TRY(const std::string text, read_text(path));
-  json::error_code ec;
-  json::value value = json::parse(text, ec);
-  if (ec) return make_error(Code::kDataLoss, fmt::format("{}: {}", path, ec.message()));
-  if (!value.is_object()) return make_error(Code::kDataLoss, path + ": want a JSON object");
-  return std::move(value.as_object());
-}
-
-// token text -> id, into its place. Every id once, below `size`.
-Status place_tokens(const std::string& path, const json::object& table, std::int32_t type, Vocabulary& out) {
-  for (const auto& [text, id] : table) {
-    const std::int64_t* value = id.if_int64();
-    if (value == nullptr || *value < 0 || static_cast<std::uint64_t>(*value) >= out.tokens.size()) {
-      return make_error(Code::kDataLoss,
-                        fmt::format("{}: an id is not an integer in 0..{}", path, out.tokens.size() - 1));
-    }
-    const auto index = static_cast<std::size_t>(*value);
-    if (text.empty() || !out.tokens[index].empty()) {
-      return make_error(Code::kDataLoss, fmt::format("{}: id {} is given twice or to an empty text", path, index));
-    }
-    out.tokens[index] = std::string(text);
-    out.types[index] = type;
-  }
-  return {};
-}
-
 // id as text -> is it special?
-Status apply_special_flags(const std::string& path, Vocabulary& out) {
-  TRY(const json::object flags, read_object(path));
-  for (const auto& [key, flag] : flags) {
+Status apply_special_flags(const JsonFile& file, Vocabulary& out) {
+  for (const auto& [key, flag] : file.root().object()) {
     std::size_t id = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || id >= out.types.size() || !flag.is_bool()) {
-      return make_error(Code::kDataLoss, path + ": want token ids as keys and booleans as values");
+      return make_error(Code::kDataLoss, file.name() + ": want token ids as keys and booleans as values");
     }
     out.types[id] = flag.get_bool() ? kTokenControl : kTokenUserDefined;
   }
   return {};
-}
-
-Result<std::vector<std::string>> read_merges(const std::string& path) {
-  TRY(const std::string text, read_text(path));
-  std::vector<std::string> out;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = std::string_view(text).substr(begin, end - begin);
-    begin = end + 1;
-    if (line.empty() || line.starts_with("#version")) continue;
-    if (std::count(line.begin(), line.end(), ' ') != 1) {
-      return make_error(Code::kDataLoss, fmt::format("{}: merge {} is not two words", path, out.size()));
-    }
-    out.emplace_back(line);
-  }
-  return out;
-}
-
-void name_padding(Vocabulary& out) {
-  for (std::size_t id = 0; id < out.tokens.size(); ++id) {
-    if (!out.tokens[id].empty()) continue;
-    out.tokens[id] = fmt::format("[PAD{}]", id);
-    out.types[id] = kTokenUnused;
-  }
-}
-
-Result<std::uint32_t> id_of(const Vocabulary& vocabulary, std::string_view text) {
-  const auto at = std::find(vocabulary.tokens.begin(), vocabulary.tokens.end(), text);
-  if (at == vocabulary.tokens.end()) return make_error(Code::kDataLoss, fmt::format("vocabulary: no token {}", text));
-  return static_cast<std::uint32_t>(at - vocabulary.tokens.begin());
 }
 
 std::string utf8(std::uint32_t code) {  // below U+0800
@@ -191,18 +118,70 @@ void add_merges(std::size_t count, const std::vector<std::string>& bytes, Vocabu
 
 }  // namespace
 
+Status place_token(std::string_view source, std::string_view text, std::int64_t id, TokenType type, Vocabulary& out) {
+  if (id < 0 || static_cast<std::uint64_t>(id) >= out.tokens.size()) {
+    return make_error(Code::kDataLoss, fmt::format("{}: a token has id {}, the model's table has the ids 0 to {}",
+                                                   source, id, out.tokens.size() - 1));
+  }
+  const auto index = static_cast<std::size_t>(id);
+  if (text.empty() || !out.tokens[index].empty()) {
+    return make_error(Code::kDataLoss, fmt::format("{}: id {} is given twice or to an empty text", source, index));
+  }
+  out.tokens[index] = std::string(text);
+  out.types[index] = type;
+  return {};
+}
+
+Status place_tokens(std::string_view source, const JsonFields& ids_by_text, TokenType type, Vocabulary& out) {
+  for (const auto& [text, id] : ids_by_text.object()) {
+    if (!id.is_int64()) return make_error(Code::kDataLoss, fmt::format("{}: an id is not an integer", source));
+    TRY_STATUS(place_token(source, text, id.get_int64(), type, out));
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> parse_merges(std::string_view source, std::string_view text) {
+  std::vector<std::string> out;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (line.empty() || line.starts_with("#version")) continue;
+    if (std::count(line.begin(), line.end(), ' ') != 1) {
+      return make_error(Code::kDataLoss, fmt::format("{}: merge {} is not two words", source, out.size()));
+    }
+    out.emplace_back(line);
+  }
+  return out;
+}
+
+void name_padding(Vocabulary& out) {
+  for (std::size_t id = 0; id < out.tokens.size(); ++id) {
+    if (!out.tokens[id].empty()) continue;
+    out.tokens[id] = fmt::format("[PAD{}]", id);
+    out.types[id] = kTokenUnused;
+  }
+}
+
+Result<std::uint32_t> id_of(const Vocabulary& vocabulary, std::string_view text) {
+  const auto at = std::find(vocabulary.tokens.begin(), vocabulary.tokens.end(), text);
+  if (at == vocabulary.tokens.end()) return make_error(Code::kDataLoss, fmt::format("vocabulary: no token {}", text));
+  return static_cast<std::uint32_t>(at - vocabulary.tokens.begin());
+}
+
 Result<Vocabulary> read_vocabulary(const std::string& directory, std::uint32_t size) {
   Vocabulary out;
   out.tokens.resize(size);
   out.types.resize(size, kTokenUnused);
-  const std::string vocab_path = directory + "/vocab.json";
-  const std::string added_path = directory + "/qwen3_added_tokens.json";
-  TRY(const json::object normal, read_object(vocab_path));
-  TRY(const json::object added, read_object(added_path));
-  TRY_STATUS(place_tokens(vocab_path, normal, kTokenNormal, out));
-  TRY_STATUS(place_tokens(added_path, added, kTokenUserDefined, out));
-  TRY_STATUS(apply_special_flags(directory + "/qwen3_added_tokens_special_flag.json", out));
-  TRY(out.merges, read_merges(directory + "/merges.txt"));
+  TRY(const JsonFile normal, JsonFile::open(directory + "/vocab.json"));
+  TRY(const JsonFile added, JsonFile::open(directory + "/qwen3_added_tokens.json"));
+  TRY(const JsonFile flags, JsonFile::open(directory + "/qwen3_added_tokens_special_flag.json"));
+  TRY_STATUS(place_tokens(normal.name(), normal.root(), kTokenNormal, out));
+  TRY_STATUS(place_tokens(added.name(), added.root(), kTokenUserDefined, out));
+  TRY_STATUS(apply_special_flags(flags, out));
+  const std::string merges_path = directory + "/merges.txt";
+  TRY(const MappedFile merges, open_text(merges_path));
+  TRY(out.merges, parse_merges(merges_path, text_of(merges)));
   name_padding(out);
   TRY(out.end_of_turn_id, id_of(out, "<|im_end|>"));
   TRY(out.end_of_text_id, id_of(out, "<|endoftext|>"));

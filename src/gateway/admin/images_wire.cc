@@ -1,0 +1,79 @@
+#include "gateway/admin/images_wire.h"
+
+#include <boost/json.hpp>
+#include <utility>
+
+namespace dormouse::gateway {
+namespace {
+
+namespace json = boost::json;
+
+json::value or_null(const std::string& text) {
+  return text.empty() ? json::value(nullptr) : json::value(text);
+}
+
+json::array sources_of(const catalog::Image& image) {
+  json::array out;
+  const std::string& file = image.hub_file.empty() ? image.file : image.hub_file;
+  const auto add = [&out](const char* hub, const std::string& repository, const std::string& name) {
+    if (repository.empty()) return;
+    json::object source;
+    source["hub"] = hub;
+    source["repository"] = repository;
+    source["file"] = or_null(name);
+    out.push_back(std::move(source));
+  };
+  add("huggingface", image.huggingface, file);
+  add("modelscope", image.modelscope, file);
+  add("url", image.url, "");
+  // What a server fetches itself, from wherever it is set to.
+  if (!image.upstream.empty()) add(image.runtimes.front().c_str(), image.upstream, "");
+  return out;
+}
+
+json::object object_of(const catalog::Image& image, const std::vector<std::string>& directories) {
+  json::object out;
+  out["reference"] = image.reference();
+  out["name"] = image.name;
+  out["tag"] = image.tag;
+  out["title_en"] = image.title_en;
+  out["title_zh"] = image.title_zh;
+  out["summary_en"] = image.summary_en;
+  out["summary_zh"] = image.summary_zh;
+  out["suits_en"] = image.suits_en;
+  out["suits_zh"] = image.suits_zh;
+  out["family"] = or_null(image.family);
+  out["parameters"] = or_null(image.parameters);
+  out["quantisation"] = image.quantisation;
+  json::array runtimes;
+  for (const std::string& runtime : image.runtimes) runtimes.emplace_back(runtime);
+  out["runtimes"] = std::move(runtimes);
+  out["bytes"] = image.bytes > 0 ? json::value(image.bytes) : json::value(nullptr);
+  out["is_estimated"] = image.size == catalog::Image::Size::kEstimated;
+  out["memory_bytes"] = image.bytes > 0 ? json::value(image.memory_bytes()) : json::value(nullptr);
+  out["context"] = image.context > 0 ? json::value(image.context) : json::value(nullptr);
+  out["licence"] = or_null(image.licence);
+  out["sources"] = sources_of(image);
+  out["sha256"] = or_null(image.sha256);
+  out["is_present"] = !catalog::Catalog::find_local(image, directories).empty();
+  out["is_pulled_by_runtime"] = !image.upstream.empty();
+  out["kld"] = image.kld.has_value() ? json::value(*image.kld) : json::value(nullptr);
+  return out;
+}
+
+}  // namespace
+
+std::string images_json(const catalog::Catalog& gallery, std::string_view query,
+                        const std::vector<std::string>& directories) {
+  json::array list;
+  for (const catalog::Image* image : gallery.search(query)) list.push_back(object_of(*image, directories));
+  json::object out;
+  out["images"] = std::move(list);
+  return json::serialize(out);
+}
+
+std::string image_json(const catalog::Image& image, const std::vector<std::string>& directories) {
+  return json::serialize(object_of(image, directories));
+}
+
+}  // namespace dormouse::gateway

@@ -1,0 +1,106 @@
+// A real server with the demo model and a seeded past, and a browser before its console.
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { seed } from "./seed.mjs";
+
+// This machine gets a price, or there is nothing to reckon.
+const kConfig = `time_zone = "UTC"
+[[instance]]
+name = "local"
+title_en = "this machine"
+title_zh = "本机"
+hour = "1.80"
+month = "300"
+currency = "CNY"
+`;
+
+export class House {
+  constructor(dormouse, worker) {
+    this.dormouse = dormouse;
+    this.worker = worker;
+    this.directory = mkdtempSync(join(tmpdir(), "dormouse-console-"));
+    this.listen = "127.0.0.1:0";
+    mkdirSync(join(this.directory, "data"));
+    writeFileSync(join(this.directory, "data", "dormouse.toml"), kConfig);
+  }
+
+  // Resolves when it listens; `this.link` is then the one-time link it printed.
+  async start() {
+    const child = spawn(this.dormouse, ["serve", "--demo", "--listen", this.listen, "--data-dir",
+      join(this.directory, "data"), "--worker", this.worker], { stdio: ["ignore", "pipe", "pipe"] });
+    this.child = child;
+    this.log = "";
+    this.ended = new Promise((resolve) => child.on("exit", resolve));
+    await new Promise((resolve, reject) => {
+      const read = (piece) => {
+        this.log += piece;
+        const link = this.log.match(/http:\S+\/console\/#login=[\w.~-]+/);
+        if (link === null) return;
+        this.link = link[0];
+        this.url = new URL(this.link).origin;
+        this.listen = new URL(this.link).host;
+        resolve();
+      };
+      child.stdout.on("data", read);
+      child.stderr.on("data", read);
+      child.on("exit", (code) => reject(new Error(`dormouse ended with ${code}:\n${this.log}`)));
+    });
+  }
+
+  async stop() {
+    this.child.kill("SIGTERM");
+    await this.ended;
+  }
+
+  // The server makes its ledger, and a past is written into it while nobody has it open.
+  async startWithPast() {
+    await this.start();
+    await this.stop();
+    this.told = seed(join(this.directory, "data", "ledger.db"), "demo");
+    await this.start();
+  }
+
+  // Over run/admin.sock, which needs no key.
+  ask(method, path, body) {
+    const socketPath = join(this.directory, "data", "run", "admin.sock");
+    return new Promise((resolve, reject) => {
+      const request = http.request({ socketPath, method, path }, (answer) => {
+        let text = "";
+        answer.on("data", (piece) => { text += piece; });
+        answer.on("end", () => {
+          if (answer.statusCode >= 400) reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`));
+          else resolve(text === "" ? undefined : JSON.parse(text));
+        });
+      });
+      request.on("error", reject);
+      request.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+
+  async remove() {
+    if (this.child?.exitCode === null) await this.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+export async function openBrowser(browserPath) {
+  return chromium.launch({
+    executablePath: browserPath, chromiumSandbox: process.getuid() !== 0, args: ["--disable-dev-shm-usage"],
+  });
+}
+
+// A page whose complaints are kept: the console is silent, or something is wrong.
+export async function openPage(browser, options = {}) {
+  const context = await browser.newContext({ locale: "en-GB", viewport: { width: 1280, height: 860 }, ...options });
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    if (/Content Security Policy/.test(message.text())) complaints.push(message.text());
+  });
+  return { page, context, complaints };
+}

@@ -1,0 +1,123 @@
+// Step 1: the image. Search is the server's, which knows both languages.
+import { useEffect, useState } from "preact/hooks";
+import { get } from "../api/client";
+import type { Image } from "../api/types";
+import { useLoad } from "../base/load";
+import { bytesText, memoryText } from "../base/number";
+import { SelectField, TextField } from "../parts/field";
+import { Trouble } from "../parts/panel";
+import { inLanguage, words } from "../words";
+import { reference } from "./wish";
+
+const kPauseMs = 200;  // after a key, before the server is asked
+const kFirstShown = 6;
+
+const distinct = (texts: string[]): string[] => [...new Set(texts)].filter((one) => one !== "").sort();
+
+function useLater(text: string): string {
+  const [later, setLater] = useState(text);
+  useEffect(() => {
+    const timer = setTimeout(() => setLater(text), kPauseMs);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return later;
+}
+
+function ImageChoice({ image, isChosen, most, choose }: {
+  image: Image;
+  isChosen: boolean;
+  most: number;
+  choose: () => void;
+}) {
+  const w = words().deploy;
+  const name = reference(image);
+  return (
+    <label class="choice moves">
+      <input type="radio" name="image" value={name} checked={isChosen} onChange={choose} />
+      <span class="spread"><strong>{name}</strong><span class="tag">{image.quantisation}</span></span>
+      <span class="small">{inLanguage(image.title_en, image.title_zh)}</span>
+      <span class="small soft">{inLanguage(image.suits_en, image.suits_zh)}</span>
+      <span class="meter" aria-hidden="true">
+        <div class="fill-accent" style={{ width: `${Math.max(1, (image.memory_bytes / Math.max(1, most)) * 100)}%` }} />
+      </span>
+      <span class="small soft">
+        {w.memory} {memoryText(image.memory_bytes)} · {w.download} {bytesText(image.bytes)} · {image.licence}
+      </span>
+      <span class="small soft">
+        {image.kld === null ? w.kldUnknown : w.kld(String(image.kld))} ·{" "}
+        <span class={image.is_present ? "awake" : ""}>{image.is_present ? w.here : w.notHere(name)}</span>
+      </span>
+    </label>
+  );
+}
+
+function Choices({ images, chosen, choose }: {
+  images: Image[];
+  chosen: string;
+  choose: (image: Image) => void;
+}) {
+  const w = words().deploy;
+  const [shown, setShown] = useState(kFirstShown);
+  const most = Math.max(...images.map((image) => image.memory_bytes), 1);
+  // What is there already needs no download: it comes first.
+  const sorted = [...images].sort((a, b) => Number(b.is_present) - Number(a.is_present));
+  if (images.length === 0) return <p class="waiting">{w.noImage}</p>;
+  return (
+    <div class="stack tight">
+      <div class="choices" role="radiogroup" aria-label={w.image}>
+        {sorted.slice(0, shown).map((image) => (
+          <ImageChoice key={reference(image)} image={image} most={most} isChosen={reference(image) === chosen}
+            choose={() => choose(image)} />
+        ))}
+      </div>
+      {sorted.length > shown && (
+        <div><button type="button" class="plain" onClick={() => setShown(sorted.length)}>{w.more(sorted.length - shown)}</button></div>
+      )}
+    </div>
+  );
+}
+
+export function ImageStep({ chosen, choose, type }: {
+  chosen: string;
+  choose: (image: Image) => void;
+  type: (name: string) => void;
+}) {
+  const w = words();
+  const [query, setQuery] = useState("");
+  const [quantisation, setQuantisation] = useState("");
+  const [runtime, setRuntime] = useState("");
+  const asked = useLater(query.trim());
+  const load = useLoad((signal) => get<{ images: Image[] }>("/admin/v1/images", { q: asked }, signal), [asked]);
+  const images = load.value?.images ?? [];
+  useEffect(() => {
+    const first = images.find((image) => image.is_present);
+    if (chosen === "" && first !== undefined) choose(first);
+  }, [load.value]);
+  if (load.error?.status === 404) {
+    return (
+      <div class="stack tight">
+        <p class="soft">{w.deploy.noGallery}</p>
+        <TextField label={w.deploy.imageName} value={chosen} set={type} />
+      </div>
+    );
+  }
+  if (load.error !== undefined) return <Trouble error={load.error} again={load.again} />;
+  const found = images.filter((image) =>
+    (quantisation === "" || image.quantisation === quantisation) && (runtime === "" || image.runtimes.includes(runtime)));
+  const options = (all: string[]): { value: string; text: string }[] =>
+    [{ value: "", text: w.common.all }, ...distinct(all).map((one) => ({ value: one, text: one }))];
+  return (
+    <div class="stack">
+      <div class="fields">
+        <TextField label={w.deploy.search} value={query} set={setQuery} type="search"
+          placeholder={w.deploy.searchSuch} />
+        <SelectField label={w.deploy.quantisation} value={quantisation} set={setQuantisation}
+          options={options(images.map((image) => image.quantisation))} />
+        <SelectField label={w.deploy.runtime} value={runtime} set={setRuntime}
+          options={options(images.flatMap((image) => image.runtimes))} />
+      </div>
+      {load.value === undefined ? <p class="waiting tall" role="status">{w.common.loading}</p>
+        : <Choices key={`${asked} ${quantisation} ${runtime}`} images={found} chosen={chosen} choose={choose} />}
+    </div>
+  );
+}

@@ -1,0 +1,48 @@
+// A table of texts. Every chart has one behind it: the same figures for a screen reader, a script and a doubter.
+import type { ComponentChildren } from "preact";
+import { words } from "../words";
+
+export interface Column<Row> {
+  head: string;
+  cell: (row: Row) => ComponentChildren;
+  isNumber?: boolean;
+}
+
+interface Shape<Row> {
+  label: string;
+  columns: Column<Row>[];
+  rows: Row[];
+  foot?: ComponentChildren[];
+}
+
+export function Table<Row>({ label, columns, rows, foot }: Shape<Row>) {
+  const look = (column: Column<Row>): string => (column.isNumber === true ? "number" : "");
+  return (
+    <div class="table-frame" tabIndex={0} role="region" aria-label={label}>
+      <table>
+        <thead>
+          <tr>{columns.map((one) => <th key={one.head} scope="col" class={look(one)}>{one.head}</th>)}</tr>
+        </thead>
+        <tbody>
+          {rows.map((row, index) => (
+            <tr key={index}>{columns.map((one) => <td key={one.head} class={look(one)}>{one.cell(row)}</td>)}</tr>
+          ))}
+        </tbody>
+        {foot !== undefined && (
+          <tfoot>
+            <tr>{columns.map((one, index) => <td key={one.head} class={look(one)}>{foot[index]}</td>)}</tr>
+          </tfoot>
+        )}
+      </table>
+    </div>
+  );
+}
+
+export function TableBehind<Row>(shape: Shape<Row>) {
+  return (
+    <details>
+      <summary>{words().common.table}</summary>
+      <Table {...shape} />
+    </details>
+  );
+}
