@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/generation.h"
+#include "base/clock.h"
 #include "gateway/admin_wire.h"
 #include "http/client.h"
 
@@ -15,6 +16,16 @@ namespace {
 
 // wake and sleep wait for a load or a drain.
 constexpr std::chrono::milliseconds kVerbDeadline{11 * 60'000};
+constexpr std::chrono::milliseconds kTick{250};
+
+http::ClientRequest ask_for(const std::string& method, const std::string& target, const std::string& body) {
+  http::ClientRequest request;
+  request.method = method;
+  request.target = target;
+  request.body = body;
+  request.header_deadline = kVerbDeadline;
+  return request;
+}
 
 Error said_by_server(int status, const std::string& body) {
   const Result<api::ParsedChunk> parsed = api::parse_chunk(body);
@@ -82,17 +93,32 @@ Status AdminClient::stream(const std::string& target, const std::function<void(s
 }
 
 Result<std::string> AdminClient::call(const std::string& method, const std::string& target, const std::string& body) {
+  return finish(ask_for(method, target, body), {});
+}
+
+Result<std::string> AdminClient::get_within(const std::string& target, std::chrono::milliseconds deadline) {
+  http::ClientRequest request = ask_for("GET", target, "");
+  request.header_deadline = deadline;
+  return finish(std::move(request), {});
+}
+
+Result<std::string> AdminClient::post_waiting(const std::string& target,
+                                              const std::function<void(double seconds)>& waiting) {
+  return finish(ask_for("POST", target, ""), waiting);
+}
+
+Result<std::string> AdminClient::finish(http::ClientRequest request,
+                                        const std::function<void(double seconds)>& waiting) {
   TRY(http::Address address, http::Address::parse("unix:" + socket_));
   asio::io_context io{1};
   http::Client client(io);
-  http::ClientRequest request;
-  request.method = method;
-  request.target = target;
-  request.body = body;
-  request.header_deadline = kVerbDeadline;
+  const SystemClock clock;
+  const MonoTime begin = clock.now();
   std::optional<Result<std::string>> out;
   asio::co_spawn(io, exchange(client, std::move(address), std::move(request), out), asio::detached);
-  while (!out.has_value() && io.run_one() > 0) {
+  while (!out.has_value() && !io.stopped()) {
+    if (io.run_one_for(kTick) > 0 || io.stopped() || !waiting) continue;
+    waiting(std::chrono::duration<double>(clock.now() - begin).count());
   }
   if (!out.has_value()) return make_error(Code::kInternal, "no answer");
   return *std::move(out);

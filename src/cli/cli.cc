@@ -1,12 +1,17 @@
 #include "cli/cli.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <string>
 
+#include "cli/completions.h"
+#include "cli/exit_codes.h"
+#include "cli/self_describe.h"
 #include "cli/verbs.h"
 #include "fleet/drivers/process_driver.h"
 #include "gateway/data_dir.h"
@@ -14,6 +19,8 @@
 
 namespace dormouse::cli {
 namespace {
+
+constexpr std::size_t kHelpColumns = 80;
 
 std::string environment_value(const char* name) {
   const char* value = std::getenv(name);
@@ -45,44 +52,7 @@ void make_absolute(std::string& path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
 }
 
-}  // namespace
-
-std::string Context::admin_socket() const {
-  return gateway::run_directory_for(data_dir, environment_value("XDG_RUNTIME_DIR")) + "/admin.sock";
-}
-
-int run_dormouse(int argc, const char* const* argv, const char* const* environment) {
-  Context context;
-  context.language = choose_language(language_flag(argc, argv), environment_value("LC_ALL"),
-                                     environment_value("LC_MESSAGES"), environment_value("LANG"));
-  context.data_dir = default_data_dir();
-  std::error_code ec;
-  context.program = std::filesystem::read_symlink("/proc/self/exe", ec).string();
-  context.program_dir = std::filesystem::path(context.program).parent_path().string();
-  context.terminal = ::isatty(STDOUT_FILENO) == 1;
-  context.worker_environment = fleet::allowed_environment(environment);
-
-  CLI::App app(std::string(
-      context.say("Dormouse: serves Qwen3 models; asleep when nobody asks", "睡鼠：运行 Qwen3 模型，无人使用时休眠")));
-  app.name("dormouse");
-  app.require_subcommand(1);
-  app.set_version_flag("--version", std::string("dormouse ") + gateway::kVersion);
-  app.footer(
-      std::string(context.say("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server is running,\n"
-                              "78 an address open to others without a key or TLS.\n"
-                              "Examples:\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
-                              "  dormouse run qwen3-demo\n  dormouse ps",
-                              "退出码：0 完成，1 失败，2 用法错误，3 服务未运行，78 对外地址缺少密钥或 TLS。\n"
-                              "示例：\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
-                              "  dormouse run qwen3-demo\n  dormouse ps")));
-  std::string language;
-  app.add_option("--lang", language, std::string(context.say("language: zh or en", "语言：zh 或 en")))
-      ->check(CLI::IsMember({"zh", "en"}));
-  app.add_option("--data-dir", context.data_dir,
-                 std::string(context.say("ledger, sockets, logs, models", "账本、套接字、日志与模型所在目录")))
-      ->capture_default_str();
-  app.parse_complete_callback([&context] { make_absolute(context.data_dir); });
-
+void add_verbs(CLI::App& app, Context& context) {
   add_serve(app, context);
   add_run(app, context);
   add_deploy(app, context);
@@ -102,7 +72,55 @@ int run_dormouse(int argc, const char* const* argv, const char* const* environme
   add_images(app, context);
   add_pull(app, context);
   add_doctor(app, context);
+  add_completions(app, context);
+  add_man(app, context);
   for (CLI::App* verb : app.get_subcommands({})) verb->fallthrough();
+}
+
+}  // namespace
+
+std::string Context::admin_socket() const {
+  return gateway::run_directory_for(data_dir, environment_value("XDG_RUNTIME_DIR")) + "/admin.sock";
+}
+
+void build_app(CLI::App& app, Context& context) {
+  app.description(std::string(
+      context.say("Dormouse: serves Qwen3 models; asleep when nobody asks", "睡鼠：运行 Qwen3 模型，无人使用时休眠")));
+  app.name("dormouse");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("dormouse ") + gateway::kVersion);
+  app.footer(
+      fmt::format("{}\n{}\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
+                  "  dormouse run qwen3-demo\n  dormouse ps",
+                  exit_codes_text(context.language, kHelpColumns), context.say("Examples:", "示例：")));
+  const auto language = std::make_shared<std::string>();  // read before, by language_flag
+  app.add_option("--lang", *language, std::string(context.say("language: zh or en", "语言：zh 或 en")))
+      ->check(CLI::IsMember({"zh", "en"}));
+  app.add_option("--data-dir", context.data_dir,
+                 std::string(context.say("ledger, sockets, logs, models", "账本、套接字、日志与模型所在目录")))
+      ->capture_default_str();
+  app.parse_complete_callback([&context, language] { make_absolute(context.data_dir); });
+
+  add_verbs(app, context);
+}
+
+int run_dormouse(int argc, const char* const* argv, const char* const* environment) {
+  Context context;
+  context.language = choose_language(language_flag(argc, argv), environment_value("LC_ALL"),
+                                     environment_value("LC_MESSAGES"), environment_value("LANG"));
+  context.data_dir = default_data_dir();
+  std::error_code ec;
+  context.program = std::filesystem::read_symlink("/proc/self/exe", ec).string();
+  context.program_dir = std::filesystem::path(context.program).parent_path().string();
+  context.terminal = ::isatty(STDOUT_FILENO) == 1;
+  context.worker_environment = fleet::allowed_environment(environment);
+
+  CLI::App app;
+  build_app(app, context);
+  if (argc > 1 && argv[1] == kCompleteWords) {  // its words are no switches of this call
+    complete_words(app, context, {argv + 2, argv + argc});
+    return 0;
+  }
 
   try {
     app.parse(argc, argv);

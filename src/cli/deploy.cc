@@ -12,6 +12,7 @@
 #include "catalog/deployment_rules.h"
 #include "cli/admin_client.h"
 #include "cli/verbs.h"
+#include "cli/wake_progress.h"
 #include "gateway/admin_wire.h"
 
 namespace dormouse::cli {
@@ -82,7 +83,7 @@ void deploy(Context& context, const DeployFlags& flags) {
   Result<gateway::DeploymentView> made = gateway::parse_deployment(*body);
   if (!made.has_value()) return report_failure(context, made.error());
   if (flags.wake) {
-    body = client.post(fmt::format("/admin/v1/deployments/{}/wake", made->name), "");
+    body = post_and_wait(context, made->name, "wake");
     if (!body.has_value()) return report_failure(context, body.error());
   }
   if (flags.format == "json") {
@@ -167,7 +168,9 @@ void add_deploy(CLI::App& app, Context& context) {
                 "其他机器上的 worker 失联多久后自行退出并被替换（默认 2m）"));
   add_limits(rule, describe);
   verb->add_flag("--wake", flags->wake, describe("and wake it now", "并立即唤醒"));
-  verb->add_option("--format", flags->format, "text, json")->check(CLI::IsMember({"text", "json"}));
+  verb->add_option("--format", flags->format, "text, json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   verb->footer(
       describe("Examples:\n  dormouse deploy qwen3-demo --on local --name chat\n"
                "  dormouse deploy ~/models/Qwen3-4B-Q4_K_M.gguf --on local --max 3 --awake \"Mon-Fri 08:55-18:05\"",

@@ -1,255 +1,186 @@
-#include <fcntl.h>
+// The verb `doctor`: what this machine can do, what is wrong, what to do.
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <sys/socket.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
-#include <netinet/in.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <filesystem>
-#include <vector>
+#include <boost/json.hpp>
+#include <memory>
 
-#include "base/unique_fd.h"
 #include "catalog/catalog.h"
-#include "catalog/config_file.h"
-#include "cli/admin_client.h"
-#include "cli/machine.h"
+#include "cli/doctor_checks.h"
+#include "cli/image_fit.h"
+#include "cli/image_text.h"
+#include "cli/read_speed.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "cli/worker_doctor.h"
-#include "gateway/admin_wire.h"
 
 namespace dormouse::cli {
 namespace {
 
-namespace fs = std::filesystem;
+namespace json = boost::json;
 
-enum class Verdict { kWrong, kWarning, kGood };  // the order of the list: worst first
+constexpr std::size_t kNoteColumns = 100;
 
-struct Finding {
-  Verdict verdict = Verdict::kGood;
-  std::string text;
+struct Report {
+  Machine machine;
+  double read_bytes_per_s = 0;  // measured; 0: not
+  std::vector<Finding> findings;
+  std::vector<Place> places;
+  std::vector<ImageFit> images;
 };
 
-// A 4B model in Q4_K_M with a modest KV cache; less, and only small models fit.
-constexpr double kComfortableRamBytes = 4e9;
-constexpr double kComfortableDiskBytes = 1e9;
-constexpr unsigned short kDefaultPort = 8080;
-
-Finding check_isa(const Context& context, const Machine& machine) {
-  if (!machine.avx2) {
-    return {Verdict::kWarning,
-            std::string(context.say("CPU without AVX2: answers will be slow", "CPU 不支持 AVX2：生成会很慢"))};
-  }
-  return {Verdict::kGood, fmt::format("CPU {}", machine.isa_words())};
+// 32-bit products and sums of one core a second, from two fused units of the vectors' width at some 2.5 GHz: 160, 80,
+// and 20 without AVX2. One answer is limited by the memory long before; this only keeps the smallest models honest.
+double flops_of(const Machine& machine) {
+  const double core = machine.avx512 ? 160e9 : machine.avx2 ? 80e9 : 20e9;
+  const double cores = machine.quota_cores > 0 ? std::min<double>(machine.cores, machine.quota_cores) : machine.cores;
+  return core * cores;
 }
 
-Finding check_cores(const Context& context, const Machine& machine) {
-  const std::string cores = fmt::format(fmt::runtime(context.say("{} cores", "{} 核")), machine.cores);
-  if (machine.quota_cores > 0 && machine.quota_cores < machine.cores) {
-    return {
-        Verdict::kWarning,
-        fmt::format(fmt::runtime(context.say("{}, but the container may use {:.1f} of them: raise its CPU limit if it "
-                                             "feels slow",
-                                             "{}，但容器只能使用 {:.1f} 核：如果慢，请提高 CPU 限额")),
-                    cores, machine.quota_cores)};
-  }
-  return {Verdict::kGood, cores};
-}
-
-Finding check_memory(const Context& context, const Machine& machine) {
-  const auto available = static_cast<double>(machine.available_bytes);
-  const std::string text =
-      fmt::format(fmt::runtime(context.say("{:.1f} GB RAM free of {:.1f}", "内存可用 {:.1f} GB，共 {:.1f} GB")),
-                  available / 1e9, static_cast<double>(machine.ram_bytes) / 1e9);
-  if (available >= kComfortableRamBytes) return {Verdict::kGood, text};
-  return {Verdict::kWarning, text + std::string(context.say(": too little for a 4B model, enough for small ones",
-                                                            "：不够运行 4B 模型，可运行小模型"))};
-}
-
-Finding check_data_dir(const Context& context) {
-  fs::path existing = context.data_dir;
-  std::error_code ec;
-  while (!fs::exists(existing, ec) && existing.has_parent_path() && existing != existing.parent_path()) {
-    existing = existing.parent_path();
-  }
-  if (::access(existing.c_str(), W_OK | X_OK) != 0) {
-    return {Verdict::kWrong,
-            fmt::format(fmt::runtime(context.say("data directory {} is not writable: choose another with "
-                                                 "--data-dir",
-                                                 "数据目录 {} 不可写：用 --data-dir 指定另一个")),
-                        context.data_dir)};
-  }
-  struct statvfs disk {};
-  ::statvfs(existing.c_str(), &disk);
-  const double free_bytes = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
-  const std::string text =
-      fmt::format(fmt::runtime(context.say("data directory {}, {:.1f} GB free", "数据目录 {}，可用 {:.1f} GB")),
-                  context.data_dir, free_bytes / 1e9);
-  return {free_bytes < kComfortableDiskBytes ? Verdict::kWarning : Verdict::kGood, text};
-}
-
-Finding check_worker(const Context& context) {
-  const std::string path = context.program_dir + "/dormouse-worker";
-  if (::access(path.c_str(), X_OK) == 0) {
-    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("worker program {}", "工作进程程序 {}")), path)};
-  }
-  return {Verdict::kWrong,
-          fmt::format(fmt::runtime(context.say("no worker program at {}: build it, or put it beside dormouse",
-                                               "找不到工作进程程序 {}：请编译它，或把它放在 dormouse 旁边")),
-                      path)};
-}
-
-Finding describe_gpu(const Context& context, const WorkerGpus& worker, std::size_t index) {
-  const WorkerGpu& gpu = worker.gpus[index];
-  const std::string what =
-      fmt::format(fmt::runtime(context.say("GPU cuda:{} {}, compute capability {}, {:.1f} GB, driver for CUDA {}: ",
-                                           "GPU cuda:{} {}，计算能力 {}，显存 {:.1f} GB，驱动支持 CUDA {}：")),
-                  index, gpu.name, gpu.compute, static_cast<double>(gpu.memory_bytes) / 1e9, worker.driver);
-  if (!gpu.has_kernels) {
-    return {Verdict::kWarning,
-            what + fmt::format(fmt::runtime(context.say("the worker holds no kernels for it (it has: {}); docs/cuda.md "
-                                                        "says how to build one that does",
-                                                        "工作进程没有适用的内核（现有：{}）；编译方法见 docs/cuda.md")),
-                               worker.kernels_for)};
-  }
-  std::string text = what +
-                     std::string(context.say("off unless worker_arguments say --device cuda:",
-                                             "默认不用；在 worker_arguments 中写 --device cuda:")) +
-                     std::to_string(index);
-  if (!gpu.is_tested) {
-    text += context.say(" (untested: our kernels never ran on such a card)",
-                        "（未经测试：我们的内核没有在这种卡上运行过）");
-  }
-  return {Verdict::kGood, std::move(text)};
-}
-
-// Nothing of it is needed: the CPU is what models run on.
-std::vector<Finding> check_gpus(const Context& context) {
-  const std::string worker_path = context.program_dir + "/dormouse-worker";
-  if (::access(worker_path.c_str(), X_OK) != 0) return {};
-  const Result<WorkerGpus> worker = ask_worker(worker_path, context.worker_environment);
-  if (!worker.has_value()) return {{Verdict::kWarning, worker.error().message}};
-  if (worker->gpus.empty()) {
-    return {
-        {Verdict::kGood, std::string(context.say("no GPU, models run on the CPU: ", "没有 GPU，模型在 CPU 上运行：")) +
-                             worker->problem}};
-  }
-  std::vector<Finding> out;
-  for (std::size_t i = 0; i < worker->gpus.size(); ++i) out.push_back(describe_gpu(context, *worker, i));
-  return out;
-}
-
-Finding check_demo(const Context& context) {
-  const Result<catalog::Catalog> gallery = catalog::Catalog::built_in();
-  if (!gallery.has_value()) return {Verdict::kWrong, gallery.error().message};
-  const Result<catalog::ResolvedImage> demo =
-      gallery->resolve("qwen3-demo", catalog::model_directories("", context.data_dir, context.program_dir));
-  if (demo.has_value()) {
-    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("demo model {}", "示例模型 {}")), demo->path)};
-  }
-  return {Verdict::kWarning, demo.error().message};
-}
-
-// Free, ours, or taken by a stranger.
-Finding check_port(const Context& context, bool server_runs) {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int on = 1;
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(kDefaultPort);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  sockaddr generic{};
-  std::memcpy(&generic, &address, sizeof generic);
-  if (fd.is_open() && ::bind(fd.get(), &generic, sizeof generic) == 0) {
-    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("port {} is free", "端口 {} 空闲")), kDefaultPort)};
-  }
-  if (server_runs) {
-    return {Verdict::kGood, fmt::format(fmt::runtime(context.say("port {} is taken, a dormouse is running",
-                                                                 "端口 {} 已占用，睡鼠正在运行")),
-                                        kDefaultPort)};
-  }
-  return {Verdict::kWarning,
-          fmt::format(
-              fmt::runtime(context.say("port {} is taken: `ss -ltnp` shows by whom; or serve --listen 127.0.0.1:8081",
-                                       "端口 {} 已被占用：用 `ss -ltnp` 查看；或 serve --listen 127.0.0.1:8081")),
-              kDefaultPort)};
-}
-
-// Workers that no server of this data directory owns. The server itself ends them at its next start.
-Finding check_leftovers(const Context& context, bool server_runs) {
-  int leases = 0;
-  std::error_code ec;
-  const fs::path run = fs::path(context.admin_socket()).parent_path();
-  for (const auto& entry : fs::directory_iterator(run, ec)) {
-    if (entry.path().filename().string().starts_with("w-")) ++leases;
-  }
-  if (server_runs || leases == 0) {
-    return {Verdict::kGood, std::string(context.say("no left-over workers", "没有遗留的工作进程"))};
-  }
-  return {Verdict::kWarning,
-          fmt::format(fmt::runtime(
-                          context.say("{} traces of workers of a server that is gone, in {}: the next `dormouse serve` "
-                                      "cleans up",
-                                      "{} 个已退出服务的工作进程痕迹在 {}：下次 `dormouse serve` 会清理")),
-                      leases, run.string())};
-}
-
-// A running server says what it thinks of its file; without one the default file is read here.
-std::vector<Finding> check_config(const Context& context, AdminClient& client) {
-  const Result<std::string> body = client.get("/admin/v1/status");
-  const Result<gateway::StatusView> status = body.has_value() ? gateway::parse_status(*body) : Error(body.error());
-  std::vector<Finding> out;
-  if (status.has_value()) {
-    for (const std::string& notice : status->notices) out.push_back({Verdict::kWarning, notice});
-    return out;
-  }
-  const std::string path = context.data_dir + "/dormouse.toml";
-  const Result<catalog::ConfigFile> config = catalog::read_config(path);
-  if (config.has_value()) {
-    out.push_back({Verdict::kGood, fmt::format(fmt::runtime(context.say("configuration {}", "配置文件 {}")), path)});
-  } else if (config.error().code != Code::kNotFound) {
-    out.push_back({Verdict::kWrong, config.error().message});
+std::vector<Place> places_of(const Report& report, const Result<WorkerGpus>& gpus) {
+  std::vector<Place> out{ram_place(report.machine.available_bytes, report.read_bytes_per_s, flops_of(report.machine))};
+  const Result<catalog::InstanceTypes> types = catalog::InstanceTypes::built_in();
+  if (!gpus.has_value() || !types.has_value()) return out;
+  for (std::size_t i = 0; i < gpus->gpus.size(); ++i) {
+    const WorkerGpu& gpu = gpus->gpus[i];
+    if (gpu.has_kernels) out.push_back(gpu_place(i, gpu.name, gpu.memory_bytes, types->all()));
   }
   return out;
 }
 
-void doctor(Context& context) {
-  AdminClient client(context.admin_socket());
-  const bool server_runs = client.get("/livez").has_value();
-  const Machine machine = look_at_machine();
-  std::vector<Finding> findings{check_worker(context),
-                                check_data_dir(context),
-                                check_demo(context),
-                                check_isa(context, machine),
-                                check_cores(context, machine),
-                                check_memory(context, machine),
-                                check_port(context, server_runs),
-                                check_leftovers(context, server_runs)};
-  for (const std::vector<Finding>& more : {check_gpus(context), check_config(context, client)}) {
-    findings.insert(findings.end(), more.begin(), more.end());
+std::vector<ImageWish> gallery_wishes(const Context& context) {
+  std::vector<ImageWish> out;
+  const Result<catalog::Catalog> gallery = read_gallery(context);
+  if (!gallery.has_value()) return out;
+  for (const catalog::Image& image : gallery->images()) {
+    out.push_back({image.reference(), image.parameters, image.quantisation});
   }
-  std::stable_sort(findings.begin(), findings.end(),
+  return out;
+}
+
+Report examine(const Context& context) {
+  Report out;
+  out.machine = look_at_machine();
+  out.read_bytes_per_s = measure_read_speed(out.machine.cores, out.machine.available_bytes);
+  const Result<WorkerGpus> gpus = find_gpus(context);
+  out.findings = check_all(context, out.machine, gpus);
+  if (out.read_bytes_per_s > 0) {
+    out.findings.push_back({Verdict::kGood, "read_speed",
+                            fmt::format(fmt::runtime(context.say("memory is read at {:.1f} GB/s (measured just now)",
+                                                                 "内存读取速度 {:.1f} GB/s（刚刚实测）")),
+                                        out.read_bytes_per_s / 1e9)});
+  }
+  std::stable_sort(out.findings.begin(), out.findings.end(),
                    [](const Finding& a, const Finding& b) { return a.verdict < b.verdict; });
-  constexpr std::array<std::string_view, 3> kMarks{"✗", "!", "✓"};
-  for (const Finding& finding : findings) {
-    fmt::print("{} {}\n", kMarks[static_cast<std::size_t>(finding.verdict)], finding.text);
-    if (finding.verdict == Verdict::kWrong) context.exit_code = kExitFailed;
+  out.places = places_of(out, gpus);
+  out.images = fit_images(gallery_wishes(context), out.places);
+  return out;
+}
+
+std::string fit_text(const Context& context, const PlaceFit& fit) {
+  if (fit.verdict == PlaceFit::Verdict::kTooLarge) return std::string(context.say("too large", "放不下"));
+  if (!fit.tokens_per_s.has_value()) return std::string(context.say("fits", "放得下"));
+  return fmt::format(fmt::runtime(context.say("~{:.{}f} tokens/s", "约 {:.{}f} 词元/秒")), *fit.tokens_per_s,
+                     *fit.tokens_per_s < 10 ? 1 : 0);
+}
+
+void print_images(const Context& context, const Report& report) {
+  if (report.images.empty()) return;
+  std::vector<std::string> header{std::string(context.say("IMAGE", "镜像")), std::string(context.say("NEEDS", "需要"))};
+  std::vector<Table::Align> align{Table::Align::kLeft, Table::Align::kRight};
+  for (const Place& place : report.places) {
+    header.push_back(fmt::format(fmt::runtime(context.say("{} ({:.1f} GB FREE)", "{}（可用 {:.1f} GB）")), place.name,
+                                 static_cast<double>(place.free_bytes) / 1e9));
+    align.push_back(Table::Align::kRight);
   }
+  Table table(header, align);
+  for (const ImageFit& image : report.images) {
+    std::vector<std::string> row{image.reference,
+                                 fmt::format("{:.1f} GB", static_cast<double>(image.need_bytes) / 1e9)};
+    for (const PlaceFit& fit : image.places) row.push_back(fit_text(context, fit));
+    table.add(std::move(row));
+  }
+  fmt::print("\n{}{}\n", table.fitted(stdout_columns()),
+             wrapped(fmt::format(fmt::runtime(context.say(
+                                     "One answer at a time, with {} tokens of context, by the bandwidth of the memory: "
+                                     "an estimate. `dormouse bench` measures. Too large: take a smaller "
+                                     "quantisation, or `dormouse plan` for another machine.",
+                                     "同时一个回答、上下文 {} 词元，按内存带宽估算；用 `dormouse bench` 实测。"
+                                     "放不下时：换更小的量化，或用 `dormouse plan` 看看别的机器。")),
+                                 grouped(kFitContext)),
+                     kNoteColumns, 0));
+}
+
+void print_text(const Context& context, const Report& report) {
+  constexpr std::array<std::string_view, 3> kMarks{"✗", "!", "✓"};
+  constexpr std::array<Colour, 3> kColours{Colour::kRed, Colour::kYellow, Colour::kGreen};
+  const Colours colours = stdout_colours();
+  for (const Finding& finding : report.findings) {
+    const auto verdict = static_cast<std::size_t>(finding.verdict);
+    fmt::print("{} {}\n", painted(kMarks[verdict], kColours[verdict], colours), finding.text);
+  }
+  print_images(context, report);
+}
+
+json::value to_json(const PlaceFit& fit) {
+  json::object out{{"fits", fit.verdict == PlaceFit::Verdict::kFits}, {"tokens_per_second", nullptr}};
+  if (fit.tokens_per_s.has_value()) out["tokens_per_second"] = *fit.tokens_per_s;
+  return out;
+}
+
+void print_json(const Report& report) {
+  json::array findings;
+  for (const Finding& each : report.findings) {
+    findings.push_back({{"verdict", to_string(each.verdict)}, {"check", each.check}, {"text", each.text}});
+  }
+  json::array places;
+  for (const Place& each : report.places) places.push_back({{"name", each.name}, {"free_bytes", each.free_bytes}});
+  json::array images;
+  for (const ImageFit& each : report.images) {
+    json::array fits;
+    for (const PlaceFit& fit : each.places) fits.push_back(to_json(fit));
+    images.push_back({{"image", each.reference}, {"need_bytes", each.need_bytes}, {"places", std::move(fits)}});
+  }
+  const Machine& machine = report.machine;
+  const json::object out{{"machine",
+                          {{"cores", machine.cores},
+                           {"quota_cores", machine.quota_cores},
+                           {"instructions", machine.isa_words()},
+                           {"ram_bytes", machine.ram_bytes},
+                           {"available_bytes", machine.available_bytes},
+                           {"read_bytes_per_second", report.read_bytes_per_s}}},
+                         {"findings", std::move(findings)},
+                         {"places", std::move(places)},
+                         {"images", std::move(images)}};
+  fmt::print("{}\n", json::serialize(out));
+}
+
+void doctor(Context& context, const std::string& format) {
+  const Report report = examine(context);
+  if (format == "json") {
+    print_json(report);
+  } else {
+    print_text(context, report);
+  }
+  const bool is_wrong = !report.findings.empty() && report.findings.front().verdict == Verdict::kWrong;
+  if (is_wrong) context.exit_code = kExitFailed;
 }
 
 }  // namespace
 
 void add_doctor(CLI::App& app, Context& context) {
+  auto format = std::make_shared<std::string>("text");
   CLI::App* verb =
       app.add_subcommand("doctor", std::string(context.say("what this machine can do, what is wrong, what to do",
                                                            "检查本机能力与问题，并给出办法")));
-  verb->footer(std::string(context.say("Exit code 1 when something is wrong (✗).", "有 ✗ 时退出码为 1。")));
-  verb->callback([&context] { doctor(context); });
+  verb->add_option("--format", *format, "text, json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  verb->footer(
+      std::string(context.say("Exit code 1 when something is wrong (✗).\n"
+                              "Examples:\n  dormouse doctor\n  dormouse doctor --format json",
+                              "有 ✗ 时退出码为 1。\n示例：\n  dormouse doctor\n  dormouse doctor --format json")));
+  verb->callback([&context, format] { doctor(context, *format); });
 }
 
 }  // namespace dormouse::cli

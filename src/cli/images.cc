@@ -1,8 +1,6 @@
 // The verb `images`: the gallery as a table, one image as a card.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <memory>
@@ -13,6 +11,7 @@
 #include "cli/admin_client.h"
 #include "cli/image_text.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "gateway/admin/images_wire.h"
 
@@ -24,13 +23,6 @@ struct ImagesFlags {
   std::string models_dir;
   std::string format = "table";
 };
-
-// Of the terminal; wide where there is none, so that nothing is cut in a file.
-std::size_t terminal_columns() {
-  winsize size{};
-  const bool is_known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return is_known ? size.ws_col : 1'000;
-}
 
 // A name with its tag, or a file's, means that one image; other words are looked for.
 const catalog::Image* one_image(const catalog::Catalog& gallery, const std::string& query) {
@@ -65,7 +57,7 @@ void images(Context& context, const ImagesFlags& flags) {
     context.exit_code = kExitFailed;
     return;
   }
-  fmt::print("{}", image_table(rows, terminal_columns(), context.language));
+  fmt::print("{}", image_table(rows, stdout_columns(), context.language));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "base/money.h"
 #include "cli/key_desk.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "gateway/keys/key_format.h"
 
@@ -179,7 +180,15 @@ void rotate(Context& context, const std::string& text, const std::string& overla
   print_issued(context, *issued, format);
 }
 
-void set(Context& context, const std::string& text, const WishFlags& flags) {
+void print_view(Context& context, KeyDesk& desk, const std::string& kid) {
+  const Result<std::vector<KeyView>> keys = desk.list();
+  if (!keys.has_value()) return fail(context, keys.error());
+  for (const KeyView& view : *keys) {
+    if (view.kid == kid) fmt::print("{}\n", to_json(view));
+  }
+}
+
+void set(Context& context, const std::string& text, const WishFlags& flags, Format format) {
   const Result<std::string> kid = kid_argument(context, text);
   if (!kid.has_value()) return fail(context, kid.error(), kExitUsage);
   const Result<KeyWish> wish = wish_of(flags);
@@ -188,10 +197,11 @@ void set(Context& context, const std::string& text, const WishFlags& flags) {
   if (desk == nullptr) return;
   const Status changed = desk->change(*kid, *wish);
   if (!changed.has_value()) return fail(context, changed.error());
+  if (format == Format::kJson) return print_view(context, *desk, *kid);
   fmt::print(fmt::runtime(context.say("{}: changed\n", "{}：已修改\n")), *kid);
 }
 
-void revoke(Context& context, const std::string& text, bool children) {
+void revoke(Context& context, const std::string& text, bool children, Format format) {
   const Result<std::string> kid = kid_argument(context, text);
   if (!kid.has_value()) return fail(context, kid.error(), kExitUsage);
   const std::unique_ptr<KeyDesk> desk = open_desk(context);
@@ -199,6 +209,10 @@ void revoke(Context& context, const std::string& text, bool children) {
   const Result<std::vector<std::string>> revoked =
       desk->revoke(*kid, children ? gateway::Children::kRevoke : gateway::Children::kKeep);
   if (!revoked.has_value()) return fail(context, revoked.error());
+  if (format == Format::kJson) {
+    fmt::print("{{\"revoked\":[\"{}\"]}}\n", fmt::join(*revoked, "\",\""));  // kids are letters and digits
+    return;
+  }
   for (const std::string& gone : *revoked) {
     fmt::print(
         fmt::runtime(context.say("{}: revoked, its running answers are cut\n", "{}：已撤销，正在进行的回答已中断\n")),
@@ -236,7 +250,7 @@ void list(Context& context, Format format) {
                            "还没有密钥：本机可直接访问；用 `dormouse keys create --name app` 创建"));
     return;
   }
-  fmt::print("{}", make_table(context, *keys).text());
+  fmt::print("{}", make_table(context, *keys).fitted(stdout_columns()));
   for (const KeyView& v : *keys) {
     if (v.previous_hint.empty()) continue;
     fmt::print(fmt::runtime(context.say("! {}: its old secret (…{}) is good until {}, last used: {}\n",
@@ -316,9 +330,11 @@ void add_set_key(CLI::App& keys, Context& context) {
   add_kid(*verb, context, *kid);
   verb->add_option("--name", flags->name, std::string(context.say("another name", "新名称")));
   add_limits(*verb, context, *flags);
+  auto format = std::make_shared<std::string>("text");
+  add_format(*verb, format);
   verb->footer(std::string(context.say("Example:\n  dormouse keys set Kid0000001 --rpm 120 --budget none",
                                        "示例：\n  dormouse keys set Kid0000001 --rpm 120 --budget none")));
-  verb->callback([&context, kid, flags] { set(context, *kid, *flags); });
+  verb->callback([&context, kid, flags, format] { set(context, *kid, *flags, format_of(*format)); });
 }
 
 void add_rotate(CLI::App& keys, Context& context) {
@@ -352,9 +368,11 @@ void add_revoke(CLI::App& keys, Context& context) {
   add_kid(*verb, context, *kid);
   verb->add_flag("--children", *children,
                  std::string(context.say("and the keys made with it", "连同由它创建的密钥一起撤销")));
+  auto format = std::make_shared<std::string>("text");
+  add_format(*verb, format);
   verb->footer(std::string(context.say("Example:\n  dormouse keys revoke Kid0000001 --children",
                                        "示例：\n  dormouse keys revoke Kid0000001 --children")));
-  verb->callback([&context, kid, children] { revoke(context, *kid, *children); });
+  verb->callback([&context, kid, children, format] { revoke(context, *kid, *children, format_of(*format)); });
 }
 
 }  // namespace

@@ -110,6 +110,8 @@ void add_logs(CLI::App& app, Context& context) {
   exported->add_option("--format", flags->format, "jsonl, csv")
       ->check(CLI::IsMember({"jsonl", "csv"}))
       ->capture_default_str();
+  exported->footer(fmt::format("{}\n  dormouse logs export --since 7d --format csv > access.csv",
+                               context.say("Example:", "示例：")));
   exported->fallthrough();
   exported->callback([&context, flags] { export_logs(context, *flags); });
   verb->callback([&context, deployment, exported] {

@@ -9,6 +9,7 @@
 
 #include "cli/admin_client.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "gateway/admin/report_wire.h"
 #include "gateway/admin_wire.h"
@@ -87,7 +88,7 @@ void ps(Context& context, bool as_json) {
                grouped(row == used.end() ? 0 : row->second.requests),
                grouped(row == used.end() ? 0 : row->second.output_tokens), grouped(d.wakes)});
   }
-  fmt::print("{}", table.text());
+  fmt::print("{}", table.fitted(stdout_columns()));
   for (const gateway::DeploymentView& d : status->deployments) {
     const std::string slow = zh ? gateway::speed_note_zh(d.speed) : gateway::speed_note_en(d.speed);
     if (!slow.empty()) fmt::print("! {}: {}\n", d.name, slow);

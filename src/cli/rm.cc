@@ -25,7 +25,7 @@ bool says_yes(const Context& context, const gateway::DeploymentView& d) {
   return answer == "y" || answer == "Y" || answer == "yes" || answer == "是";
 }
 
-void rm(Context& context, const std::string& name, bool yes) {
+void rm(Context& context, const std::string& name, bool yes, const std::string& format) {
   AdminClient client(context.admin_socket());
   const std::string target = "/admin/v1/deployments/" + name;
   const Result<std::string> body = client.get(target);
@@ -44,6 +44,10 @@ void rm(Context& context, const std::string& name, bool yes) {
   }
   const Result<std::string> removed = client.remove(target);
   if (!removed.has_value()) return report_failure(context, removed.error());
+  if (format == "json") {
+    fmt::print("{}\n", removed->empty() ? *body : *removed);
+    return;
+  }
   fmt::print(fmt::runtime(context.say("{}: removed, its memory is back\n", "{}：已删除，内存已释放\n")), name);
 }
 
@@ -52,13 +56,15 @@ void rm(Context& context, const std::string& name, bool yes) {
 void add_rm(CLI::App& app, Context& context) {
   auto name = std::make_shared<std::string>();
   auto yes = std::make_shared<bool>(false);
+  auto format = std::make_shared<std::string>("text");
   CLI::App* verb = app.add_subcommand(
       "rm",
       std::string(context.say("remove a deployment; its usage stays in the ledger", "删除部署；用量仍留在账本中")));
   verb->add_option("NAME", *name, std::string(context.say("the deployment", "部署名称")))->required();
   verb->add_flag("--yes,-y", *yes, std::string(context.say("do not ask", "不询问")));
+  verb->add_option("--format", *format, "text, json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
   verb->footer(std::string(context.say("Example:\n  dormouse rm chat --yes", "示例：\n  dormouse rm chat --yes")));
-  verb->callback([&context, name, yes] { rm(context, *name, *yes); });
+  verb->callback([&context, name, yes, format] { rm(context, *name, *yes, *format); });
 }
 
 }  // namespace dormouse::cli

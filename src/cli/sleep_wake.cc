@@ -6,15 +6,19 @@
 
 #include "cli/admin_client.h"
 #include "cli/verbs.h"
+#include "cli/wake_progress.h"
 #include "gateway/admin_wire.h"
 
 namespace dormouse::cli {
 namespace {
 
-void act(Context& context, const std::string& name, const char* what) {
-  AdminClient client(context.admin_socket());
-  const Result<std::string> body = client.post(fmt::format("/admin/v1/deployments/{}/{}", name, what), "");
+void act(Context& context, const std::string& name, const char* what, const std::string& format) {
+  const Result<std::string> body = post_and_wait(context, name, what);
   if (!body.has_value()) return report_failure(context, body.error());
+  if (format == "json") {
+    fmt::print("{}\n", *body);
+    return;
+  }
   const Result<gateway::DeploymentView> now = gateway::parse_deployment(*body);
   if (!now.has_value()) return report_failure(context, now.error());
   fmt::print("{}: {}\n", now->name, state_word(now->state, context.language));
@@ -22,11 +26,13 @@ void act(Context& context, const std::string& name, const char* what) {
 
 void add(CLI::App& app, Context& context, const char* name, std::string_view en, std::string_view zh) {
   auto deployment = std::make_shared<std::string>();
+  auto format = std::make_shared<std::string>("text");
   CLI::App* verb = app.add_subcommand(name, std::string(context.say(en, zh)));
   verb->add_option("NAME", *deployment, std::string(context.say("the deployment", "部署名称")))->required();
+  verb->add_option("--format", *format, "text, json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
   verb->footer(fmt::format("{}\n  dormouse {} demo", context.say("Example:", "示例："), name));
   const std::string act_name(name);
-  verb->callback([&context, deployment, act_name] { act(context, *deployment, act_name.c_str()); });
+  verb->callback([&context, deployment, act_name, format] { act(context, *deployment, act_name.c_str(), *format); });
 }
 
 }  // namespace

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <numeric>
 
 namespace dormouse::cli {
 namespace {
+
+constexpr std::size_t kGap = 2;  // blanks between two columns
 
 struct Range {
   std::uint32_t first;
@@ -58,6 +61,12 @@ std::vector<std::string> pieces_of(std::string_view text) {
   return out;
 }
 
+std::size_t unbreakable_width(std::string_view text) {
+  std::size_t width = 0;
+  for (const std::string& piece : pieces_of(text)) width = std::max(width, display_width(piece));
+  return width;
+}
+
 std::string csv_field(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string out = "\"";
@@ -90,21 +99,62 @@ std::size_t display_width(std::string_view text) {
   return width;
 }
 
-std::string Table::text() const {
+std::vector<std::size_t> Table::natural_widths() const {
   std::vector<std::size_t> widths(align_.size(), 0);
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
   }
+  return widths;
+}
+
+std::string Table::text() const {
+  return lines(natural_widths());
+}
+
+std::string Table::fitted(std::size_t columns) const {
+  std::vector<std::size_t> widths = natural_widths();
+  if (columns == 0) return lines(widths);
+  std::vector<std::size_t> least(align_.size(), 0);
+  for (const auto& row : rows_) {
+    for (std::size_t i = 0; i < row.size(); ++i) least[i] = std::max(least[i], unbreakable_width(row[i]));
+  }
+  const auto total = [&widths] { return std::accumulate(widths.begin(), widths.end(), kGap * (widths.size() - 1)); };
+  while (total() > columns) {
+    std::size_t widest = align_.size();
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      const bool can_give = align_[i] == Align::kLeft && widths[i] > least[i];
+      if (can_give && (widest == align_.size() || widths[i] > widths[widest])) widest = i;
+    }
+    if (widest == align_.size()) break;
+    --widths[widest];
+  }
+  return lines(widths);
+}
+
+// A cell wider than its column goes on in the lines below.
+std::string Table::lines(const std::vector<std::size_t>& widths) const {
   std::string out;
   for (const auto& row : rows_) {
-    std::string line;
+    std::vector<std::string> rest;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string padding(widths[i] - display_width(row[i]), ' ');
-      if (i > 0) line += "  ";
-      line += align_[i] == Align::kRight ? padding + row[i] : row[i] + padding;
+      rest.push_back(display_width(row[i]) <= widths[i] ? row[i] : wrapped(row[i], widths[i], 0));
     }
-    line.erase(line.find_last_not_of(' ') + 1);
-    out += line + '\n';
+    bool is_over = false;
+    while (!is_over) {
+      is_over = true;
+      std::string line;
+      for (std::size_t i = 0; i < rest.size(); ++i) {
+        const std::size_t end = std::min(rest[i].find('\n'), rest[i].size());
+        const std::string cell = rest[i].substr(0, end);
+        rest[i].erase(0, std::min(end + 1, rest[i].size()));
+        is_over = is_over && rest[i].empty();
+        const std::string padding(widths[i] - std::min(display_width(cell), widths[i]), ' ');
+        if (i > 0) line.append(kGap, ' ');
+        line += align_[i] == Align::kRight ? padding + cell : cell + padding;
+      }
+      line.erase(line.find_last_not_of(' ') + 1);
+      out += line + '\n';
+    }
   }
   return out;
 }

@@ -20,12 +20,17 @@ class Table {
   void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
   // Two spaces between columns, no trailing spaces.
   [[nodiscard]] std::string text() const;
+  // In at most so many columns where its words allow it: the widest cells on the left of their column are broken over
+  // several lines. 0: as text().
+  [[nodiscard]] std::string fitted(std::size_t columns) const;
   // As Markdown has it.
   [[nodiscard]] std::string markdown() const;
   // RFC 4180, header first.
   [[nodiscard]] std::string csv() const;
 
  private:
+  [[nodiscard]] std::vector<std::size_t> natural_widths() const;
+  [[nodiscard]] std::string lines(const std::vector<std::size_t>& widths) const;
   std::vector<std::vector<std::string>> rows_;
   std::vector<Align> align_;
 };

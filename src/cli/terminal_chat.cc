@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "cli/terminal.h"
 #include "http/sse.h"
 
 namespace dormouse::cli {
@@ -58,7 +59,7 @@ Task<void> TerminalChat::watch_interrupts() {
 }
 
 void TerminalChat::print_delta(const api::Delta& delta) {
-  const bool dim = context_.terminal;
+  const bool dim = stdout_colours() == Colours::kOn;
   if (!delta.reasoning_content.empty()) {
     if (!thinking_ && dim) fmt::print("\x1b[2m");
     thinking_ = true;
@@ -134,18 +135,18 @@ Task<void> TerminalChat::stream(std::string body) {
 }
 
 void TerminalChat::print_summary() const {
-  if (thinking_ && context_.terminal) fmt::print("\x1b[0m");
+  if (thinking_ && stdout_colours() == Colours::kOn) fmt::print("\x1b[0m");
   fmt::print("\n");
   if (!context_.terminal) return;
   const bool zh = context_.language == Language::kChinese;
   // The first token's time is the prompt's, so n tokens take n - 1 steps.
   const double rate =
       result_.tokens > 1 && result_.seconds > 0 ? static_cast<double>(result_.tokens - 1) / result_.seconds : 0;
-  fmt::print("\x1b[2m{}\x1b[0m\n",
-             fmt::format(fmt::runtime(zh ? "{}{} 词元，{:.1f} 词元/秒，首字 {:.2f} 秒"
-                                         : "{}{} tokens, {:.1f} tokens/s, first after {:.2f} s"),
-                         result_.stopped ? context_.say("stopped; ", "已停止；") : std::string_view(), result_.tokens,
-                         rate, result_.first_token_s));
+  const std::string summary = fmt::format(fmt::runtime(zh ? "{}{} 词元，{:.1f} 词元/秒，首字 {:.2f} 秒"
+                                                          : "{}{} tokens, {:.1f} tokens/s, first after {:.2f} s"),
+                                          result_.stopped ? context_.say("stopped; ", "已停止；") : std::string_view(),
+                                          result_.tokens, rate, result_.first_token_s);
+  fmt::print("{}\n", painted(summary, Colour::kDim, stdout_colours()));
 }
 
 Status TerminalChat::ask(const std::string& prompt) {

@@ -9,6 +9,9 @@ class App;
 
 namespace dormouse::cli {
 
+// The whole program: what stands before every verb, and the verbs. `context` is read and written until `app` is gone.
+void build_app(CLI::App& app, Context& context);
+
 void add_serve(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 void add_deploy(CLI::App& app, Context& context);
@@ -28,5 +31,7 @@ void add_alerts(CLI::App& app, Context& context);
 void add_images(CLI::App& app, Context& context);
 void add_pull(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
+void add_completions(CLI::App& app, Context& context);
+void add_man(CLI::App& app, Context& context);
 
 }  // namespace dormouse::cli

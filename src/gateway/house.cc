@@ -17,6 +17,7 @@
 #include "base/file_limit.h"
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/service_manager.h"
 #include "base/unique_fd.h"
 #include "fleet/drivers/process_driver.h"
 #include "gateway/advice_task.h"
@@ -426,9 +427,11 @@ Task<void> House::Impl::watch_signals() {
 Task<void> House::Impl::live(std::function<void()> on_ready) {
   outcome = co_await start();
   if (outcome.has_value()) {
+    tell_service_manager("READY=1");
     if (on_ready) on_ready();
     co_await stop_asked.get();
   }
+  tell_service_manager("STOPPING=1");
   co_await shut_down();
   signals.cancel();
   io.stop();
