@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +29,8 @@ std::int64_t resident_bytes() {
 }
 
 namespace {
+
+constexpr std::int64_t kLargeReport = 64 * 1024;
 
 LimitOptions with_prices(LimitOptions options, const Deployments& deployments) {
   options.limiter.most_it_can_cost = [&deployments](const std::string& name, const TokenWish& wish) {
@@ -117,10 +120,16 @@ void Gateway::add_inference_routes() {
 }
 
 Task<void> Gateway::handle(http::Exchange& exchange) {
-  Call call(exchange);
-  router_.match(call);
-  const ActiveCall active(*this, call);
-  co_await pipeline_->run(call);
+  bool is_large_report = false;
+  {
+    Call call(exchange);
+    router_.match(call);
+    const ActiveCall active(*this, call);
+    co_await pipeline_->run(call);
+    is_large_report = call.route != nullptr && call.route->access == Access::kRead && call.answer_bytes > kLargeReport;
+  }
+  // The front door has 15 MB, and a report's rows leave the heap as large as they were: 0.6 MB for 200 requests.
+  if (is_large_report) ::malloc_trim(0);
 }
 
 Task<void> Gateway::health(Call& call) const {
