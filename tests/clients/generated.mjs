@@ -17,7 +17,7 @@ import {judgeOf, operationsOf} from "./generated_answers.mjs";
 import {caseOf, LINES, requestOf} from "./generated_cases.mjs";
 import {eventually, PATIENCE_MS} from "./house.mjs";
 
-const REQUESTS = Number(process.argv[4] ?? 8_000);
+const REQUESTS = Number(process.argv[4] ?? 20_000);
 const SEED = Number(process.argv[5] ?? Date.now() % 1_000_000_000);
 const IN_FLIGHT = 16;
 const MOST_FAULTS = 20;  // sorts of them; then it ends

@@ -25,12 +25,12 @@ std::string_view input_name(OllamaVectors shape) {
   return shape == OllamaVectors::kMany ? "input" : "prompt";
 }
 
-// Absent, "" and [] say nothing.
-bool says_nothing(const json::value* input) {
+// Absent, "" and, where a list is taken, [] say nothing.
+bool says_nothing(const json::value* input, OllamaVectors shape) {
   if (input == nullptr) return true;
   if (const json::string* const text = input->if_string()) return text->empty();
   const json::array* const list = input->if_array();
-  return list != nullptr && list->empty();
+  return shape == OllamaVectors::kMany && list != nullptr && list->empty();
 }
 
 // Ollama takes no token ids, so that a number is a mistake here.
@@ -80,7 +80,7 @@ api::ApiResult<OllamaEmbedRequest> parse_ollama_embed(std::string_view body, Oll
   }
   const std::string name(input_name(shape));
   const json::value* const input = fields.find(name);
-  const bool is_silent = says_nothing(input);
+  const bool is_silent = says_nothing(input, shape);
   if (!is_silent && !is_text(*input, shape)) {
     fields.refuse(
         name, shape == OllamaVectors::kMany ? "input must be a text or a list of texts." : "prompt must be a text.");

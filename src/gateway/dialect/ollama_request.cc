@@ -318,7 +318,8 @@ std::optional<Nanoseconds> read_keep_alive(const api::Fields& fields) {
   if (const json::string* text = value->if_string()) {
     out = parse_keep_alive(view(*text));
   } else if (const std::optional<double> number = api::as_number(*value)) {
-    const double bounded = std::clamp(*number, -1.0, kLongestKeepAliveS);
+    // However little below 0 it is: rounded to 0 it would mean the opposite.
+    const double bounded = *number < 0 ? -1.0 : std::min(*number, kLongestKeepAliveS);
     out = std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(bounded));
   }
   if (!out.has_value()) {

@@ -196,6 +196,7 @@ TEST(OllamaRequest, KeepAliveHasManyForms) {
   EXPECT_EQ(of("0.5"), milliseconds(500));
   EXPECT_LT(*of("-1"), Nanoseconds{0});
   EXPECT_LT(*of("-1e300"), Nanoseconds{0});
+  EXPECT_LT(*of("-1e-300"), Nanoseconds{0}) << "rounded to 0 it would be the opposite";
   EXPECT_GT(*of("1e300"), std::chrono::hours(24 * 365));
   EXPECT_EQ(of("null"), std::nullopt);
 }
