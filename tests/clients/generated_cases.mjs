@@ -47,7 +47,7 @@ function tame({operationId, route}, body) {
     if (isObject && (isAbsent(most) || isPositive(most))) body.options.num_predict = few(most);
   }
   // "demo" is to live to the end, and an empty request with a short keep_alive unloads it.
-  const isShort = (value) => (typeof value === "number" ? value >= 0 && value < 600 : /^\+?[0-9.]/.test(value));
+  const isShort = (value) => (typeof value === "number" ? value >= 0 && value < 600 : /^[-+]?[0-9.]/.test(value));
   if (route.startsWith("/api/") && body.model !== "nap" && isShort(body.keep_alive ?? "")) body.keep_alive = "10m";
   if (route.startsWith("/admin/v1/deployments") && body.min > 0 && body.min <= 64) body.min = 0;
   return body;

@@ -69,6 +69,10 @@ const SHAPES = [
     whole: ({done, model}) => assert.ok(done === true && model.length > 0),
     lines: ({done_reason}) => isText(done_reason),
   }],
+  [/^POST \/api\/embed$/, {
+    whole: ({embeddings}) => embeddings.forEach((one) => assert.ok(Math.abs(Math.hypot(...one) - 1) < 1e-3)),
+  }],
+  [/^GET \/openapi\.json$/, {whole: ({openapi}) => assert.match(openapi, /^3\.1/)}],
   [/^GET \/health$/, {whole: ({status}) => assert.equal(status, "ok")}],
   [/^GET \/admin\/v1\/access-log$/, {text: () => {}}],
 ];
