@@ -55,6 +55,7 @@ export async function withServer({buildDir, directory, words, data = path.join(d
   const server = spawn(program, ["serve", ...words, "--data-dir", data],
     {cwd: directory, env, stdio: ["ignore", "pipe", "pipe"]});
   const kill = () => server.kill("SIGKILL");
+  process.setMaxListeners(100);  // as many houses may stand at once
   process.once("exit", kill);  // should this process end without coming to `finally`
   let output = "";
   for (const stream of [server.stdout, server.stderr]) stream.on("data", (piece) => { output += piece; });
