@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +27,12 @@ constexpr std::chrono::seconds kUnwindFor{1};
 // take to end.
 constexpr int kRoom = 64;
 constexpr std::chrono::milliseconds kRoomFor{1};
+
+// Of a listener. What the loop is told may be the news of one that has been accepted since.
+bool somebody_waits(int fd) {
+  pollfd asked{.fd = fd, .events = POLLIN, .revents = 0};
+  return ::poll(&asked, 1, 0) > 0;
+}
 
 bool is_exhaustion(int errno_value) {
   return errno_value == EMFILE || errno_value == ENFILE || errno_value == ENOBUFS || errno_value == ENOMEM;
@@ -138,7 +145,12 @@ void Server::Impl::start(int fd, const Listener& listener) {
 Task<void> Server::Impl::accept_loop(std::shared_ptr<Impl> self, std::shared_ptr<Listener> listener) {
   asio::steady_timer back_off(self->io);
   while (listener->descriptor.is_open()) {
-    if (self->items.size() >= self->shared->limits.connections) {
+    const auto is_full = [&self] { return self->items.size() >= self->shared->limits.connections; };
+    if (is_full()) {
+      // Nobody is cut before somebody waits at the door: who has just come in has not been heard yet.
+      co_await listener->descriptor.async_wait(asio::posix::stream_descriptor::wait_read, kTuple);
+      if (!listener->descriptor.is_open() || !is_full()) continue;
+      if (!somebody_waits(listener->descriptor.native_handle())) continue;
       // Kept in the backlog. Polled, not signalled: it happens at the limit only, and drain() owns the signal.
       back_off.expires_after(self->make_room() ? kRoomFor : kAcceptBackOff);
       co_await back_off.async_wait(kTuple);  // over or cancelled: the loop looks again

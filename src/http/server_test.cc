@@ -377,6 +377,18 @@ TEST(Server, AtItsConnectionLimitTheIdleMakeRoomThenThoseWhoseRequestHasNotArriv
   EXPECT_EQ(server.gone, 0) << "those at work are left alone";
 }
 
+TEST(Server, AtItsConnectionLimitNobodyIsCutForNobody) {
+  ServerLimits limits;
+  limits.connections = 1;
+  TestServer server(limits);
+  RawClient only(server.address());
+  for (int i = 0; i < 20; ++i) {
+    only.send(get("/hello"));
+    ASSERT_EQ(only.read_answer().status, 200) << i;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
 TEST(Server, OutOfDescriptorsItPausesAndRecovers) {
   TestServer server;
   RawClient client(server.address());
