@@ -198,6 +198,7 @@ TEST(KeyWish, WhatIsWrittenIsReadAndWhatIsOddIsRefusedByName) {
   ASSERT_TRUE(wish.has_value()) << wish.error().message;
   EXPECT_EQ(to_json(*wish), json);
   EXPECT_EQ(to_json(*parse_key_wish("{}")), "{}");
+  EXPECT_EQ(to_json(*parse_key_wish(R"({"name":null,"expires":null})")), "{}") << "null is left out";
   EXPECT_EQ(to_json(*parse_key_wish(R"({"models":["a","a"],"expires":"never","budget":"none"})")),
             R"({"models":["a"],"budget":"none","expires":"never"})");
   struct Row {
@@ -211,7 +212,8 @@ TEST(KeyWish, WhatIsWrittenIsReadAndWhatIsOddIsRefusedByName) {
         Row{R"({"models":"chat"})", "models"}, Row{R"({"models":[1]})", "models"}, Row{R"({"models":[""]})", "models"},
         Row{R"({"rpm":-1})", "rpm"}, Row{R"({"rpm":1.5})", "rpm"}, Row{R"({"tpm":"60"})", "tpm"},
         Row{R"({"concurrency":1e30})", "concurrency"}, Row{R"({"budget":50})", "budget"},
-        Row{R"({"expires":90})", "expires"}, Row{R"({"colour":"blue"})", "colour"}, Row{R"({"key":"x"})", "key"}}) {
+        Row{R"({"expires":90})", "expires"}, Row{R"({"colour":"blue"})", "colour"}, Row{R"({"key":"x"})", "key"},
+        Row{R"({"colour":null})", "colour"}}) {
     const Result<KeyWish> refused = parse_key_wish(row.body);
     ASSERT_FALSE(refused.has_value()) << row.body;
     EXPECT_TRUE(refused.error().message.starts_with(std::string(row.param) + ":")) << refused.error().message;

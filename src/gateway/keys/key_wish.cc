@@ -1,6 +1,7 @@
 #include "gateway/keys/key_wish.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -69,7 +70,15 @@ Result<std::vector<std::string>> models_of(const json::value& value) {
   return out;
 }
 
+constexpr std::array<std::string_view, 8> kMembers{"name", "scope",       "models", "rpm",
+                                                   "tpm",  "concurrency", "budget", "expires"};
+
+// Null is left out, but it has to be a member's.
 Status set_member(KeyWish& wish, std::string_view key, const json::value& value) {
+  if (std::find(kMembers.begin(), kMembers.end(), key) == kMembers.end()) {
+    return wrong(key, fmt::format("no such member; known are {}", fmt::join(kMembers, ", ")));
+  }
+  if (value.is_null()) return {};
   if (key == "name") {
     TRY(wish.name, name_of(value));
   } else if (key == "scope") {
@@ -87,11 +96,9 @@ Status set_member(KeyWish& wish, std::string_view key, const json::value& value)
   } else if (key == "budget") {
     TRY(const std::string text, text_of(key, value));
     TRY(wish.budget, read_budget(text));
-  } else if (key == "expires") {
+  } else {
     TRY(const std::string text, text_of(key, value));
     TRY(wish.expires, parse_expiry(text));
-  } else {
-    return wrong(key, "no such member; known are name, scope, models, rpm, tpm, concurrency, budget, expires");
   }
   return {};
 }
@@ -297,7 +304,6 @@ Result<KeyWish> parse_key_wish(std::string_view text) {
   TRY(const json::value root, strict_object(text));
   KeyWish out;
   for (const auto& member : root.get_object()) {
-    if (member.value().is_null()) continue;
     TRY_STATUS(set_member(out, {member.key().data(), member.key().size()}, member.value()));
   }
   return out;
