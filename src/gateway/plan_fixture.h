@@ -20,6 +20,7 @@
 #include "gateway/advice_task.h"
 #include "gateway/gateway.h"
 #include "gateway/plan_service.h"
+#include "gateway/still_exchange.h"
 #include "ledger/store.h"
 
 namespace dormouse::gateway {
@@ -33,33 +34,6 @@ class ToldClock final : public Clock {
 
  private:
   std::atomic<std::int64_t> wall_us_{0};
-};
-
-class AnsweredExchange final : public http::Exchange {
- public:
-  explicit AnsweredExchange(http::Request request) : request_(std::move(request)) {}
-  const http::Request& request() const override { return request_; }
-  const std::string& listener() const override { return listener_; }
-  Task<Status> send(http::Response answer) override {
-    response = std::move(answer);
-    co_return Status();
-  }
-  Task<Status> start_stream(int, http::Headers) override { co_return make_error(Code::kInternal, "no stream here"); }
-  Task<Status> write(std::string) override { co_return Status(); }
-  Task<Status> finish() override { co_return Status(); }
-  void abort() override {}
-  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade(std::chrono::milliseconds /*silence*/) override {
-    co_return make_error(Code::kInternal, "no upgrade here");
-  }
-  bool started() const override { return response.status != 0; }
-  bool client_gone() const override { return false; }
-  void on_client_gone(std::function<void()>) override {}
-
-  http::Response response{.status = 0, .headers = {}, .body = {}};
-
- private:
-  http::Request request_;
-  std::string listener_ = kSocketDoor;
 };
 
 inline constexpr std::int64_t kTestSecondUs = 1'000'000;
@@ -197,7 +171,7 @@ class PlanFixture : public ::testing::Test {
     request.body = body;
     request.peer = "unix";
     request.headers.set("host", "localhost");
-    AnsweredExchange exchange(std::move(request));
+    AnsweredExchange exchange(std::move(request), kSocketDoor);
     run(answer(exchange));
     return exchange.response;
   }

@@ -6,9 +6,11 @@
 
 #include "api/generation.h"
 #include "gateway/admit.h"
+#include "gateway/held_stream.h"
 #include "gateway/limits/keeper.h"
 #include "gateway/middleware/middleware.h"
 #include "gateway/rate_headers.h"
+#include "gateway/still_exchange.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -68,15 +70,9 @@ TEST(MostItCanCost, IsAWholeInstanceUntilTheDeadlineAtTheDearerPrice) {
   EXPECT_EQ(most_it_can_cost(book, "chat", Nanoseconds(-1)), (Money{1, "CNY"}));
 }
 
-class KeptExchange final : public http::Exchange {
+class KeptExchange final : public StillExchange {
  public:
-  KeptExchange(std::string method, std::string path) {
-    request_.method = std::move(method);
-    request_.path = std::move(path);
-    request_.peer = "unix";
-  }
-  const http::Request& request() const override { return request_; }
-  const std::string& listener() const override { return listener_; }
+  KeptExchange(std::string method, std::string path) : StillExchange(of_the_socket(std::move(method), path), "api") {}
   Task<Status> send(http::Response response) override {
     answer = std::move(response);
     co_return Status();
@@ -86,22 +82,19 @@ class KeptExchange final : public http::Exchange {
     answer.headers = std::move(headers);
     co_return Status();
   }
-  Task<Status> write(std::string) override { co_return Status(); }
-  Task<Status> finish() override { co_return Status(); }
-  void abort() override {}
-  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade(milliseconds /*silence*/) override {
-    co_return make_error(Code::kInternal, "no");
-  }
   bool started() const override { return answer.status != 0 && answer.headers.find("content-type").has_value(); }
-  bool client_gone() const override { return false; }
-  void on_client_gone(std::function<void()>) override {}
   std::string header(std::string_view name) const { return std::string(answer.headers.find(name).value_or("-")); }
 
   http::Response answer{.status = 0, .headers = {}, .body = {}};
 
  private:
-  http::Request request_;
-  std::string listener_ = "api";
+  static http::Request of_the_socket(std::string method, const std::string& path) {
+    http::Request out;
+    out.method = std::move(method);
+    out.path = path;
+    out.peer = "unix";
+    return out;
+  }
 };
 
 class RateLimitsTest : public ::testing::Test {

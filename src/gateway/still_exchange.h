@@ -1,4 +1,4 @@
-// The least http::Exchange there is. For tests only.
+// Exchanges without a socket. For tests only.
 #pragma once
 
 #include <chrono>
@@ -18,6 +18,8 @@ class StillExchange : public http::Exchange {
     request_.method = std::move(method);
     request_.path = std::move(path);
   }
+  StillExchange(http::Request request, std::string listener)
+      : request_(std::move(request)), listener_(std::move(listener)) {}
   const http::Request& request() const override { return request_; }
   const std::string& listener() const override { return listener_; }
   Task<Status> send(http::Response) override { co_return Status(); }
@@ -35,6 +37,24 @@ class StillExchange : public http::Exchange {
  private:
   http::Request request_;
   std::string listener_ = "api";
+};
+
+// Keeps the answer that is sent to it, and has no streams.
+class AnsweredExchange final : public StillExchange {
+ public:
+  using StillExchange::StillExchange;
+  Task<Status> send(http::Response answer) override {
+    response = std::move(answer);
+    started_ = true;
+    co_return Status();
+  }
+  Task<Status> start_stream(int, http::Headers) override { co_return make_error(Code::kInternal, "no stream here"); }
+  bool started() const override { return started_; }
+
+  http::Response response{.status = 0, .headers = {}, .body = {}};
+
+ private:
+  bool started_ = false;
 };
 
 }  // namespace dormouse::gateway

@@ -43,15 +43,19 @@ class Adopted : public ::testing::Test {
     setup.environment = {"PATH=" + directory_ + ":/usr/bin:/bin"};
     return setup;
   }
+  int deploy_theirs(RunningHouse& house) const {
+    return house
+        .run_cli(
+            {"deploy", directory_ + "/some.gguf", "--on", "local", "--name", "theirs", "--runtime", "llama-server"})
+        .first;
+  }
   std::string directory_;
 };
 
 TEST_F(Adopted, IsDeployedWokenCountedAndPutToSleep) {
   RunningHouse house(with_llama_server(""));
   ASSERT_TRUE(house.is_up()) << house.log();
-  const auto [made, words] = house.run_cli(
-      {"deploy", directory_ + "/some.gguf", "--on", "local", "--name", "theirs", "--runtime", "llama-server"});
-  ASSERT_EQ(made, 0) << words;
+  ASSERT_EQ(deploy_theirs(house), 0) << house.log();
   const Answer answer = house.post("/v1/chat/completions",
                                    R"({"model":"theirs","messages":[{"role":"user","content":"say"}],"stream":true,)"
                                    R"("stream_options":{"include_usage":true}})");
@@ -77,11 +81,7 @@ TEST_F(Adopted, IsDeployedWokenCountedAndPutToSleep) {
 TEST_F(Adopted, ItsVectorsPassInEveryDialect) {
   RunningHouse house(with_llama_server(""));
   ASSERT_TRUE(house.is_up()) << house.log();
-  ASSERT_EQ(house
-                .run_cli({"deploy", directory_ + "/some.gguf", "--on", "local", "--name", "theirs", "--runtime",
-                          "llama-server"})
-                .first,
-            0);
+  ASSERT_EQ(deploy_theirs(house), 0) << house.log();
   const Answer openai = house.post("/v1/embeddings", R"({"model":"theirs","input":["a","b"]})");
   ASSERT_EQ(openai.status, 200) << openai.body << house.log();
   const json::value told = json::parse(openai.body);
@@ -108,11 +108,7 @@ TEST_F(Adopted, ItsVectorsPassInEveryDialect) {
 TEST_F(Adopted, OneWithoutVectorsSaysSoAndStaysAwake) {
   RunningHouse house(with_llama_server("--no-embeddings"));
   ASSERT_TRUE(house.is_up()) << house.log();
-  ASSERT_EQ(house
-                .run_cli({"deploy", directory_ + "/some.gguf", "--on", "local", "--name", "theirs", "--runtime",
-                          "llama-server"})
-                .first,
-            0);
+  ASSERT_EQ(deploy_theirs(house), 0) << house.log();
   for (int i = 0; i < 4; ++i) {
     const Answer refused = house.post("/v1/embeddings", R"({"model":"theirs","input":"a"})");
     EXPECT_EQ(refused.status, 501) << refused.body;
@@ -127,11 +123,7 @@ TEST_F(Adopted, OneWithoutVectorsSaysSoAndStaysAwake) {
 TEST_F(Adopted, OneThatDiesAtItsStartSaysWhyInPs) {
   RunningHouse house(with_llama_server("--die"));
   ASSERT_TRUE(house.is_up()) << house.log();
-  ASSERT_EQ(house
-                .run_cli({"deploy", directory_ + "/some.gguf", "--on", "local", "--name", "theirs", "--runtime",
-                          "llama-server"})
-                .first,
-            0);
+  ASSERT_EQ(deploy_theirs(house), 0) << house.log();
   const Answer answer = house.post("/generate", R"({"model":"theirs","prompt":"say"})");
   EXPECT_EQ(answer.status, 503) << answer.body;
   EXPECT_FALSE(house.deployment("theirs").failure.empty());

@@ -9,11 +9,11 @@ source=$(cd "$(dirname "$0")/../.." && pwd)
 for tool in cpack dpkg-deb dpkg-shlibdeps curl python3; do
   command -v "$tool" >/dev/null || { echo "skipped: $tool is missing"; exit 77; }
 done
-work=$(mktemp -d)
+scratch=$(mktemp -d)
 server=
 finish() {
   if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
-  rm -rf "$work"
+  rm -rf "$scratch"
 }
 trap finish EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
@@ -21,7 +21,7 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 # serves PREFIX: the demo, woken and asked, by nothing but what lies under PREFIX.
 serves() {
   local prefix=$1 data socket port answer
-  data=$(mktemp -d "$work/data.XXXX")
+  data=$(mktemp -d "$scratch/data.XXXX")
   socket=$data/notify
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   python3 - "$socket" >"$data/heard" <<'PY' &
@@ -59,7 +59,7 @@ completes() {
   [ "$bash_found" = $'deploy\ndemo' ] || fail "bash completed: $bash_found"
   if command -v fish >/dev/null; then
     local fish_found
-    fish_found=$(HOME=$work PATH=$1/bin:$PATH fish --no-config -c "
+    fish_found=$(HOME=$scratch PATH=$1/bin:$PATH fish --no-config -c "
       source $1/share/fish/vendor_completions.d/dormouse.fish
       complete -C 'dormouse dep'; complete -C 'dormouse --data-dir $2 wake de'" | cut -f 1)
     [ "$fish_found" = $'deploy\ndemo' ] || fail "fish completed: $fish_found"
@@ -73,24 +73,24 @@ completes() {
   fi
 }
 
-cmake --install "$build" --prefix "$work/prefix" >/dev/null
-serves "$work/prefix"
-(cd "$build" && cpack -G DEB -B "$work/package" >"$work/cpack.log" 2>&1) || { cat "$work/cpack.log"; fail cpack; }
-deb=$(echo "$work"/package/dormouse_*.deb)
-version=$("$work/prefix/bin/dormouse" --version)
+cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
+serves "$scratch/prefix"
+(cd "$build" && cpack -G DEB -B "$scratch/package" >"$scratch/cpack.log" 2>&1) || { cat "$scratch/cpack.log"; fail cpack; }
+deb=$(echo "$scratch"/package/dormouse_*.deb)
+version=$("$scratch/prefix/bin/dormouse" --version)
 [ "$(basename "$deb")" = "dormouse_${version#dormouse }_$(dpkg --print-architecture).deb" ] || fail "$deb: of another version than $version"
 depends=$(dpkg-deb -f "$deb" Depends)
 for library in libc6 libssl3 libsqlite3-0; do
   [[ $depends == *$library* ]] || fail "Depends: $depends lacks $library"
 done
-dpkg-deb -x "$deb" "$work/root"
-serves "$work/root/usr"
-[ ! -e "$work/root/etc" ] && [ ! -e "$work/root/var" ] || fail "the package holds files outside /usr"
+dpkg-deb -x "$deb" "$scratch/root"
+serves "$scratch/root/usr"
+[ ! -e "$scratch/root/etc" ] && [ ! -e "$scratch/root/var" ] || fail "the package holds files outside /usr"
 for script in postinst prerm; do
   dpkg-deb --ctrl-tarfile "$deb" | tar -xO "./$script" | sh -n || fail "$script"
 done
 
-for page in "$work/root/usr/share/man/man1/dormouse.1.gz" "$work/root/usr/share/man/zh_CN/man1/dormouse.1.gz"; do
+for page in "$scratch/root/usr/share/man/man1/dormouse.1.gz" "$scratch/root/usr/share/man/zh_CN/man1/dormouse.1.gz"; do
   [ -s "$page" ] || fail "$page is missing"
   if command -v man >/dev/null; then
     warnings=$(LC_ALL=C.UTF-8 MANWIDTH=100 man --warnings -E UTF-8 -l "$page" 2>&1 >/dev/null)
@@ -98,9 +98,9 @@ for page in "$work/root/usr/share/man/man1/dormouse.1.gz" "$work/root/usr/share/
   fi
 done
 if command -v systemd-analyze >/dev/null; then
-  unit=$work/dormouse.service
-  sed "s|^ExecStart=dormouse|ExecStart=$work/prefix/bin/dormouse|; /^Documentation=/d" \
-    "$work/prefix/lib/systemd/system/dormouse.service" >"$unit"
+  unit=$scratch/dormouse.service
+  sed "s|^ExecStart=dormouse|ExecStart=$scratch/prefix/bin/dormouse|; /^Documentation=/d" \
+    "$scratch/prefix/lib/systemd/system/dormouse.service" >"$unit"
   problems=$(systemd-analyze verify "$unit" 2>&1) || fail "$problems"
   [ -z "$problems" ] || fail "$problems"
 else

@@ -53,7 +53,7 @@ class BatchesApiTest : public PlanFixture {
     request.body = "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n" + more +
                    "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n" + content +
                    "\r\n--b--\r\n";
-    AnsweredExchange exchange(std::move(request));
+    AnsweredExchange exchange(std::move(request), kSocketDoor);
     run(answer(exchange));
     return exchange.response;
   }

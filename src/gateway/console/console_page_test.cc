@@ -19,20 +19,6 @@ constexpr std::array<ConsoleFile, 2> kFiles = {
     ConsoleFile{"index.html", "text/html; charset=utf-8", "aa", "<p>plain", "GZ-INDEX"},
     ConsoleFile{"assets/app-1.js", "text/javascript; charset=utf-8", "bb", "plain()", "GZ-APP"}};
 
-class Exchange final : public StillExchange {
- public:
-  explicit Exchange(http::Request request) : request_(std::move(request)) {}
-  const http::Request& request() const override { return request_; }
-  Task<Status> send(http::Response answer) override {
-    response = std::move(answer);
-    co_return Status();
-  }
-  http::Response response;
-
- private:
-  http::Request request_;
-};
-
 http::Response ask(const std::string& path, const Fields& fields = {}) {
   const ConsolePage page(kFiles);
   Router router;
@@ -41,7 +27,7 @@ http::Response ask(const std::string& path, const Fields& fields = {}) {
   request.method = "GET";
   request.path = path;
   for (const auto& [name, value] : fields) request.headers.add(name, value);
-  Exchange exchange(std::move(request));
+  AnsweredExchange exchange(std::move(request), "api");
   Call call(exchange);
   router.match(call);
   EXPECT_NE(call.route, nullptr) << path;

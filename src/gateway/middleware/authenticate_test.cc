@@ -20,42 +20,13 @@
 #include "gateway/gateway.h"
 #include "gateway/keys/key_format.h"
 #include "gateway/middleware/middleware.h"
+#include "gateway/still_exchange.h"
 #include "http/wire.h"
 
 namespace dormouse::gateway {
 namespace {
 
 namespace fs = std::filesystem;
-
-class FakeExchange final : public http::Exchange {
- public:
-  explicit FakeExchange(http::Request request)
-      : request_(std::move(request)), listener_(request_.peer == "unix" ? kSocketDoor : "listen0") {}
-  const http::Request& request() const override { return request_; }
-  const std::string& listener() const override { return listener_; }
-  Task<Status> send(http::Response answer) override {
-    response = std::move(answer);
-    started_ = true;
-    co_return Status();
-  }
-  Task<Status> start_stream(int, http::Headers) override { co_return make_error(Code::kInternal, "no stream here"); }
-  Task<Status> write(std::string) override { co_return Status(); }
-  Task<Status> finish() override { co_return Status(); }
-  void abort() override {}
-  Task<Result<std::unique_ptr<http::WebSocket>>> upgrade(std::chrono::milliseconds /*silence*/) override {
-    co_return make_error(Code::kInternal, "no upgrade here");
-  }
-  bool started() const override { return started_; }
-  bool client_gone() const override { return false; }
-  void on_client_gone(std::function<void()>) override {}
-
-  http::Response response;
-
- private:
-  http::Request request_;
-  std::string listener_;
-  bool started_ = false;
-};
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
@@ -169,7 +140,8 @@ class Door : public ::testing::Test {
   http::Response ask(const Asked& asked) {
     std::optional<http::Request> request = parse(asked);
     if (!request.has_value()) return {0, {}, {}};
-    FakeExchange exchange(*std::move(request));
+    const std::string door = request->peer == "unix" ? kSocketDoor : "listen0";
+    AnsweredExchange exchange(*std::move(request), door);
     Call call(exchange);
     counted_.match(call);
     drive(pipeline_->run(call));
@@ -179,7 +151,8 @@ class Door : public ::testing::Test {
   http::Response ask_gateway(const Asked& asked) {
     std::optional<http::Request> request = parse(asked);
     if (!request.has_value()) return {0, {}, {}};
-    FakeExchange exchange(*std::move(request));
+    const std::string door = request->peer == "unix" ? kSocketDoor : "listen0";
+    AnsweredExchange exchange(*std::move(request), door);
     drive(gateway_->handle(exchange));
     return exchange.response;
   }

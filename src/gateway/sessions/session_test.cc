@@ -26,23 +26,6 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-class Exchange final : public StillExchange {
- public:
-  Exchange(http::Request request, std::string listener)
-      : request_(std::move(request)), listener_(std::move(listener)) {}
-  const http::Request& request() const override { return request_; }
-  const std::string& listener() const override { return listener_; }
-  Task<Status> send(http::Response answer) override {
-    response = std::move(answer);
-    co_return Status();
-  }
-  http::Response response;
-
- private:
-  http::Request request_;
-  std::string listener_;
-};
-
 struct Asked {
   std::string method = "GET";
   std::string path;
@@ -109,7 +92,7 @@ class Sessions : public ::testing::Test {
     request.peer = asked.listener == kSocketDoor ? "unix" : "127.0.0.1:5312";
     request.headers.add("host", "localhost:8080");
     for (const auto& [name, value] : asked.fields) request.headers.add(name, value);
-    Exchange exchange(std::move(request), asked.listener);
+    AnsweredExchange exchange(std::move(request), asked.listener);
     Call call(exchange);
     router_.match(call);
     bool done = false;
