@@ -66,6 +66,12 @@ void InstanceTypes::put(InstanceType type) {
   }
 }
 
+std::string InstanceTypes::names() const {
+  std::string out;
+  for (const InstanceType& type : types_) out += (out.empty() ? "" : ", ") + type.name;
+  return out;
+}
+
 const InstanceType* InstanceTypes::find(std::string_view name) const {
   const auto found =
       std::find_if(types_.begin(), types_.end(), [name](const InstanceType& type) { return type.name == name; });

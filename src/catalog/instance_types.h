@@ -79,6 +79,7 @@ class InstanceTypes {
   // Null: nobody knows it; it then has no price.
   [[nodiscard]] const InstanceType* find(std::string_view name) const;
   [[nodiscard]] const std::vector<InstanceType>& all() const { return types_; }
+  [[nodiscard]] std::string names() const;  // "t4, a10, ...", for messages
   // The cheapest one by the hour of the same provider that costs more and holds as much, in the same currency; none
   // that would have to be bought. Null: none.
   [[nodiscard]] const InstanceType* next_larger(std::string_view name) const;

@@ -186,10 +186,8 @@ void plan(Context& context, const PlanFlags& flags) {
   if (flags.on.empty()) return show_ranked(context, flags, *prices);
   const catalog::InstanceType* const type = prices->types.find(flags.on);
   if (type == nullptr) {
-    std::string names;
-    for (const catalog::InstanceType& known : prices->types.all()) names += (names.empty() ? "" : ", ") + known.name;
-    return fail(context, make_error(Code::kInvalidArgument,
-                                    fmt::format("--on: no instance type '{}'; there are: {}", flags.on, names)));
+    return fail(context, make_error(Code::kInvalidArgument, fmt::format("--on: no instance type '{}'; there are: {}",
+                                                                        flags.on, prices->types.names())));
   }
   const Result<PlanView> view = plan_on(context, flags, *prices, *type);
   if (!view.has_value()) return fail(context, view.error());

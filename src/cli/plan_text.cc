@@ -17,10 +17,6 @@ using Align = Table::Align;
 constexpr double kHoursOfMonth = planner::kHoursOfMonth;
 constexpr const char* kNone = "–";
 
-double hours(double seconds) {
-  return seconds / 3'600;
-}
-
 std::string seconds_text(double s) {
   return s < 10 ? fmt::format("{:.1f} s", s) : fmt::format("{:.0f} s", s);
 }

@@ -13,6 +13,10 @@ inline constexpr std::int64_t kLeastGigabytes = 16;  // below it Qwen3-4B has li
 
 inline constexpr std::size_t kTextColumns = 100;
 
+[[nodiscard]] inline double hours(double seconds) {
+  return seconds / 3'600;
+}
+
 enum class PlanFormat { kTerminal, kMarkdown };
 
 // All of it.

@@ -31,10 +31,6 @@ class Sentence {
   bool zh_;
 };
 
-double hours(double seconds) {
-  return seconds / 3'600;
-}
-
 double percent(std::int64_t part, std::int64_t whole) {
   return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
 }

@@ -11,8 +11,6 @@
 namespace dormouse::gateway {
 namespace {
 
-constexpr std::int64_t kDayUs = 86'400'000'000;
-
 Error closing() {
   return make_error(Code::kCancelled, "plan: closing");
 }
@@ -122,7 +120,8 @@ Task<Result<std::shared_ptr<PlanService::Material>>> PlanService::read(PlanWish 
   std::int64_t room = kMostMeasuredRequests;
   for (std::int64_t end_us = wish.end_us; end_us > period.begin_us;) {
     if (stop_.stop_requested()) co_return closing();
-    const ledger::WorkloadQuery query{period.deployment, std::max(period.begin_us, end_us - kDayUs), end_us, room};
+    const ledger::WorkloadQuery query{period.deployment, std::max(period.begin_us, end_us - planner::kDayUs), end_us,
+                                      room};
     const OneShot<Result<ledger::MeasuredWorkload>> answer(io_);
     ledger_.workload(query, [answer](Result<ledger::MeasuredWorkload> got) { answer.set(std::move(got)); });
     CO_TRY(ledger::MeasuredWorkload day, co_await answer.get());

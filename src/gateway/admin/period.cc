@@ -70,6 +70,14 @@ Result<WallTime> parse_moment(std::string_view text, WallTime now, const TimeZon
       fmt::format("'{}' is no moment; write 7d, today, 2026-11-01 or 2026-11-01T08:30", text.substr(0, 40)));
 }
 
+Result<TimeZone> zone_of(const QueryString& query, const TimeZone& otherwise) {
+  const std::optional<std::string> name = query.text("time_zone");
+  if (!name.has_value() || name->empty()) return otherwise;
+  Result<TimeZone> zone = TimeZone::load(*name);
+  if (!zone.has_value()) return make_error(Code::kInvalidArgument, "time_zone: " + zone.error().message);
+  return zone;
+}
+
 Result<YearMonth> parse_month(std::string_view text, WallTime now, const TimeZone& zone) {
   if (text.empty()) {
     const CivilTime today = zone.local(now);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/time_zone.h"
+#include "gateway/admin/query_string.h"
 
 namespace dormouse::gateway {
 
@@ -14,6 +15,9 @@ namespace dormouse::gateway {
 // "2026-11-01T08:30:15", the last two also with "Z" for UTC. Of a year, month or day its beginning.
 // Errors: kInvalidArgument, with what is accepted.
 [[nodiscard]] Result<WallTime> parse_moment(std::string_view text, WallTime now, const TimeZone& zone);
+
+// The query's time_zone; without one `otherwise`. Errors: kInvalidArgument, naming it: no such zone.
+[[nodiscard]] Result<TimeZone> zone_of(const QueryString& query, const TimeZone& otherwise);
 
 struct YearMonth {
   std::int64_t year = 1970;

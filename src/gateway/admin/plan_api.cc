@@ -12,6 +12,7 @@
 #include "api/fields.h"
 #include "api/strict_json.h"
 #include "catalog/config_file.h"
+#include "gateway/admin/period.h"
 #include "gateway/admin/plan_wire.h"
 #include "gateway/admin/query_string.h"
 #include "gateway/error_response.h"
@@ -22,7 +23,6 @@
 namespace dormouse::gateway {
 namespace {
 
-constexpr std::int64_t kDayUs = 86'400'000'000;
 constexpr std::int64_t kDefaultDays = 30;
 constexpr std::int64_t kMostDays = 366;
 constexpr std::int64_t kMostAdvice = 10'000;
@@ -53,17 +53,7 @@ Result<std::optional<double>> share_of(const QueryString& query, const char* nam
 }
 
 Error no_type(const char* parameter, const std::string& name, const catalog::InstanceTypes& types) {
-  std::string names;
-  for (const catalog::InstanceType& known : types.all()) names += (names.empty() ? "" : ", ") + known.name;
-  return wrong(fmt::format("{}: no instance type '{}'; there are: {}", parameter, name, names));
-}
-
-Result<TimeZone> zone_of(const QueryString& query, const TimeZone& fallback) {
-  const std::optional<std::string> name = query.text("time_zone");
-  if (!name.has_value() || name->empty()) return fallback;
-  Result<TimeZone> zone = TimeZone::load(*name);
-  if (!zone.has_value()) return wrong("time_zone: " + zone.error().message);
-  return zone;
+  return wrong(fmt::format("{}: no instance type '{}'; there are: {}", parameter, name, types.names()));
 }
 
 Result<PlanWish> read_wish(const QueryString& query, const Deployment& deployment, const TimeZone& zone, WallTime now,
@@ -71,7 +61,7 @@ Result<PlanWish> read_wish(const QueryString& query, const Deployment& deploymen
   PlanWish out{deployment, zone, 0, now.us + 1, plans.type_of(deployment.rules)};  // what settled this moment counts
   TRY(out.zone, zone_of(query, zone));
   TRY(const std::int64_t days, query.number("days", kDefaultDays, {1, kMostDays}));
-  out.begin_us = std::max<std::int64_t>(0, out.end_us - days * kDayUs);
+  out.begin_us = std::max<std::int64_t>(0, out.end_us - days * planner::kDayUs);
   if (const std::optional<std::string> on = query.text("on"); on.has_value()) {
     const catalog::InstanceType* const type = plans.types().find(*on);
     if (type == nullptr) return no_type("on", *on, plans.types());

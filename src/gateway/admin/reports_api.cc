@@ -47,11 +47,7 @@ Result<ReportRequest> read_request(const Call& call, const TimeZone& default_zon
   // Without `until`: what settled this moment counts.
   ReportRequest out{std::move(query), default_zone, Format::kJson, 0, now.us + 1};
   TRY(out.format, format_of(out.query));
-  if (const auto name = out.query.text("time_zone"); name.has_value() && !name->empty()) {
-    Result<TimeZone> zone = TimeZone::load(*name);
-    if (!zone.has_value()) return named("time_zone", zone.error());
-    out.zone = *std::move(zone);
-  }
+  TRY(out.zone, zone_of(out.query, default_zone));
   if (const auto since = out.query.text("since"); since.has_value() && !since->empty()) {
     const Result<WallTime> at = parse_moment(*since, now, out.zone);
     if (!at.has_value()) return named("since", at.error());
