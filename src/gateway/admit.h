@@ -9,8 +9,8 @@
 #include "api/generation.h"
 #include "gateway/call.h"
 #include "gateway/deployments.h"
-#include "gateway/generation.h"
 #include "gateway/limits/limiter.h"
+#include "gateway/services.h"
 
 namespace dormouse::gateway {
 
@@ -42,5 +42,12 @@ namespace dormouse::gateway {
 // The same for texts that become vectors. Errors: those of find_deployment and admit_tokens.
 [[nodiscard]] api::ApiResult<const Deployment*> take_in(const Services& services, Limiter& limiter, Call& call,
                                                         const api::EmbeddingsRequest& request);
+// The same of what a parser made of a body. Errors: also the parser's.
+template <typename Request>
+[[nodiscard]] api::ApiResult<const Deployment*> take_in(const Services& services, Limiter& limiter, Call& call,
+                                                        api::ApiResult<Request>& parsed) {
+  if (!parsed.has_value()) return tl::unexpected(parsed.error());
+  return take_in(services, limiter, call, *parsed);
+}
 
 }  // namespace dormouse::gateway

@@ -17,7 +17,7 @@
 #include "catalog/instance_types.h"
 #include "gateway/admin_wire.h"
 #include "gateway/deployments.h"
-#include "gateway/generation.h"
+#include "gateway/services.h"
 #include "gateway/turns.h"
 
 namespace dormouse::gateway {

@@ -14,7 +14,9 @@
 
 #include "api/embeddings.h"
 #include "gateway/booking.h"
-#include "gateway/generation.h"
+#include "gateway/deployments.h"
+#include "gateway/placement.h"
+#include "gateway/services.h"
 
 namespace dormouse::gateway {
 
@@ -44,11 +46,8 @@ class Forwarding {
   Task<void> run();
 
  private:
-  enum class Attempt { kDone, kLost, kFailed, kStopped };
-
   Task<Attempt> attempt();
   Task<Attempt> exchange(fleet::Lease& lease);
-  Task<Attempt> lost(fleet::Lease& lease);
   [[nodiscard]] Attempt take(int status, std::string_view body);
   [[nodiscard]] http::ClientRequest request_for(const fleet::Lease& lease) const;
   Task<void> finish();
@@ -63,13 +62,7 @@ class Forwarding {
   Booking booking_;
   std::shared_ptr<http::Canceller> canceller_;
   ForwardedAnswer answer_;
-  api::ApiError error_;
-  std::string error_kind_;  // more exact than the code says
-  std::string instance_id_;
-  std::optional<fleet::InstancePrice> price_;
-  Nanoseconds busy_{0};  // its shares, over all attempts
-  std::optional<std::int64_t> cost_micros_;
-  Nanoseconds queued_{0};
+  Placement place_;
 };
 
 }  // namespace dormouse::gateway

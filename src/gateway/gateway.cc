@@ -168,12 +168,7 @@ Task<void> Gateway::model(Call& call) const {
 
 Task<void> Gateway::generate(Call& call) {
   api::ApiResult<api::GenerationRequest> request = parse_generate_request(call.request().body);
-  if (!request.has_value()) {
-    const api::ApiError error = request.error();
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, *request);
+  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, request);
   if (!taken.has_value()) {
     const api::ApiError error = taken.error();
     co_await reply_error(call, error);
@@ -206,12 +201,7 @@ Task<void> Gateway::openai(Call& call, api::GenerationRequest::Kind kind) {
   const std::string& body = call.request().body;
   api::ApiResult<api::GenerationRequest> request =
       chat ? api::parse_chat_request(body) : api::parse_completion_request(body);
-  if (!request.has_value()) {
-    const api::ApiError error = request.error();
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, *request);
+  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, request);
   if (!taken.has_value()) {
     const api::ApiError error = taken.error();
     co_await reply_error(call, error);

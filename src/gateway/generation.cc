@@ -15,17 +15,11 @@ namespace {
 
 // What a request without max_tokens counts for in the waiting queue: its bound would fill the queue by itself.
 constexpr std::int64_t kTypicalOutputTokens = 4'096;
-// How long a broken connection may wait for the news of its worker's death: pidfd events take milliseconds.
-constexpr std::chrono::milliseconds kWhyLost{500};
 // A worker notices a closed connection at once and stops after its current step: 100 ms on a CPU, more for a prompt.
 constexpr std::chrono::milliseconds kLastCount{1'000};
 
 double seconds(Nanoseconds d) {
   return static_cast<double>(d.count()) / 1e9;
-}
-
-std::int64_t microseconds(Nanoseconds d) {
-  return d.count() / 1000;
 }
 
 // Who got a part of an answer pays for that part; nothing delivered is nothing owed.
@@ -65,24 +59,8 @@ Generation::Generation(Services services, Call& call, GenerationPlan plan)
       plan_(std::move(plan)),
       answering_(services.metrics, with_names(call, plan_)),
       booking_(services.io, services.ledger, services.clock),
-      held_(services.io, call, booking_, plan_.answer->form()) {}
-
-std::string error_kind(api::ErrorCode code) {
-  switch (code) {
-    case api::ErrorCode::kGenerationTimeout:
-    case api::ErrorCode::kRequestTimeout:
-    case api::ErrorCode::kQueueTimeout: return "timeout";
-    case api::ErrorCode::kQueueFull:
-    case api::ErrorCode::kOverloaded: return "queue_full";
-    case api::ErrorCode::kWorkerCrashed: return "worker_crashed";
-    case api::ErrorCode::kModelLoading:
-    case api::ErrorCode::kModelLoadFailed: return "load_failed";
-    case api::ErrorCode::kLedgerUnavailable: return "ledger_unavailable";
-    case api::ErrorCode::kDraining: return "draining";
-    default: break;
-  }
-  return api::row(code).status < 500 ? "bad_request" : "internal";
-}
+      held_(services.io, call, booking_, plan_.answer->form()),
+      place_(services, call) {}
 
 // Two of one key must not both run, so that one is not dispatched before it is known to be the first.
 Task<bool> Generation::is_answered_at_once() {
@@ -91,16 +69,16 @@ Task<bool> Generation::is_answered_at_once() {
   if (reserved.has_value()) co_return false;
   const ledger::IdempotencyRecord* const other = booking_.repetition();
   if (other == nullptr) {
-    error_ = from_ledger(reserved.error());
+    place_.error = from_ledger(reserved.error());
   } else if (other->body_sha256 != plan_.idempotency->body_sha256) {
-    error_.code = api::ErrorCode::kIdempotencyMismatch;
+    place_.error.code = api::ErrorCode::kIdempotencyMismatch;
   } else if (!other->settled) {
-    error_.code = api::ErrorCode::kIdempotencyInProgress;
+    place_.error.code = api::ErrorCode::kIdempotencyInProgress;
   } else if (const KeptAnswer* const kept = plan_.kept_answers->find(other->request_id, services_.clock.now())) {
     co_await answer_again(*kept);
     co_return true;
   } else {
-    error_.code = api::ErrorCode::kIdempotencyFinished;
+    place_.error.code = api::ErrorCode::kIdempotencyFinished;
   }
   co_await fail(Attempt::kFailed);
   co_return true;
@@ -136,7 +114,7 @@ Task<void> Generation::run() {
     usage_reported_ = false;
     pending_.clear();
     finish_reason_.clear();
-    error_kind_.clear();
+    place_.error_kind.clear();
     first_token_ = {};
     call_.first_token = {};
     outcome = co_await attempt();
@@ -150,29 +128,15 @@ Task<void> Generation::run() {
   }
 }
 
-Task<Generation::Attempt> Generation::attempt() {
-  fleet::Cancellation cancellation;
-  call_.stop.on_fire([&cancellation] { cancellation.cancel(); });
+Task<Attempt> Generation::attempt() {
   fleet::AcquireRequest wish;
-  wish.deployment = call_.deployment;
   wish.tokens_estimate = prompt_bound() + std::min(output_bound(), kTypicalOutputTokens);
   wish.prefix = prefix_of(plan_.request);
   wish.keep_alive = plan_.keep_alive;
-  wish.cancellation = &cancellation;
-  fleet::AcquireResult lease = co_await services_.fleet.acquire(std::move(wish));
-  call_.stop.on_fire({});
-  if (call_.stop.reason() != StopReason::kNone) co_return Attempt::kStopped;  // ~Lease gives it back, unused
+  std::optional<fleet::Lease> lease = co_await place_.acquire(std::move(wish));
   if (!lease.has_value()) {
-    error_ = from_refusal(lease.error());
-    if (lease.error().detail.starts_with("out_of_memory")) error_kind_ = "oom";
-    log_info("event=refused id={} reason={} detail=\"{}\"", call_.request_id, fleet::to_string(lease.error().reason),
-             lease.error().detail);
-    co_return Attempt::kFailed;
+    co_return call_.stop.reason() == StopReason::kNone ? Attempt::kFailed : Attempt::kStopped;
   }
-  (lease->woke() ? call_.wake_wait : queued_) += lease->waited();
-  call_.queue_wait = call_.wake_wait + queued_;
-  instance_id_ = lease->instance_id();
-  price_ = lease->price();
   lease_ = &*lease;
   crashpoint("gateway.placed");
 
@@ -192,7 +156,7 @@ Task<Generation::Attempt> Generation::attempt() {
   call_.stop.on_fire({});
   upstream.reset();  // an answer that is not whole: its connection closes, and the worker stops
   lease_ = nullptr;
-  account(*lease);
+  place_.account(*lease);
   if (outcome == Attempt::kStopped && lease->tells_ends()) co_await learn_end();
   crashpoint("gateway.attempted");
   co_return outcome;
@@ -210,16 +174,11 @@ Task<void> Generation::learn_end() {
   produced_.completion_tokens = std::max(produced_.completion_tokens, ended->generated_tokens);
 }
 
-void Generation::account(const fleet::Lease& lease) {
-  const policy::BusyMeter::Share share = lease.share();
-  busy_ += share.time;
-  if (share.micros.has_value()) cost_micros_ = cost_micros_.value_or(0) + *share.micros;
-}
-
 std::optional<std::int64_t> Generation::cost_so_far() const {
-  if (lease_ == nullptr) return cost_micros_;
+  const std::optional<std::int64_t> before = place_.cost_micros();
+  if (lease_ == nullptr) return before;
   const std::optional<std::int64_t> running = lease_->share().micros;
-  return running.has_value() ? std::optional(cost_micros_.value_or(0) + *running) : cost_micros_;
+  return running.has_value() ? std::optional(before.value_or(0) + *running) : before;
 }
 
 // Of what has cost so far, recovery bills the part that was delivered.
@@ -235,13 +194,13 @@ ledger::Checkpoint Generation::checkpoint() const {
   const std::optional<std::int64_t> cost = cost_so_far();
   if (!cost.has_value()) return out;
   out.micros = billed_part(*cost, delivered_tokens_, produced_.completion_tokens);
-  out.price_version = price_->version;
-  out.currency = price_->by_time.currency;
+  out.price_version = place_.price()->version;
+  out.currency = place_.price()->by_time.currency;
   call_.charge = Money{*out.micros, out.currency};
   return out;
 }
 
-Task<Generation::Attempt> Generation::relay(Upstream& upstream, fleet::Lease& lease) {
+Task<Attempt> Generation::relay(Upstream& upstream, fleet::Lease& lease) {
   while (true) {
     Upstream::Step step = co_await upstream.next();
     switch (step.kind) {
@@ -253,28 +212,20 @@ Task<Generation::Attempt> Generation::relay(Upstream& upstream, fleet::Lease& le
         break;
       case Upstream::Step::Kind::kDone: lease.release(fleet::LeaseOutcome::kCompleted); co_return Attempt::kDone;
       case Upstream::Step::Kind::kRefused:
-        error_ = step.error;
-        if (error_.param == "messages") error_.param = plan_.answer->prompt_field();
-        lease.release(api::row(error_.code).status >= 500 ? fleet::LeaseOutcome::kWorkerFailed
-                                                          : fleet::LeaseOutcome::kCompleted);
+        place_.error = step.error;
+        if (place_.error.param == "messages") place_.error.param = plan_.answer->prompt_field();
+        lease.release(api::row(place_.error.code).status >= 500 ? fleet::LeaseOutcome::kWorkerFailed
+                                                                : fleet::LeaseOutcome::kCompleted);
         co_return Attempt::kFailed;
       case Upstream::Step::Kind::kCancelled:
         lease.release(fleet::LeaseOutcome::kClientGone);
         co_return Attempt::kStopped;
-      case Upstream::Step::Kind::kLost: co_return co_await lost(lease);
+      case Upstream::Step::Kind::kLost: {
+        const AnswerState state = answer_started_ ? AnswerState::kBegun : AnswerState::kNotBegun;
+        co_return co_await place_.lose(lease, state);
+      }
     }
   }
-}
-
-Task<Generation::Attempt> Generation::lost(fleet::Lease& lease) {
-  error_ = api::ApiError{api::ErrorCode::kWorkerCrashed, {}, {}};
-  const std::optional<fleet::LossReason> why = co_await lease.why_lost(kWhyLost);
-  error_kind_ = why == fleet::LossReason::kOutOfMemory ? "oom" : "";
-  services_.client.forget(lease.address());
-  lease.release(fleet::LeaseOutcome::kWorkerFailed);
-  log_warn("event=worker_lost id={} deployment={} seen_dead={} answer_started={}", call_.request_id, call_.deployment,
-           why.has_value(), answer_started_);
-  co_return call_.stop.reason() == StopReason::kNone ? Attempt::kLost : Attempt::kStopped;
 }
 
 void Generation::count(const api::ParsedChunk& chunk) {
@@ -315,7 +266,7 @@ Task<bool> Generation::forward(std::vector<api::ParsedChunk> chunks) {
   if (!call_.exchange.started()) {
     const Status reserved = co_await booking_.durable();
     if (!reserved.has_value()) {
-      error_ = from_ledger(reserved.error());
+      place_.error = from_ledger(reserved.error());
       co_return false;
     }
     const Status begun = co_await begin_stream(call_, plan_.answer->form().content_type);
@@ -346,7 +297,9 @@ AnswerSummary Generation::summary() const {
   }
   out.wake_s = seconds(call_.wake_wait);
   out.first_token_s = seconds(call_.first_token);
-  if (cost_micros_.has_value()) out.cost = Money{*cost_micros_, price_->by_time.currency};
+  if (place_.cost_micros().has_value()) {
+    out.cost = Money{*place_.cost_micros(), place_.price()->by_time.currency};
+  }
   return out;
 }
 
@@ -358,7 +311,7 @@ Task<void> Generation::finish() {
   }
   const Status reserved = co_await booking_.durable();
   if (!reserved.has_value()) {
-    error_ = from_ledger(reserved.error());
+    place_.error = from_ledger(reserved.error());
     co_await fail(Attempt::kFailed);
     co_return;
   }
@@ -406,28 +359,21 @@ Task<void> Generation::close_stream() {
 
 Task<void> Generation::fail(Attempt how) {
   crashpoint("gateway.failing");
-  ledger::Outcome outcome = ledger::Outcome::kFailed;
-  if (how == Attempt::kStopped) {
-    error_ = from_stop(call_.stop.reason());
-    if (call_.stop.reason() == StopReason::kClientGone) outcome = ledger::Outcome::kClientGone;
-  }
-  const api::ErrorRow& row = api::row(error_.code);
-  const bool gone = outcome == ledger::Outcome::kClientGone;
-  if (gone) {
+  const Placement::Ending end = place_.end(how);
+  if (end.is_gone()) {
     // Billed for what was written; a prompt costs nothing before its first token was (requirement R-28).
     call_.completion_tokens = delivered_tokens_;
     call_.prompt_tokens = delivered_tokens_ > 0 ? produced_.prompt_tokens : 0;
   }
-  call_.error_code = gone ? "client_closed" : std::string(row.code);
-  ledger::Settlement entry = settlement(outcome, gone ? 499 : row.status);
+  ledger::Settlement entry = settlement(end.outcome, end.status);
   settle_limits(entry);
   co_await booking_.settle(std::move(entry));
-  if (gone) co_return;
+  if (end.is_gone()) co_return;
   if (!call_.exchange.started()) {
-    co_await reply_error(call_, error_);
+    co_await reply_error(call_, place_.error);
     co_return;
   }
-  std::string event = plan_.answer->broken_off(error_);
+  std::string event = plan_.answer->broken_off(place_.error);
   const Status written = co_await call_.exchange.write(std::move(event));
   if (written.has_value()) co_await call_.exchange.finish();
 }
@@ -437,34 +383,18 @@ void Generation::settle_limits(const ledger::Settlement& entry) {
 }
 
 ledger::Settlement Generation::settlement(ledger::Outcome outcome, int status) const {
-  ledger::Settlement out;
-  out.request_id = call_.request_id;
-  out.outcome = outcome;
-  out.error_code = call_.error_code;
-  if (outcome != ledger::Outcome::kOk) {
-    const bool gone = outcome == ledger::Outcome::kClientGone;
-    out.error_kind = gone ? "cancelled" : error_kind_.empty() ? error_kind(error_.code) : error_kind_;
-  }
+  ledger::Settlement out = place_.settlement(outcome, status);
   out.finish_reason = finish_reason_;
-  out.http_status = status;
   out.input_tokens = call_.prompt_tokens;
   out.cached_tokens = call_.prompt_tokens > 0 ? produced_.cached_tokens : 0;
   out.output_tokens = call_.completion_tokens;
   out.reasoning_tokens = std::min(produced_.reasoning_tokens, call_.completion_tokens);
   out.produced_tokens = produced_.completion_tokens;
-  out.queue_us = microseconds(queued_);
-  out.wake_wait_us = microseconds(call_.wake_wait);
-  out.ttft_us = microseconds(call_.first_token);
-  out.duration_us = microseconds(services_.clock.now() - call_.accepted);
-  if (!instance_id_.empty()) out.instance_id = instance_id_;
-  out.busy_ns = busy_.count();
-  if (!cost_micros_.has_value()) return out;
-  out.cost_micros = cost_micros_;
+  out.ttft_us = call_.first_token.count() / 1'000;
+  if (!out.cost_micros.has_value()) return out;
   out.micros = outcome == ledger::Outcome::kOk
-                   ? *cost_micros_
-                   : billed_part(*cost_micros_, call_.completion_tokens, produced_.completion_tokens);
-  out.price_version = price_->version;
-  out.currency = price_->by_time.currency;
+                   ? *out.cost_micros
+                   : billed_part(*out.cost_micros, call_.completion_tokens, produced_.completion_tokens);
   return out;
 }
 

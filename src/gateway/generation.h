@@ -19,23 +19,12 @@
 #include "gateway/deployments.h"
 #include "gateway/dialect/answer.h"
 #include "gateway/held_stream.h"
-#include "gateway/metrics.h"
+#include "gateway/placement.h"
+#include "gateway/services.h"
 #include "gateway/upstream.h"
-#include "http/client.h"
 #include "ledger/ledger.h"
 
 namespace dormouse::gateway {
-
-// What the handlers work with; all outlive every request.
-struct Services {
-  asio::io_context& io;
-  const Clock& clock;
-  fleet::Supervisor& fleet;
-  ledger::Ledger& ledger;
-  http::Client& client;
-  Metrics& metrics;
-  const Deployments& deployments;
-};
 
 struct GenerationPlan {
   api::GenerationRequest request;
@@ -47,18 +36,12 @@ struct GenerationPlan {
   AnswerCache* kept_answers = nullptr;  // where one with such a key is kept; may be null without
 };
 
-// What a failed request was, for reports: an error code is what the client was told. Fixed set: timeout, oom,
-// worker_crashed, load_failed, queue_full, ledger_unavailable, draining, bad_request, internal.
-[[nodiscard]] std::string error_kind(api::ErrorCode code);
-
 class Generation {
  public:
   Generation(Services services, Call& call, GenerationPlan plan);
   Task<void> run();
 
  private:
-  enum class Attempt { kDone, kLost, kFailed, kStopped };
-
   Task<Attempt> attempt();
   // The client's idempotency key stands for another request, or the ledger cannot be written, and that was answered;
   // false: go on.
@@ -68,7 +51,6 @@ class Generation {
   Task<void> close_stream();
   Task<void> close_whole();
   Task<Attempt> relay(Upstream& upstream, fleet::Lease& lease);
-  Task<Attempt> lost(fleet::Lease& lease);
   Task<void> learn_end();
   // Sends what the dialect made of some chunks; false: the caller has gone.
   Task<bool> forward(std::vector<api::ParsedChunk> chunks);
@@ -84,8 +66,6 @@ class Generation {
   [[nodiscard]] ledger::Checkpoint checkpoint() const;
   [[nodiscard]] std::optional<std::int64_t> cost_so_far() const;
   void count(const api::ParsedChunk& chunk);
-  // What the lease's part of the instance's time came to, after its release.
-  void account(const fleet::Lease& lease);
 
   Services services_;
   Call& call_;
@@ -93,19 +73,13 @@ class Generation {
   Answering answering_;
   Booking booking_;
   HeldStream held_;
-  api::ApiError error_;
-  api::Usage produced_;                // what the worker says it made
-  bool usage_reported_ = false;        // else a piece counts as a token
-  std::int64_t delivered_tokens_ = 0;  // of them, in chunks the socket has taken
-  std::string pending_;                // written for the caller, held until the first token
-  bool answer_started_ = false;        // the caller has seen a part of the answer itself
-  std::string instance_id_;
+  Placement place_;
+  api::Usage produced_;                  // what the worker says it made
+  bool usage_reported_ = false;          // else a piece counts as a token
+  std::int64_t delivered_tokens_ = 0;    // of them, in chunks the socket has taken
+  std::string pending_;                  // written for the caller, held until the first token
+  bool answer_started_ = false;          // the caller has seen a part of the answer itself
   const fleet::Lease* lease_ = nullptr;  // of the attempt that runs
-  std::optional<fleet::InstancePrice> price_;
-  Nanoseconds busy_{0};  // its shares, over all attempts
-  std::optional<std::int64_t> cost_micros_;
-  Nanoseconds queued_{0};
-  std::string error_kind_;  // more exact than the code says
   std::string finish_reason_;
   std::string written_;  // of a stream, while it may have to be kept
   MonoTime sent_;

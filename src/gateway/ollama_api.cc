@@ -211,16 +211,19 @@ Task<void> OllamaApi::running(Call& call) const {
   co_await reply_json(call, 200, body);
 }
 
+api::ApiResult<const Deployment*> OllamaApi::find(const Call& call,
+                                                  const api::ApiResult<OllamaModelRequest>& asked) const {
+  if (!asked.has_value()) return tl::unexpected(asked.error());
+  const api::ApiResult<const Deployment*> found = find_deployment(services_.deployments, call, asked->model);
+  if (!found.has_value()) return tl::unexpected(in_their_words(found.error(), asked->model));
+  return found;
+}
+
 Task<void> OllamaApi::show(Call& call) const {
   const api::ApiResult<OllamaModelRequest> asked = parse_ollama_model(call.request().body);
-  if (!asked.has_value()) {
-    const api::ApiError error = asked.error();
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const api::ApiResult<const Deployment*> found = find_deployment(services_.deployments, call, asked->model);
+  const api::ApiResult<const Deployment*> found = find(call, asked);
   if (!found.has_value()) {
-    const api::ApiError error = in_their_words(found.error(), asked->model);
+    const api::ApiError error = found.error();
     co_await reply_error(call, error);
     co_return;
   }
@@ -230,15 +233,10 @@ Task<void> OllamaApi::show(Call& call) const {
 
 Task<void> OllamaApi::pull(Call& call) const {
   const api::ApiResult<OllamaModelRequest> asked = parse_ollama_model(call.request().body);
-  if (!asked.has_value()) {
-    const api::ApiError error = asked.error();
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const api::ApiResult<const Deployment*> found = find_deployment(services_.deployments, call, asked->model);
+  const api::ApiResult<const Deployment*> found = find(call, asked);
   if (!found.has_value()) {
-    api::ApiError error = in_their_words(found.error(), asked->model);
-    if (error.code == api::ErrorCode::kModelNotFound && !asked->model.empty()) {
+    api::ApiError error = found.error();
+    if (error.code == api::ErrorCode::kModelNotFound && asked.has_value() && !asked->model.empty()) {
       error.message += " here: whoever runs this server can add it with `dormouse deploy IMAGE --on local`";
     }
     co_await reply_error(call, error);

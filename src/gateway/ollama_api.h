@@ -39,6 +39,9 @@ class OllamaApi {
   Task<void> show(Call& call) const;
   Task<void> pull(Call& call) const;
 
+  // The deployment that is asked about. Errors: the parser's, find_deployment's, in Ollama's words.
+  [[nodiscard]] api::ApiResult<const Deployment*> find(const Call& call,
+                                                       const api::ApiResult<OllamaModelRequest>& asked) const;
   // As far as it is known: an instance that is up knows its context length.
   [[nodiscard]] OllamaModel describe(const Deployment& deployment) const;
 

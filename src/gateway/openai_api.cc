@@ -39,12 +39,7 @@ Task<void> Gateway::responses(Call& call) {
 
 Task<void> Gateway::embeddings(Call& call) {
   api::ApiResult<api::EmbeddingsRequest> request = api::parse_embeddings_request(call.request().body);
-  if (!request.has_value()) {
-    const api::ApiError error = request.error();
-    co_await reply_error(call, error);
-    co_return;
-  }
-  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, *request);
+  const api::ApiResult<const Deployment*> taken = take_in(services_, limits_.limiter(), call, request);
   if (!taken.has_value()) {
     const api::ApiError error = taken.error();
     co_await reply_error(call, error);

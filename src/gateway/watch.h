@@ -16,8 +16,8 @@
 
 #include "gateway/advice.h"
 #include "gateway/alerts/alert.h"
-#include "gateway/generation.h"
 #include "gateway/pricing.h"
+#include "gateway/services.h"
 #include "gateway/speed_note.h"
 #include "gateway/vitals.h"
 #include "gateway/vitals_sampler.h"

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "gateway/generation.h"
 #include "gateway/keys/key_ring.h"
 #include "gateway/limits/limiter.h"
 #include "gateway/router.h"
+#include "gateway/services.h"
 #include "gateway/turns.h"
 
 namespace dormouse::gateway {

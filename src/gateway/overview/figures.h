@@ -12,8 +12,8 @@
 
 #include "base/time_zone.h"
 #include "gateway/advice.h"
-#include "gateway/generation.h"
 #include "gateway/overview/deployment_figures.h"
+#include "gateway/services.h"
 #include "ledger/report_records.h"
 
 namespace dormouse::gateway {
