@@ -16,6 +16,7 @@
 #include "gguf/writer.h"
 #include "worker/convert/checkpoint.h"
 #include "worker/convert/hf_config.h"
+#include "worker/convert/hf_pooling.h"
 #include "worker/convert/hf_tokenizer.h"
 #include "worker/convert/utf8_text.h"
 #include "worker/tools/progress.h"
@@ -47,10 +48,12 @@ constexpr std::array<NamePair, 11> kLayerNames{{{"attn_norm", "input_layernorm"}
                                                 {"ffn_up", "mlp.up_proj"},
                                                 {"ffn_down", "mlp.down_proj"}}};
 constexpr std::string_view kOutputName = "lm_head.weight";
+constexpr std::string_view kModelPrefix = "model.";  // of all names but that; models for embeddings come without it
+constexpr std::string_view kEmbeddingName = "model.embed_tokens.weight";
 
 // "blk.7.attn_q.weight" -> "model.layers.7.self_attn.q_proj.weight"; for the names that synth_tensors gives.
-std::string hf_name(std::string_view gguf_name) {
-  if (gguf_name == "token_embd.weight") return "model.embed_tokens.weight";
+std::string full_name(std::string_view gguf_name) {
+  if (gguf_name == "token_embd.weight") return std::string(kEmbeddingName);
   if (gguf_name == "output_norm.weight") return "model.norm.weight";
   if (gguf_name == "output.weight") return std::string(kOutputName);
   std::string_view rest = gguf_name.substr(std::string_view("blk.").size());
@@ -63,10 +66,20 @@ std::string hf_name(std::string_view gguf_name) {
   return fmt::format("model.layers.{}.{}.weight", layer, at->hf);
 }
 
+enum class Names { kFull, kBare };  // "model.norm.weight", "norm.weight"
+
+std::string hf_name(std::string_view gguf_name, Names names) {
+  std::string out = full_name(gguf_name);
+  if (names == Names::kBare && out.starts_with(kModelPrefix)) out.erase(0, kModelPrefix.size());
+  return out;
+}
+
 // Input.
 struct Model {
   HfConfig config;
   HfSampling sampling;
+  Names names = Names::kFull;
+  std::optional<HfPooling> pooling;  // how it is meant to give vectors; nullopt: nobody says
   HfTokenizer tokenizer;
   Checkpoint checkpoint;
 };
@@ -83,8 +96,16 @@ Result<Model> read_model(const std::string& directory) {
     TRY(const JsonFile file, JsonFile::open(sampling_path));
     TRY(sampling, read_hf_sampling(file));
   }
+  TRY(std::optional<HfPooling> pooling, read_hf_pooling(directory));
+  Names names = Names::kFull;
+  if (checkpoint.find(kEmbeddingName) == nullptr && checkpoint.find(kEmbeddingName.substr(kModelPrefix.size()))) {
+    names = Names::kBare;
+    // There is nothing to tie and no answer to make; a file of such weights needs no second matrix of the same size.
+    if (checkpoint.find(kOutputName) == nullptr) config.shape.is_tied = true;
+    if (!pooling.has_value()) pooling = HfPooling::kLast;  // Qwen3-Embedding's own way
+  }
   TRY(HfTokenizer tokenizer, read_hf_tokenizer(directory, config));
-  return Model{std::move(config), sampling, std::move(tokenizer), std::move(checkpoint)};
+  return Model{std::move(config), sampling, names, pooling, std::move(tokenizer), std::move(checkpoint)};
 }
 
 Status check_options(const ConvertOptions& options, const Checkpoint& checkpoint) {
@@ -118,7 +139,7 @@ Result<std::vector<TensorRecode>> plan(const Model& model, const std::vector<Syn
   if (c.is_tied) used.emplace(kOutputName);
   std::vector<TensorRecode> out;
   for (const SynthTensor& wanted : tensors) {
-    const std::string name = hf_name(wanted.name);
+    const std::string name = hf_name(wanted.name, model.names);
     const CheckpointTensor* const found = model.checkpoint.find(name);
     if (found == nullptr) {
       return make_error(Code::kNotFound, fmt::format("{}: tensor '{}' is missing; config.json says there is one",
@@ -176,6 +197,7 @@ void add_metadata(const ConvertOptions& options, const Model& model, gguf::Write
   writer.add_float32("qwen3.attention.layer_norm_rms_epsilon", model.config.rms_epsilon);
   writer.add_uint32("qwen3.attention.key_length", c.head_dim);
   writer.add_uint32("qwen3.attention.value_length", c.head_dim);
+  if (model.pooling.has_value()) writer.add_uint32("qwen3.pooling_type", static_cast<std::uint32_t>(*model.pooling));
   const HfTokenizer& tokenizer = model.tokenizer;
   writer.add_string("tokenizer.ggml.model", "gpt2");
   writer.add_string("tokenizer.ggml.pre", "qwen2");
@@ -183,11 +205,13 @@ void add_metadata(const ConvertOptions& options, const Model& model, gguf::Write
   writer.add_int32_array("tokenizer.ggml.token_type", tokenizer.vocabulary.types);
   writer.add_string_array("tokenizer.ggml.merges", tokenizer.vocabulary.merges);
   writer.add_uint32("tokenizer.ggml.eos_token_id", tokenizer.vocabulary.end_of_turn_id);
+  if (tokenizer.eot_token_id.has_value()) writer.add_uint32("tokenizer.ggml.eot_token_id", *tokenizer.eot_token_id);
   if (tokenizer.pad_token_id.has_value()) {
     writer.add_uint32("tokenizer.ggml.padding_token_id", *tokenizer.pad_token_id);
   }
   if (tokenizer.bos_token_id.has_value()) writer.add_uint32("tokenizer.ggml.bos_token_id", *tokenizer.bos_token_id);
   writer.add_bool("tokenizer.ggml.add_bos_token", tokenizer.adds_bos);
+  if (tokenizer.adds_eos.has_value()) writer.add_bool("tokenizer.ggml.add_eos_token", *tokenizer.adds_eos);
   if (!tokenizer.chat_template.empty()) writer.add_string("tokenizer.chat_template", tokenizer.chat_template);
   writer.add_uint32("general.file_type", options.file_type.number);
   writer.add_uint32("general.quantization_version", kQuantizationVersion);

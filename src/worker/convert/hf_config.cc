@@ -10,6 +10,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::string_view kArchitecture = "Qwen3ForCausalLM";
+constexpr std::string_view kBareArchitecture = "Qwen3Model";  // without an output matrix: models for embeddings
 constexpr std::uint64_t kIdMax = (1U << 24) - 1;
 constexpr std::uint64_t kVocabularyMax = 1U << 20;  // Qwen3 has 151,936 rows
 
@@ -34,13 +35,22 @@ Status check_architecture(const JsonFields& config) {
   TRY(const json::array* names, config.get_array("architectures"));
   const json::string* const name = names->empty() ? nullptr : names->front().if_string();
   if (name == nullptr) return config.wrong("architectures", "a list of one name");
-  if (std::string_view(*name) == kArchitecture) return {};
+  if (std::string_view(*name) == kArchitecture || std::string_view(*name) == kBareArchitecture) return {};
+  if (name->find("SequenceClassification") != json::string::npos) {
+    return config.wrong("architectures",
+                        fmt::format("{}: a classifier's head is not supported, and nothing here serves reranking; the "
+                                    "published Qwen3-Reranker becomes a language model that answers yes or no",
+                                    kArchitecture),
+                        Code::kInvalidArgument);
+  }
   if (name->find("Moe") != json::string::npos) {
     return config.wrong("architectures", fmt::format("{}: mixtures of experts are not supported", kArchitecture),
                         Code::kInvalidArgument);
   }
-  return config.wrong("architectures", fmt::format("{}: dense Qwen3 is the one architecture supported", kArchitecture),
-                      Code::kInvalidArgument);
+  return config.wrong(
+      "architectures",
+      fmt::format("{} or {}: dense Qwen3 is the one architecture supported", kArchitecture, kBareArchitecture),
+      Code::kInvalidArgument);
 }
 
 // Ignoring one of these silently would give a file that answers nonsense.

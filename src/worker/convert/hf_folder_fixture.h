@@ -157,6 +157,44 @@ inline boost::json::object tokenizer_config_of(const Vocabulary& vocabulary) {
           {"tokenizer_class", "Qwen2Tokenizer"}};
 }
 
+inline void write_object(const std::string& path, const boost::json::object& value) {
+  write_file(path, boost::json::serialize(value));
+}
+
+// The form of Qwen3-Embedding: names without "model.", no output matrix, <|endoftext|> behind every text, whose state
+// is the text's vector.
+inline void write_embedding_folder(const std::string& folder, const gguf::File& file) {
+  constexpr std::string_view kPrefix = "model.";
+  std::vector<FixtureTensor> tensors = tensors_of(file);
+  for (FixtureTensor& tensor : tensors) tensor.name.erase(0, kPrefix.size());
+  write_file(folder + "/model.safetensors", make_safetensors(tensors));
+  boost::json::object config = config_of(file);
+  config["tie_word_embeddings"] = false;  // as the 8B has it, without an output matrix
+  write_object(folder + "/config.json", config);
+  const Vocabulary vocabulary = make_vocabulary(kFixtureVocabulary);
+  boost::json::object tokenizer = tokenizer_json_of(vocabulary, MergeForm::kPairs);
+  tokenizer["post_processor"] = boost::json::parse(
+      R"({"type":"Sequence","processors":[
+            {"type":"ByteLevel","add_prefix_space":false,"trim_offsets":false,"use_regex":false},
+            {"type":"TemplateProcessing",
+             "single":[{"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"<|endoftext|>","type_id":0}}],
+             "pair":[{"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"<|endoftext|>","type_id":0}},
+                     {"Sequence":{"id":"B","type_id":0}},{"SpecialToken":{"id":"<|endoftext|>","type_id":0}}]}]})");
+  write_object(folder + "/tokenizer.json", tokenizer);
+  write_object(folder + "/tokenizer_config.json", tokenizer_config_of(vocabulary));
+  write_file(folder + "/modules.json",
+             R"([{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"},
+                 {"idx":1,"name":"1","path":"1_Pooling","type":"sentence_transformers.models.Pooling"},
+                 {"idx":2,"name":"2","path":"2_Normalize","type":"sentence_transformers.models.Normalize"}])");
+  std::filesystem::create_directories(folder + "/1_Pooling");
+  write_object(folder + "/1_Pooling/config.json", {{"word_embedding_dimension", 64},
+                                                   {"pooling_mode_cls_token", false},
+                                                   {"pooling_mode_mean_tokens", false},
+                                                   {"pooling_mode_max_tokens", false},
+                                                   {"pooling_mode_lasttoken", true},
+                                                   {"include_prompt", true}});
+}
+
 // A folder under the system's temporary one, and what a test puts into it.
 class HfFolderTest : public ::testing::Test {
  protected:
@@ -177,9 +215,7 @@ class HfFolderTest : public ::testing::Test {
     return static_cast<std::size_t>(
         std::count_if(begin(all), end(all), [](const auto& e) { return e.is_regular_file(); }));
   }
-  void write_json(const std::string& name, const boost::json::object& value) const {
-    write_file(in(name), boost::json::serialize(value));
-  }
+  void write_json(const std::string& name, const boost::json::object& value) const { write_object(in(name), value); }
   void write_tokenizer(const Vocabulary& vocabulary) const {
     write_json("tokenizer.json", tokenizer_json_of(vocabulary, MergeForm::kPairs));
     write_json("tokenizer_config.json", tokenizer_config_of(vocabulary));

@@ -79,7 +79,35 @@ Result<std::string> read_merge(const JsonFields& model, const json::value& merge
   return std::string(pair->front().get_string()) + ' ' + std::string(pair->back().get_string());
 }
 
-Status read_tokenizer_json(const std::string& path, Vocabulary& out) {
+// What the tokenizer itself puts behind every text (Qwen3-Embedding: <|endoftext|>, whose state is the text's vector);
+// empty: nothing. A post_processor is one step or a Sequence of them; of a template the last entry counts.
+Result<std::string> read_ending(const std::string& path, const JsonFields& tokenizer) {
+  std::string out;
+  if (!tokenizer.has("post_processor")) return out;
+  TRY(const JsonFields processor, tokenizer.get_object("post_processor"));
+  json::array steps{processor.object()};
+  if (processor.has("processors")) {
+    TRY(const json::array* list, processor.get_array("processors"));
+    steps = *list;
+  }
+  for (const json::value& value : steps) {
+    if (!value.is_object()) return processor.wrong("processors", "objects");
+    const JsonFields step(path + ": post_processor: ", value.get_object());
+    TRY(const std::string_view type, step.get_string("type"));
+    if (type != "TemplateProcessing") continue;
+    TRY(const json::array* single, step.get_array("single"));
+    if (single->size() < 2 || !single->back().is_object()) continue;
+    const JsonFields last(path + ": post_processor: single: ", single->back().get_object());
+    if (!last.has("SpecialToken")) continue;
+    TRY(const JsonFields token, last.get_object("SpecialToken"));
+    TRY(const std::string_view text, token.get_string("id"));
+    out = text;
+  }
+  return out;
+}
+
+// The token behind every text, where there is one, in `ending`.
+Status read_tokenizer_json(const std::string& path, Vocabulary& out, std::string& ending) {
   TRY(const JsonFile file, JsonFile::open(path));
   const JsonFields tokenizer = file.root();
   TRY(const JsonFields model, tokenizer.get_object("model"));
@@ -94,6 +122,7 @@ Status read_tokenizer_json(const std::string& path, Vocabulary& out) {
     TRY(std::string pair, read_merge(model, merge));
     out.merges.push_back(std::move(pair));
   }
+  TRY(ending, read_ending(path, tokenizer));
   if (!tokenizer.has("added_tokens")) return {};
   TRY(const json::array* added, tokenizer.get_array("added_tokens"));
   for (const json::value& token : *added) {
@@ -178,6 +207,9 @@ Status read_settings(const std::string& directory, HfTokenizer& out, std::option
     TRY(out.bos_token_id, configured_id(config, "bos_token", out.vocabulary));
     TRY(out.pad_token_id, configured_id(config, "pad_token", out.vocabulary));
     TRY(out.adds_bos, config.get_bool_or("add_bos_token", false));
+    if (config.has("add_eos_token")) {
+      TRY(out.adds_eos, config.get_bool("add_eos_token"));
+    }
     TRY(out.chat_template, configured_template(config));
   }
   const std::string template_path = directory + "/chat_template.jinja";
@@ -186,6 +218,21 @@ Status read_settings(const std::string& directory, HfTokenizer& out, std::option
     out.chat_template = text_of(file);
     if (!is_utf8(out.chat_template)) return make_error(Code::kDataLoss, template_path + ": want UTF-8");
   }
+  return {};
+}
+
+// eos becomes what is put behind every text: the one place where a GGUF can say so.
+Status heed_ending(const std::string& directory, const std::string& ending, HfTokenizer& out,
+                   std::optional<std::uint32_t>& eos) {
+  if (ending.empty()) return {};
+  const Result<std::uint32_t> id = id_of(out.vocabulary, ending);
+  if (!id.has_value()) {
+    return make_error(Code::kDataLoss,
+                      directory + "/tokenizer.json: post_processor: want a token that the tokenizer has at its end");
+  }
+  if (eos.has_value() && *eos != *id) out.eot_token_id = eos;
+  eos = *id;
+  if (!out.adds_eos.has_value()) out.adds_eos = true;
   return {};
 }
 
@@ -211,8 +258,9 @@ Result<HfTokenizer> read_hf_tokenizer(const std::string& directory, const HfConf
   HfTokenizer out;
   out.vocabulary.tokens.resize(config.shape.vocab);
   out.vocabulary.types.resize(config.shape.vocab, kTokenUnused);
+  std::string ending;
   if (exists(directory + "/tokenizer.json")) {
-    TRY_STATUS(read_tokenizer_json(directory + "/tokenizer.json", out.vocabulary));
+    TRY_STATUS(read_tokenizer_json(directory + "/tokenizer.json", out.vocabulary, ending));
   } else {
     TRY_STATUS(read_vocab_and_merges(directory, out.vocabulary));
   }
@@ -220,13 +268,14 @@ Result<HfTokenizer> read_hf_tokenizer(const std::string& directory, const HfConf
   TRY_STATUS(read_settings(directory, out, eos));
   name_padding(out.vocabulary);
   if (!eos.has_value()) eos = config.eos_token_id;
+  TRY_STATUS(heed_ending(directory, ending, out, eos));
   if (!out.bos_token_id.has_value()) out.bos_token_id = config.bos_token_id;
   if (!out.pad_token_id.has_value()) out.pad_token_id = config.pad_token_id;
   if (!eos.has_value()) {
     return make_error(Code::kNotFound,
                       directory + ": no eos_token in tokenizer_config.json and no eos_token_id in config.json");
   }
-  for (const std::optional<std::uint32_t>& id : {eos, out.bos_token_id, out.pad_token_id}) {
+  for (const std::optional<std::uint32_t>& id : {eos, out.eot_token_id, out.bos_token_id, out.pad_token_id}) {
     if (id.has_value() && *id >= config.shape.vocab) {
       return make_error(Code::kDataLoss, fmt::format("{}/config.json: a token id is {}, vocab_size is {}", directory,
                                                      *id, config.shape.vocab));

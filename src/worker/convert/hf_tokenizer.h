@@ -14,12 +14,15 @@
 namespace dormouse::worker {
 
 struct HfTokenizer {
-  // Its end_of_turn_id is the eos token, whatever its text (a base model has <|endoftext|>).
+  // Its end_of_turn_id is the eos token, whatever its text (a base model has <|endoftext|>). Where the tokenizer puts a
+  // token behind every text that is eos, as llama.cpp has it, and what would have been becomes eot_token_id.
   Vocabulary vocabulary;
+  std::optional<std::uint32_t> eot_token_id;
   std::optional<std::uint32_t> bos_token_id;
   std::optional<std::uint32_t> pad_token_id;
   bool adds_bos = false;
-  std::string chat_template;  // empty: none
+  std::optional<bool> adds_eos;  // nullopt: neither file says
+  std::string chat_template;     // empty: none
 };
 
 // Ids that tokenizer_config.json does not name come from `config`. What is returned, text::Tokenizer takes. Errors:
