@@ -159,6 +159,7 @@ struct Delta {
   std::string content;
   std::string reasoning_content;
   std::vector<TokenLogprob> logprobs;
+  std::int64_t text_offset = 0;  // completions: where `logprobs` begin in the text of the whole answer, in characters
   std::vector<ToolCallDelta> tool_calls;
   std::optional<std::string> finish_reason;  // "stop" | "length" | "tool_calls"
 };
@@ -168,6 +169,9 @@ struct ResponseHead {
   std::int64_t created = 0;  // seconds
   std::string model;
 };
+
+// How many characters begin in `text`, which may start or end inside one: text_offset counts these.
+[[nodiscard]] std::int64_t characters(std::string_view text);
 
 // Streaming: one JSON text a chunk (without the SSE frame). `first` adds the role delta. usage: nullopt = field absent.
 [[nodiscard]] std::string chat_chunk(const ResponseHead& head, const Delta& delta, bool first,

@@ -12,6 +12,9 @@ namespace {
 
 namespace json = boost::json;
 
+// A peer's word that we count on from; no text is so long.
+constexpr std::int64_t kMaxTextOffset = std::int64_t{1} << 40;
+
 const json::object* object_at(const json::object& from, std::string_view key) {
   const json::value* value = find_member(from, key);
   return value == nullptr ? nullptr : value->if_object();
@@ -70,6 +73,10 @@ void read_logprobs(const json::object& choice, Delta& out) {
   const json::array* tokens = array_at(*logprobs, "tokens");
   const json::array* values = array_at(*logprobs, "token_logprobs");
   const json::array* tops = array_at(*logprobs, "top_logprobs");
+  const json::array* offsets = array_at(*logprobs, "text_offset");
+  if (offsets != nullptr && !offsets->empty()) {
+    out.text_offset = std::clamp<std::int64_t>(as_integer(offsets->front()).value_or(0), 0, kMaxTextOffset);
+  }
   for (std::size_t i = 0; tokens != nullptr && i < tokens->size(); ++i) {
     const json::string* text = (*tokens)[i].if_string();
     TokenLogprob token{text == nullptr ? "" : std::string(text->data(), text->size()), 0, {}};

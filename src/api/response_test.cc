@@ -115,6 +115,24 @@ TEST(Response, CompletionsHaveTheirOwnShape) {
   EXPECT_EQ(back->choices[1].content, "c");
 }
 
+// text_offset is where a token begins in the text of the whole answer: behind an echoed prompt, on from the chunk
+// before, in characters, also where a token is half of one.
+TEST(Response, OffsetsPointIntoTheWholeText) {
+  Delta delta = text("月é!");
+  delta.text_offset = 12;
+  delta.logprobs = {{"月", -1, {}}, {"\xc3", -1, {}}, {"\xa9", -1, {}}, {"!", -1, {}}};
+  const std::string body = completion_response(kHead, {delta}, Usage{});
+  EXPECT_EQ(boost::json::parse(body).at("choices").at(0).at("logprobs").at("text_offset"),
+            (boost::json::array{12, 13, 14, 14}));
+  EXPECT_EQ(parse_chunk(body)->choices[0].text_offset, 12);
+  for (const char* const lie : {"-5", "\"x\"", "null", "1e300"}) {
+    std::string wrong = body;
+    wrong.replace(wrong.find("[12,"), 4, std::string("[") + lie + ",");
+    EXPECT_GE(parse_chunk(wrong)->choices[0].text_offset, 0) << lie;
+  }
+  EXPECT_EQ(characters(""), 0);
+}
+
 TEST(Response, ModelsAreListed) {
   const auto list = boost::json::parse(models_response({{"a", 1, 4096}, {"b", 2, 0}}));
   EXPECT_EQ(list.at("object").as_string(), "list");

@@ -1,5 +1,6 @@
 // Answers of the OpenAI dialect, chunk by chunk and whole. Rules: peers-and-wire notes 4.1 (which field clients choke
 // on).
+#include <algorithm>
 #include <cmath>
 
 #include "api/generation.h"
@@ -83,9 +84,9 @@ void append_chat_logprobs(std::string& out, const std::vector<TokenLogprob>& log
 }
 
 // The completion dialect has its own shape: parallel arrays.
-void append_completion_logprobs(std::string& out, const std::vector<TokenLogprob>& logprobs) {
+void append_completion_logprobs(std::string& out, const Delta& delta) {
   out += R"(,"logprobs":)";
-  if (logprobs.empty()) {
+  if (delta.logprobs.empty()) {
     out += "null";
     return;
   }
@@ -93,8 +94,8 @@ void append_completion_logprobs(std::string& out, const std::vector<TokenLogprob
   std::string values;
   std::string tops;
   std::string offsets;
-  std::int64_t offset = 0;
-  for (const TokenLogprob& entry : logprobs) {
+  std::int64_t offset = delta.text_offset;
+  for (const TokenLogprob& entry : delta.logprobs) {
     const std::string_view separator = tokens.empty() ? "" : ",";
     tokens += separator;
     append_json_string(tokens, entry.token);
@@ -102,7 +103,7 @@ void append_completion_logprobs(std::string& out, const std::vector<TokenLogprob
     append_logprob(values, entry.logprob);
     offsets += separator;
     append_json_int(offsets, offset);
-    offset += static_cast<std::int64_t>(entry.token.size());
+    offset += characters(entry.token);
     tops += separator;
     tops += '{';
     for (std::size_t j = 0; j < entry.top.size(); ++j) {
@@ -210,7 +211,7 @@ void append_completion_choice(std::string& out, const Delta& delta) {
   append_json_int(out, delta.index);
   out += R"(,"text":)";
   append_json_string(out, delta.content);
-  append_completion_logprobs(out, delta.logprobs);
+  append_completion_logprobs(out, delta);
   append_finish_reason(out, delta.finish_reason);
   out += '}';
 }
@@ -229,6 +230,11 @@ void append_model(std::string& out, const ModelCard& model) {
 }
 
 }  // namespace
+
+std::int64_t characters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });
+}
 
 std::string chat_chunk(const ResponseHead& head, const Delta& delta, bool first, const std::optional<Usage>& usage,
                        bool usage_null) {

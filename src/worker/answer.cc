@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "http/sse.h"
+#include "text/utf8_stream.h"
 #include "worker/service.h"
 
 namespace dormouse::worker {
@@ -62,6 +63,16 @@ std::string_view name_of(FinishReason reason) {
   return "stop";
 }
 
+// What echo puts before the answer; of a prompt in tokens, what they stand for.
+std::string echoed_prompt(const Answer& answer) {
+  if (!answer.request.echo) return {};
+  if (answer.request.prompt_tokens.empty()) return answer.request.prompt;
+  text::Utf8Stream stream;
+  std::string out = stream.push(answer.reply.service.model.tokenizer->decode(answer.request.prompt_tokens));
+  out += stream.finish();
+  return out;
+}
+
 void start_answer(Answer& answer, std::int64_t prompt_tokens) {
   const auto n = static_cast<std::size_t>(answer.request.n);
   answer.usage.prompt_tokens = prompt_tokens;
@@ -70,10 +81,12 @@ void start_answer(Answer& answer, std::int64_t prompt_tokens) {
   answer.reasoning.assign(n, 0);
   answer.last_token.assign(n, MonoTime{});
   answer.open = answer.request.n;
+  const std::string echoed = echoed_prompt(answer);
   for (int i = 0; i < answer.request.n; ++i) {
     api::Delta& delta = answer.choices[static_cast<std::size_t>(i)];
     delta.index = i;
-    if (answer.request.echo) delta.content = answer.request.prompt;
+    delta.content = echoed;
+    delta.text_offset = api::characters(echoed);
   }
 }
 
@@ -143,6 +156,7 @@ std::string drain_frames(Answer& answer) {
       end.finish_reason = finish;
       out += frame(answer, end, false);
     }
+    for (const api::TokenLogprob& entry : delta.logprobs) delta.text_offset += api::characters(entry.token);
     delta.content.clear();
     delta.reasoning_content.clear();
     delta.logprobs.clear();

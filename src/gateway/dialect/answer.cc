@@ -29,6 +29,7 @@ void ChoiceCollector::add(const api::Delta& delta) {
   api::Delta& choice = choices_[index];
   choice.content += delta.content;
   choice.reasoning_content += delta.reasoning_content;
+  if (choice.logprobs.empty()) choice.text_offset = delta.text_offset;
   choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
   for (const api::ToolCallDelta& piece : delta.tool_calls) add_tool_call(choice, piece);
   if (delta.finish_reason.has_value()) choice.finish_reason = delta.finish_reason;
