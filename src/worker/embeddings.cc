@@ -58,10 +58,14 @@ enum class TooLong { kRefused, kCut };
 api::ApiResult<Ids> encode_input(const ModelView& model, const api::EmbeddingInput& input, std::size_t index,
                                  TooLong too_long) {
   const std::string name = fmt::format("input[{}]", index);
+  const std::int64_t room = std::min<std::int64_t>(model.context_length, model.kv_tokens);
+  const std::int64_t counted = std::max<std::int64_t>(room, 0) * kCountedTimes;
+  bool is_all_counted = true;
   Ids out;
   if (const auto* text = std::get_if<std::string>(&input)) {
     // Control tokens in somebody's document are text.
-    out = model.tokenizer->encode(*text, text::SpecialTokens::kAsText);
+    is_all_counted =
+        model.tokenizer->encode_at_most(static_cast<std::size_t>(counted), *text, text::SpecialTokens::kAsText, out);
     if (model.embedding.end.has_value()) out.push_back(*model.embedding.end);
   } else {
     out = std::get<std::vector<std::int32_t>>(input);
@@ -72,13 +76,18 @@ api::ApiResult<Ids> encode_input(const ModelView& model, const api::EmbeddingInp
     }
   }
   const auto tokens = std::ssize(out);
-  const std::int64_t room = std::min<std::int64_t>(model.context_length, model.kv_tokens);
   if (tokens > room && too_long == TooLong::kCut) {
     // Its beginning, and the end token where there is one: that is what is pooled.
     const text::TokenId last = out.back();
     out.resize(static_cast<std::size_t>(room));
     if (model.embedding.end == last) out.back() = last;
     return out;
+  }
+  if (!is_all_counted) {
+    return tl::unexpected(api::ApiError{
+        .code = api::ErrorCode::kContextLengthExceeded,
+        .message = fmt::format("{} has more than {} tokens; the model's context takes {}.", name, counted, room),
+        .param = name});
   }
   if (tokens > room) {
     return tl::unexpected(

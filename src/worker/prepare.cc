@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <utility>
 
+#include "base/check.h"
 #include "base/ids.h"
 
 namespace dormouse::worker {
@@ -122,12 +125,44 @@ Thinking thinking_of(const ModelView& model, const api::GenerationRequest& reque
   return Thinking::kNone;
 }
 
-api::ApiError too_long(const api::GenerationRequest& request, std::int64_t tokens, std::int64_t limit,
-                       std::string_view whose) {
+api::ApiError too_long(const api::GenerationRequest& request, std::string message) {
   return {.code = api::ErrorCode::kContextLengthExceeded,
-          .message = fmt::format("The prompt has {} tokens; {} {}: {} too many.", grouped(tokens), whose,
-                                 grouped(limit), grouped(tokens - limit)),
+          .message = std::move(message),
           .param = is_chat(request) ? "messages" : "prompt"};
+}
+
+// Whichever bound is the narrower, and whose it is.
+struct Room {
+  std::int64_t tokens = 0;
+  std::string_view whose;
+};
+
+Room room_of(const ModelView& model, const RequestLimits& limits) {
+  // One place is for the answer's first token.
+  const std::int64_t context = std::min<std::int64_t>(model.context_length, model.kv_tokens) - 1;
+  if (limits.max_prompt_tokens.value_or(context) >= context) return {context, "the context has room for"};
+  return {*limits.max_prompt_tokens, "this request was admitted with"};
+}
+
+// The prompt's tokens, which fit into `room`.
+api::ApiResult<std::vector<text::TokenId>> encode_within(const ModelView& model, const api::GenerationRequest& request,
+                                                         const Room& room) {
+  const std::int64_t counted = std::max<std::int64_t>(room.tokens, 0) * kCountedTimes;
+  api::ApiResult<std::optional<std::vector<text::TokenId>>> prompt =
+      encode_prompt_at_most(model, request, static_cast<std::size_t>(counted));
+  if (!prompt.has_value()) return tl::unexpected(prompt.error());
+  if (!prompt->has_value()) {
+    return tl::unexpected(too_long(request, fmt::format("The prompt has more than {} tokens; {} {}.", grouped(counted),
+                                                        room.whose, grouped(room.tokens))));
+  }
+  if ((*prompt)->empty()) return tl::unexpected(invalid("prompt", "The prompt is empty."));
+  const auto tokens = static_cast<std::int64_t>((*prompt)->size());
+  if (tokens > room.tokens) {
+    return tl::unexpected(
+        too_long(request, fmt::format("The prompt has {} tokens; {} {}: {} too many.", grouped(tokens), room.whose,
+                                      grouped(room.tokens), grouped(tokens - room.tokens))));
+  }
+  return **std::move(prompt);
 }
 
 }  // namespace
@@ -158,42 +193,52 @@ bool is_quick(const ModelView& model, const api::GenerationRequest& request) {
   return is_compiled && prompt_bytes(request) <= kQuickBytes;
 }
 
-api::ApiResult<std::vector<text::TokenId>> encode_prompt(const ModelView& model,
-                                                         const api::GenerationRequest& request) {
+api::ApiResult<std::optional<std::vector<text::TokenId>>> encode_prompt_at_most(const ModelView& model,
+                                                                                const api::GenerationRequest& request,
+                                                                                std::size_t max_tokens) {
   if (is_chat(request)) {
     const Result<std::vector<text::Piece>> pieces = text::render_chat(model.family, to_chat(request));
     if (!pieces.has_value()) return tl::unexpected(invalid("messages", pieces.error().message));
-    return text::encode_pieces(*model.tokenizer, *pieces);
+    return text::encode_pieces_at_most(max_tokens, *model.tokenizer, *pieces);
   }
+  std::optional<std::vector<text::TokenId>> out(std::in_place);
   if (!request.prompt_tokens.empty()) {
     for (const std::int32_t id : request.prompt_tokens) {
       if (id < 0 || id >= model.tokenizer->first_padding_id()) {
         return tl::unexpected(invalid("prompt", fmt::format("There is no token {}.", id)));
       }
     }
-    return request.prompt_tokens;
+    if (request.prompt_tokens.size() <= max_tokens) {
+      *out = request.prompt_tokens;
+    } else {
+      out.reset();
+    }
+    return out;
   }
   // A raw prompt is its caller's own template: control tokens written in it are meant (as vLLM and llama.cpp read it).
-  return model.tokenizer->encode(request.prompt, text::SpecialTokens::kParse);
+  if (!model.tokenizer->encode_at_most(max_tokens, request.prompt, text::SpecialTokens::kParse, *out)) out.reset();
+  return out;
+}
+
+api::ApiResult<std::vector<text::TokenId>> encode_prompt(const ModelView& model,
+                                                         const api::GenerationRequest& request) {
+  api::ApiResult<std::optional<std::vector<text::TokenId>>> prompt = encode_prompt_at_most(model, request, SIZE_MAX);
+  if (!prompt.has_value()) return tl::unexpected(prompt.error());
+  CHECK(prompt->has_value());  // there is no limit to break
+  return **std::move(prompt);
 }
 
 api::ApiResult<Job> prepare(const ModelView& model, const api::GenerationRequest& request,
                             const RequestLimits& limits) {
-  api::ApiResult<std::vector<text::TokenId>> prompt = encode_prompt(model, request);
+  const Room room = room_of(model, limits);
+  api::ApiResult<std::vector<text::TokenId>> prompt = encode_within(model, request, room);
   if (!prompt.has_value()) return tl::unexpected(prompt.error());
-  if (prompt->empty()) return tl::unexpected(invalid("prompt", "The prompt is empty."));
-  const auto tokens = static_cast<std::int64_t>(prompt->size());
-  if (limits.max_prompt_tokens.has_value() && tokens > *limits.max_prompt_tokens) {
-    return tl::unexpected(too_long(request, tokens, *limits.max_prompt_tokens, "this request was admitted with"));
-  }
-  // One place is for the answer's first token.
-  const std::int64_t room = std::min<std::int64_t>(model.context_length, model.kv_tokens);
-  if (tokens > room - 1) return tl::unexpected(too_long(request, tokens, room - 1, "the context has room for"));
   Job job;
   job.prompt = *std::move(prompt);
   job.choices = request.n;
   const std::int64_t wanted = request.sampling.max_tokens.value_or(kDefaultMaxTokens);
-  job.max_tokens = static_cast<std::int32_t>(std::min(wanted, room - tokens));
+  const std::int64_t context = std::min<std::int64_t>(model.context_length, model.kv_tokens);
+  job.max_tokens = static_cast<std::int32_t>(std::min(wanted, context - std::ssize(job.prompt)));
   job.ignore_eos = request.sampling.ignore_eos;
   job.sampling = resolve_sampling(request.sampling, mode_of(model, request));
   job.output = output_options(model, request);

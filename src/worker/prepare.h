@@ -30,6 +30,9 @@ struct RequestLimits {
   std::optional<std::int64_t> max_prompt_tokens;  // x-dormouse-max-prompt-tokens
 };
 
+// A prompt or a text that does not fit is counted up to so many times what would: how far off it is helps whoever
+// shortens it, and a text of 16 MiB is refused in the time of one that nearly fits.
+inline constexpr std::int64_t kCountedTimes = 2;
 // An answer of this length is what Qwen recommends room for; a request without max_tokens gets no more.
 inline constexpr std::int64_t kDefaultMaxTokens = 32'768;
 
@@ -40,6 +43,9 @@ inline constexpr std::int64_t kDefaultMaxTokens = 32'768;
 // The prompt's ids alone: /tokenize.
 [[nodiscard]] api::ApiResult<std::vector<text::TokenId>> encode_prompt(const ModelView& model,
                                                                        const api::GenerationRequest& request);
+// Nothing if there are more than `max_tokens`, found without reading much more than those: the rest costs no time.
+[[nodiscard]] api::ApiResult<std::optional<std::vector<text::TokenId>>> encode_prompt_at_most(
+    const ModelView& model, const api::GenerationRequest& request, std::size_t max_tokens);
 // prepare() will take a millisecond or two at most: not a long text, not a format that has to be compiled.
 [[nodiscard]] bool is_quick(const ModelView& model, const api::GenerationRequest& request);
 // Up to so many bytes of text a tokenizer is done within a millisecond or two.

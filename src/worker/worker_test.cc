@@ -249,6 +249,36 @@ TEST_F(WorkerTest, LogprobsHaveTheBytesOfHalfACharacter) {
   EXPECT_NE(answer.body.find(R"("bytes":[169])"), std::string::npos) << answer.body;
 }
 
+// As OpenAI has it: offsets are into the text, which begins with the prompt where it is echoed; a stream counts on.
+TEST_F(WorkerTest, OffsetsOfTokensCountTheEchoedPrompt) {
+  const std::string more = R"("max_tokens":3,"logprobs":1,"echo":true)";
+  const RawAnswer answer = harness.post("/v1/completions", completion("月SAY:hello|", more));
+  EXPECT_NE(answer.body.find(R"("text_offset":[11,12,13])"), std::string::npos) << answer.body;
+  const RawAnswer plain = harness.post("/v1/completions", completion("SAY:hello|", R"("max_tokens":3,"logprobs":1)"));
+  EXPECT_NE(plain.body.find(R"("text_offset":[0,1,2])"), std::string::npos) << plain.body;
+  const RawAnswer stream = harness.post("/v1/completions", completion("SAY:hello|", more + R"(,"stream":true)"));
+  std::int64_t next = 10;
+  for (const std::string& event : sse_payloads(stream.body)) {
+    if (event == "[DONE]") continue;
+    const Result<api::ParsedChunk> chunk = api::parse_chunk(event);
+    ASSERT_TRUE(chunk.has_value()) << event;
+    for (const api::Delta& delta : chunk->choices) {
+      if (delta.logprobs.empty()) continue;
+      EXPECT_EQ(delta.text_offset, next) << stream.body;
+      next += static_cast<std::int64_t>(delta.logprobs.size());
+    }
+  }
+  EXPECT_EQ(next, 13);
+}
+
+TEST_F(WorkerTest, AnEchoedPromptInTokensIsTheirText) {
+  const api::ParsedChunk body =
+      whole(harness.post("/v1/completions", R"({"model":"fake","prompt":[72,105],"max_tokens":1,"echo":true})"));
+  const api::ParsedChunk told =
+      whole(harness.post("/v1/completions", R"({"model":"fake","prompt":[72,105],"max_tokens":1})"));
+  EXPECT_EQ(body.choices[0].content.size(), told.choices[0].content.size() + 2) << body.choices[0].content;
+}
+
 TEST_F(WorkerTest, APromptBeyondTheContextSaysHowFar) {
   const std::string words(3000, 'q');
   const RawAnswer answer = harness.post("/v1/completions", completion(words));
@@ -256,6 +286,22 @@ TEST_F(WorkerTest, APromptBeyondTheContextSaysHowFar) {
   EXPECT_NE(answer.body.find("context_length_exceeded"), std::string::npos);
   EXPECT_NE(answer.body.find("3,000 tokens; the context has room for 2,047"), std::string::npos) << answer.body;
   EXPECT_NE(answer.body.find("953 too many"), std::string::npos) << answer.body;  // 3000 - (2048 - 1)
+}
+
+// Counting all of a prompt that is far too long would cost seconds to say a number that helps nobody.
+TEST_F(WorkerTest, APromptFarBeyondTheContextIsNotCountedToItsEnd) {
+  const std::string words(100'000, 'q');
+  for (const RawAnswer& answer :
+       {harness.post("/v1/completions", completion(words)), harness.post("/v1/chat/completions", chat(words))}) {
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_NE(answer.body.find("context_length_exceeded"), std::string::npos);
+    EXPECT_NE(answer.body.find("more than 4,094 tokens; the context has room for 2,047"), std::string::npos)
+        << answer.body;
+  }
+  const RawAnswer admitted =
+      harness.post("/v1/completions", completion(words), "x-dormouse-max-prompt-tokens: 100\r\n");
+  EXPECT_NE(admitted.body.find("more than 200 tokens; this request was admitted with 100"), std::string::npos)
+      << admitted.body;
 }
 
 TEST_F(WorkerTest, TheAdmittedPromptLengthIsCheckedBeforePrefill) {
