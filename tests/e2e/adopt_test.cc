@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "base/ids.h"
 #include "e2e/grow_house.h"
@@ -76,6 +77,38 @@ TEST_F(Adopted, IsDeployedWokenCountedAndPutToSleep) {
   ASSERT_EQ(house.run_cli({"sleep", "theirs"}).first, 0);
   EXPECT_TRUE(process_gone(worker, std::chrono::milliseconds(5'000)));
   EXPECT_EQ(house.deployment("theirs").state, "asleep");
+}
+
+// T-46: their server's writes end anywhere, also inside a character and inside "data:"; ours must not.
+TEST_F(Adopted, AStreamCutAnywhereReachesTheCallerWhole) {
+  RunningHouse house(with_llama_server(""));
+  ASSERT_TRUE(house.is_up()) << house.log();
+  ASSERT_EQ(deploy_theirs(house), 0) << house.log();
+  std::string want;
+  for (int i = 0; i < 5; ++i) want += "月光é😀";
+  const std::string ask = R"({"model":"theirs","messages":[{"role":"user","content":"split"}],"stream":)";
+  const auto post = [&](const std::string& path, const std::string& body) {
+    const Answer answer = house.post(path, body);
+    EXPECT_EQ(answer.status, 200) << answer.body << house.log();
+    return answer.body;
+  };
+  std::string openai;
+  const std::string stream = post("/v1/chat/completions", ask + "true}");
+  for (const std::string& event : sse_events(stream)) {
+    if (event == "[DONE]") continue;
+    const json::value chunk = json::parse(event);
+    for (const json::value& choice : chunk.at("choices").as_array()) {
+      const json::value* const content = choice.at("delta").as_object().if_contains("content");
+      if (content != nullptr && content->is_string()) openai += content->get_string();
+    }
+  }
+  EXPECT_EQ(openai, want) << stream;
+  std::string ollama;
+  std::istringstream lines(post("/api/chat", ask + "true}"));
+  for (std::string line; std::getline(lines, line);) {
+    ollama += json::parse(line).at("message").at("content").as_string();
+  }
+  EXPECT_EQ(ollama, want);
 }
 
 TEST_F(Adopted, ItsVectorsPassInEveryDialect) {

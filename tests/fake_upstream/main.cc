@@ -7,7 +7,8 @@
 //   --die             says why on stderr and exits with 3 before it listens
 //   --ignore-term     SIGTERM changes nothing
 // A prompt (or last message) of "say" is answered with five deltas, "die" kills the server after two, "hold FILE" waits
-// after two until FILE exists.
+// after two until FILE exists, "split" is answered with kSplitText, one write a byte: cut inside characters and
+// "data:".
 #include <unistd.h>
 
 #include <array>
@@ -32,6 +33,7 @@ namespace {
 constexpr std::string_view kModel = "their-name";
 constexpr std::int64_t kPromptTokens = 7;
 constexpr int kDeltas = 5;
+constexpr std::string_view kSplitText = "月光é😀";  // two to four bytes a character
 
 struct Options {
   unsigned short port = 0;
@@ -62,6 +64,23 @@ Task<void> answer(http::Exchange& exchange, int status, std::string body) {
   co_await exchange.send(std::move(response));
 }
 
+// A byte a write. Inside a character and inside a field's name the reader has time to take what is there.
+Task<Status> write_split(asio::io_context& io, http::Exchange& exchange, std::string bytes) {
+  constexpr std::string_view kField = "data: ";
+  std::size_t line = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    std::string byte(1, bytes[i]);
+    const Status written = co_await exchange.write(std::move(byte));
+    if (!written.has_value()) co_return written;
+    if (bytes[i] == '\n') line = i + 1;
+    const bool is_inside = i + 1 < bytes.size() && (static_cast<unsigned char>(bytes[i + 1]) & 0xC0U) == 0x80U;
+    if (!is_inside && i - line >= kField.size()) continue;
+    asio::steady_timer timer(io, std::chrono::milliseconds(1));
+    co_await timer.async_wait(kTuple);
+  }
+  co_return Status{};
+}
+
 Task<void> generate(Upstream& upstream, http::Exchange& exchange, api::GenerationRequest request) {
   const std::string prompt = request.messages.empty() ? request.prompt : request.messages.back().content;
   const api::ResponseHead head{.id = "theirs", .created = 1, .model = std::string(kModel)};
@@ -84,10 +103,16 @@ Task<void> generate(Upstream& upstream, http::Exchange& exchange, api::Generatio
       co_await wait_for_file(upstream.io, std::move(path));
     }
     api::Delta delta;
-    delta.content = "t" + std::to_string(i) + " ";
+    const bool is_split = prompt == "split";
+    delta.content = is_split ? std::string(kSplitText) : "t" + std::to_string(i) + " ";
     if (i + 1 == kDeltas) delta.finish_reason = "stop";
     std::string frame = http::sse_data(api::chat_chunk(head, delta, i == 0, std::nullopt, false));
-    const Status written = co_await exchange.write(std::move(frame));
+    Status written;
+    if (is_split) {
+      written = co_await write_split(upstream.io, exchange, std::move(frame));
+    } else {
+      written = co_await exchange.write(std::move(frame));
+    }
     if (!written.has_value()) co_return;
   }
   std::string last;
