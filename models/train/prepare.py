@@ -3,7 +3,8 @@
 
   prepare.py clean   texts worth learning from, simplified, one JSON object a line   -> OUT/clean.jsonl
   prepare.py pack    chat turns with requests, tokenized and packed into windows     -> OUT/{train,val}{256,1024}.npz
-`train_tokenizer.py` runs between the two. Needs Debian's `opencc`.
+  prepare.py held    the ci and the English that were kept out of training, as text  -> OUT/held_out.txt
+`train_tokenizer.py` runs between the first two. `clean` needs Debian's `opencc`.
 """
 import argparse
 import collections
@@ -106,6 +107,19 @@ def clean(a):
     print(sorted(by.items()), dict(chars), sep="\n")
 
 
+def is_held_out(text):
+    return zlib.crc32(text.encode()) % 50 == 0      # 2 %, whatever the order
+
+
+def held(a):
+    texts = [x["text"] for x in [*song(a.corpus), *english(a.corpus)]]
+    texts = sorted({x for x in texts if is_held_out(x)})
+    os.makedirs(a.out, exist_ok=True)
+    with open(os.path.join(a.out, "held_out.txt"), "w", encoding="utf-8") as f:
+        f.write("\n\n".join(texts) + "\n")
+    print(len(texts), "texts,", sum(len(x) for x in texts), "characters")
+
+
 def pack(a):
     import bpe
     import pack_windows
@@ -113,11 +127,10 @@ def pack(a):
     os.makedirs(a.out, exist_ok=True)
     with open(a.clean or os.path.join(a.out, "clean.jsonl"), encoding="utf-8") as f:
         items = [json.loads(x) for x in f]
-    held = [x for x in items if zlib.crc32(x["text"].encode()) % 50 == 0]       # 2 %, whatever the order
-    learn = [x for x in items if zlib.crc32(x["text"].encode()) % 50]
+    learn = [x for x in items if not is_held_out(x["text"])]
     tok = bpe.Tokenizer.load(a.tokenizer)
     ask = requests_for.Asker(items, rng, a.focus)
-    val = ask.samples(held, chat=0.0)
+    val = ask.samples([x for x in items if is_held_out(x["text"])], chat=0.0)
     pack_windows.write(os.path.join(a.out, "val256.npz"), val, tok, 256, rng)
     train, long = [], []
     for _ in range(a.epochs):       # every pass asks for the same poem in other words
@@ -133,7 +146,7 @@ def pack(a):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("step", choices=["clean", "pack"])
+    ap.add_argument("step", choices=["clean", "pack", "held"])
     ap.add_argument("--corpus", default="../shared/data/corpus")
     ap.add_argument("--out", default="models/train/out")
     ap.add_argument("--tokenizer", default="models/train/tokenizer.json")
@@ -141,7 +154,7 @@ def main():
     ap.add_argument("--clean", help="clean.jsonl elsewhere")
     ap.add_argument("--epochs", type=int, default=5)
     a = ap.parse_args()
-    clean(a) if a.step == "clean" else pack(a)
+    {"clean": clean, "pack": pack, "held": held}[a.step](a)
 
 
 if __name__ == "__main__":

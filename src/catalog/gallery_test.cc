@@ -60,6 +60,23 @@ TEST(Gallery, EveryCardSpeaksBothLanguagesAndHasItsNumbers) {
   }
 }
 
+// Every file that was quantised says what others measured of its kind, and where that can be read.
+TEST(Gallery, PublishedLossesComeWithTheirSourceAndGrowAsFilesShrink) {
+  double last = 0;
+  for (const char* const tag : {":f16", ":q8_0", ":q4_k_m", ":q2_k"}) {
+    const Image* const image = shipped().find(std::string("qwen3-8b") + tag);
+    ASSERT_NE(image, nullptr);
+    ASSERT_FALSE(image->published_losses.empty()) << image->reference();
+    const PublishedLoss& llama = image->published_losses.front();
+    EXPECT_EQ(llama.of, "Llama 3 8B");
+    EXPECT_GT(llama.kld.value_or(0), last) << image->reference();
+    last = llama.kld.value_or(0);
+    for (const PublishedLoss& loss : image->published_losses) EXPECT_FALSE(loss.source.empty());
+  }
+  EXPECT_EQ(shipped().find("qwen3-4b-ollama")->published_losses, shipped().find("qwen3-4b:q4_k_m")->published_losses);
+  EXPECT_TRUE(shipped().find("qwen3-demo:q8_0")->published_losses.empty()) << "nobody published any of the demo";
+}
+
 // The 4B's keys and values of 4,096 tokens are 147,456 bytes a token (planner/model_fit_test.cc).
 TEST(Gallery, MemoryIsTheFileAndOneConversation) {
   const Image* const four = shipped().find("qwen3-4b");
@@ -139,7 +156,7 @@ TEST(Gallery, TheUsersOwnEntriesComeOnTop) {
   EXPECT_EQ(Catalog::of_installation(directory.path(), {})->images().size(), shipped().images().size());
   directory.write("house.gguf", "GGUF");
   directory.write("images.toml", "[[image]]\nname = \"house\"\ntag = \"v1\"\ndefault = true\nfile = \"" +
-                                     directory.path() + "/house.gguf\"\nkeywords = [\"自家\"]\n");
+                                     directory.path() + "/house.gguf\"\nkeywords = [\"自家\"]\nkld = 0.0286\n");
   const ConfigFile config =
       parse_config("[[image]]\nname = \"qwen3-4b\"\ntag = \"q4_k_m\"\nfile = \"tuned.gguf\"\n", "dormouse.toml")
           .value();
@@ -148,6 +165,7 @@ TEST(Gallery, TheUsersOwnEntriesComeOnTop) {
   EXPECT_EQ(both->images().size(), shipped().images().size() + 1);
   EXPECT_EQ(both->resolve("house", {"/nonexistent"})->path, directory.path() + "/house.gguf");
   EXPECT_EQ(both->search("自家").size(), 1U);
+  EXPECT_EQ(both->find("house")->kld, 0.0286) << "what its owner measured";
   EXPECT_EQ(both->find("qwen3:4b")->file, "tuned.gguf") << "the name's other forms stay";
 }
 
@@ -196,6 +214,12 @@ TEST(Gallery, AMistakeIsNamedWithItsPlace) {
            {model + "runtime = \"vllm\"\n", "upstream"},
            {model + "runtime = \"vllm\"\nupstream = \"no-owner\"\n", "upstream"},
            {"[[suits]]\nen = \"x\"\n", "quantisation"},
+           {image + "kld = -0.1\n", "kld"},
+           {image + "kld = nan\n", "kld"},
+           {image + "kld = inf\n", "kld"},
+           {"[[loss]]\nquantisation = \"Q4_K_M\"\nof = \"L\"\nkld = 0.1\n", "source"},
+           {"[[loss]]\nquantisation = \"Q4_K_M\"\nof = \"L\"\nsource = \"s\"\n", "perplexity_rise"},
+           {"[[loss]]\nquantisation = \"Q4_K_M\"\nof = \"L\"\nsource = \"s\"\nsame_top = 91.9\n", "same_top"},
        }) {
     const Result<Catalog> parsed = Catalog::parse(row.toml, "mine.toml");
     ASSERT_FALSE(parsed.has_value()) << row.toml;
@@ -204,6 +228,7 @@ TEST(Gallery, AMistakeIsNamedWithItsPlace) {
     EXPECT_NE(parsed.error().message.find(row.said), std::string::npos) << parsed.error().message;
   }
   EXPECT_TRUE(Catalog::parse(image).has_value());
+  EXPECT_EQ(Catalog::parse(image + "kld = 0\n")->images().front().kld, 0.0) << "none at all is a measurement too";
   EXPECT_TRUE(Catalog::parse(model).has_value());
 }
 

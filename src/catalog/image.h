@@ -9,6 +9,16 @@
 
 namespace dormouse::catalog {
 
+// What others measured of a quantisation, on a model that need not be this one. Never in place of Image::kld.
+struct PublishedLoss {
+  std::string of;                         // whose loss: "Llama 3 8B"
+  std::optional<double> kld;              // nats, mean over a text, against 16 bits
+  std::optional<double> same_top;         // share of positions with the same likeliest token, 0 to 1
+  std::optional<double> perplexity_rise;  // 0.022: 2.2 % above 16 bits
+  std::string source;
+  friend bool operator==(const PublishedLoss&, const PublishedLoss&) = default;
+};
+
 struct Image {
   std::string name;          // "qwen3-4b"
   std::string tag;           // "q4_k_m"
@@ -41,7 +51,8 @@ struct Image {
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
   std::int64_t context = 0;
-  std::optional<double> kld;  // measured loss in nats; nullopt: not measured
+  std::optional<double> kld;  // measured loss of these very weights in nats; nullopt: not measured
+  std::vector<PublishedLoss> published_losses;
 
   std::vector<std::string> keys;      // canonical keys that mean this image
   std::vector<std::string> keywords;  // for search, any language

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <initializer_list>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "catalog/image_name.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 50;
 constexpr std::int64_t kMaxShape = 1'000'000;
 constexpr std::size_t kMaxTextBytes = 4'096;
+constexpr double kMaxLoss = 1'000;  // nats, or times as perplexed: no model that answers is so bad
 
 using Keys = std::vector<std::string_view>;
 
@@ -77,6 +79,16 @@ Result<std::int64_t> read_integer(const TomlTable& table, const std::string& key
   const std::int64_t value = table.integer(key, 0);
   if (value >= 0 && value <= most) return value;
   return wrong(where, fmt::format("{}: {}; want 0 to {}", key, value, most));
+}
+
+// A number that may be written without a point; not a NaN, which TOML has.
+Result<std::optional<double>> read_decimal(const TomlTable& table, const std::string& key, double least, double most,
+                                           std::string_view where) {
+  std::optional<double> value;
+  if (const auto at = table.decimals.find(key); at != table.decimals.end()) value = at->second;
+  if (const auto at = table.integers.find(key); at != table.integers.end()) value = static_cast<double>(at->second);
+  if (!value.has_value() || (*value >= least && *value <= most)) return value;
+  return wrong(where, fmt::format("{}: {}; want {} to {}", key, *value, least, most));
 }
 
 bool is_sha256(std::string_view text) {
@@ -149,7 +161,7 @@ Status read_file(const TomlTable& table, std::string_view where, Image& out) {
   out.embedded = table.boolean("embedded", false);
   if (table.boolean("estimated", false)) out.size = Image::Size::kEstimated;
   TRY(out.bytes, read_integer(table, "bytes", kMaxBytes, where));
-  if (const auto kld = table.decimals.find("kld"); kld != table.decimals.end()) out.kld = kld->second;
+  TRY(out.kld, read_decimal(table, "kld", 0, kMaxLoss, where));
   if (out.name.empty() || out.tag.empty()) return wrong(where, "needs a name and a tag");
   return check_sources(out, where);
 }
@@ -186,6 +198,39 @@ Result<SuitsOf> read_suits(const std::vector<TomlTable>& entries, std::string_vi
   return out;
 }
 
+using LossesOf = std::map<std::string, std::vector<PublishedLoss>>;  // by quantisation
+
+Result<LossesOf> read_losses(const std::vector<TomlTable>& entries, std::string_view what) {
+  LossesOf out;
+  const Keys numbers = {"kld", "same_top", "perplexity_rise"};
+  for (const TomlTable& entry : entries) {
+    const std::string where = fmt::format("{}: [[loss]] {}", what, entry.string("quantisation"));
+    TRY_STATUS(check_entry(entry, {.texts = {"quantisation", "of", "source"}, .integers = numbers, .decimals = numbers},
+                           where));
+    PublishedLoss loss;
+    loss.of = entry.string("of");
+    loss.source = entry.string("source");
+    TRY(loss.kld, read_decimal(entry, "kld", 0, kMaxLoss, where));
+    TRY(loss.same_top, read_decimal(entry, "same_top", 0, 1, where));
+    TRY(loss.perplexity_rise, read_decimal(entry, "perplexity_rise", -1, kMaxLoss, where));
+    // A figure that nobody can look up is worth nothing.
+    if (entry.string("quantisation").empty() || loss.of.empty() || loss.source.empty()) {
+      return wrong(where, "needs a quantisation, of and source");
+    }
+    if (!loss.kld.has_value() && !loss.same_top.has_value() && !loss.perplexity_rise.has_value()) {
+      return wrong(where, "needs kld, same_top or perplexity_rise");
+    }
+    out[entry.string("quantisation")].push_back(std::move(loss));
+  }
+  return out;
+}
+
+// What is said once for all models.
+struct Common {
+  SuitsOf suits;
+  LossesOf losses;
+};
+
 // What a server of others fetches itself.
 Status make_upstream(const TomlTable& table, std::string_view where, Image& image) {
   const std::string runtime = table.string("runtime");
@@ -200,12 +245,12 @@ Status make_upstream(const TomlTable& table, std::string_view where, Image& imag
   return {};
 }
 
-Result<Image> read_model_file(const TomlTable& table, const Image& model, const std::string& stem, const SuitsOf& suits,
+Result<Image> read_model_file(const TomlTable& table, const Image& model, const std::string& stem, const Common& common,
                               std::string_view what) {
   const std::string where = fmt::format("{}: {}: {}", what, model.name, table.string("tag"));
   TRY_STATUS(check_entry(table,
                          {.texts = with(file_texts(), {"runtime", "upstream"}),
-                          .integers = {"bytes"},
+                          .integers = {"bytes", "kld"},
                           .decimals = {"kld"},
                           .booleans = {"default", "estimated"},
                           .lists = {"aliases"}},
@@ -220,12 +265,14 @@ Result<Image> read_model_file(const TomlTable& table, const Image& model, const 
     if (!is_file_name(out.file)) return wrong(where, fmt::format("'{}' is no file name", out.file));
     out.runtimes = {"builtin", "llama-server"};
   }
-  auto said = suits.find(runtime);
-  if (runtime.empty() || said == suits.end()) said = suits.find(out.quantisation);
-  if (said != suits.end()) {
+  auto said = common.suits.find(runtime);
+  if (runtime.empty() || said == common.suits.end()) said = common.suits.find(out.quantisation);
+  if (said != common.suits.end()) {
     join(out.suits_en, said->second.first, "; ");
     join(out.suits_zh, said->second.second, "；");
   }
+  const auto losses = common.losses.find(out.quantisation);
+  if (losses != common.losses.end()) out.published_losses = losses->second;
   add_keys(table, out);
   return out;
 }
@@ -237,7 +284,7 @@ Result<Image> read_image(const TomlTable& table, std::string_view what) {
   texts.insert(texts.end(), more.begin(), more.end());
   TRY_STATUS(check_entry(table,
                          {.texts = texts,
-                          .integers = with(model_integers(), {"bytes"}),
+                          .integers = with(model_integers(), {"bytes", "kld"}),
                           .decimals = {"kld"},
                           .booleans = {"default", "embedded", "estimated"},
                           .lists = {"aliases", "keywords", "runtimes"}},
@@ -269,13 +316,15 @@ Result<std::vector<Image>> read_image_entries(const std::vector<TomlTable>& entr
 }
 
 Result<std::vector<Image>> read_images(const TomlTable& root, std::string_view what) {
-  TRY_STATUS(check_entry(root, {.tables = {"suits", "model", "image"}}, what));
+  TRY_STATUS(check_entry(root, {.tables = {"suits", "loss", "model", "image"}}, what));
   const auto list = [&root](const char* key) -> const std::vector<TomlTable>& {
     static const std::vector<TomlTable> kNone;
     const auto found = root.table_lists.find(key);
     return found == root.table_lists.end() ? kNone : found->second;
   };
-  TRY(const SuitsOf suits, read_suits(list("suits"), what));
+  Common common;
+  TRY(common.suits, read_suits(list("suits"), what));
+  TRY(common.losses, read_losses(list("loss"), what));
   TRY(std::vector<Image> out, read_image_entries(list("image"), what));
   for (const TomlTable& table : list("model")) {
     const std::string where = fmt::format("{}: [[model]] {}", what, table.string("name"));
@@ -290,7 +339,7 @@ Result<std::vector<Image>> read_images(const TomlTable& root, std::string_view w
     const auto files = table.table_lists.find("file");
     if (files == table.table_lists.end()) return wrong(where, "needs a [[model.file]]");
     for (const TomlTable& file : files->second) {
-      TRY(Image image, read_model_file(file, model, table.string("stem"), suits, what));
+      TRY(Image image, read_model_file(file, model, table.string("stem"), common, what));
       out.push_back(std::move(image));
     }
   }

@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <string_view>
+#include <vector>
 
 #include "catalog/config_file.h"
 #include "cli/table.h"
@@ -31,6 +33,45 @@ std::string cut(std::string_view text, std::size_t columns) {
 std::string bytes_words(const catalog::Image& image, std::int64_t bytes) {
   if (bytes == 0) return "?";
   return (image.size == catalog::Image::Size::kEstimated ? "~" : "") + size_words(bytes);
+}
+
+// 0.0223: 2.2 %.
+std::string percent(double share) {
+  const double value = share * 100;
+  const double size = value < 0 ? -value : value;
+  return fmt::format("{:.{}f} %", value, size >= 10 ? 0 : size >= 0.1 || size == 0 ? 1 : 2);
+}
+
+std::string published_words(const catalog::PublishedLoss& loss, Language language) {
+  const bool zh = language == Language::kChinese;
+  std::vector<std::string> parts;
+  if (loss.kld.has_value()) {
+    constexpr double kLeast = 0.001;  // three decimals are more than a text's choice leaves sure
+    parts.push_back(*loss.kld >= kLeast ? fmt::format("{:.3f} nats", *loss.kld)
+                                        : std::string(zh ? "不到 0.001 nats" : "under 0.001 nats"));
+  }
+  if (loss.same_top.has_value()) {
+    parts.push_back(zh ? fmt::format("首选一致 {:.1f} %", *loss.same_top * 100)
+                       : fmt::format("{:.1f} % same first choice", *loss.same_top * 100));
+  }
+  if (loss.perplexity_rise.has_value()) {
+    parts.push_back(fmt::format("{} {}{}", zh ? "困惑度" : "perplexity", *loss.perplexity_rise >= 0 ? "+" : "",
+                                percent(*loss.perplexity_rise)));
+  }
+  return fmt::format("{}{}{}", loss.of, zh ? "：" : ": ", fmt::join(parts, zh ? "，" : ", "));
+}
+
+// Two things that are never one: what was measured of these weights, and what others published of the quantisation.
+std::string loss_words(const catalog::Image& image, Language language) {
+  const bool zh = language == Language::kChinese;
+  std::vector<std::string> published;
+  for (const catalog::PublishedLoss& loss : image.published_losses)
+    published.push_back(published_words(loss, language));
+  const std::string measured = image.kld.has_value() ? fmt::format("{}{} nats", zh ? "实测 " : "measured: ", *image.kld)
+                                                     : std::string(zh ? "本项目未实测" : "not measured here");
+  if (published.empty()) return measured;
+  return fmt::format("{}{}{}{}", zh ? "公开数据 " : "published for ", fmt::join(published, zh ? "；" : "; "),
+                     zh ? "；" : "; ", measured);
 }
 
 std::string how_to_get(const catalog::Image& image, const std::string& path, Language language) {
@@ -113,8 +154,8 @@ std::string image_card(const catalog::Image& image, const std::string& path, Lan
                               (zh ? "（4,096 词元的一路对话；GPU 上约多 1.1 GB）"
                                   : " (one conversation of 4,096 tokens; about 1.1 GB more on a GPU)"));
   line("context", "上下文", image.context == 0 ? std::string() : grouped(image.context) + (zh ? " 词元" : " tokens"));
-  line("loss", "质量损失",
-       image.kld.has_value() ? fmt::format("{} nats", *image.kld) : std::string(zh ? "未实测" : "not measured"));
+  line("loss", "质量损失", loss_words(image, language));
+  for (const catalog::PublishedLoss& loss : image.published_losses) line("loss from", "损失出处", loss.source);
   line("licence", "许可证", image.licence);
   const std::string file = image.hub_file.empty() ? image.file : image.hub_file;
   if (!image.huggingface.empty()) line("from", "来源", fmt::format("Hugging Face {} {}", image.huggingface, file));

@@ -68,14 +68,38 @@ TEST(ImageText, ACardSaysHowToGetIt) {
   const catalog::Catalog gallery = catalog::Catalog::built_in().value();
   const catalog::Image& four = *gallery.find("qwen3-4b");
   const std::string card = image_card(four, "", Language::kEnglish);
-  for (const char* const said : {"dormouse pull qwen3-4b:q4_k_m", "2.50 GB", "3.17 GB", "not measured", "apache-2.0",
-                                 "Hugging Face Qwen/Qwen3-4B-GGUF", "ModelScope Qwen/Qwen3-4B-GGUF", "beginners"}) {
+  for (const char* const said :
+       {"dormouse pull qwen3-4b:q4_k_m", "2.50 GB", "3.17 GB", "not measured here", "apache-2.0",
+        "Hugging Face Qwen/Qwen3-4B-GGUF", "ModelScope Qwen/Qwen3-4B-GGUF", "beginners"}) {
     EXPECT_NE(card.find(said), std::string::npos) << said << "\n" << card;
   }
   EXPECT_NE(image_card(four, "/m/x.gguf", Language::kChinese).find("dormouse deploy qwen3-4b:q4_k_m"),
             std::string::npos);
   EXPECT_NE(image_card(*gallery.find("qwen3-4b-vllm"), "", Language::kEnglish).find("Qwen/Qwen3-4B at its first start"),
             std::string::npos);
+}
+
+TEST(ImageText, WhatOthersPublishedIsNeverSaidAsMeasured) {
+  const catalog::Catalog gallery = catalog::Catalog::built_in().value();
+  const auto loss_line = [](const catalog::Image& image, Language language) {
+    const std::string card = image_card(image, "", language);
+    const std::size_t at = card.find(language == Language::kChinese ? "质量损失" : "  loss ");
+    return card.substr(at, card.find('\n', at) - at);
+  };
+  catalog::Image four = *gallery.find("qwen3-4b");
+  EXPECT_EQ(loss_line(four, Language::kEnglish),
+            "  loss      published for Llama 3 8B: 0.031 nats, 91.9 % same first choice, perplexity +2.8 %; "
+            "Qwen3-4B: perplexity +2.2 %; not measured here");
+  EXPECT_EQ(loss_line(four, Language::kChinese),
+            "质量损失  公开数据 Llama 3 8B：0.031 nats，首选一致 91.9 %，困惑度 +2.8 %；Qwen3-4B：困惑度 +2.2 "
+            "%；本项目未实测");
+  EXPECT_NE(image_card(four, "", Language::kEnglish).find("loss from https://github.com/ggml-org/llama.cpp/"),
+            std::string::npos);
+  EXPECT_NE(loss_line(*gallery.find("qwen3-4b:f16"), Language::kEnglish).find("under 0.001 nats"), std::string::npos);
+  EXPECT_EQ(loss_line(*gallery.find("qwen3-4b-vllm:awq"), Language::kEnglish), "  loss      not measured here");
+  four.kld = 0.0286;
+  EXPECT_TRUE(loss_line(four, Language::kEnglish).ends_with("; measured: 0.0286 nats"));
+  EXPECT_TRUE(loss_line(four, Language::kChinese).ends_with("；实测 0.0286 nats"));
 }
 
 }  // namespace

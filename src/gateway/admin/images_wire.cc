@@ -1,6 +1,7 @@
 #include "gateway/admin/images_wire.h"
 
 #include <boost/json.hpp>
+#include <optional>
 #include <utility>
 
 namespace dormouse::gateway {
@@ -31,6 +32,24 @@ json::array sources_of(const catalog::Image& image) {
   return out;
 }
 
+json::value or_null(const std::optional<double>& number) {
+  return number.has_value() ? json::value(*number) : json::value(nullptr);
+}
+
+json::array published_losses_of(const catalog::Image& image) {
+  json::array out;
+  for (const catalog::PublishedLoss& loss : image.published_losses) {
+    json::object one;
+    one["of"] = loss.of;
+    one["kld"] = or_null(loss.kld);
+    one["same_top"] = or_null(loss.same_top);
+    one["perplexity_rise"] = or_null(loss.perplexity_rise);
+    one["source"] = loss.source;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
 json::object object_of(const catalog::Image& image, const std::vector<std::string>& directories) {
   json::object out;
   out["reference"] = image.reference();
@@ -57,7 +76,8 @@ json::object object_of(const catalog::Image& image, const std::vector<std::strin
   out["sha256"] = or_null(image.sha256);
   out["is_present"] = !catalog::Catalog::find_local(image, directories).empty();
   out["is_pulled_by_runtime"] = !image.upstream.empty();
-  out["kld"] = image.kld.has_value() ? json::value(*image.kld) : json::value(nullptr);
+  out["kld"] = or_null(image.kld);
+  out["published_losses"] = published_losses_of(image);
   return out;
 }
 

@@ -263,6 +263,14 @@ export interface Request {
   currency: string;
 }
 
+export interface PublishedLoss {
+  of: string;
+  kld: number | null;
+  same_top: number | null;
+  perplexity_rise: number | null;
+  source: string;
+}
+
 export interface Image {
   name: string;
   tag: string;
@@ -278,6 +286,7 @@ export interface Image {
   licence: string;
   is_present: boolean;
   kld: number | null;
+  published_losses: PublishedLoss[];
 }
 
 export interface InstanceType {

@@ -1,9 +1,9 @@
 // Step 1: the image. Search is the server's, which knows both languages.
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../api/client";
-import type { Image } from "../api/types";
+import type { Image, PublishedLoss } from "../api/types";
 import { useLoad } from "../base/load";
-import { bytesText, memoryText } from "../base/number";
+import { bytesText, memoryText, percentText } from "../base/number";
 import { SelectField, TextField } from "../parts/field";
 import { Trouble } from "../parts/panel";
 import { inLanguage, words } from "../words";
@@ -21,6 +21,26 @@ function useLater(text: string): string {
     return () => clearTimeout(timer);
   }, [text]);
   return later;
+}
+
+function publishedText(loss: PublishedLoss): string {
+  const w = words().deploy;
+  const parts = [
+    loss.kld === null ? "" : loss.kld < 0.001 ? w.lossUnder("0.001") : `${loss.kld.toFixed(3)} nats`,
+    loss.same_top === null ? "" : w.sameTop(`${(loss.same_top * 100).toFixed(1)} %`),
+    loss.perplexity_rise === null ? ""
+      : w.perplexity(`${loss.perplexity_rise < 0 ? "−" : "+"}${percentText(Math.abs(loss.perplexity_rise))}`),
+  ];
+  return w.lossOf(loss.of, parts.filter((part) => part !== ""));
+}
+
+// What was measured of these weights, and what others published of the quantisation: never one for the other.
+function Loss({ image }: { image: Image }) {
+  const w = words().deploy;
+  const measured = image.kld === null ? w.kldUnknown : w.kld(String(image.kld));
+  if (image.published_losses.length === 0) return <>{measured}</>;
+  const sources = image.published_losses.map((loss) => `${loss.of}: ${loss.source}`).join("\n");
+  return <span title={sources}>{w.published(image.published_losses.map(publishedText), measured)}</span>;
 }
 
 function ImageChoice({ image, isChosen, most, choose }: {
@@ -43,8 +63,8 @@ function ImageChoice({ image, isChosen, most, choose }: {
       <span class="small soft">
         {w.memory} {memoryText(image.memory_bytes)} · {w.download} {bytesText(image.bytes)} · {image.licence}
       </span>
+      <span class="small soft"><Loss image={image} /></span>
       <span class="small soft">
-        {image.kld === null ? w.kldUnknown : w.kld(String(image.kld))} ·{" "}
         <span class={image.is_present ? "awake" : ""}>{image.is_present ? w.here : w.notHere(name)}</span>
       </span>
     </label>
