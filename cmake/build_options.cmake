@@ -13,7 +13,7 @@ set(DORMOUSE_SANITIZE "" CACHE STRING "value of -fsanitize=, empty for none")
 option(DORMOUSE_FUZZ "build the *_fuzz.cc targets (clang only)" OFF)
 
 set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
-set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g -D_GLIBCXX_ASSERTIONS -DDORMOUSE_DCHECK=1")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1 -D_GLIBCXX_ASSERTIONS -DDORMOUSE_DCHECK=1")
 
 add_library(dormouse_options INTERFACE)
 target_compile_options(dormouse_options INTERFACE

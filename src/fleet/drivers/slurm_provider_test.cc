@@ -1,6 +1,7 @@
 // Goal: what squeue prints is understood, and only jobs of this gateway are seen. Method: lines as Slurm prints them.
 #include "fleet/drivers/slurm_provider.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -11,14 +12,15 @@ namespace {
 constexpr const char* kInstance = "01928c5e-0000-7000-8000-000000000001";
 
 TEST(Squeue, ReadsOurJobsAndNobodyElses) {
-  const std::string name = std::string("dormouse-") + kInstance;
-  const std::string text = "12|RUNNING|None|node1|" + name + "|dormouse:gw1\n" +  //
-                           "13|PENDING|Resources||" + name + "|dormouse:gw1\n" +  //
-                           "14|RUNNING|None|node1|" + name + "|dormouse:gw2\n" +  //
-                           "15|RUNNING|None|node1|" + name + "|\n" +              //
-                           "16|RUNNING|None|node1|my|job|dormouse:gw1\n" +        //
-                           "17|RUNNING|None|node1|dormouse-x|dormouse:gw1\n" +    //
-                           "x|RUNNING\n\n|||||\nslurm_load_jobs error";
+  const std::string text = fmt::format(
+      "12|RUNNING|None|node1|dormouse-{0}|dormouse:gw1\n"
+      "13|PENDING|Resources||dormouse-{0}|dormouse:gw1\n"
+      "14|RUNNING|None|node1|dormouse-{0}|dormouse:gw2\n"
+      "15|RUNNING|None|node1|dormouse-{0}|\n"
+      "16|RUNNING|None|node1|my|job|dormouse:gw1\n"
+      "17|RUNNING|None|node1|dormouse-x|dormouse:gw1\n"
+      "x|RUNNING\n\n|||||\nslurm_load_jobs error",
+      kInstance);
   const std::vector<Sighting> found = read_squeue(text, "gw1");
   ASSERT_EQ(found.size(), 2U);
   EXPECT_EQ(found[0].id, "12");
