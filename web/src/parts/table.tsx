@@ -18,7 +18,7 @@ interface Shape<Row> {
 export function Table<Row>({ label, columns, rows, foot }: Shape<Row>) {
   const look = (column: Column<Row>): string => (column.isNumber === true ? "number" : "");
   return (
-    <div class="table-frame" tabIndex={0} role="region" aria-label={label}>
+    <div class="table-frame" tabIndex={0} role="group" aria-label={label}>
       <table>
         <thead>
           <tr>{columns.map((one) => <th key={one.head} scope="col" class={look(one)}>{one.head}</th>)}</tr>
