@@ -68,10 +68,10 @@ export class House {
   }
 
   // The server makes its ledger, and a past is written into it while nobody has it open.
-  async startWithPast() {
+  async startWithPast(past = {}) {
     await this.start();
     await this.stop();
-    this.told = seed(join(this.directory, "data", "ledger.db"), "demo");
+    this.told = seed(join(this.directory, "data", "ledger.db"), "demo", past);
     await this.start();
   }
 
