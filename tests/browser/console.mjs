@@ -2,34 +2,28 @@
 // server with the demo model, a past that seed.mjs wrote, Debian's Chromium; figures are read from the tables behind the
 // charts and held against what was seeded or what the API says. DORMOUSE_LONG=1: it is watched asleep for two minutes.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { House, openBrowser, openPage } from "./console_house.mjs";
+import { go, House, kScreens, openBrowser, openPage } from "./console_house.mjs";
+import * as houses from "./console_houses.mjs";
+import * as looks from "./console_looks.mjs";
+import { loadOnce } from "./first_load.mjs";
 
 const [dormouse, worker, browserPath] = process.argv.slice(2);
-const kScreens = ["overview", "deploy", "playground", "usage", "cost", "keys", "logs", "settings"];
 const kWatchedMs = process.env.DORMOUSE_LONG === "1" ? 120_000 : 10_000;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const kMostBytes = 307_200;
 
 const whole = (text) => Number(text.replaceAll(",", ""));
 const micros = (text) => Math.round(Number(text.replace(/[^\d.-]/g, "")) * 1e6);
 
-async function go(page, screen) {
-  await page.evaluate((hash) => { location.hash = hash; }, `#/${screen}`);
-  await page.waitForFunction((name) => document.querySelector(`nav a[aria-current]`)?.hash === `#/${name}`,
-    screen.split("/")[0]);
-}
-
 // The cells of a table by its label, hidden or not: [[..], ..].
 const cellsOf = (page, label, part = "tbody") => page.evaluate(([name, where]) =>
-  [...document.querySelectorAll(`[role=region][aria-label="${name}"] ${where} tr`)]
+  [...document.querySelectorAll(`[role=group][aria-label="${name}"] ${where} tr`)]
     .map((row) => [...row.children].map((cell) => cell.textContent.trim())), [label, part]);
 
 async function loginByLink(page, house) {
   await page.goto(house.link);
   await page.waitForSelector('[data-deployment="demo"]');
   assert.ok(!page.url().includes("login="), "the token has left the address line");
-  assert.equal((await page.context().cookies()).find((one) => one.name === "dormouse_session")?.httpOnly, true);
+  assert.equal((await page.context().cookies()).find((one) => one.name === `dormouse_session_${new URL(house.url).port}`)?.httpOnly, true);
 }
 
 async function staysAsleep(page, house) {
@@ -190,29 +184,37 @@ async function keysOpenAndShut(page, house) {
   await page.waitForSelector("nav.rail");
 }
 
-async function isAccessible(page) {
-  for (const theme of ["light", "dark"]) {
-    await page.evaluate((wanted) => { document.documentElement.dataset.theme = wanted; }, theme);
-    for (const screen of kScreens) {
-      await go(page, screen);
-      await page.waitForFunction(() => document.querySelector('main .waiting[role="status"]') === null);
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-      const serious = violations.filter((one) => one.impact === "serious" || one.impact === "critical")
-        .map((one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`);
-      assert.deepEqual(serious, [], `${screen}, ${theme}`);
-    }
-  }
+// What the page makes itself says what its table says.
+async function chartsComeAsCsv(page) {
+  await go(page, "cost");
+  await page.waitForFunction(() => document.querySelectorAll('[aria-label="Idle timeout"] tbody tr').length === 11, null,
+    { timeout: 60_000 });
+  const filesOf = () => page.evaluate(() => Object.fromEntries([...document.querySelectorAll('a[download][href^="data:"]')]
+    .map((one) => [one.download, decodeURIComponent(one.href.slice(one.href.indexOf(",") + 1)).trim().split("\r\n")])));
+  const files = await filesOf();
+  const stops = files["demo-idle-timeout.csv"];
+  assert.equal(stops[0], "idle_timeout_s,bill,currency,cold_share,p99_s");
+  const shown = await cellsOf(page, "Idle timeout");
+  assert.deepEqual(stops.slice(1).map((line) => Number(line.split(",")[1]).toFixed(2)),
+    shown.map((row) => (micros(row[1]) / 1e6).toFixed(2)));
+  const curves = await cellsOf(page, "Hourly, monthly, mixed");
+  assert.equal(files["demo-curves.csv"].length - 1, curves.length);
+
+  await go(page, "overview");
+  await page.click('[aria-label="More actions: demo"]');
+  await page.click("text=24 hours as a table");
+  await page.waitForSelector('dialog a[download="demo-24h.csv"]');
+  const day = (await filesOf())["demo-24h.csv"];
+  assert.equal(day[0], "deployment,from,to,what,requests");
+  assert.equal(day.length - 1, (await cellsOf(page, "Last 24 hours")).length);
+  await page.click("dialog button >> text=Close");
 }
 
-async function fitsAPhone(page) {
-  await page.setViewportSize({ width: 390, height: 844 });
-  for (const screen of kScreens) {
-    await go(page, screen);
-    await page.waitForFunction(() => document.querySelector('main .waiting[role="status"]') === null);
-    assert.equal(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), true, screen);
-  }
-  await page.setViewportSize({ width: 1280, height: 860 });
+async function firstLoadIsLight(_page, house, browser) {
+  const { bytes, files, ms } = await loadOnce(browser, `${house.url}/console/`);
+  assert.ok(files >= 3 && bytes > 10_000, `${bytes} bytes in ${files} files: that is not the console`);
+  assert.ok(bytes <= kMostBytes, `${bytes} bytes at first, ${kMostBytes} allowed`);
+  console.log(`   first load: ${bytes} bytes in ${files} files, interactive after ${Math.round(ms)} ms`);
 }
 
 async function saysItIsLost(page, house) {
@@ -230,11 +232,14 @@ async function main() {
   try {
     await house.startWithPast();
     const { page, complaints } = await openPage(browser);
-    const steps = [loginByLink, staysAsleep, usageIsTheLedgers, costIsTheLedgers, playgroundStreams, deploys,
-      languageSwitches, isAccessible, fitsAPhone, keysOpenAndShut, saysItIsLost];
+    const steps = [loginByLink, firstLoadIsLight, staysAsleep, usageIsTheLedgers, costIsTheLedgers, chartsComeAsCsv,
+      playgroundStreams, deploys, languageSwitches, looks.priceIsOneLineOnAPhone, looks.worksByKeyboard,
+      looks.fitsEveryWidth, looks.isAccessible, looks.nothingJumps, looks.movesNothingUnasked,
+      looks.panelsSayWhatTheyWaitFor, looks.timesHaveTheirZone, houses.standsACrowd,
+      houses.standsEmpty, houses.comesBackByItself, keysOpenAndShut, houses.twoServersOnOneHost, saysItIsLost];
     for (const step of steps) {
       try {
-        await step(page, house);
+        await step(page, house, browser);
       } catch (cause) {
         if (process.env.DORMOUSE_SHOT) await page.screenshot({ path: process.env.DORMOUSE_SHOT, fullPage: true });
         throw new Error(`${step.name}: ${cause.message}`, { cause });

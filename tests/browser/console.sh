@@ -4,6 +4,10 @@
 set -euo pipefail
 dormouse=$(realpath "${1:-build/release/dormouse}")
 worker=$(realpath "${2:-build/release/dormouse-worker}")
+if [ -n "${DORMOUSE_CONSOLE_HINDRANCE:-}" ]; then
+  echo "skipped: this build has no web console: $DORMOUSE_CONSOLE_HINDRANCE"
+  exit 77
+fi
 cd "$(dirname "$0")"
 . ./needs.sh
 if ! command -v sqlite3 >/dev/null; then

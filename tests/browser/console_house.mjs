@@ -18,19 +18,30 @@ month = "300"
 currency = "CNY"
 `;
 
+// The same machine by a price list in dollars.
+const kDollars = `[[instance]]
+name = "abroad"
+title_en = "this machine, billed in dollars"
+title_zh = "本机（以美元计价）"
+hour = "0.35"
+currency = "USD"
+`;
+
 export class House {
-  constructor(dormouse, worker) {
+  // `isEmpty`: without the demo deployment.
+  constructor(dormouse, worker, { isEmpty = false } = {}) {
     this.dormouse = dormouse;
     this.worker = worker;
+    this.first = isEmpty ? [] : ["--demo"];
     this.directory = mkdtempSync(join(tmpdir(), "dormouse-console-"));
     this.listen = "127.0.0.1:0";
     mkdirSync(join(this.directory, "data"));
-    writeFileSync(join(this.directory, "data", "dormouse.toml"), kConfig);
+    writeFileSync(join(this.directory, "data", "dormouse.toml"), kConfig + kDollars);
   }
 
   // Resolves when it listens; `this.link` is then the one-time link it printed.
   async start() {
-    const child = spawn(this.dormouse, ["serve", "--demo", "--listen", this.listen, "--data-dir",
+    const child = spawn(this.dormouse, ["serve", ...this.first, "--listen", this.listen, "--data-dir",
       join(this.directory, "data"), "--worker", this.worker], { stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     this.log = "";
@@ -57,10 +68,10 @@ export class House {
   }
 
   // The server makes its ledger, and a past is written into it while nobody has it open.
-  async startWithPast() {
+  async startWithPast(past = {}) {
     await this.start();
     await this.stop();
-    this.told = seed(join(this.directory, "data", "ledger.db"), "demo");
+    this.told = seed(join(this.directory, "data", "ledger.db"), "demo", past);
     await this.start();
   }
 
@@ -103,4 +114,25 @@ export async function openPage(browser, options = {}) {
     if (/Content Security Policy/.test(message.text())) complaints.push(message.text());
   });
   return { page, context, complaints };
+}
+
+export const kScreens = ["overview", "deploy", "playground", "usage", "cost", "keys", "logs", "settings"];
+
+export async function go(page, screen) {
+  await page.evaluate((hash) => { location.hash = hash; }, `#/${screen}`);
+  await page.waitForFunction((name) => document.querySelector(`nav a[aria-current]`)?.hash === `#/${name}`,
+    screen.split("/")[0]);
+}
+
+// Until no panel says that it is loading.
+export const settled = (page) =>
+  page.waitForFunction(() => document.querySelector('main .waiting[role="status"]') === null, null, { timeout: 60_000 });
+
+export async function choose(page, language, theme) {
+  await page.evaluate(([tongue, look]) => {
+    localStorage.setItem("dormouse.language", tongue);
+    localStorage.setItem("dormouse.theme", look);
+  }, [language, theme]);
+  await page.reload();
+  await page.waitForSelector("main h1");
 }

@@ -39,7 +39,7 @@ async function main() {
   const house = new House(dormouse, worker);
   const browser = await openBrowser(browserPath);
   try {
-    await house.startWithPast();
+    await house.startWithPast({ withToday: true });
     await fetch(`${house.url}/generate`, { method: "POST", body: JSON.stringify({ prompt: "写一首关于月亮的诗" }) });
     for (const picture of kPictures) await take(browser, house, picture);
   } finally {

@@ -36,10 +36,11 @@ function uuidAt(us, serial) {
 }
 
 // Working hours with two peaks; nothing at night and on Saturdays and Sundays.
-function makeArrivals(nowUs, days, random) {
+// `withToday`: up to an hour ago, so that the last 24 hours are not only a night.
+function makeArrivals(nowUs, days, random, withToday) {
   const arrivals = [];
   const today = Math.floor(nowUs / kDayUs);
-  for (let day = today - days; day < today; ++day) {
+  for (let day = today - days; day < today + (withToday ? 1 : 0); ++day) {
     const weekday = (day + 4) % 7;  // 1970-01-01 was a Thursday
     if (weekday === 0 || weekday === 6) continue;
     for (let hour = 8; hour < 20; ++hour) {
@@ -48,7 +49,7 @@ function makeArrivals(nowUs, days, random) {
       for (let i = 0; i < count; ++i) arrivals.push(day * kDayUs + hour * 3_600_000_000 + Math.floor(random() * 3.6e9));
     }
   }
-  return arrivals.sort((a, b) => a - b);
+  return arrivals.filter((at) => at < nowUs - 3_600_000_000).sort((a, b) => a - b);
 }
 
 function addTo(map, key, add) {
@@ -148,7 +149,7 @@ function sessionsOf(arrivals) {
   return sessions;
 }
 
-export function seed(ledgerPath, deployment, days = 30) {
+export function seed(ledgerPath, deployment, { days = 30, withToday = false } = {}) {
   const run = (sql) => execFileSync("sqlite3", ["-bail", ledgerPath], { input: sql, encoding: "utf8" }).trim();
   const deploymentId = Number(run(`SELECT id FROM deployments WHERE name = '${deployment}' AND removed_us IS NULL;`));
   // Written when the deployment was made: the type has its price in dormouse.toml.
@@ -157,7 +158,7 @@ export function seed(ledgerPath, deployment, days = 30) {
   const random = randomFrom(20_261_126);
   const past = new Past(deploymentId, priceVersion);
   let serial = 0;
-  sessionsOf(makeArrivals(nowUs, days, random)).forEach((session, index) => {
+  sessionsOf(makeArrivals(nowUs, days, random, withToday)).forEach((session, index) => {
     const id = uuidAt(session[0], 0xabc000 + index);
     let busyNs = 0;
     const requests = session.map((at, place) => {

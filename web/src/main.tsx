@@ -5,7 +5,7 @@ import "./style/frame.css";
 import "./style/parts.css";
 import "./style/screens.css";
 import { render } from "preact";
-import { begin, door } from "./api/session";
+import { begin, door, followLoginLinks } from "./api/session";
 import { followClock } from "./base/clock";
 import { followPreferences } from "./base/preferences";
 import { followRoute } from "./base/route";
@@ -23,6 +23,7 @@ function App() {
 followPreferences();
 followRoute();
 followClock();
+followLoginLinks();
 const root = document.getElementById("app");
 if (root !== null) render(<App />, root);
 void begin();

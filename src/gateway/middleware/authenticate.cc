@@ -97,7 +97,8 @@ class Authenticate final : public Middleware {
   }
 
   std::optional<api::ErrorCode> identify_by_cookie(Call& call) {
-    const auto token = call.serves_admin ? session_cookie(call.request()) : std::nullopt;
+    const CookieScheme scheme = call.is_https ? CookieScheme::kHttps : CookieScheme::kHttp;
+    const auto token = call.serves_admin ? session_cookie(call.request(), scheme) : std::nullopt;
     if (!token.has_value()) return api::ErrorCode::kMissingApiKey;
     if (!is_from_own_page(call.request())) return api::ErrorCode::kHostNotAllowed;
     std::optional<SessionView> session = sessions_.find(*token);

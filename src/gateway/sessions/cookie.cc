@@ -9,14 +9,33 @@
 namespace dormouse::gateway {
 namespace {
 
-std::string cookie_line(std::string_view value, int seconds, CookieScheme scheme) {
-  return fmt::format("{}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}{}", kSessionCookie, value, seconds,
-                     scheme == CookieScheme::kHttps ? "; Secure" : "");
+constexpr std::string_view kNamePrefix = "dormouse_session_";
+constexpr std::size_t kMostPortDigits = 5;
+
+// Of "name:8080" or "[::1]:8080"; empty: there is none, or it is no number.
+std::string_view port_of(std::string_view host) {
+  const std::size_t colon = host.rfind(':');
+  if (colon == std::string_view::npos || host.find(']', colon) != std::string_view::npos) return {};
+  const std::string_view port = host.substr(colon + 1);
+  const bool is_number = port.find_first_not_of("0123456789") == std::string_view::npos;
+  return is_number && port.size() <= kMostPortDigits ? port : std::string_view();
+}
+
+std::string cookie_line(const http::Request& request, std::string_view value, int seconds, CookieScheme scheme) {
+  return fmt::format("{}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}{}", session_cookie_name(request, scheme),
+                     value, seconds, scheme == CookieScheme::kHttps ? "; Secure" : "");
 }
 
 }  // namespace
 
-std::optional<std::string_view> session_cookie(const http::Request& request) {
+std::string session_cookie_name(const http::Request& request, CookieScheme scheme) {
+  std::string_view port = port_of(request.headers.find("host").value_or(""));
+  if (port.empty()) port = scheme == CookieScheme::kHttps ? "443" : "80";
+  return fmt::format("{}{}", kNamePrefix, port);
+}
+
+std::optional<std::string_view> session_cookie(const http::Request& request, CookieScheme scheme) {
+  const std::string wanted = session_cookie_name(request, scheme) + "=";
   for (const auto& [name, value] : request.headers.all()) {
     if (!http::equals_ignoring_case(name, "cookie")) continue;
     std::string_view rest = value;
@@ -24,9 +43,8 @@ std::optional<std::string_view> session_cookie(const http::Request& request) {
       std::string_view pair = rest.substr(0, rest.find(';'));
       rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
       while (pair.starts_with(' ')) pair.remove_prefix(1);
-      const bool is_ours = pair.starts_with(kSessionCookie) && pair.substr(kSessionCookie.size()).starts_with('=');
-      if (!is_ours) continue;
-      const std::string_view token = pair.substr(kSessionCookie.size() + 1);
+      if (!pair.starts_with(wanted)) continue;
+      const std::string_view token = pair.substr(wanted.size());
       if (token.empty()) return std::nullopt;
       return token;
     }
@@ -34,12 +52,12 @@ std::optional<std::string_view> session_cookie(const http::Request& request) {
   return std::nullopt;
 }
 
-std::string new_session_cookie(std::string_view token, CookieScheme scheme) {
-  return cookie_line(token, kSessionSeconds, scheme);
+std::string new_session_cookie(const http::Request& request, std::string_view token, CookieScheme scheme) {
+  return cookie_line(request, token, kSessionSeconds, scheme);
 }
 
-std::string ended_session_cookie(CookieScheme scheme) {
-  return cookie_line("", 0, scheme);
+std::string ended_session_cookie(const http::Request& request, CookieScheme scheme) {
+  return cookie_line(request, "", 0, scheme);
 }
 
 bool is_from_own_page(const http::Request& request) {

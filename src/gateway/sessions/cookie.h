@@ -11,16 +11,17 @@
 
 namespace dormouse::gateway {
 
-inline constexpr std::string_view kSessionCookie = "dormouse_session";
 inline constexpr int kSessionSeconds = 43'200;  // 12 hours: a working day
 
 enum class CookieScheme { kHttp, kHttps };  // kHttps: the browser is to send it over TLS only
 
+// "dormouse_session_8080" where the browser asked port 8080; where Host names none, the scheme's own: 80 or 443.
+[[nodiscard]] std::string session_cookie_name(const http::Request& request, CookieScheme scheme);
 // The first one of that name; none, or empty: nullopt.
-[[nodiscard]] std::optional<std::string_view> session_cookie(const http::Request& request);
-// Values of set-cookie.
-[[nodiscard]] std::string new_session_cookie(std::string_view token, CookieScheme scheme);
-[[nodiscard]] std::string ended_session_cookie(CookieScheme scheme);
+[[nodiscard]] std::optional<std::string_view> session_cookie(const http::Request& request, CookieScheme scheme);
+// Values of set-cookie, in the answer to `request`.
+[[nodiscard]] std::string new_session_cookie(const http::Request& request, std::string_view token, CookieScheme scheme);
+[[nodiscard]] std::string ended_session_cookie(const http::Request& request, CookieScheme scheme);
 
 // Whether a request may be let in by its cookie alone. No page of another origin's is: Sec-Fetch-Site must say
 // same-origin (or none, of an address somebody typed, where it only looks), and Origin, where there is one, must be the

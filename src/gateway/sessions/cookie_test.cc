@@ -20,28 +20,50 @@ http::Request request(const std::string& method, const Fields& fields) {
 }
 
 TEST(Cookie, CarriesEveryFlag) {
-  EXPECT_EQ(new_session_cookie("abc", CookieScheme::kHttp),
-            "dormouse_session=abc; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200");
-  EXPECT_EQ(new_session_cookie("abc", CookieScheme::kHttps),
-            "dormouse_session=abc; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200; Secure");
-  EXPECT_EQ(ended_session_cookie(CookieScheme::kHttp),
-            "dormouse_session=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+  const http::Request asked = request("POST", {{"host", "127.0.0.1:8080"}});
+  EXPECT_EQ(new_session_cookie(asked, "abc", CookieScheme::kHttp),
+            "dormouse_session_8080=abc; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200");
+  EXPECT_EQ(new_session_cookie(asked, "abc", CookieScheme::kHttps),
+            "dormouse_session_8080=abc; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200; Secure");
+  EXPECT_EQ(ended_session_cookie(asked, CookieScheme::kHttp),
+            "dormouse_session_8080=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+}
+
+// A browser keeps one cookie of a name for a host, whatever the port.
+TEST(Cookie, IsNamedAfterThePortThatWasAsked) {
+  const auto name = [](const Fields& fields, CookieScheme scheme) {
+    return session_cookie_name(request("GET", fields), scheme);
+  };
+  const std::vector<std::pair<std::string, std::string>> rows = {{"127.0.0.1:8080", "8080"}, {"localhost:8081", "8081"},
+                                                                 {"[::1]:8080", "8080"},     {"[::1]", "80"},
+                                                                 {"console.example", "80"},  {"console.example:", "80"},
+                                                                 {"host:80; x=1", "80"},     {"host:123456", "80"},
+                                                                 {"host:-1", "80"},          {"", "80"}};
+  for (const auto& [host, port] : rows) {
+    EXPECT_EQ(name({{"host", host}}, CookieScheme::kHttp), "dormouse_session_" + port) << host;
+  }
+  EXPECT_EQ(name({}, CookieScheme::kHttp), "dormouse_session_80");
+  EXPECT_EQ(name({{"host", "console.example"}}, CookieScheme::kHttps), "dormouse_session_443");
+  EXPECT_EQ(name({{"host", "console.example:8443"}}, CookieScheme::kHttps), "dormouse_session_8443");
 }
 
 TEST(Cookie, IsFoundByItsWholeName) {
   const auto found = [](const Fields& fields) {
-    const http::Request r = request("GET", fields);
-    return std::string(session_cookie(r).value_or("-"));
+    http::Request r = request("GET", fields);
+    r.headers.add("host", "localhost:80");
+    return std::string(session_cookie(r, CookieScheme::kHttp).value_or("-"));
   };
   EXPECT_EQ(found({}), "-");
-  EXPECT_EQ(found({{"cookie", "dormouse_session=abc"}}), "abc");
-  EXPECT_EQ(found({{"Cookie", "a=b; dormouse_session=abc; c=d"}}), "abc");
-  EXPECT_EQ(found({{"cookie", "a=b;dormouse_session=abc"}}), "abc");
-  EXPECT_EQ(found({{"cookie", "a=b"}, {"cookie", "dormouse_session=abc"}}), "abc");
-  EXPECT_EQ(found({{"cookie", "dormouse_session="}}), "-");
-  EXPECT_EQ(found({{"cookie", "dormouse_session"}}), "-");
-  EXPECT_EQ(found({{"cookie", "xdormouse_session=abc"}}), "-");
-  EXPECT_EQ(found({{"cookie", "dormouse_session2=abc"}}), "-");
+  EXPECT_EQ(found({{"cookie", "dormouse_session_80=abc"}}), "abc");
+  EXPECT_EQ(found({{"Cookie", "a=b; dormouse_session_80=abc; c=d"}}), "abc");
+  EXPECT_EQ(found({{"cookie", "a=b;dormouse_session_80=abc"}}), "abc");
+  EXPECT_EQ(found({{"cookie", "a=b"}, {"cookie", "dormouse_session_80=abc"}}), "abc");
+  EXPECT_EQ(found({{"cookie", "dormouse_session_80="}}), "-");
+  EXPECT_EQ(found({{"cookie", "dormouse_session_80"}}), "-");
+  EXPECT_EQ(found({{"cookie", "xdormouse_session_80=abc"}}), "-");
+  EXPECT_EQ(found({{"cookie", "dormouse_session_8080=abc"}}), "-");
+  EXPECT_EQ(found({{"cookie", "dormouse_session=abc"}}), "-") << "the name of before ports were in it";
+  EXPECT_EQ(found({{"cookie", "dormouse_session_8080=x; dormouse_session_80=abc"}}), "abc");
   EXPECT_EQ(found({{"cookie", ";;; ;"}}), "-");
 }
 

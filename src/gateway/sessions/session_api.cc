@@ -94,7 +94,7 @@ Task<void> SessionApi::log_in(Call& call) {
     co_await refuse(call, std::move(error));
     co_return;
   }
-  const std::string cookie = new_session_cookie(opened->token, scheme_of(call));
+  const std::string cookie = new_session_cookie(call.request(), opened->token, scheme_of(call));
   co_await reply_session(call, opened->view, Entry::kBySession, cookie);
 }
 
@@ -109,7 +109,7 @@ Task<void> SessionApi::refuse(Call& call, api::ApiError error) {
 }
 
 Task<void> SessionApi::show(Call& call) {
-  const auto token = session_cookie(call.request());
+  const auto token = session_cookie(call.request(), scheme_of(call));
   const auto session = token.has_value() && is_from_own_page(call.request()) ? book_.find(*token) : std::nullopt;
   if (session.has_value()) {
     co_await reply_session(call, *session, Entry::kBySession, {});
@@ -124,7 +124,7 @@ Task<void> SessionApi::show(Call& call) {
 }
 
 Task<void> SessionApi::log_out(Call& call) {
-  const auto token = session_cookie(call.request());
+  const auto token = session_cookie(call.request(), scheme_of(call));
   if (token.has_value() && !is_from_own_page(call.request())) {
     co_await reply_error(call, api::ErrorCode::kHostNotAllowed);
     co_return;
@@ -132,7 +132,7 @@ Task<void> SessionApi::log_out(Call& call) {
   if (token.has_value()) book_.close(*token);
   http::Response response;
   response.status = 204;
-  response.headers.set("set-cookie", ended_session_cookie(scheme_of(call)));
+  response.headers.set("set-cookie", ended_session_cookie(call.request(), scheme_of(call)));
   co_await reply(call, std::move(response));
 }
 

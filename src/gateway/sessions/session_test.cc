@@ -111,7 +111,7 @@ class Sessions : public ::testing::Test {
                 .fields = {{"origin", kOwn}},
                 .body = "{\"" + member + "\":\"" + secret + "\"}"});
   }
-  // "dormouse_session=..." of an answer, as a browser sends it back.
+  // "dormouse_session_8080=..." of an answer, as a browser sends it back.
   static std::string cookie_of(const http::Response& answer) {
     const std::string line(answer.headers.find("set-cookie").value_or(""));
     return line.substr(0, line.find(';'));
@@ -235,6 +235,19 @@ TEST_F(Sessions, LoggingOutEndsIt) {
   EXPECT_EQ(show(cookie).status, 401);
 }
 
+// Two servers of one host: the browser shows each of them both cookies.
+TEST_F(Sessions, AServerReadsTheCookieOfItsOwnPortOnly) {
+  const std::string cookie = cookie_of(log_in("key", key("admin")));
+  EXPECT_TRUE(cookie.starts_with("dormouse_session_8080=")) << cookie;
+  const std::string token = cookie.substr(cookie.find('=') + 1);
+  EXPECT_EQ(show("dormouse_session_8081=theirs; " + cookie).status, 200);
+  for (const char* name : {"dormouse_session", "dormouse_session_8081", "dormouse_session_"}) {
+    const std::string other = name + ("=" + token);
+    EXPECT_EQ(show(other).status, 401) << name;
+    EXPECT_EQ(status("POST", Access::kAdmin, {{"cookie", other}, {"origin", kOwn}}), 401) << name;
+  }
+}
+
 TEST_F(Sessions, BadBodiesAreNamed) {
   key("admin");
   for (const char* body : {"", "{", "[]", "{}", R"({"login":1})", R"({"key":null})", R"({"login":"a","key":"b"})"}) {
@@ -291,7 +304,7 @@ TEST_F(Sessions, NoPageOfAnotherOriginRidesOnTheCookie) {
       {{ours, site("cross-site"), origin("https://evil.example")}, 421, 421},
       {{ours, origin("null")}, 421, 421},
       {{origin(kOwn)}, 401, 401},
-      {{{"cookie", "dormouse_session=guess"}, origin(kOwn)}, 401, 401},
+      {{{"cookie", "dormouse_session_8080=guess"}, origin(kOwn)}, 401, 401},
   };
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (const Access access : {Access::kRead, Access::kAdmin, Access::kInference}) {

@@ -10,6 +10,7 @@ export const status = signal<Status | undefined>(undefined);
 // When `status` came, by this page's clock: durations in it count from then.
 export const statusAt = signal(0);
 export const link = signal<Link>("connecting");
+export const lostAt = signal(0);
 
 const kLongestWait = 15_000;
 let source: EventSource | undefined;
@@ -24,6 +25,7 @@ function take(next: Status): void {
 function retry(): void {
   source?.close();
   source = undefined;
+  if (link.value !== "lost") lostAt.value = Date.now();
   link.value = "lost";
   const wait = Math.min(kLongestWait, 1000 * 2 ** failures);
   failures += 1;
@@ -45,6 +47,12 @@ export function connect(): void {
       if (source === stream) retry();
     });
   };
+}
+
+// For whoever does not want to wait.
+export function connectNow(): void {
+  failures = 0;
+  connect();
 }
 
 export function disconnect(): void {

@@ -10,6 +10,7 @@ export const door = signal<Door>("asking");
 export const session = signal<Session | undefined>(undefined);
 
 const kPath = "/admin/v1/session";
+const kLogin = /^#login=([\w.~-]+)$/;
 
 function enter(found: Session): void {
   session.value = found;
@@ -25,7 +26,7 @@ function shut(): void {
 
 // The token leaves the address line, and so the history, before anything else happens.
 function takeLoginToken(): string | undefined {
-  const token = /^#login=([\w.~-]+)$/.exec(location.hash)?.[1];
+  const token = kLogin.exec(location.hash)?.[1];
   if (token !== undefined) history.replaceState(null, "", `${location.pathname}#/overview`);
   return token;
 }
@@ -42,6 +43,13 @@ export async function begin(): Promise<void> {
     if (error.status === 0) door.value = "unreachable";
     else shut();
   }
+}
+
+// A link that is opened where the console is open already: the browser only changes what is behind the #.
+export function followLoginLinks(): void {
+  addEventListener("hashchange", () => {
+    if (kLogin.test(location.hash)) void begin();
+  });
 }
 
 // Errors: ApiError, whose status is 401 for a wrong key and 429 after too many.

@@ -1,7 +1,9 @@
 // What a panel shows while it asks: loading, the answer, or why there is none. A later answer replaces an earlier one
-// in place, so nothing jumps; an answer that was overtaken is dropped.
+// in place, so nothing jumps; an answer that was overtaken is dropped. What the server could not be asked, it is asked
+// again when the connection is back.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "../api/client";
+import { link } from "../api/events";
 
 export interface Load<T> {
   value: T | undefined;
@@ -36,5 +38,10 @@ export function useLoad<T>(ask: (signal: AbortSignal) => Promise<T>, keys: unkno
       });
     return () => abort.abort();
   }, [...keys, turn]);
-  return { value, error, isLoading, again: () => setTurn((now) => now + 1) };
+  const again = (): void => setTurn((now) => now + 1);
+  const isLive = link.value === "live";
+  useEffect(() => {
+    if (isLive && error?.status === 0) again();
+  }, [isLive]);
+  return { value, error, isLoading, again };
 }

@@ -29,6 +29,11 @@ function changesOf(plan: MeasuredPlan): Change[] {
     .map((key) => ({ key, before: textOf(plan.rules[key]), after: textOf(change[key]) }));
 }
 
+// What the month's price is below what the best timer costs; undefined: it is not.
+function savedByMonth({ now, monthly }: Advice): number | undefined {
+  return now !== null && monthly !== null && monthly.micros < now.micros ? now.micros - monthly.micros : undefined;
+}
+
 function headline(advice: Advice): string {
   const w = words().cost;
   const money = (micros: number): string => moneyText(micros, advice.currency);
@@ -40,7 +45,12 @@ function headline(advice: Advice): string {
       const say = saving >= 0 ? w.saves : w.costs;
       return say(money(Math.abs(saving)), money(advice.then.micros), money(advice.now.micros));
     }
-    case "best": case "unreachable": case "no_requests": case "unpriced": case "several_instances":
+    case "best": {
+      const saving = savedByMonth(advice);
+      if (saving === undefined || advice.now === null || advice.monthly === null) return w.change.best;
+      return w.monthSaves(money(saving), money(advice.monthly.micros), money(advice.now.micros));
+    }
+    case "unreachable": case "no_requests": case "unpriced": case "several_instances":
       return w.change[advice.verdict];
   }
 }
@@ -54,6 +64,7 @@ function details(advice: Advice): string[] {
       `${duration(now.p99_s)} → ${duration(then.p99_s)}`));
   }
   for (const why of advice.why) out.push(w.why[why.reason](percentText(why.number), Math.round(why.number)));
+  if (advice.verdict === "best") return savedByMonth(advice) === undefined ? out : [...out, w.timerIsBest];
   if (monthly !== null && then !== null && monthly.micros < then.micros) {
     out.push(w.byMonth(moneyText(monthly.micros, advice.currency)));
   }
@@ -73,7 +84,7 @@ export function AdvicePanel({ plan, again }: { plan: MeasuredPlan; again: () => 
     <Panel title={w.advice}>
       <div class="stack tight">
         <p data-advice={plan.advice.verdict}><strong>{headline(plan.advice)}</strong></p>
-        {changes.map((one) => <p key={one.key}>{w.field[one.key]}: {one.before} → {one.after}</p>)}
+        {changes.map((one) => <p key={one.key}>{words().common.pair(w.field[one.key], one.before)} → {one.after}</p>)}
         {details(plan.advice).map((line) => <p key={line} class="soft">{line}</p>)}
         {changes.length > 0 && mayChange() && (
           <div><button type="button" class="primary" onClick={() => setAsking(true)}>{w.apply}</button></div>

@@ -1,9 +1,11 @@
 // A month's cost over requests a day, with the break-even and where this deployment is.
 import { useMemo } from "preact/hooks";
 import type { MeasuredPlan } from "../api/types";
+import { csvHref } from "../base/csv";
 import { grouped, moneyText } from "../base/money";
 import { niceCeiling } from "../base/number";
 import { Chart } from "../parts/chart";
+import { CsvLink } from "../parts/csv_link";
 import { Panel } from "../parts/panel";
 import { TableBehind } from "../parts/table";
 import { words } from "../words";
@@ -34,6 +36,12 @@ function pointsOf(plan: MeasuredPlan, traffic: Traffic, here: number): Point[] {
   return volumes(least, niceCeiling(here * kAbove), kStepsADecade).map((requestsADay) => ({
     requestsADay, costs: costsOf(requestsADay * kDaysOfMonth, traffic, { idleTimeoutS, wakeS }, prices),
   }));
+}
+
+function csvOf(points: Point[], currency: string): string {
+  const amount = (micros: number | null): number | null => (micros === null ? null : micros / 1e6);
+  return csvHref(["requests_per_day", "naive", "hourly", "monthly", "mixed", "currency"], points.map(({ requestsADay, costs }) =>
+    [requestsADay, amount(costs.naive), amount(costs.hourly), amount(costs.monthly), amount(costs.mixed), currency]));
 }
 
 function crossingOf(plan: MeasuredPlan, traffic: Traffic, points: Point[]): number | undefined {
@@ -74,9 +82,10 @@ export function CurvesPanel({ plan, heat }: { plan: MeasuredPlan; heat: number[]
   const crossingText = tariff.month_micros === null ? w.noMonthly
     : crossing === undefined ? w.noBreakEven : w.breakEven(grouped(Math.round(crossing)));
   return (
-    <Panel title={w.curves} hint={w.curvesHint}>
+    <Panel title={w.curves} hint={w.curvesHint}
+      actions={<CsvLink href={csvOf(points, currency)} file={`${plan.deployment}-curves.csv`} />}>
       <div class="stack tight">
-        <p data-break-even>{crossingText} · {w.here}: {grouped(Math.round(here))}, {money(rows[asked]?.micros ?? null)}</p>
+        <p data-break-even>{crossingText} · {w.hereAt(grouped(Math.round(here)), money(rows[asked]?.micros ?? null))}</p>
         <Chart label={w.requestsPerDay} x={x} lines={lines} isLogX height={260}
           xText={(requests) => grouped(Math.round(requests))} yText={(micros) => moneyText(micros, currency).replace(/\.00$/, "")} />
         <p class="small soft">{w.assumed}</p>

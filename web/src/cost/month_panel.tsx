@@ -2,6 +2,7 @@
 import type { Bill, BillTotal } from "../api/types";
 import type { Load } from "../base/load";
 import { grouped, moneyText } from "../base/money";
+import { CsvLink } from "../parts/csv_link";
 import { LoadPanel } from "../parts/panel";
 import { Table } from "../parts/table";
 import { pathWith } from "../api/client";
@@ -47,9 +48,9 @@ export function MonthPanel({ load, forecast }: { load: Load<Bill>; forecast: str
   const w = words();
   const csv = (month: string): string => pathWith("/admin/v1/bill", { month, format: "csv" });
   return (
-    <LoadPanel title={w.cost.month} hint={load.value?.month} load={load} isTall
+    <LoadPanel title={w.cost.month} hint={load.value?.month} load={load} rows={5}
       isEmpty={(bill) => bill.lines.length === 0 && bill.unpriced.length === 0} empty={w.cost.empty}
-      actions={load.value && <a class="button plain" href={csv(load.value.month)} download>{w.common.csv}</a>}>
+      actions={load.value && <CsvLink href={csv(load.value.month)} />}>
       {(bill) => (
         <div class="stack">
           {bill.totals.map((total) => (

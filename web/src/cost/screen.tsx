@@ -5,7 +5,8 @@ import { status } from "../api/events";
 import type { Bill, InstanceType, MeasuredPlan, Usage } from "../api/types";
 import { useLoad, type Load } from "../base/load";
 import { moneyText } from "../base/money";
-import { Panel, Trouble } from "../parts/panel";
+import { href } from "../base/route";
+import { Panel, Trouble, Waiting } from "../parts/panel";
 import { heatOf } from "../usage/series";
 import { inLanguage, words } from "../words";
 import { AdvicePanel } from "./advice_panel";
@@ -21,12 +22,22 @@ function forecastOf(plan: MeasuredPlan | undefined): string | undefined {
   return words().cost.forecast(moneyText(low, currency), moneyText(high, currency));
 }
 
-function PlanParts({ load, usage, on }: { load: Load<MeasuredPlan>; usage: Usage | undefined; on: string }) {
+function PlanParts({ load, usage, on }: { load: Load<MeasuredPlan>; usage: Load<Usage>; on: string }) {
   const w = words().cost;
-  const heat = useMemo(() => heatOf(usage?.rows ?? []), [usage]);
-  if (load.error !== undefined) return <Panel title={w.curves}><Trouble error={load.error} again={load.again} /></Panel>;
-  if (load.value === undefined || usage === undefined) {
-    return <Panel title={w.curves}><div class="waiting tall" role="status">{words().common.loading}</div></Panel>;
+  const heat = useMemo(() => heatOf(usage.value?.rows ?? []), [usage.value]);
+  if (load.error?.status === 400 && usage.value?.total.requests === 0) {
+    return <Panel title={w.curves}><p class="waiting tall">{w.noRequests}</p></Panel>;
+  }
+  const error = load.error ?? usage.error;
+  if (error !== undefined) {
+    const again = (): void => {
+      load.again();
+      usage.again();
+    };
+    return <Panel title={w.curves}><Trouble error={error} again={again} isTall /></Panel>;
+  }
+  if (load.value === undefined || usage.value === undefined) {
+    return <Panel title={w.curves}><Waiting isTall /></Panel>;
   }
   const key = `${load.value.deployment} ${load.value.plan.idle_timeout_s}`;
   return (
@@ -47,7 +58,7 @@ function TypeSelect({ value, set }: { value: string; set: (id: string) => void }
   const priced = types.value?.instance_types.filter((type) => type.hour_micros !== null) ?? [];
   return (
     <select aria-label={w.cost.type} value={value} onChange={(event) => set(event.currentTarget.value)}>
-      <option value="">{w.cost.type}: {w.cost.now}</option>
+      <option value="">{w.common.pair(w.cost.type, w.cost.now)}</option>
       {priced.map((type) => <option key={type.id} value={type.id}>{inLanguage(type.title_en, type.title_zh)}</option>)}
     </select>
   );
@@ -57,7 +68,8 @@ export function CostScreen({ chosen }: { chosen: string }) {
   const w = words();
   const [picked, setPicked] = useState(chosen);
   const [on, setOn] = useState("");
-  const names = status.value?.deployments.map((one) => one.name) ?? [];
+  const found = status.value?.deployments;
+  const names = found?.map((one) => one.name) ?? [];
   const deployment = names.includes(picked) ? picked : names[0] ?? "";
   const bill = useLoad((signal) => get<Bill>("/admin/v1/bill", {}, signal), []);
   const plan = useLoad(
@@ -70,6 +82,12 @@ export function CostScreen({ chosen }: { chosen: string }) {
     <>
       <div class="screen-head"><h1>{w.cost.title}</h1></div>
       <MonthPanel load={bill} forecast={forecast} />
+      {found === undefined && <Panel title={w.cost.curves}><Waiting isTall /></Panel>}
+      {found?.length === 0 && (
+        <Panel title={w.cost.curves}>
+          <p class="waiting">{w.cost.noDeployment} <a href={href("deploy")}>{w.nav.deploy}</a></p>
+        </Panel>
+      )}
       {deployment !== "" && (
         <>
           <div class="row">
@@ -79,7 +97,7 @@ export function CostScreen({ chosen }: { chosen: string }) {
             </select>
             <TypeSelect value={on} set={setOn} />
           </div>
-          <PlanParts load={plan as Load<MeasuredPlan>} usage={usage.value} on={on} />
+          <PlanParts load={plan as Load<MeasuredPlan>} usage={usage} on={on} />
           <HindsightPanel deployment={deployment} />
         </>
       )}

@@ -1,15 +1,17 @@
 // The timeout slider: bill, cold share and p99 of the last 30 days' requests under another idle timeout. Each stop is
 // replayed by the server once, one after the other, so that dragging only looks up.
 import { useEffect, useState } from "preact/hooks";
-import { get, send, deploymentPath } from "../api/client";
+import { ApiError, get, send, deploymentPath } from "../api/client";
 import { refresh } from "../api/events";
 import { mayChange } from "../api/session";
 import type { MeasuredPlan, PlanRow } from "../api/types";
 import { ruleDuration } from "../base/duration";
+import { csvHref } from "../base/csv";
 import { grouped, moneyText } from "../base/money";
 import { figure, percentText } from "../base/number";
 import { ConfirmDialog } from "../parts/dialog";
-import { Panel } from "../parts/panel";
+import { CsvLink } from "../parts/csv_link";
+import { Panel, troubleText } from "../parts/panel";
 import { TableBehind } from "../parts/table";
 import { duration, words } from "../words";
 import { Split, SplitLegend } from "./month_panel";
@@ -19,12 +21,19 @@ export const kStops = [1, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 
 const askedRow = (plan: MeasuredPlan): PlanRow | undefined => plan.plan.rows[plan.plan.asked];
 
+interface Sweep {
+  rows: Map<number, PlanRow>;
+  error: ApiError | undefined;
+}
+
 // Rows by stop, as they come.
-function useSweep(deployment: string, on: string): Map<number, PlanRow> {
+function useSweep(deployment: string, on: string): Sweep {
   const [rows, setRows] = useState<Map<number, PlanRow>>(new Map());
+  const [error, setError] = useState<ApiError | undefined>(undefined);
   useEffect(() => {
     const abort = new AbortController();
     setRows(new Map());
+    setError(undefined);
     const sweep = async (): Promise<void> => {
       for (const stop of kStops) {
         const query = { deployment, on, idle_timeout: `${stop}s` };
@@ -33,10 +42,17 @@ function useSweep(deployment: string, on: string): Map<number, PlanRow> {
         if (row !== undefined) setRows((known) => new Map(known).set(stop, row));
       }
     };
-    sweep().catch(() => {});  // the panel that asked for the plan itself says what is wrong
+    sweep().catch((cause: unknown) => {
+      if (!abort.signal.aborted) setError(ApiError.of(cause));
+    });
     return () => abort.abort();
   }, [deployment, on]);
-  return rows;
+  return { rows, error };
+}
+
+function csvOf(rows: Map<number, PlanRow>, currency: string): string {
+  return csvHref(["idle_timeout_s", "bill", "currency", "cold_share", "p99_s"],
+    [...rows].map(([stop, row]) => [stop, row.micros / 1e6, currency, row.cold_share ?? null, row.p99_s ?? null]));
 }
 
 function Effect({ row, currency }: { row: PlanRow | undefined; currency: string }) {
@@ -58,7 +74,7 @@ function Effect({ row, currency }: { row: PlanRow | undefined; currency: string 
 
 export function TimeoutPanel({ plan, on, again }: { plan: MeasuredPlan; on: string; again: () => void }) {
   const w = words();
-  const rows = useSweep(plan.deployment, on);
+  const { rows, error } = useSweep(plan.deployment, on);
   const now = plan.plan.idle_timeout_s;
   const nearest = kStops.reduce((best, stop, at) =>
     (Math.abs(stop - now) < Math.abs((kStops[best] ?? 0) - now) ? at : best), 0);
@@ -73,17 +89,19 @@ export function TimeoutPanel({ plan, on, again }: { plan: MeasuredPlan; on: stri
     again();
   };
   return (
-    <Panel title={w.cost.timeout} hint={w.cost.timeoutHint}>
+    <Panel title={w.cost.timeout} hint={w.cost.timeoutHint}
+      actions={<CsvLink href={csvOf(rows, currency)} file={`${plan.deployment}-idle-timeout.csv`} />}>
       <div class="stack">
         <div>
           <div class="spread">
             <strong class="big">{duration(stop)}</strong>
-            <span class="soft">{w.cost.now}: {duration(now)}</span>
+            <span class="soft">{w.common.pair(w.cost.now, duration(now))}</span>
           </div>
           <input type="range" min={0} max={kStops.length - 1} step={1} value={at} aria-label={w.cost.timeout}
             aria-valuetext={duration(stop)} onInput={(event) => setAt(Number(event.currentTarget.value))} />
         </div>
         <Effect row={row} currency={currency} />
+        {error !== undefined && <p class="small trouble" role="alert">{troubleText(error)}</p>}
         <div class="spread">
           <p class="small soft">{w.cost.measured(grouped(plan.requests), figure(plan.days))}</p>
           {mayChange() && stop !== now && (
@@ -100,7 +118,7 @@ export function TimeoutPanel({ plan, on, again }: { plan: MeasuredPlan; on: stri
       {isAsking && (
         <ConfirmDialog title={w.cost.applyTitle} text="" verb={w.cost.apply.replace("…", "")} act={apply}
           close={() => setAsking(false)}>
-          <p>{w.cost.timeout}: {duration(now)} → <strong>{duration(stop)}</strong></p>
+          <p>{w.common.pair(w.cost.timeout, duration(now))} → <strong>{duration(stop)}</strong></p>
         </ConfirmDialog>
       )}
     </Panel>

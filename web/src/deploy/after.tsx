@@ -86,7 +86,7 @@ export function After({ name, another }: { name: string; another: () => void }) 
   };
   return (
     <div class="stack">
-      <Panel title={`${name}: ${w.deploy.ready}`} actions={
+      <Panel title={w.common.pair(name, w.deploy.ready)} actions={
         <>
           {found?.state === "asleep" && <ActButton act={wake}>{w.deploy.wakeNow}</ActButton>}
           <a class="button" href={href("playground", name)}>{w.deploy.openPlayground}</a>

@@ -57,14 +57,16 @@ function TypeRow({ type, image, expected, idleTimeoutS, isChosen, choose }: RowP
         {title}
         <div class="small soft">{type.id}{type.source !== null && ` · ${type.source} ${type.as_of ?? ""}`}</div>
       </td>
-      <td class="number">{money(type.hour_micros)}</td>
-      <td class="number">{money(type.month_micros)}</td>
-      <td class="number">{memory === null ? "—" : memoryText(memory)} <FitTag fit={fitOf(image, type)} /></td>
-      <td class="number">
+      <td class="number" data-head={w.deploy.hour}>{money(type.hour_micros)}</td>
+      <td class="number" data-head={w.deploy.monthPrice}>{money(type.month_micros)}</td>
+      <td class="number" data-head={w.deploy.vram}>
+        <span>{memory === null ? "—" : memoryText(memory)} <FitTag fit={fitOf(image, type)} /></span>
+      </td>
+      <td class="number" data-head={w.deploy.speed}>
         {speed === undefined ? "—" : `≈ ${figure(speed)} ${w.units2.perSecond}`}
         {speed !== undefined && <div class="small soft">{w.deploy.estimated}</div>}
       </td>
-      <td class="number"><strong>{costs === undefined ? "—" : roughMoney(costs.hourly, type.currency ?? "")}</strong></td>
+      <td class="number" data-head={w.deploy.traffic}><strong>{costs === undefined ? "—" : roughMoney(costs.hourly, type.currency ?? "")}</strong></td>
     </tr>
   );
 }
@@ -87,8 +89,8 @@ export function TypeStep({ load, image, expected, idleTimeoutS, chosen, choose }
   const heads = [w.deploy.hour, w.deploy.monthPrice, w.deploy.vram, w.deploy.speed, w.deploy.traffic];
   return (
     <div class="stack tight">
-      <div class="table-frame" tabIndex={0} role="region" aria-label={w.deploy.type}>
-        <table>
+      <div class="table-frame" tabIndex={0} role="group" aria-label={w.deploy.type}>
+        <table class="stacks">
           <thead>
             <tr>
               <th scope="col"><span class="hidden-text">{w.deploy.stepOf(2)}</span></th>

@@ -1,6 +1,6 @@
 // The rail, the top line and the screen between them.
 import { useEffect, useRef } from "preact/hooks";
-import { link } from "../api/events";
+import { connectNow, link, lostAt } from "../api/events";
 import { href, route, screens, type Screen } from "../base/route";
 import { CostScreen } from "../cost/screen";
 import { DeployScreen } from "../deploy/screen";
@@ -11,7 +11,7 @@ import { ScreenIcon } from "../parts/icons";
 import { PlaygroundScreen } from "../playground/screen";
 import { SettingsScreen } from "../settings/screen";
 import { UsageScreen } from "../usage/screen";
-import { words } from "../words";
+import { hourText, timeWithZone, words } from "../words";
 import { TopLine } from "./top_line";
 
 function Rail() {
@@ -47,8 +47,18 @@ function screenOf(screen: Screen, argument: string) {
     case "cost": return <CostScreen chosen={argument} />;
     case "keys": return <KeysScreen />;
     case "logs": return <LogsScreen chosen={argument} />;
-    case "settings": return <SettingsScreen />;
+    case "settings": return <SettingsScreen chosen={argument} />;
   }
+}
+
+function LostLine() {
+  const w = words();
+  return (
+    <p class="lost spread">
+      <span title={timeWithZone(lostAt.value)}>{w.top.lost(hourText(lostAt.value))}</span>
+      <button type="button" onClick={connectNow}>{w.top.tryNow}</button>
+    </p>
+  );
 }
 
 export function Frame() {
@@ -72,7 +82,7 @@ export function Frame() {
       <Rail />
       <div class="stage">
         <TopLine />
-        <div role="status">{link.value === "lost" && <p class="lost">{w.top.lost}</p>}</div>
+        <div role="status">{link.value === "lost" && <LostLine />}</div>
         <main id="main" ref={main} tabIndex={-1} key={screen}>{screenOf(screen, argument)}</main>
       </div>
     </div>

@@ -1,19 +1,28 @@
 // Who is awake, what today costs, language and theme.
 import { status } from "../api/events";
+import type { Deployment } from "../api/types";
 import { language, shownTheme, theme } from "../base/preferences";
 import { addSum, sumsText, type Sum } from "../base/money";
 import { MoonIcon, SunIcon } from "../parts/icons";
 import { lookOf } from "../parts/state";
 import { words } from "../words";
 
+// So many are named; of more it says how many.
+const kNamed = 3;
+
+function named(all: Deployment[], isMeant: (one: Deployment) => boolean): string {
+  const w = words().top;
+  const names = all.filter(isMeant).map((one) => one.name);
+  const first = names.slice(0, kNamed).join(w.comma);
+  return names.length <= kNamed ? first : w.andMore(first, names.length, kNamed);
+}
+
 function Who() {
   const w = words();
   const all = status.value?.deployments;
   if (all === undefined) return <p class="who soft">{w.common.loading}</p>;
-  const named = (look: string): string =>
-    all.filter((one) => lookOf(one.state) === look).map((one) => one.name).join(", ");
-  const awake = named("awake");
-  const waking = all.filter((one) => one.state === "starting" || one.state === "loading").map((one) => one.name).join(", ");
+  const awake = named(all, (one) => lookOf(one.state) === "awake");
+  const waking = named(all, (one) => one.state === "starting" || one.state === "loading");
   const look = awake !== "" ? "awake" : waking !== "" ? "waking" : "asleep";
   const text = awake !== "" ? w.top.awake(awake)
     : waking !== "" ? w.top.waking(waking)

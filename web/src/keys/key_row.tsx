@@ -5,7 +5,8 @@ import { mayChange } from "../api/session";
 import type { Key } from "../api/types";
 import { grouped, moneyText } from "../base/money";
 import { ConfirmDialog } from "../parts/dialog";
-import { timeText, timeWithZone, words } from "../words";
+import { Moment } from "../parts/moment";
+import { words } from "../words";
 import type { Made } from "./create_form";
 
 // "50CNY/month" as micro-units; undefined: no budget, or none that is understood.
@@ -37,11 +38,11 @@ function Limits({ key_ }: { key_: Key }) {
     ...(key_.concurrency > 0 ? [w.keys.atOnce(grouped(key_.concurrency))] : []),
   ];
   return (
-    <>
+    <div>
       {parts.length > 0 && <div class="small">{parts.join(" · ")}</div>}
       <BudgetMeter key_={key_} />
-      {parts.length === 0 && key_.budget === "" && <span class="soft">{w.common.noLimit}</span>}
-    </>
+      {parts.length === 0 && budgetOf(key_.budget) === undefined && <span class="soft">{w.common.noLimit}</span>}
+    </div>
   );
 }
 
@@ -60,7 +61,7 @@ function Actions({ key_, made, again }: { key_: Key; made: (made: Made) => void;
     again();
   };
   return (
-    <div class="row">
+    <div class="row end">
       <button type="button" class="plain" onClick={() => setAsking("rotate")}>{w.rotate}</button>
       <button type="button" class="danger" onClick={() => setAsking("revoke")}>{w.revoke}</button>
       {asking === "rotate" && (
@@ -75,22 +76,22 @@ function Actions({ key_, made, again }: { key_: Key; made: (made: Made) => void;
   );
 }
 
-const Moment = ({ us }: { us: number }) => <span title={timeWithZone(us / 1000)}>{timeText(us / 1000)}</span>;
-
 export function KeyRow({ key_, made, again }: { key_: Key; made: (made: Made) => void; again: () => void }) {
   const w = words().keys;
   const isOver = key_.revoked_us !== null;
   return (
     <tr data-key={key_.name} class={isOver ? "soft" : ""}>
       <td><strong>{key_.name}</strong><div class="small soft mono">{key_.prefix}…{key_.hint}</div></td>
-      <td>
-        {w.scopeShort[key_.scope]}
-        {key_.models.length > 0 && <div class="small soft">{key_.models.join(", ")}</div>}
+      <td data-head={w.scope}>
+        <div>
+          {w.scopeShort[key_.scope]}
+          {key_.models.length > 0 && <div class="small soft">{key_.models.join(", ")}</div>}
+        </div>
       </td>
-      <td><Limits key_={key_} /></td>
-      <td>{key_.used_us === 0 ? <span class="soft">{w.never}</span> : <Moment us={key_.used_us} />}</td>
-      <td>{key_.expires_us === null ? <span class="soft">{w.never}</span> : <Moment us={key_.expires_us} />}</td>
-      <td>{w.states[key_.state] ?? key_.state}</td>
+      <td data-head={w.limits}>{key_.scope === "inference" ? <Limits key_={key_} /> : <span class="soft">—</span>}</td>
+      <td data-head={w.lastUsed}>{key_.used_us === 0 ? <span class="soft">{w.never}</span> : <Moment ms={key_.used_us / 1000} />}</td>
+      <td data-head={w.expiresAt}>{key_.expires_us === null ? <span class="soft">{w.never}</span> : <Moment ms={key_.expires_us / 1000} />}</td>
+      <td data-head={w.state}>{w.states[key_.state] ?? key_.state}</td>
       <td>{!isOver && mayChange() && <Actions key_={key_} made={made} again={again} />}</td>
     </tr>
   );

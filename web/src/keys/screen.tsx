@@ -31,10 +31,10 @@ export function KeysScreen() {
         )}
       </div>
       {isFirst && <p class="panel waking">{w.keys.firstKey}</p>}
-      <LoadPanel title={w.keys.title} load={load} isEmpty={(found) => found.keys.length === 0} empty={w.keys.empty} isTall>
+      <LoadPanel title={w.keys.all} load={load} isEmpty={(found) => found.keys.length === 0} empty={w.keys.empty} isTall>
         {(found) => (
-          <div class="table-frame" tabIndex={0} role="region" aria-label={w.keys.title}>
-            <table>
+          <div class="table-frame" tabIndex={0} role="group" aria-label={w.keys.title}>
+            <table class="stacks">
               <thead>
                 <tr>
                   {heads.map((head) => <th key={head} scope="col">{head}</th>)}

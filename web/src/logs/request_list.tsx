@@ -4,9 +4,10 @@ import { get } from "../api/client";
 import type { Request } from "../api/types";
 import { useLoad } from "../base/load";
 import { grouped, moneyText } from "../base/money";
+import { Moment } from "../parts/moment";
 import { LoadPanel } from "../parts/panel";
 import { Table } from "../parts/table";
-import { duration, timeText, timeWithZone, words } from "../words";
+import { duration, words } from "../words";
 
 const kPage = 20;
 const kOutcomes = ["ok", "client_gone", "failed", "interrupted", "open"] as const;
@@ -25,14 +26,14 @@ export function RequestList({ deployment }: { deployment: string }) {
   const next = load.value?.next ?? null;
   const span = (us: number): string => (us === 0 ? "—" : duration(us / 1e6));
   return (
-    <LoadPanel title={w.logs.requests} load={load} isTall isEmpty={(page) => page.rows.length === 0}
+    <LoadPanel title={w.logs.requests} load={load} isTall rows={kPage} isEmpty={(page) => page.rows.length === 0}
       empty={w.logs.emptyRequests} actions={
         <>
           <select aria-label={w.logs.outcome} value={outcome} onChange={(event) => {
             setAfter("");
             setOutcome(event.currentTarget.value);
           }}>
-            <option value="">{w.logs.outcome}: {w.common.all}</option>
+            <option value="">{w.common.pair(w.logs.outcome, w.common.all)}</option>
             {kOutcomes.map((one) => <option key={one} value={one}>{w.logs.outcomes[one]}</option>)}
           </select>
           <button type="button" onClick={() => (after === "" ? load.again() : setAfter(""))}>{w.logs.newest}</button>
@@ -41,7 +42,7 @@ export function RequestList({ deployment }: { deployment: string }) {
       }>
       {(page) => (
         <Table label={w.logs.requests} rows={page.rows} columns={[
-          { head: w.logs.time, cell: (row) => <span title={timeWithZone(row.at_us / 1000)}>{timeText(row.at_us / 1000)}</span> },
+          { head: w.logs.time, cell: (row) => <Moment ms={row.at_us / 1000} /> },
           { head: w.common.deployment, cell: (row) => row.deployment },
           { head: w.logs.way, cell: (row) => row.dialect },
           { head: w.logs.outcome, cell: (row) => (

@@ -1,5 +1,5 @@
 // One deployment: its state and why, its day in one picture, what it does and costs, and what can be done with it.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { send, deploymentPath } from "../api/client";
 import { refresh } from "../api/events";
 import { mayChange } from "../api/session";
@@ -14,6 +14,7 @@ import { ConfirmDialog } from "../parts/dialog";
 import { MoreIcon } from "../parts/icons";
 import { reasonText, StateLabel } from "../parts/state";
 import { duration, timeWithZone, words } from "../words";
+import { StripDialog } from "./strip_table";
 import { StripView } from "./strip_view";
 
 const kNothing = "—";
@@ -73,14 +74,16 @@ function sleepGain(d: Deployment): string | undefined {
 
 function MoreMenu({ d }: { d: Deployment }) {
   const [isOpen, setOpen] = useState(false);
-  const [isRemoving, setRemoving] = useState(false);
+  const [asking, setAsking] = useState<"remove" | "strip" | undefined>(undefined);
   const box = useRef<HTMLDivElement>(null);
+  const opener = useRef<HTMLButtonElement>(null);
   const w = words().overview;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!isOpen) return;
     const leave = (event: Event): void => {
       const isEscape = event instanceof KeyboardEvent && event.key === "Escape";
       const isOutside = event instanceof PointerEvent && box.current?.contains(event.target as Node) !== true;
+      if (isEscape) opener.current?.focus();
       if (isEscape || isOutside) setOpen(false);
     };
     addEventListener("keydown", leave);
@@ -96,7 +99,7 @@ function MoreMenu({ d }: { d: Deployment }) {
   };
   return (
     <div class="menu" ref={box}>
-      <button type="button" class="icon" aria-label={`${w.more}: ${d.name}`} aria-expanded={isOpen}
+      <button type="button" class="icon" ref={opener} aria-label={`${w.more}: ${d.name}`} aria-expanded={isOpen}
         onClick={() => setOpen(!isOpen)}>
         <MoreIcon />
       </button>
@@ -104,17 +107,19 @@ function MoreMenu({ d }: { d: Deployment }) {
         <div>
           <a class="button" href={href("playground", d.name)}>{w.try}</a>
           <a class="button" href={href("cost", d.name)}>{words().nav.cost}</a>
-          <a class="button" href={href("settings")}>{words().nav.settings}</a>
+          <a class="button" href={href("settings", d.name)}>{words().nav.settings}</a>
+          <button type="button" onClick={() => { setOpen(false); setAsking("strip"); }}>{w.stripTable}</button>
           <button type="button" class="danger" disabled={!mayChange() || d.source === "file"}
             title={d.source === "file" ? w.fromFile : undefined}
-            onClick={() => { setOpen(false); setRemoving(true); }}>
+            onClick={() => { setOpen(false); setAsking("remove"); }}>
             {w.remove}
           </button>
         </div>
       )}
-      {isRemoving && (
+      {asking === "strip" && <StripDialog name={d.name} close={() => setAsking(undefined)} />}
+      {asking === "remove" && (
         <ConfirmDialog title={w.removeTitle(d.name)} text={w.removeText} verb={w.remove} typed={d.name} isDanger
-          act={remove} close={() => setRemoving(false)} />
+          act={remove} close={() => setAsking(undefined)} />
       )}
     </div>
   );
@@ -150,7 +155,7 @@ export function DeploymentCard({ d }: { d: Deployment }) {
       <div class="spread">
         <div>
           <h2>{d.name}</h2>
-          <p class="small soft">{d.image} · {d.instance_type}{resident > 0 && ` · ${bytesText(resident)}`}</p>
+          <p class="small soft">{d.image} · {d.instance_type}{resident > 0 && ` · ${w.resident(bytesText(resident))}`}</p>
         </div>
         <Actions d={d} />
       </div>

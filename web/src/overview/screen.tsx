@@ -1,6 +1,9 @@
 // Each deployment, live.
+import { useState } from "preact/hooks";
 import { status } from "../api/events";
+import type { Deployment } from "../api/types";
 import { href } from "../base/route";
+import { TextField } from "../parts/field";
 import { words } from "../words";
 import { DeploymentCard } from "./card";
 import { StripLegend } from "./strip_view";
@@ -19,6 +22,25 @@ function FirstSteps() {
   );
 }
 
+// So many are found by eye.
+const kManyCards = 8;
+
+function Cards({ all }: { all: Deployment[] }) {
+  const w = words().overview;
+  const [query, setQuery] = useState("");
+  const wanted = query.trim().toLowerCase();
+  const shown = all.filter((one) => one.name.toLowerCase().includes(wanted));
+  return (
+    <>
+      {all.length > kManyCards && (
+        <div class="find"><TextField label={w.find} value={query} set={setQuery} type="search" /></div>
+      )}
+      {shown.length === 0 && <p class="panel waiting">{w.findNone}</p>}
+      <div class="cards">{shown.map((one) => <DeploymentCard key={one.name} d={one} />)}</div>
+    </>
+  );
+}
+
 export function OverviewScreen() {
   const w = words();
   const found = status.value;
@@ -31,7 +53,7 @@ export function OverviewScreen() {
       {found === undefined && <div class="panel waiting tall" role="status">{w.common.loading}</div>}
       {found?.notices.map((notice) => <p key={notice} class="panel waking">{notice}</p>)}
       {found?.deployments.length === 0 && <FirstSteps />}
-      <div class="cards">{found?.deployments.map((one) => <DeploymentCard key={one.name} d={one} />)}</div>
+      {found !== undefined && found.deployments.length > 0 && <Cards all={found.deployments} />}
     </>
   );
 }

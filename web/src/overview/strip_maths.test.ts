@@ -1,7 +1,7 @@
 // Goal: the strip shows what was, within its day. Method: pieces that reach over both ends, and a crowd of requests.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { barsOf, sharesOf, ticksOf } from "./strip_maths";
+import { barsOf, requestsIn, sharesOf, ticksOf } from "./strip_maths";
 
 const strip = {
   from: 1000, to: 101_000,
@@ -25,4 +25,9 @@ test("pieces are cut at the day's ends; what nothing covers is asleep", () => {
 
 test("requests of one place are one tick, those outside none", () => {
   assert.deepEqual(ticksOf(strip, 100), [0.005, 0.505]);
+});
+
+test("a piece counts the requests from its first moment to before its last", () => {
+  assert.equal(requestsIn(strip, 1000, 51_000), 2);
+  assert.equal(requestsIn(strip, 51_000, 51_001), 1);
 });

@@ -38,6 +38,9 @@ export function sharesOf(strip: Strip): Shares {
   return out;
 }
 
+export const requestsIn = (strip: Strip, from: number, to: number): number =>
+  strip.requests.filter((at) => at >= from && at < to).length;
+
 // One tick a pixel column is all a screen shows: at most `most` places, each 0 to 1.
 export function ticksOf(strip: Strip, most: number): number[] {
   const span = Math.max(1, strip.to - strip.from);

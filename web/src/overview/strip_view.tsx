@@ -49,7 +49,7 @@ export function StripView({ name, moment }: { name: string; moment: string }) {
   const strip = useLoad(
     (signal) => get<Strip>(deploymentPath(name, "strip"), { hours: 24 }, signal), [name, moment],
   );
-  if (strip.error !== undefined) return <p class="small soft">{troubleText(strip.error)}</p>;
+  if (strip.error !== undefined) return <p class="strip small soft">{troubleText(strip.error)}</p>;
   const shown = strip.value ?? { from: 0, to: 1, pieces: [], requests: [] };
   return (
     <figure class="strip">

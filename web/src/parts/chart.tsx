@@ -45,15 +45,24 @@ function seriesOf(line: Line, yText: Look["yText"]): uPlot.Series {
   return out;
 }
 
-// 1, 3, 10, 30, .. within the range.
-function decades(first: number, last: number): number[] {
+// Below it, only every decade has its label.
+const kNarrow = 480;
+
+// 1, 3, 10, 30, .. within the range; 1, 10, 100, .. where there is little place.
+function decades(first: number, last: number, isNarrow: boolean): number[] {
   const out: number[] = [];
   for (let power = 10 ** Math.floor(Math.log10(Math.max(1e-9, first))); power <= last; power *= 10) {
-    for (const place of [power, 3 * power]) {
+    for (const place of isNarrow ? [power] : [power, 3 * power]) {
       if (place >= first && place <= last) out.push(place);
     }
   }
   return out;
+}
+
+// So wide that the longest label of the y axis is whole: "¥1,234,567".
+function widthOf(labels: string[] | null): number {
+  const longest = Math.max(0, ...(labels ?? []).map((label) => label.length));
+  return Math.max(40, 16 + 7 * longest);
 }
 
 function optionsOf(look: Look, width: number): uPlot.Options {
@@ -72,10 +81,10 @@ function optionsOf(look: Look, width: number): uPlot.Options {
     axes: [
       { ...axis, grid: { show: false }, space: kGap * 1.6, size: 28,
         ...(look.isLogX === true
-          ? { splits: () => decades(first, last), filter: (_plot: uPlot, marks: number[]) => marks }
+          ? { splits: (plot: uPlot) => decades(first, last, plot.width < kNarrow), filter: (_plot: uPlot, marks: number[]) => marks }
           : { incrs: [1, 2, 5, 7, 10, 14, 30] }),
         values: (_plot, marks) => marks.map((mark) => (mark === null ? "" : look.xText(mark))) },
-      { ...axis, grid: { stroke: colorOf("--line"), width: 1 }, size: 60, space: kGap,
+      { ...axis, grid: { stroke: colorOf("--line"), width: 1 }, size: (_plot, labels) => widthOf(labels), space: kGap,
         values: (_plot, marks) => marks.map((mark) => look.yText(mark)) },
     ],
     series: [

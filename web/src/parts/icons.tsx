@@ -23,6 +23,7 @@ function Icon({ path }: { path: string }) {
 
 export const ScreenIcon = ({ screen }: { screen: Screen }) => <Icon path={kScreens[screen]} />;
 export const MoreIcon = () => <Icon path="M4.5 10h.01M10 10h.01M15.5 10h.01" />;
+export const ChevronIcon = ({ isUp }: { isUp: boolean }) => <Icon path={isUp ? "M5 12.5 10 7.5l5 5" : "M5 7.5l5 5 5-5"} />;
 export const SunIcon = () => (
   <Icon path="M10 13.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM10 1.5v2M10 16.5v2M1.5 10h2M16.5 10h2M4 4l1.4 1.4M14.6 14.6 16 16M4 16l1.4-1.4M14.6 5.4 16 4" />
 );

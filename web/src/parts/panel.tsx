@@ -10,12 +10,13 @@ interface Heading {
   title: string;
   hint?: string | undefined;
   actions?: ComponentChildren;
+  isBusy?: boolean;
 }
 
-export function Panel({ title, hint, actions, children }: Heading & { children: ComponentChildren }) {
+export function Panel({ title, hint, actions, isBusy = false, children }: Heading & { children: ComponentChildren }) {
   const id = useId();
   return (
-    <section class="panel" aria-labelledby={id}>
+    <section class="panel" aria-labelledby={id} aria-busy={isBusy}>
       <header>
         <h2 id={id}>
           {title}
@@ -36,9 +37,9 @@ export function troubleText(error: ApiError): string {
   return error.message === "" ? w.failed : error.message;
 }
 
-export function Trouble({ error, again }: { error: ApiError; again?: () => void }) {
+export function Trouble({ error, again, isTall = false }: { error: ApiError; again?: () => void; isTall?: boolean }) {
   return (
-    <div class="waiting" role="alert">
+    <div class={isTall ? "waiting tall" : "waiting"} role="alert">
       <p class={error.status === 404 ? "soft" : "trouble"}>{troubleText(error)}</p>
       {again !== undefined && error.status !== 404 && (
         <button type="button" onClick={again}>{words().common.retry}</button>
@@ -52,23 +53,32 @@ interface Loaded<T> extends Heading {
   isEmpty?: (value: T) => boolean;
   empty?: string;
   isTall?: boolean;
+  rows?: number;
   children: (value: T) => ComponentChildren;
 }
 
-export function LoadPanel<T>({ load, isEmpty, empty, isTall = false, children, ...heading }: Loaded<T>) {
-  return <Panel {...heading}>{body({ load, isEmpty, empty, isTall, children })}</Panel>;
+export function LoadPanel<T>({ load, isEmpty, empty, isTall = false, rows, children, ...heading }: Loaded<T>) {
+  return <Panel {...heading} isBusy={load.isLoading}>{body({ load, isEmpty, empty, isTall, rows, children })}</Panel>;
 }
 
-function body<T>({ load, isEmpty, empty, isTall, children }: {
+const kRowHeight = 37;
+
+// `rows`: of the table that is expected; its place is kept.
+export function Waiting({ isTall = false, rows }: { isTall?: boolean; rows?: number | undefined }) {
+  const style = rows === undefined ? {} : { minHeight: `${(rows + 1) * kRowHeight}px` };
+  return <div class={isTall ? "waiting tall" : "waiting"} role="status" style={style}>{words().common.loading}</div>;
+}
+
+function body<T>({ load, isEmpty, empty, isTall, rows, children }: {
   load: Load<T>;
   isEmpty: ((value: T) => boolean) | undefined;
   empty: string | undefined;
   isTall: boolean;
+  rows: number | undefined;
   children: (value: T) => ComponentChildren;
 }) {
-  const look = isTall ? "waiting tall" : "waiting";
-  if (load.error !== undefined) return <Trouble error={load.error} again={load.again} />;
-  if (load.value === undefined) return <div class={look} role="status">{words().common.loading}</div>;
-  if (isEmpty?.(load.value) === true) return <div class={look}>{empty}</div>;
+  if (load.error !== undefined) return <Trouble error={load.error} again={load.again} isTall={isTall} />;
+  if (load.value === undefined) return <Waiting isTall={isTall} rows={rows} />;
+  if (isEmpty?.(load.value) === true) return <div class={isTall ? "waiting tall" : "waiting"}>{empty}</div>;
   return children(load.value);
 }

@@ -25,8 +25,8 @@ export function reasonText(d: Deployment, now: number): string {
     case "starting": return w.state.starting;
     case "loading": return w.overview.wakingAt(percentText(Math.round(d.load_fraction * 100) / 100));
     case "ready": return readyText(d, since);
-    case "draining": case "stopping": return `${w.state.draining}: ${w.overview.drainingText}`;
-    case "backoff": case "failed": return `${w.state.failed}: ${failureText(d, since)}`;
+    case "draining": case "stopping": return w.common.pair(w.state.draining, w.overview.drainingText);
+    case "backoff": case "failed": return w.common.pair(w.state.failed, failureText(d, since));
   }
 }
 

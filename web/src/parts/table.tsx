@@ -15,13 +15,16 @@ interface Shape<Row> {
   foot?: ComponentChildren[];
 }
 
+// A word of a legend begins a column as a head does; "p95" is a name.
+const headText = (head: string): string => (/^p\d/.test(head) ? head : head.charAt(0).toUpperCase() + head.slice(1));
+
 export function Table<Row>({ label, columns, rows, foot }: Shape<Row>) {
   const look = (column: Column<Row>): string => (column.isNumber === true ? "number" : "");
   return (
-    <div class="table-frame" tabIndex={0} role="region" aria-label={label}>
+    <div class="table-frame" tabIndex={0} role="group" aria-label={label}>
       <table>
         <thead>
-          <tr>{columns.map((one) => <th key={one.head} scope="col" class={look(one)}>{one.head}</th>)}</tr>
+          <tr>{columns.map((one) => <th key={one.head} scope="col" class={look(one)}>{headText(one.head)}</th>)}</tr>
         </thead>
         <tbody>
           {rows.map((row, index) => (

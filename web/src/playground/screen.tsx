@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { status } from "../api/events";
 import { href } from "../base/route";
 import { CodeBox } from "../parts/code_box";
-import { Panel } from "../parts/panel";
+import { Panel, Waiting } from "../parts/panel";
 import { Segments } from "../parts/segments";
 import { words } from "../words";
 import { ControlsView } from "./controls_view";
@@ -77,12 +77,16 @@ function AskBox({ send, running }: { send: (text: string) => void; running: Abor
 export function PlaygroundScreen({ chosen }: { chosen: string }) {
   const w = words();
   const [controls, setControls] = useState<Controls>(kFirst);
+  // Beside the conversation there is place for them; above it they are asked for.
+  const [isWide] = useState(() => matchMedia("(min-width: 1081px)").matches);
   const end = useRef<HTMLDivElement>(null);
   const names = status.value?.deployments.map((one) => one.name) ?? [];
   const wanted = names.includes(controls.model) ? controls.model : names.includes(chosen) ? chosen : names[0] ?? "";
   const asked = { ...controls, model: wanted };
   const { turns, send, running, clear } = useTalk(asked);
-  useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [turns]);
+  useEffect(() => {
+    if (turns.length > 0) end.current?.scrollIntoView({ block: "nearest" });
+  }, [turns]);
   return (
     <>
       <div class="screen-head">
@@ -94,7 +98,8 @@ export function PlaygroundScreen({ chosen }: { chosen: string }) {
       <div class="play">
         <div class="stack">
           <div class="talk">
-            {names.length === 0 && (
+            {status.value === undefined && <Waiting isTall />}
+            {status.value?.deployments.length === 0 && (
               <p class="waiting">{w.playground.none} <a href={href("deploy")}>{w.nav.deploy}</a></p>
             )}
             {names.length > 0 && turns.length === 0 && <p class="waiting tall">{w.playground.empty}</p>}
@@ -104,7 +109,10 @@ export function PlaygroundScreen({ chosen }: { chosen: string }) {
           <AskBox send={send} running={running} />
         </div>
         <aside aria-label={w.playground.controls}>
-          <Panel title={w.playground.controls}><ControlsView controls={asked} set={setControls} /></Panel>
+          <details class="panel" open={isWide}>
+            <summary><h2>{w.playground.controls}</h2></summary>
+            <ControlsView controls={asked} set={setControls} />
+          </details>
         </aside>
       </div>
       <CodePanel controls={asked} turns={turns} />

@@ -9,7 +9,7 @@ function Receipt({ row }: { row: Request }) {
   const w = words().playground;
   const seconds = row.busy_ns / 1e9;
   const parts = [
-    w.tokens(String(row.output_tokens)),
+    w.tokens(row.output_tokens),
     ...(seconds > 0 ? [w.speed(figure(row.output_tokens / seconds))] : []),
     ...(row.ttft_us > 0 ? [w.ttft(duration(row.ttft_us / 1e6))] : []),
     row.wake_wait_us > 0 ? w.woke(duration(row.wake_wait_us / 1e6)) : w.warm,

@@ -6,7 +6,7 @@ import { mayChange, session, signOut } from "../api/session";
 import { language, theme } from "../base/preferences";
 import { bytesText } from "../base/number";
 import { ActButton } from "../parts/button";
-import { Panel } from "../parts/panel";
+import { Panel, Waiting } from "../parts/panel";
 import { Segments } from "../parts/segments";
 import { Table } from "../parts/table";
 import { duration, timeWithZone, words } from "../words";
@@ -31,7 +31,7 @@ function LookPanel() {
 function ServerPanel() {
   const w = words().settings;
   const found = status.value;
-  if (found === undefined) return null;
+  if (found === undefined) return <Panel title={w.server}><Waiting isTall /></Panel>;
   const { machine } = found;
   return (
     <Panel title={w.server}>
@@ -115,13 +115,13 @@ function NoticesPanel() {
   );
 }
 
-export function SettingsScreen() {
+export function SettingsScreen({ chosen }: { chosen: string }) {
   const w = words().settings;
   return (
     <>
       <div class="screen-head"><h1>{w.title}</h1></div>
       <div class="columns"><LookPanel /><SessionPanel /></div>
-      <RulesPanel />
+      <RulesPanel chosen={chosen} />
       <div class="columns"><ServerPanel /><div class="stack"><NoticesPanel /><AlertsPanel /></div></div>
     </>
   );

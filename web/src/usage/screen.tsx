@@ -34,7 +34,7 @@ export function UsageScreen() {
         <div class="row">
           <select aria-label={w.common.deployment} value={deployment}
             onChange={(event) => setDeployment(event.currentTarget.value)}>
-            <option value="">{w.common.deployment}: {w.common.all}</option>
+            <option value="">{w.common.pair(w.common.deployment, w.common.all)}</option>
             {status.value?.deployments.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}
           </select>
           <Segments label={w.usage.range} value={range} choose={setRange} choices={[

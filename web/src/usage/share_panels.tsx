@@ -4,13 +4,13 @@ import type { ErrorRow, Errors, Usage, UsageRow } from "../api/types";
 import type { Load } from "../base/load";
 import { grouped, sumsText } from "../base/money";
 import { percentText } from "../base/number";
+import { CsvLink } from "../parts/csv_link";
+import { Moment } from "../parts/moment";
 import { LoadPanel } from "../parts/panel";
 import { Table, TableBehind } from "../parts/table";
-import { timeText, timeWithZone, words } from "../words";
+import { words } from "../words";
 import { HeatMap, weekdays } from "./heat_map";
 import { heatOf } from "./series";
-
-const CsvLink = ({ href }: { href: string }) => <a class="button plain" href={href} download>{words().common.csv}</a>;
 
 function Heat({ usage }: { usage: Usage }) {
   const w = words().usage;
@@ -18,7 +18,7 @@ function Heat({ usage }: { usage: Usage }) {
   const hours = Array.from({ length: 24 }, (_, hour) => hour);
   return (
     <div class="stack tight">
-      <div class="scrolled" tabIndex={0} role="region" aria-label={w.heat}><HeatMap heat={heat} /></div>
+      <HeatMap heat={heat} />
       <TableBehind label={w.heat} rows={weekdays} columns={[
         { head: "", cell: (day) => w.weekdays[day] },
         ...hours.map((hour) => ({
@@ -64,8 +64,7 @@ export function ErrorsPanel({ load, total, csv }: { load: Load<Errors>; total: n
             { head: words().common.deployment, cell: (row) => row.deployment },
             { head: w.requests, isNumber: true, cell: (row) => grouped(row.requests) },
             { head: w.share, isNumber: true, cell: (row) => (all === 0 ? "—" : percentText(row.requests / all)) },
-            { head: w.last, isNumber: true,
-              cell: (row) => <span title={timeWithZone(row.last_us / 1000)}>{timeText(row.last_us / 1000)}</span> },
+            { head: w.last, isNumber: true, cell: (row) => <Moment ms={row.last_us / 1000} /> },
           ]} />
         );
       }}

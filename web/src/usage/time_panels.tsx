@@ -4,6 +4,7 @@ import type { Load } from "../base/load";
 import { useMemo } from "preact/hooks";
 import { grouped } from "../base/money";
 import { Chart } from "../parts/chart";
+import { CsvLink } from "../parts/csv_link";
 import { LoadPanel } from "../parts/panel";
 import { TableBehind } from "../parts/table";
 import { duration, words } from "../words";
@@ -14,8 +15,6 @@ interface Parts {
   range: Range;
   csv: string;
 }
-
-const CsvLink = ({ href }: { href: string }) => <a class="button plain" href={href} download>{words().common.csv}</a>;
 
 function useSlots(usage: Usage, range: Range): { slots: Slot[]; x: number[] } {
   return useMemo(() => {

@@ -9,10 +9,11 @@ export const duration = (seconds: number): string => durationText(seconds, words
 
 const locale = (): string => (language.value === "zh" ? "zh-CN" : "en-GB");
 
-// Local time; the zone is in `title` for whoever hovers.
+// Local time, with the year where it is not this one; the zone is in `title` for whoever hovers.
 export function timeText(ms: number): string {
+  const isThisYear = new Date(ms).getFullYear() === new Date().getFullYear();
   return new Intl.DateTimeFormat(locale(), {
-    month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+    ...(isThisYear ? {} : { year: "numeric" as const }), month: language.value === "zh" ? "2-digit" : "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
   }).format(ms);
 }
 
