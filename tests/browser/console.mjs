@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { House, openBrowser, openPage } from "./console_house.mjs";
+import { Hub } from "./hub.mjs";
 
 const [dormouse, worker, browserPath] = process.argv.slice(2);
 const kScreens = ["overview", "deploy", "playground", "usage", "cost", "keys", "logs", "settings"];
@@ -142,6 +143,58 @@ async function deploys(page, house) {
   await page.waitForFunction(() => document.querySelector('[data-deployment="verse"]') === null);
 }
 
+async function downloads(page, house, hub) {
+  await go(page, "deploy");
+  await page.getByLabel("Search").fill("hub-demo");
+  const card = page.locator(".choice", { has: page.locator('input[value="hub-demo:q8_0"]') });
+  const box = page.locator('[data-image="hub-demo:q8_0"]');
+  const bar = page.getByRole("progressbar", { name: "Download of hub-demo:q8_0" });
+  await page.waitForFunction(() => document.querySelectorAll(".choice").length === 1);
+  assert.match(await box.textContent(), /free/);
+  const height = async () => (await card.boundingBox()).height;
+  const before = await height();
+
+  hub.isDown = true;
+  await box.getByRole("button", { name: "Download" }).click();
+  await box.getByRole("alert").waitFor();
+  assert.match(await box.textContent(), /No source answers.*Try again/);
+  hub.isDown = false;
+  hub.limit = 2_500_000;
+  await box.getByRole("button", { name: "Try again" }).click();
+  await bar.waitFor();
+  await page.waitForFunction(() => Number(document.querySelector('[role="progressbar"]').ariaValueNow) >= 40);
+  assert.equal(await height(), before, "nothing jumps");
+  assert.match(await bar.getAttribute("aria-valuetext"), /Loading \d+ % · 2\.\d MB \/ 5\.4 MB/);
+  await card.locator("label").click();
+  assert.equal(await page.getByRole("button", { name: "Deploy", exact: true }).isDisabled(), true, "it is not here");
+
+  // It is the server's: a page that comes later sees it, too.
+  await page.reload();
+  await page.getByLabel("Search").fill("hub-demo");
+  await bar.waitFor();
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document.querySelector(".choices")));
+  assert.deepEqual(violations.map((one) => one.id), []);
+  await box.getByRole("button", { name: "Cancel" }).click();
+  await box.getByRole("button", { name: /^Go on, 2\.\d MB are here$/ }).waitFor();
+  assert.match(await box.textContent(), /Stopped; what came is kept/);
+  assert.equal(await height(), before, "nothing jumps");
+
+  hub.limit = Infinity;
+  await box.getByRole("button", { name: "Go on" }).click();
+  await page.waitForFunction(() => document.querySelector('input[value="hub-demo:q8_0"]').checked, { timeout: 60_000 });
+  assert.equal(await card.locator(".awake").textContent(), "here");
+  assert.equal(await box.count(), 0, "there is nothing left to download");
+  assert.equal(hub.begins[0], 0);
+  assert.ok(hub.begins.length > 1 && hub.begins.slice(1).every((begin) => begin > 0), `it began again: ${hub.begins}`);
+  await page.getByLabel("Name", { exact: false }).first().fill("fetched");
+  await page.getByRole("button", { name: "Deploy", exact: true }).click();
+  await page.waitForSelector("text=fetched: It is there.");
+  await page.getByRole("button", { name: "Ask", exact: true }).click();
+  await page.waitForSelector("[data-answer] .text", { timeout: 30_000 });
+  await house.ask("DELETE", "/admin/v1/deployments/fetched");
+}
+
 async function languageSwitches(page) {
   await go(page, "cost");
   await page.click("header.top button[lang=zh-CN]");
@@ -225,16 +278,18 @@ async function saysItIsLost(page, house) {
 }
 
 async function main() {
-  const house = new House(dormouse, worker);
+  const hub = new Hub(new URL("../../models/qwen3-demo-q8_0.gguf", import.meta.url));
+  await hub.start();
+  const house = new House(dormouse, worker, hub.url);
   const browser = await openBrowser(browserPath);
   try {
     await house.startWithPast();
     const { page, complaints } = await openPage(browser);
     const steps = [loginByLink, staysAsleep, usageIsTheLedgers, costIsTheLedgers, playgroundStreams, deploys,
-      languageSwitches, isAccessible, fitsAPhone, keysOpenAndShut, saysItIsLost];
+      downloads, languageSwitches, isAccessible, fitsAPhone, keysOpenAndShut, saysItIsLost];
     for (const step of steps) {
       try {
-        await step(page, house);
+        await step(page, house, hub);
       } catch (cause) {
         if (process.env.DORMOUSE_SHOT) await page.screenshot({ path: process.env.DORMOUSE_SHOT, fullPage: true });
         throw new Error(`${step.name}: ${cause.message}`, { cause });
@@ -245,6 +300,7 @@ async function main() {
   } finally {
     await browser.close();
     await house.remove();
+    hub.stop();
   }
 }
 
