@@ -21,6 +21,7 @@ enum class ErrorCode {
   kHostNotAllowed, kRateLimitRequests, kRateLimitTokens, kRateLimitConcurrency, kInsufficientQuota,
   kInternalError, kWorkerCrashed, kOverloaded, kQueueFull, kQueueTimeout, kModelLoading, kModelLoadFailed,
   kLedgerUnavailable, kDraining, kGenerationTimeout,
+  kDiskFull, kSourceUnreachable, kSourceMismatch, kSourceRefused,  // why a download ended
   kNotImplemented,  // 501: a transfer coding we do not speak; keep last, kErrorCodeCount counts by it
 };
 inline constexpr std::size_t kErrorCodeCount = static_cast<std::size_t>(ErrorCode::kNotImplemented) + 1;

@@ -62,6 +62,10 @@ const std::map<std::string_view, Expected> kExpected = {
     {"ledger_unavailable", {503, "overloaded_error", true}},
     {"draining", {503, "overloaded_error", true}},
     {"generation_timeout", {504, "timeout_error", false}},
+    {"disk_full", {507, "server_error", false}},
+    {"source_unreachable", {502, "server_error", false}},
+    {"source_mismatch", {502, "server_error", false}},
+    {"source_refused", {502, "server_error", false}},
 };
 
 TEST(ErrorTable, EveryCodeHasTheRowTheNotesGiveIt) {

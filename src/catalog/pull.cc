@@ -39,7 +39,7 @@ Error with_hint(Error error, const std::string& path) {
                             error.code == Code::kRateLimited;
   std::error_code ec;
   if (is_part_kept && fs::exists(path + ".part", ec)) {
-    error.message += fmt::format("; what has come is kept in {}.part, and the same command goes on from there", path);
+    error.message += fmt::format("; what has come is kept in {}.part, and the next pull goes on from there", path);
   }
   return error;
 }
@@ -261,7 +261,7 @@ Status Pull::agree(Origin& origin) const {
   if (origin.facts.sha256.empty()) {
     return make_error(Code::kInvalidArgument,
                       fmt::format("{}: nothing says what its sha256 is, so nobody could tell a wrong file from the "
-                                  "right one; give it: --sha256 HEX",
+                                  "right one; give it: --sha256 HEX, or sha256 in its [[image]]",
                                   image.file));
   }
   constexpr std::int64_t kMost = std::int64_t{1} << 50;
@@ -310,6 +310,34 @@ Result<std::optional<Pulled>> look_for(const PullRequest& request, const std::st
 }
 
 }  // namespace
+
+Result<PullOptions> pull_options(const std::vector<std::string>& allow_hosts,
+                                 const std::function<std::string(const char*)>& environment) {
+  PullOptions out;
+  TRY(out.hosts, AllowedHosts::make(allow_hosts));
+  TRY(out.proxies, Proxies::read(environment));
+  if (const std::string mirror = environment("HF_ENDPOINT"); !mirror.empty()) {
+    const Status allowed = out.hosts.allow(mirror);
+    if (!allowed.has_value()) return make_error(allowed.error().code, "HF_ENDPOINT: " + allowed.error().message);
+    out.endpoints.huggingface = mirror;
+  }
+  return out;
+}
+
+std::string_view to_string(PullProgress::Stage stage) {
+  switch (stage) {
+    case PullProgress::Stage::kAsking: return "asking";
+    case PullProgress::Stage::kLoading: return "loading";
+    case PullProgress::Stage::kChecking: return "checking";
+    case PullProgress::Stage::kCopying: return "copying";
+  }
+  return "";
+}
+
+std::optional<double> seconds_left(const PullProgress& progress) {
+  if (progress.stage != PullProgress::Stage::kLoading || progress.bytes_per_second < 1) return std::nullopt;
+  return static_cast<double>(progress.total - progress.done) / progress.bytes_per_second;
+}
 
 bool is_local_source(std::string_view source) {
   return source.starts_with("file://") ||

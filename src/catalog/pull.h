@@ -6,9 +6,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -35,6 +37,11 @@ struct PullOptions {
   std::chrono::milliseconds retry_delay{1'000};  // see TransferOptions
 };
 
+// With the user's further hosts, and what the environment says: HTTPS_PROXY and its like (see Proxies), HF_ENDPOINT.
+// Errors: kInvalidArgument, naming the host or the variable.
+[[nodiscard]] Result<PullOptions> pull_options(const std::vector<std::string>& allow_hosts,
+                                               const std::function<std::string(const char*)>& environment);
+
 struct PullProgress {
   enum class Stage { kAsking, kLoading, kChecking, kCopying } stage = Stage::kAsking;
   std::string source = {};  // "huggingface", a host, a path
@@ -44,6 +51,9 @@ struct PullProgress {
   std::int64_t resumed = 0;     // of `done`, from an earlier call
 };
 inline constexpr std::chrono::seconds kRateWindow{5};
+[[nodiscard]] std::string_view to_string(PullProgress::Stage stage);  // "asking", "loading", "checking", "copying"
+// nullopt: not known, or nothing is loading.
+[[nodiscard]] std::optional<double> seconds_left(const PullProgress& progress);
 
 struct Pulled {
   std::string path;

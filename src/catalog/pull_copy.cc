@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
@@ -90,13 +91,25 @@ Status check_looks(int fd, std::string_view name) {
   return make_error(Code::kInvalidArgument, fmt::format("{}: what came is no GGUF file; it was thrown away", name));
 }
 
+std::optional<std::int64_t> free_bytes(const std::string& directory) {
+  constexpr double kMost = 9e18;
+  for (std::filesystem::path place = directory; !place.empty(); place = place.parent_path()) {
+    struct statvfs room {};
+    if (::statvfs(place.c_str(), &room) == 0) {
+      const double bytes = static_cast<double>(room.f_bavail) * static_cast<double>(room.f_frsize);
+      return static_cast<std::int64_t>(std::min(bytes, kMost));
+    }
+    if (errno != ENOENT || place == place.parent_path()) break;
+  }
+  return std::nullopt;
+}
+
 Status check_free_space(const std::string& directory, std::int64_t bytes) {
-  struct statvfs room {};
-  if (::statvfs(directory.c_str(), &room) != 0) return errno_error(directory, errno);
-  const double free = static_cast<double>(room.f_bavail) * static_cast<double>(room.f_frsize);
-  if (free >= static_cast<double>(bytes)) return {};
+  const std::optional<std::int64_t> free = free_bytes(directory);
+  if (!free.has_value()) return errno_error(directory, errno);
+  if (*free >= bytes) return {};
   return make_error(Code::kTooLarge, fmt::format("{}: {:.2f} GB are needed, {:.2f} GB are free", directory,
-                                                 static_cast<double>(bytes) / 1e9, free / 1e9));
+                                                 static_cast<double>(bytes) / 1e9, static_cast<double>(*free) / 1e9));
 }
 
 Result<Pulled> copy_local(const LocalCopy& copy, const std::function<void(const PullProgress&)>& on_progress,

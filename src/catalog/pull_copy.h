@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -18,6 +19,8 @@ namespace dormouse::catalog {
 // A .gguf begins as one: what is saved of a login page does not. Errors: kInvalidArgument.
 [[nodiscard]] Status check_looks(int fd, std::string_view name);
 
+// Of the file system that `directory` lies in, or will; nullopt: nobody knows.
+[[nodiscard]] std::optional<std::int64_t> free_bytes(const std::string& directory);
 // Errors: kTooLarge, saying how much is missing.
 [[nodiscard]] Status check_free_space(const std::string& directory, std::int64_t bytes);
 

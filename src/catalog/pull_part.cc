@@ -16,6 +16,7 @@ namespace {
 
 // A piece is 16 MiB at least, a line 40 bytes at most: more than this is no journal of ours.
 constexpr std::size_t kMaxJournalBytes = 4 << 20;
+constexpr std::string_view kJournalBegin = "dormouse pull 1 ";
 constexpr mode_t kMode = 0644;
 
 std::string part_of(const std::string& path) {
@@ -38,7 +39,9 @@ Status write_whole(int fd, std::string_view data, std::int64_t offset, const std
 }
 
 Result<std::string> read_whole(int fd, const std::string& what) {
-  std::string out(kMaxJournalBytes, '\0');
+  struct stat found {};
+  if (::fstat(fd, &found) != 0) return errno_error(what, errno);
+  std::string out(std::min(kMaxJournalBytes, static_cast<std::size_t>(found.st_size)), '\0');
   std::size_t size = 0;
   while (size < out.size()) {
     const ssize_t n = ::pread(fd, out.data() + size, out.size() - size, static_cast<off_t>(size));
@@ -61,7 +64,7 @@ bool read_range(std::string_view line, ByteRange& out) {
 }
 
 std::string first_line(std::int64_t bytes, const std::string& sha256) {
-  return fmt::format("dormouse pull 1 {} {}\n", bytes, sha256);
+  return fmt::format("{}{} {}\n", kJournalBegin, bytes, sha256);
 }
 
 }  // namespace
@@ -90,17 +93,35 @@ Status PartFile::read_journal() {
   if (::fstat(file_.get(), &found) != 0) return errno_error(part_of(path_), errno);
   const std::string first = first_line(bytes_, sha256_);
   if (!text.starts_with(first)) return restart();
-  std::string_view rest = std::string_view(text).substr(first.size());
-  for (std::size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
-    ByteRange range;
-    if (!read_range(rest.substr(0, end), range) || range.end > bytes_ || range.end > found.st_size) break;
-    add(range);
-    rest.remove_prefix(end + 1);
-  }
+  const std::string_view rest = believe(std::string_view(text).substr(first.size()), found.st_size);
   if (rest.empty()) return {};
   // Nothing is written: the disk may be full.
   const auto believed = static_cast<off_t>(text.size() - rest.size());
   return ::ftruncate(journal_.get(), believed) == 0 ? Status() : errno_error(journal_of(path_), errno);
+}
+
+std::string_view PartFile::believe(std::string_view lines, std::int64_t file_bytes) {
+  for (std::size_t end = lines.find('\n'); end != std::string_view::npos; end = lines.find('\n')) {
+    ByteRange range;
+    if (!read_range(lines.substr(0, end), range) || range.end > bytes_ || range.end > file_bytes) break;
+    add(range);
+    lines.remove_prefix(end + 1);
+  }
+  return lines;
+}
+
+std::int64_t PartFile::kept_bytes(const std::string& path) {
+  const UniqueFd journal(::open(journal_of(path).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  struct stat file {};
+  if (!journal.is_open() || ::lstat(part_of(path).c_str(), &file) != 0 || !S_ISREG(file.st_mode)) return 0;
+  const Result<std::string> text = read_whole(journal.get(), path);
+  if (!text.has_value() || !text->starts_with(kJournalBegin)) return 0;
+  const std::size_t end = text->find('\n');
+  if (end == std::string::npos) return 0;
+  PartFile part;
+  part.bytes_ = file.st_size;
+  static_cast<void>(part.believe(std::string_view(*text).substr(end + 1), file.st_size));
+  return part.done_bytes();
 }
 
 Status PartFile::restart() {

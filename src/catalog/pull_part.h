@@ -29,6 +29,9 @@ class PartFile {
   // disk.
   static Result<PartFile> open(const std::string& path, std::int64_t bytes, const std::string& sha256);
 
+  // Bytes that an earlier call left beside `path`, as its journal has them; 0: none. Takes no lock.
+  static std::int64_t kept_bytes(const std::string& path);
+
   // What is missing, cut into pieces of at most `most` bytes, in order.
   [[nodiscard]] std::vector<ByteRange> missing(std::int64_t most) const;
   [[nodiscard]] std::int64_t done_bytes() const;
@@ -50,6 +53,8 @@ class PartFile {
  private:
   PartFile() = default;
   Status read_journal();
+  // Takes the ranges that `lines` tell of; where it stopped believing is what is left.
+  [[nodiscard]] std::string_view believe(std::string_view lines, std::int64_t file_bytes);
   void add(ByteRange range);
 
   std::string path_;

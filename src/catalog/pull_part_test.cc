@@ -43,6 +43,25 @@ class PartFileTest : public testing::Test {
   fs::path directory_;
 };
 
+TEST_F(PartFileTest, WhatIsKeptIsSeenWithoutOpeningIt) {
+  EXPECT_EQ(PartFile::kept_bytes(path()), 0);
+  {
+    PartFile part = open().value();
+    EXPECT_EQ(PartFile::kept_bytes(path()), 0);
+    ASSERT_TRUE(part.write(40, std::string(40, 'x')).has_value());
+    ASSERT_TRUE(part.mark({40, 80}).has_value());
+    ASSERT_TRUE(part.mark({60, 80}).has_value());
+    EXPECT_EQ(PartFile::kept_bytes(path()), 40) << "while another holds it, and twice told is once there";
+  }
+  write(".part.ranges", read(".part.ranges") + "80 100\n");
+  EXPECT_EQ(PartFile::kept_bytes(path()), 40) << "more than the file has";
+  for (const char* damaged :
+       {"", "dormouse pull 1 100", "dormouse pull 2 100 b\n0 80\n", "dormouse pull 1 100 b\n0 x\n"}) {
+    write(".part.ranges", damaged);
+    EXPECT_EQ(PartFile::kept_bytes(path()), 0) << damaged;
+  }
+}
+
 TEST_F(PartFileTest, GoesOnWhereTheJournalSays) {
   {
     PartFile part = open().value();

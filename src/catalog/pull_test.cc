@@ -137,7 +137,7 @@ TEST_F(PullTest, WhatAnEarlierCallLeftIsNotFetchedAgain) {
   });
   options_.connections = 1;
   const Result<Pulled> first = pull_from(server.url("/x.gguf"));
-  expect_refused(first, Code::kUnavailable, "the same command goes on from there");
+  expect_refused(first, Code::kUnavailable, "the next pull goes on from there");
   EXPECT_TRUE(fs::exists(path() + ".part"));
   const std::size_t asked = server.seen().size();
   is_broken = false;
@@ -161,7 +161,7 @@ TEST_F(PullTest, AStopLeavesAPartThatIsTakenUp) {
   });
   options_.connections = 1;
   const Result<Pulled> stopped = pull_from(server.url("/x.gguf"));
-  expect_refused(stopped, Code::kCancelled, "the same command goes on from there");
+  expect_refused(stopped, Code::kCancelled, "the next pull goes on from there");
   stop_ = std::stop_source();
   LyingServer whole([this](const Seen& seen) { return honest(seen, content_); });
   std::int64_t resumed = 0;

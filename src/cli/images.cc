@@ -39,7 +39,7 @@ void images(Context& context, const ImagesFlags& flags) {
   const catalog::Image* const one = one_image(*gallery, query);
   if (flags.format == "json") {
     fmt::print("{}\n", one != nullptr ? gateway::image_json(*one, directories)
-                                      : gateway::images_json(*gallery, query, directories));
+                                      : gateway::images_json(*gallery, query, directories, {}));
     return;
   }
   if (one != nullptr) {

@@ -95,14 +95,7 @@ Result<catalog::PullRequest> plan(const Context& context, const PullFlags& flags
 }
 
 Result<catalog::PullOptions> options_of(const PullFlags& flags) {
-  catalog::PullOptions out;
-  TRY(out.hosts, catalog::AllowedHosts::make(flags.allow_hosts));
-  TRY(out.proxies, catalog::Proxies::read(variable));
-  if (const std::string mirror = variable("HF_ENDPOINT"); !mirror.empty()) {
-    const Status allowed = out.hosts.allow(mirror);
-    if (!allowed.has_value()) return make_error(allowed.error().code, "HF_ENDPOINT: " + allowed.error().message);
-    out.endpoints.huggingface = mirror;
-  }
+  TRY(catalog::PullOptions out, catalog::pull_options(flags.allow_hosts, variable));
   out.connections = flags.connections;
   return out;
 }

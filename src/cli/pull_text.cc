@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <optional>
 
 #include "cli/image_text.h"
 
@@ -12,16 +13,6 @@ namespace {
 namespace json = boost::json;
 using Stage = catalog::PullProgress::Stage;
 
-std::string_view stage_name(Stage stage) {
-  switch (stage) {
-    case Stage::kAsking: return "asking";
-    case Stage::kLoading: return "loading";
-    case Stage::kChecking: return "checking";
-    case Stage::kCopying: return "copying";
-  }
-  return "";
-}
-
 std::string_view stage_words(Stage stage, bool zh) {
   switch (stage) {
     case Stage::kAsking: return zh ? "正在询问来源" : "asking where it is";
@@ -30,12 +21,6 @@ std::string_view stage_words(Stage stage, bool zh) {
     case Stage::kCopying: return zh ? "复制" : "copying";
   }
   return "";
-}
-
-// Seconds; below zero: not known.
-double seconds_left(const catalog::PullProgress& progress) {
-  if (progress.stage != Stage::kLoading || progress.bytes_per_second < 1) return -1;
-  return static_cast<double>(progress.total - progress.done) / progress.bytes_per_second;
 }
 
 std::string_view how_name(catalog::Pulled::How how) {
@@ -59,8 +44,8 @@ std::string pull_words(const catalog::PullProgress& progress, Language language)
   if (progress.stage == Stage::kLoading && progress.bytes_per_second >= 1) {
     out += fmt::format("  {:.1f} MB/s", progress.bytes_per_second / 1e6);
   }
-  if (const double left = seconds_left(progress); left >= 0) {
-    out += fmt::format(fmt::runtime(zh ? "  剩余 {}" : "  {} left"), duration_words(left, language));
+  if (const std::optional<double> left = seconds_left(progress)) {
+    out += fmt::format(fmt::runtime(zh ? "  剩余 {}" : "  {} left"), duration_words(*left, language));
   }
   if (!progress.source.empty()) out += fmt::format("  {}", progress.source);
   return out;
@@ -85,14 +70,14 @@ std::string pulled_words(const catalog::Pulled& pulled, std::string_view referen
 std::string pull_json(const catalog::PullProgress& progress) {
   json::object out;
   out["event"] = "progress";
-  out["stage"] = stage_name(progress.stage);
+  out["stage"] = to_string(progress.stage);
   out["source"] = progress.source.empty() ? json::value(nullptr) : json::value(progress.source);
   out["done"] = progress.done;
   out["total"] = progress.total > 0 ? json::value(progress.total) : json::value(nullptr);
   out["resumed"] = progress.resumed;
   out["bytes_per_second"] = static_cast<std::int64_t>(progress.bytes_per_second);
-  const double left = seconds_left(progress);
-  out["seconds_left"] = left >= 0 ? json::value(left) : json::value(nullptr);
+  const std::optional<double> left = seconds_left(progress);
+  out["seconds_left"] = left.has_value() ? json::value(*left) : json::value(nullptr);
   return json::serialize(out);
 }
 

@@ -1,6 +1,6 @@
 // The part of Gateway behind Access::kRead and kAdmin: what the CLI and the console ask. None of it wakes an
 // instance but the wake verb. Changing deployments is in admin_deployments.cc, reports are in admin/reports_api.cc,
-// plans in admin/plan_api.cc.
+// plans in admin/plan_api.cc, downloads in pulls/pulls_api.cc.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -47,6 +47,8 @@ void Gateway::add_admin_routes() {
   add("GET", "/admin/v1/deployments", [this](Call& c) { return admin_status(c); });
   add("POST", "/admin/v1/deployments", [this](Call& c) { return admin_deploy(c); });
   add("GET", "/admin/v1/images", [this](Call& c) { return admin_images(c); });
+  add("POST", "/admin/v1/images/{reference}/pull", [this](Call& c) { return admin_pull(c); });
+  add("DELETE", "/admin/v1/images/{reference}/pull", [this](Call& c) { return admin_cancel_pull(c); });
   add("GET", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_deployment(c); });
   add("PATCH", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_change(c); });
   add("DELETE", "/admin/v1/deployments/{name}", [this](Call& c) { return admin_remove(c); });
@@ -107,6 +109,7 @@ StatusView Gateway::status_view() const {
     }
   }
   if (watch_ != nullptr) out.machine = watch_->vitals();
+  if (pulls_ != nullptr) out.pulls = pulls_->views();
   return out;
 }
 
@@ -123,7 +126,8 @@ Task<void> Gateway::admin_images(Call& call) const {
     co_return;
   }
   const std::string wanted = query->text("q").value_or("");
-  const std::string body = images_json(deployer_.catalog(), wanted, deployer_.model_directories());
+  const std::vector<PullView> pulls = pulls_ == nullptr ? std::vector<PullView>() : pulls_->views();
+  const std::string body = images_json(deployer_.catalog(), wanted, deployer_.model_directories(), pulls);
   co_await reply_json(call, 200, body);
 }
 

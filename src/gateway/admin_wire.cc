@@ -322,6 +322,8 @@ std::string to_json(const StatusView& status) {
   for (const std::string& url : status.urls) urls.push_back(json::value(url));
   json::array notices;
   for (const std::string& notice : status.notices) notices.push_back(json::value(notice));
+  json::array pulls;
+  for (const PullView& pull : status.pulls) pulls.push_back(object_of(pull));
   return json::serialize(json::object{{"version", status.version},
                                       {"pid", status.pid},
                                       {"uptime_s", status.uptime_s},
@@ -332,7 +334,8 @@ std::string to_json(const StatusView& status) {
                                       {"urls", std::move(urls)},
                                       {"notices", std::move(notices)},
                                       {"machine", object_of(status.machine)},
-                                      {"deployments", std::move(deployments)}});
+                                      {"deployments", std::move(deployments)},
+                                      {"pulls", std::move(pulls)}});
 }
 
 std::string to_json(const DeploymentView& deployment) { return json::serialize(object_of(deployment)); }

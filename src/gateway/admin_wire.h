@@ -15,6 +15,7 @@
 #include "gateway/alerts/alert_test_row.h"
 #include "gateway/deployments.h"
 #include "gateway/overview/deployment_figures.h"
+#include "gateway/pulls/pull_view.h"
 #include "gateway/speed_note.h"
 #include "gateway/vitals.h"
 #include "ledger/records.h"
@@ -78,6 +79,7 @@ struct StatusView {
   std::vector<std::string> notices;  // what an operator should look at: a configuration file that cannot be used
   Vitals machine;                    // its instances stand with their deployments
   std::vector<DeploymentView> deployments;
+  std::vector<PullView> pulls;  // written, not read: for whoever watches
 };
 
 struct NewDeployment {

@@ -53,6 +53,28 @@ api::ApiError from_admin(const Error& error, api::ErrorCode unavailable) {
   return out;
 }
 
+api::ApiError from_pull(const Error& error) {
+  switch (error.code) {
+    case Code::kTooLarge: return {api::ErrorCode::kDiskFull, {}, {}};
+    case Code::kUnauthenticated:  // TLS: somebody else answers in its place
+    case Code::kRateLimited:
+    case Code::kDeadlineExceeded:
+    case Code::kUnavailable: return {api::ErrorCode::kSourceUnreachable, {}, {}};
+    case Code::kDataLoss: return {api::ErrorCode::kSourceMismatch, {}, {}};
+    case Code::kNotFound:
+    case Code::kPermissionDenied: return {api::ErrorCode::kSourceRefused, {}, {}};
+    case Code::kAlreadyExists:
+      return {api::ErrorCode::kAlreadyExists,
+              "Another program is pulling it, or another file has its name: wait, or move that file away.",
+              {}};
+    case Code::kInvalidArgument:
+    case Code::kOverloaded:
+    case Code::kCancelled:
+    case Code::kInternal: break;
+  }
+  return api::from_error(error);
+}
+
 Task<void> reply_failure(Call& call, const Error& failure) {
   api::ApiError error = from_admin(failure, api::ErrorCode::kLedgerUnavailable);
   // "NAME: what is wrong with it", as every message about a parameter here is written.

@@ -13,6 +13,8 @@ namespace dormouse::gateway {
 // For an operator, who may see the reason that api::from_error hides. A message "KEY: ..." names its parameter.
 // `unavailable`: what could not be had, for kUnavailable.
 [[nodiscard]] api::ApiError from_admin(const Error& error, api::ErrorCode unavailable);
+// Why a download ended.
+[[nodiscard]] api::ApiError from_pull(const Error& error);
 // An admin report or plan that cannot be: from_admin(), where every "NAME: ..." names the parameter.
 Task<void> reply_failure(Call& call, const Error& failure);
 

@@ -30,6 +30,7 @@
 #include "gateway/overview/token_rates.h"
 #include "gateway/pipeline.h"
 #include "gateway/plan_service.h"
+#include "gateway/pulls/pull_service.h"
 #include "gateway/router.h"
 #include "gateway/sessions/session_api.h"
 #include "gateway/sessions/session_book.h"
@@ -69,6 +70,7 @@ class Gateway {
   void set_watch(const Watch* watch) { watch_ = watch; }
   void set_alerts(AlertSender* alerts) { alerts_ = alerts; }  // borrowed
   void set_plans(PlanService* plans) { plans_ = plans; }      // borrowed; without it there are none
+  void set_pulls(PullService* pulls) { pulls_ = pulls; }      // borrowed; without it nothing is downloaded
   // Before the first request.
   void add_batches(BatchesApi& api) { api.add_routes(router_); }
   // A batch's request, through the same handlers, limits and books as everybody's. Errors: kUnauthenticated (its key
@@ -115,6 +117,10 @@ class Gateway {
   Task<void> admin_strip(Call& call) const;
   Task<void> admin_instance_types(Call& call) const;
   Task<void> admin_images(Call& call) const;
+  Task<void> admin_pull(Call& call);
+  Task<void> admin_cancel_pull(Call& call);
+  Task<void> reply_no_image(Call& call) const;
+  Task<void> reply_pull(Call& call, const catalog::Image& image, int status) const;
   Task<void> admin_deployment(Call& call) const;
   Task<void> admin_deploy(Call& call);
   Task<void> admin_change(Call& call);
@@ -136,6 +142,7 @@ class Gateway {
   // An admin verb's answer: the deployment as it is now, or why the verb failed.
   Task<void> reply_outcome(Call& call, const Deployment& deployment, const Status& done);
   [[nodiscard]] const Deployment* deployment_of(const Call& call) const;
+  [[nodiscard]] const catalog::Image* image_of(const Call& call) const;
   // The running requests of these keys end now.
   void stop_requests_of(const std::vector<std::string>& kids);
   [[nodiscard]] StatusView status_view() const;
@@ -167,6 +174,7 @@ class Gateway {
   const Watch* watch_ = nullptr;
   AlertSender* alerts_ = nullptr;
   PlanService* plans_ = nullptr;
+  PullService* pulls_ = nullptr;
   TokenRates rates_;
   Figures figures_;
   StatusFeed feed_;

@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -31,6 +32,7 @@
 #include "gateway/gateway.h"
 #include "gateway/keys/key_ring.h"
 #include "gateway/plan_service.h"
+#include "gateway/pulls/pull_service.h"
 #include "gateway/remote_drivers.h"
 #include "gateway/retention.h"
 #include "gateway/worker_door.h"
@@ -68,6 +70,11 @@ http::ErrorAnswer server_error(int status, std::string_view code) {
 
 bool has_terminal() {
   return UniqueFd(::open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)).is_open();
+}
+
+std::string own_variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value != nullptr ? value : "";
 }
 
 bool is_ignored(int signal) {
@@ -130,6 +137,7 @@ struct House::Impl {
   std::unique_ptr<AlertSender> alerts;
   std::unique_ptr<Watch> watch;
   std::unique_ptr<PlanService> plans;
+  std::unique_ptr<PullService> pulls;  // null: no directory for models
   std::unique_ptr<Gateway> gateway;
   std::unique_ptr<FileStore> files;
   std::unique_ptr<BatchRunner> batches;
@@ -214,6 +222,12 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   deployer_options.instances = &instances;
   advisor.emplace(instances);
   plans = std::make_unique<PlanService>(io, *ledger, instances);
+  if (!options.model_directories.empty()) {
+    PullServiceOptions pull_options;
+    pull_options.directories = options.model_directories;
+    pull_options.pull_options = [] { return catalog::pull_options({}, own_variable); };
+    pulls = std::make_unique<PullService>(io, clock, std::move(pull_options));
+  }
   deployer_options.model_directories = options.model_directories;
   deployer_options.default_idle_timeout = options.default_idle_timeout;
   deployer = std::make_unique<Deployer>(services, deployments, *catalog, std::move(deployer_options));
@@ -256,6 +270,7 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   gateway->set_watch(watch.get());
   gateway->set_alerts(alerts.get());
   gateway->set_plans(plans.get());
+  gateway->set_pulls(pulls.get());
   RetentionOptions retention_options{.keep = options.config.retention, .zone = zone};
   retention = std::make_unique<Retention>(io, clock, *ledger, std::move(retention_options));
   AdviceTask::Options advice_options{.zone = zone};
@@ -445,6 +460,7 @@ Task<void> House::Impl::shut_down() {
   retention->stop();
   advice->stop();
   plans->stop();
+  if (pulls != nullptr) pulls->stop();
   batches->stop();
   gateway->begin_draining();
   if (!hurried() && !options.exposure.listen.empty() && outcome.has_value()) {

@@ -76,6 +76,7 @@ class PlanFixture : public ::testing::Test {
     DeployerOptions deployer_options;
     deployer_options.drivers = {"process"};
     deployer_options.instances = &instances_;
+    deployer_options.model_directories = model_directories_;
     plans_ = std::make_unique<PlanService>(io_, *ledger_, instances_);
     catalog_.emplace(catalog::Catalog::built_in().value());
     deployer_ = std::make_unique<Deployer>(services, book_, *catalog_, std::move(deployer_options));
@@ -180,6 +181,7 @@ class PlanFixture : public ::testing::Test {
   ToldClock clock_;
   asio::io_context io_{1};
   std::filesystem::path directory_;
+  std::vector<std::string> model_directories_;  // none, unless set before open()
   fleet::FakeDriver driver_;
   std::unique_ptr<ledger::Ledger> ledger_;
   std::optional<KeyRing> ring_;

@@ -2,10 +2,12 @@
 // server with the demo model, a past that seed.mjs wrote, Debian's Chromium; figures are read from the tables behind the
 // charts and held against what was seeded or what the API says. DORMOUSE_LONG=1: it is watched asleep for two minutes.
 import assert from "node:assert/strict";
+import { downloads } from "./console_downloads.mjs";
 import { go, House, kScreens, openBrowser, openPage } from "./console_house.mjs";
 import * as houses from "./console_houses.mjs";
 import * as looks from "./console_looks.mjs";
 import { loadOnce } from "./first_load.mjs";
+import { Hub } from "./hub.mjs";
 
 const [dormouse, worker, browserPath] = process.argv.slice(2);
 const kWatchedMs = process.env.DORMOUSE_LONG === "1" ? 120_000 : 10_000;
@@ -227,19 +229,21 @@ async function saysItIsLost(page, house) {
 }
 
 async function main() {
-  const house = new House(dormouse, worker);
+  const hub = new Hub(new URL("../../models/qwen3-demo-q8_0.gguf", import.meta.url));
+  await hub.start();
+  const house = new House(dormouse, worker, { hubUrl: hub.url });
   const browser = await openBrowser(browserPath);
   try {
     await house.startWithPast();
     const { page, complaints } = await openPage(browser);
     const steps = [loginByLink, firstLoadIsLight, staysAsleep, usageIsTheLedgers, costIsTheLedgers, chartsComeAsCsv,
-      playgroundStreams, deploys, languageSwitches, looks.priceIsOneLineOnAPhone, looks.worksByKeyboard,
+      playgroundStreams, deploys, downloads, languageSwitches, looks.priceIsOneLineOnAPhone, looks.worksByKeyboard,
       looks.fitsEveryWidth, looks.isAccessible, looks.nothingJumps, looks.movesNothingUnasked,
       looks.panelsSayWhatTheyWaitFor, looks.timesHaveTheirZone, houses.standsACrowd,
       houses.standsEmpty, houses.comesBackByItself, keysOpenAndShut, houses.twoServersOnOneHost, saysItIsLost];
     for (const step of steps) {
       try {
-        await step(page, house, browser);
+        await step(page, house, browser, hub);
       } catch (cause) {
         if (process.env.DORMOUSE_SHOT) await page.screenshot({ path: process.env.DORMOUSE_SHOT, fullPage: true });
         throw new Error(`${step.name}: ${cause.message}`, { cause });
@@ -250,6 +254,7 @@ async function main() {
   } finally {
     await browser.close();
     await house.remove();
+    hub.stop();
   }
 }
 

@@ -16,6 +16,13 @@ title_zh = "本机"
 hour = "1.80"
 month = "300"
 currency = "CNY"
+[[image]]
+name = "hub-demo"
+tag = "q8_0"
+file = "hub-demo.gguf"
+title_en = "The demo model from a hub"
+title_zh = "来自下载站的示例模型"
+huggingface = "Acme/Demo-GGUF"
 `;
 
 // The same machine by a price list in dollars.
@@ -28,11 +35,12 @@ currency = "USD"
 `;
 
 export class House {
-  // `isEmpty`: without the demo deployment.
-  constructor(dormouse, worker, { isEmpty = false } = {}) {
+  // `isEmpty`: without the demo deployment. `hubUrl`: Hugging Face's mirror.
+  constructor(dormouse, worker, { isEmpty = false, hubUrl = "" } = {}) {
     this.dormouse = dormouse;
     this.worker = worker;
     this.first = isEmpty ? [] : ["--demo"];
+    this.environment = hubUrl === "" ? process.env : { ...process.env, HF_ENDPOINT: hubUrl };
     this.directory = mkdtempSync(join(tmpdir(), "dormouse-console-"));
     this.listen = "127.0.0.1:0";
     mkdirSync(join(this.directory, "data"));
@@ -42,7 +50,7 @@ export class House {
   // Resolves when it listens; `this.link` is then the one-time link it printed.
   async start() {
     const child = spawn(this.dormouse, ["serve", ...this.first, "--listen", this.listen, "--data-dir",
-      join(this.directory, "data"), "--worker", this.worker], { stdio: ["ignore", "pipe", "pipe"] });
+      join(this.directory, "data"), "--worker", this.worker], { stdio: ["ignore", "pipe", "pipe"], env: this.environment });
     this.child = child;
     this.log = "";
     this.ended = new Promise((resolve) => child.on("exit", resolve));

@@ -10,7 +10,8 @@ const kWide = { width: 1280, height: 860 };
 const kPhone = { width: 390, height: 844 };
 const kWidths = [390, 768, 1280, 1920];
 
-async function violationsOf(page) {
+// What axe finds on the page as it stands.
+export async function violationsOf(page) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
   return violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`);

@@ -70,6 +70,7 @@ class Pools {
   file = [];
   batch = [];
   model = ["demo", "demo:latest"];
+  reference = ["qwen3-demo:q8_0", "qwen3-demo"];  // that is here: nothing is downloaded
   requests = [];  // files that a batch can be made of
 
   // null, or [the operation that removes it, a thing that is too many].

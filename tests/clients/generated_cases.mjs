@@ -127,6 +127,7 @@ function encoded(text) {
 
 // "nap" may be woken and sent to sleep, "demo" is what must live to the end. Some of everything stays.
 function poolOf(pools, name, {method, operationId}) {
+  if (name === "reference") return pools.reference;
   if (method === "DELETE") return pools[name].slice(2);
   if (operationId === "cancelBatch") return pools.batch.slice(-4);  // older ones are over
   if (name !== "name" || method === "PATCH") return pools[name];

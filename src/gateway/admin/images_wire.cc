@@ -1,8 +1,12 @@
 #include "gateway/admin/images_wire.h"
 
 #include <boost/json.hpp>
+#include <cstdint>
 #include <optional>
 #include <utility>
+
+#include "catalog/pull_copy.h"
+#include "catalog/pull_part.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -50,7 +54,15 @@ json::array published_losses_of(const catalog::Image& image) {
   return out;
 }
 
-json::object object_of(const catalog::Image& image, const std::vector<std::string>& directories) {
+// Of an earlier pull that did not end well.
+json::value part_of(const catalog::Image& image, const std::vector<std::string>& directories) {
+  const bool is_pulled = !image.file.empty() && !image.file.starts_with('/') && !directories.empty();
+  const std::int64_t kept = is_pulled ? catalog::PartFile::kept_bytes(directories.front() + "/" + image.file) : 0;
+  return kept > 0 ? json::value(kept) : json::value(nullptr);
+}
+
+json::object object_of(const catalog::Image& image, const std::vector<std::string>& directories,
+                       const std::vector<PullView>& pulls) {
   json::object out;
   out["reference"] = image.reference();
   out["name"] = image.name;
@@ -74,8 +86,12 @@ json::object object_of(const catalog::Image& image, const std::vector<std::strin
   out["licence"] = or_null(image.licence);
   out["sources"] = sources_of(image);
   out["sha256"] = or_null(image.sha256);
-  out["is_present"] = !catalog::Catalog::find_local(image, directories).empty();
+  const bool is_present = !catalog::Catalog::find_local(image, directories).empty();
+  out["is_present"] = is_present;
   out["is_pulled_by_runtime"] = !image.upstream.empty();
+  out["part_bytes"] = is_present ? json::value(nullptr) : part_of(image, directories);
+  const PullView* const pull = find_pull(pulls, image.reference());
+  out["pull"] = pull != nullptr ? json::value(object_of(*pull)) : json::value(nullptr);
   out["kld"] = or_null(image.kld);
   out["published_losses"] = published_losses_of(image);
   return out;
@@ -84,16 +100,19 @@ json::object object_of(const catalog::Image& image, const std::vector<std::strin
 }  // namespace
 
 std::string images_json(const catalog::Catalog& gallery, std::string_view query,
-                        const std::vector<std::string>& directories) {
+                        const std::vector<std::string>& directories, const std::vector<PullView>& pulls) {
   json::array list;
-  for (const catalog::Image* image : gallery.search(query)) list.push_back(object_of(*image, directories));
+  for (const catalog::Image* image : gallery.search(query)) list.push_back(object_of(*image, directories, pulls));
+  const std::optional<std::int64_t> free =
+      directories.empty() ? std::nullopt : catalog::free_bytes(directories.front());
   json::object out;
   out["images"] = std::move(list);
+  out["free_bytes"] = free.has_value() ? json::value(*free) : json::value(nullptr);
   return json::serialize(out);
 }
 
 std::string image_json(const catalog::Image& image, const std::vector<std::string>& directories) {
-  return json::serialize(object_of(image, directories));
+  return json::serialize(object_of(image, directories, {}));
 }
 
 }  // namespace dormouse::gateway

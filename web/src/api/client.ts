@@ -90,3 +90,4 @@ export function stream(path: string, body: unknown, signal: AbortSignal): Promis
 
 export const deploymentPath = (name: string, verb = ""): string =>
   `/admin/v1/deployments/${encodeURIComponent(name)}${verb === "" ? "" : `/${verb}`}`;
+export const pullPath = (reference: string): string => `/admin/v1/images/${encodeURIComponent(reference)}/pull`;

@@ -74,6 +74,20 @@ export interface Status {
   notices: string[];
   machine: { cores: number; cpu?: number; memory_available_bytes?: number; gpus: { name: string }[] };
   deployments: Deployment[];
+  pulls: Pull[];
+}
+
+// A download that waits, runs, failed or was cancelled; one that has come is no more there.
+export interface Pull {
+  reference: string;
+  state: "queued" | "running" | "failed" | "cancelled";
+  stage: "asking" | "loading" | "checking" | "copying" | null;
+  done: number;
+  total: number | null;
+  bytes_per_second: number;
+  seconds_left: number | null;
+  source: string | null;
+  error: { code: string; message: string; detail: string } | null;
 }
 
 export interface Latencies {
@@ -285,6 +299,9 @@ export interface Image {
   memory_bytes: number;
   licence: string;
   is_present: boolean;
+  is_pulled_by_runtime: boolean;
+  sources: { hub: string }[];
+  part_bytes: number | null;
   kld: number | null;
   published_losses: PublishedLoss[];
 }

@@ -24,12 +24,14 @@ function Step({ number, title, children }: { number: number; title: string; chil
   );
 }
 
-function Confirm({ wish, type, deployed }: {
+function Confirm({ wish, image, type, deployed }: {
   wish: Wish;
+  image: Image | undefined;
   type: InstanceType | undefined;
   deployed: (name: string) => void;
 }) {
   const w = words();
+  const isAway = image !== undefined && !image.is_present && !image.is_pulled_by_runtime;
   const deploy = async (): Promise<void> => {
     const made = await send<Deployment>("POST", "/admin/v1/deployments", bodyOf(wish));
     await refresh();
@@ -48,7 +50,8 @@ function Confirm({ wish, type, deployed }: {
         <dt>{w.deploy.summaryRules}</dt><dd>{rules.join(" · ")}</dd>
       </dl>
       <div class="row">
-        <ActButton kind="primary" act={deploy} isDisabled={wish.image === "" || !mayChange()}>{w.deploy.go}</ActButton>
+        <ActButton kind="primary" act={deploy} isDisabled={wish.image === "" || isAway || !mayChange()}>{w.deploy.go}</ActButton>
+        {isAway && mayChange() && <span class="small soft">{w.deploy.notYet}</span>}
         {!mayChange() && <span class="small soft">{w.common.readOnly}</span>}
       </div>
     </>
@@ -90,7 +93,7 @@ export function DeployScreen() {
             </Step>
             <Step number={3} title={w.deploy.rules}><RulesStep wish={wish} set={setWish} /></Step>
             <Step number={4} title={w.deploy.confirm}>
-              <Confirm wish={wish} type={type} deployed={setMade} />
+              <Confirm wish={wish} image={image} type={type} deployed={setMade} />
             </Step>
           </div>
           <aside aria-label={w.deploy.price}>
