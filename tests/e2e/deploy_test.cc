@@ -217,7 +217,7 @@ TEST_F(Deploying, TheVerbs) {
   EXPECT_NE(made.find("absorbs a spike"), std::string::npos) << made;
   const auto [ps_code, ps] = house_->run_cli({"ps"});
   EXPECT_NE(ps.find("awake, sleeps in"), std::string::npos) << ps;
-  EXPECT_NE(ps.find("wake "), std::string::npos) << ps;
+  EXPECT_NE(ps.find(" (wake)"), std::string::npos) << ps;
   EXPECT_NE(ps.find("1 of 0–1"), std::string::npos) << ps;
   const auto [json_code, json] = house_->run_cli({"ps", "--format", "json"});
   EXPECT_TRUE(gateway::parse_status(json).has_value()) << json;
