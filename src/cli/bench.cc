@@ -18,6 +18,7 @@
 #include "cli/bench_flags.h"
 #include "cli/bench_html.h"
 #include "cli/bench_text.h"
+#include "cli/input_file.h"
 #include "cli/price_list.h"
 #include "cli/verbs.h"
 #include "gateway/admin_wire.h"
@@ -29,7 +30,6 @@ namespace {
 constexpr std::string_view kUsualUrl = "http://127.0.0.1:8080";
 constexpr std::chrono::milliseconds kRedraw{250};
 constexpr std::chrono::minutes kSleepDeadline{11};  // a drain takes at most ten
-constexpr std::size_t kMostFileBytes = 256U << 20;
 // A connection each: the usual soft limit of 1,024 files would show as the server's failure.
 constexpr std::size_t kMostFiles = 65'536;
 
@@ -189,17 +189,6 @@ void fail_usage(Context& context, const Error& error) {
   context.exit_code = kExitUsage;
 }
 
-Result<std::string> read_file(std::string_view flag, const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  if (file) text << file.rdbuf();
-  if (!file) return make_error(Code::kInvalidArgument, fmt::format("{}: cannot read {}", flag, path));
-  if (text.view().size() > kMostFileBytes) {
-    return make_error(Code::kInvalidArgument, fmt::format("{}: {} has more than 256 MiB", flag, path));
-  }
-  return std::move(text).str();
-}
-
 Status write_file(const std::string& path, std::string_view text) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << text;
@@ -215,7 +204,7 @@ Status check_writable(std::string_view flag, const std::string& path) {
 }
 
 Result<std::vector<std::string>> read_prompts(const std::string& path) {
-  TRY(const std::string text, read_file("--prompts", path));
+  TRY(const std::string text, read_input_file("--prompts", path));
   std::vector<std::string> out;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
@@ -295,7 +284,7 @@ Result<std::unique_ptr<BenchRun>> prepare(const Context& context, const BenchFla
   run->use_seed(flags.seed);
   run->use_cold(flags.cold);
   if (!flags.trace.empty()) {
-    TRY(const std::string csv, read_file("--trace", flags.trace));
+    TRY(const std::string csv, read_input_file("--trace", flags.trace));
     TRY(std::vector<loadtest::Due> trace, loadtest::parse_trace(csv));
     run->use_trace(std::move(trace));
   }

@@ -60,18 +60,32 @@ std::vector<ImageWish> gallery_wishes(const Context& context) {
   return out;
 }
 
+Finding check_read_speed(const Context& context, const Report& report) {
+  const Machine& machine = report.machine;
+  if (!is_busy(machine.load, machine.online_cores)) {
+    return {Verdict::kGood, "read_speed",
+            fmt::format(fmt::runtime(context.say("memory is read at {:.1f} GB/s (measured just now)",
+                                                 "内存读取速度 {:.1f} GB/s（刚刚实测）")),
+                        report.read_bytes_per_s / 1e9)};
+  }
+  return {
+      Verdict::kWarning, "read_speed",
+      fmt::format(
+          fmt::runtime(context.say(
+              "busy: load {:.1f} on {} cores, memory measured low at {:.1f} GB/s: when idle, it and the speeds below "
+              "may be higher; run doctor again then",
+              "系统繁忙：负载 {:.1f}，共 {} 核，内存读取速度测得 {:.1f} GB/s，可能偏低；空闲时再运行 doctor，"
+              "该值和下面的速度会更高")),
+          machine.load, machine.online_cores, report.read_bytes_per_s / 1e9)};
+}
+
 Report examine(const Context& context) {
   Report out;
   out.machine = look_at_machine();
-  out.read_bytes_per_s = measure_read_speed(out.machine.cores, out.machine.available_bytes);
+  out.read_bytes_per_s = measure_read_speed(out.machine.usable_cores(), out.machine.available_bytes);
   const Result<WorkerGpus> gpus = find_gpus(context);
   out.findings = check_all(context, out.machine, gpus);
-  if (out.read_bytes_per_s > 0) {
-    out.findings.push_back({Verdict::kGood, "read_speed",
-                            fmt::format(fmt::runtime(context.say("memory is read at {:.1f} GB/s (measured just now)",
-                                                                 "内存读取速度 {:.1f} GB/s（刚刚实测）")),
-                                        out.read_bytes_per_s / 1e9)});
-  }
+  if (out.read_bytes_per_s > 0) out.findings.push_back(check_read_speed(context, out));
   std::stable_sort(out.findings.begin(), out.findings.end(),
                    [](const Finding& a, const Finding& b) { return a.verdict < b.verdict; });
   out.places = places_of(out, gpus);
@@ -150,6 +164,8 @@ void print_json(const Report& report) {
                            {"instructions", machine.isa_words()},
                            {"ram_bytes", machine.ram_bytes},
                            {"available_bytes", machine.available_bytes},
+                           {"load", machine.load},
+                           {"busy", is_busy(machine.load, machine.online_cores)},
                            {"read_bytes_per_second", report.read_bytes_per_s}}},
                          {"findings", std::move(findings)},
                          {"places", std::move(places)},

@@ -70,7 +70,9 @@ void add_images(CLI::App& app, Context& context) {
                                            "搜索词，中英文均可；给出 名称:标签 则显示详情")));
   verb->add_option("--models-dir", flags->models_dir,
                    std::string(context.say("where model files lie", "模型文件目录")));
-  verb->add_option("--format", flags->format, "table, json")->check(CLI::IsMember({"table", "json"}));
+  verb->add_option("--format", flags->format, "table, json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
   verb->footer(std::string(context.say(
       "Examples:\n  dormouse images 通义千问\n  dormouse images \"4b high concurrency\"\n"
       "  dormouse images qwen3-4b:q4_k_m\nYour own: DATA_DIR/images.toml (docs/images.md).",

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "catalog/config_file.h"
 #include "cli/admin_client.h"
+#include "cli/log_line.h"
 #include "cli/verbs.h"
 
 namespace dormouse::cli {
@@ -30,10 +31,20 @@ struct ExportFlags {
   std::string format = "jsonl";
 };
 
-void logs(Context& context, const std::string& name) {
+// A line each; the last one may lack its end.
+void print_lines_as_json(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    fmt::print("{}\n", log_line_json(text.substr(0, end)));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+void logs(Context& context, const std::string& name, const std::string& format) {
   AdminClient client(context.admin_socket());
   const Result<std::string> body = client.get(fmt::format("/admin/v1/deployments/{}/logs", name));
   if (!body.has_value()) return report_failure(context, body.error());
+  if (format == "json") return print_lines_as_json(*body);
   fmt::print("{}", *body);
 }
 
@@ -95,28 +106,37 @@ void export_logs(Context& context, const ExportFlags& flags) {
 
 void add_logs(CLI::App& app, Context& context) {
   auto deployment = std::make_shared<std::string>();
+  auto format = std::make_shared<std::string>("text");
   auto flags = std::make_shared<ExportFlags>();
   CLI::App* verb =
       app.add_subcommand("logs", std::string(context.say("the last lines of a deployment's workers; the access log",
                                                          "部署的工作进程的最近日志；访问日志")));
   verb->add_option("NAME", *deployment, std::string(context.say("the deployment", "部署名称")));
-  verb->footer(fmt::format("{}\n  dormouse logs demo\n  dormouse logs export --since 7d --format csv > access.csv",
-                           context.say("Examples:", "示例：")));
+  verb->add_option("--format", *format,
+                   std::string(context.say("text, or json: an object a line", "text 或 json（每行一个对象）")))
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  verb->footer(
+      fmt::format("{}\n  dormouse logs demo\n  dormouse logs demo --format json\n  dormouse logs export --since 7d "
+                  "--format csv > access.csv",
+                  context.say("Examples:", "示例：")));
   CLI::App* exported = verb->add_subcommand(
       "export", std::string(context.say("the access log: one line a request, never prompts or answers",
                                         "导出访问日志：每个请求一行，不含提示词与回答")));
   exported->add_option("--since", flags->since, std::string(context.say("how far back", "起始时间，距今多久")))
       ->capture_default_str();
-  exported->add_option("--format", flags->format, "jsonl, csv")
-      ->check(CLI::IsMember({"jsonl", "csv"}))
+  exported
+      ->add_option("--format", flags->format,
+                   std::string(context.say("jsonl (json is the same), csv", "jsonl（json 相同）、csv")))
+      ->check(CLI::IsMember({"jsonl", "json", "csv"}))
       ->capture_default_str();
   exported->footer(fmt::format("{}\n  dormouse logs export --since 7d --format csv > access.csv",
                                context.say("Example:", "示例：")));
   exported->fallthrough();
   exported->callback([&context, flags] { export_logs(context, *flags); });
-  verb->callback([&context, deployment, exported] {
+  verb->callback([&context, deployment, format, exported] {
     if (exported->parsed()) return;
-    if (!deployment->empty()) return logs(context, *deployment);
+    if (!deployment->empty()) return logs(context, *deployment, *format);
     fmt::print(stderr, "{}\n",
                context.say("which deployment? `dormouse ps` names them", "哪个部署？用 `dormouse ps` 查看"));
     context.exit_code = kExitUsage;

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -71,12 +74,18 @@ std::string Machine::isa_words() const {
   return out;
 }
 
+int Machine::usable_cores() const {
+  return quota_cores > 0 ? std::min(cores, std::max(1, static_cast<int>(std::ceil(quota_cores)))) : cores;
+}
+
 Machine look_at_machine() {
   Machine out;
   cpu_set_t set;
   CPU_ZERO(&set);
   if (::sched_getaffinity(0, sizeof set, &set) == 0) out.cores = std::max(1, CPU_COUNT(&set));
   out.quota_cores = quota_cores();
+  out.online_cores = std::max<int>(out.cores, static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
+  ::getloadavg(&out.load, 1);
   const std::string flags = cpu_flags();
   out.avx2 = has_all(flags, {"avx2", "fma", "f16c"});
   out.avx512 = has_all(flags, {"avx512f", "avx512bw", "avx512vl", "avx512_vnni"});

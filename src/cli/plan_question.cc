@@ -4,10 +4,9 @@
 
 #include <chrono>
 #include <cmath>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
+#include "cli/input_file.h"
 #include "cli/kept_speeds.h"
 #include "cli/table.h"
 #include "gateway/tariff_of.h"
@@ -30,14 +29,6 @@ Result<double> seconds_of(const char* name, const std::string& text) {
   const Result<std::chrono::milliseconds> parsed = catalog::parse_duration(text);
   if (!parsed.has_value()) return wrong(fmt::format("{}: {}", name, parsed.error().message));
   return std::chrono::duration<double>(*parsed).count();
-}
-
-Result<std::string> read_file(const char* name, const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return wrong(fmt::format("{}: cannot read {}", name, path));
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
 }
 
 // Measured before listed; what the switch says before both.
@@ -94,7 +85,7 @@ Result<double> service_s(const Context& context, const PlanFlags& flags, PlanVie
 }
 
 Status add_trace(const Context& context, const PlanFlags& flags, planner::Question& question, PlanView& view) {
-  TRY(const std::string text, read_file("--trace", flags.trace));
+  TRY(const std::string text, read_input_file("--trace", flags.trace));
   planner::TraceOptions options;
   options.speeds = token_speeds(view);
   options.context_tokens = static_cast<std::int64_t>(kMostTokens);
@@ -148,7 +139,7 @@ Status add_profile(const PlanFlags& flags, double seconds, planner::Question& qu
   if (flags.profile == "office") {
     traffic.profile = planner::office_profile();
   } else if (flags.profile != "always") {
-    TRY(const std::string text, read_file("--profile: office, always or a file", flags.profile));
+    TRY(const std::string text, read_input_file("--profile: office, always or a file", flags.profile));
     TRY(traffic.profile, planner::parse_profile(text));
   }
   question.profile = traffic;

@@ -184,7 +184,8 @@ void add_pull(CLI::App& app, Context& context) {
                    describe("where it goes (default: DATA_DIR/models)", "存放目录（默认：数据目录/models）"));
   verb->add_option("--format", flags->format,
                    describe("text, or json: an object a line", "text 或 json（每行一个对象）"))
-      ->check(CLI::IsMember({"text", "json"}));
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   verb->footer(describe(
       "Ctrl-C keeps what has come; the same command goes on from there. HTTPS_PROXY, NO_PROXY and HF_ENDPOINT count.\n"
       "Examples:\n  dormouse pull qwen3-4b\n  dormouse pull qwen3-8b:q8_0 --source modelscope\n"

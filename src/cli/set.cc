@@ -91,7 +91,7 @@ void add_set(CLI::App& app, Context& context) {
   CLI::App* verb = app.add_subcommand("set", std::string(context.say("change a deployment", "修改部署")));
   verb->add_option("NAME", *name, std::string(context.say("the deployment", "部署名称")))->required();
   verb->add_option("KEY=VALUE", *pairs, std::string(context.say("what to change", "要修改的项")))->required();
-  verb->add_option("--format", *format, "text, json")->check(CLI::IsMember({"text", "json"}));
+  verb->add_option("--format", *format, "text, json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
   std::string footer(context.say("Keys, as in dormouse.toml:\n", "可用的键（与 dormouse.toml 相同）：\n"));
   footer += "  image             (gallery name or file)\n";
   for (const catalog::Field& field : catalog::rule_fields())

@@ -102,21 +102,30 @@ std::size_t display_width(std::string_view text) {
 std::vector<std::size_t> Table::natural_widths() const {
   std::vector<std::size_t> widths(align_.size(), 0);
   for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (!is_open(row, i)) widths[i] = std::max(widths[i], display_width(row[i]));
+    }
   }
   return widths;
 }
 
+std::size_t Table::width() const {
+  const std::vector<std::size_t> widths = natural_widths();
+  return std::accumulate(widths.begin(), widths.end(), kGap * (widths.size() - 1));
+}
+
 std::string Table::text() const {
-  return lines(natural_widths());
+  return lines(natural_widths(), 0);
 }
 
 std::string Table::fitted(std::size_t columns) const {
   std::vector<std::size_t> widths = natural_widths();
-  if (columns == 0) return lines(widths);
+  if (columns == 0) return lines(widths, 0);
   std::vector<std::size_t> least(align_.size(), 0);
   for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size(); ++i) least[i] = std::max(least[i], unbreakable_width(row[i]));
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (!is_open(row, i)) least[i] = std::max(least[i], unbreakable_width(row[i]));
+    }
   }
   const auto total = [&widths] { return std::accumulate(widths.begin(), widths.end(), kGap * (widths.size() - 1)); };
   while (total() > columns) {
@@ -128,16 +137,20 @@ std::string Table::fitted(std::size_t columns) const {
     if (widest == align_.size()) break;
     --widths[widest];
   }
-  return lines(widths);
+  return lines(widths, columns);
 }
 
 // A cell wider than its column goes on in the lines below.
-std::string Table::lines(const std::vector<std::size_t>& widths) const {
+std::string Table::lines(const std::vector<std::size_t>& widths, std::size_t columns) const {
   std::string out;
   for (const auto& row : rows_) {
     std::vector<std::string> rest;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      rest.push_back(display_width(row[i]) <= widths[i] ? row[i] : wrapped(row[i], widths[i], 0));
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < row.size(); begin += widths[i] + kGap, ++i) {
+      const std::size_t room = !is_open(row, i) ? widths[i]
+                               : columns == 0   ? display_width(row[i])
+                                                : std::max(columns, begin + widths[i]) - begin;
+      rest.push_back(display_width(row[i]) <= room ? row[i] : wrapped(row[i], room, 0));
     }
     bool is_over = false;
     while (!is_over) {

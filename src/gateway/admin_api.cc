@@ -83,6 +83,7 @@ StatusView Gateway::status_view() const {
   out.version = kVersion;
   out.pid = ::getpid();
   out.now_ms = services_.clock.wall().us / 1'000;
+  out.time_zone = options_.time_zone.name();
   out.uptime_s = static_cast<double>((services_.clock.now() - started_).count()) / 1e9;
   out.draining = draining_;
   out.resident_bytes = resident_bytes();
@@ -98,6 +99,7 @@ StatusView Gateway::status_view() const {
         out.deployments.emplace_back(view_of(deployment, found == fleet.end() ? nullptr : &*found));
     view.since_ms = out.now_ms - static_cast<std::int64_t>(view.in_state_s * 1e3);
     view.tokens_per_second = rates_.of(name);
+    view.last_minute = services_.metrics.last_minute(name, services_.clock.now());
     view.figures = figures_.of(deployment);
     if (watch_ == nullptr) continue;
     view.speed = watch_->speed_of(name);

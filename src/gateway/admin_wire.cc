@@ -70,6 +70,7 @@ void write_figures(json::object& out, const DeploymentFigures& f) {
                              {"today_micros", f.today_micros},
                              {"month_micros", f.month_micros},
                              {"forecast_micros", maybe(f.forecast_micros)},
+                             {"margin_micros", maybe(f.margin_micros)},
                              {"saved_micros", maybe(f.saved_micros)}};
 }
 
@@ -110,6 +111,10 @@ json::object object_of(const DeploymentView& d) {
   out["since_ms"] = d.since_ms;
   out["tokens_per_second"] = nullptr;
   if (d.tokens_per_second.has_value()) out["tokens_per_second"] = *d.tokens_per_second;
+  out["last_minute"] = json::object{{"requests", d.last_minute.requests}, {"tokens_per_second", nullptr}};
+  if (d.last_minute.tokens_per_s.has_value()) {
+    out["last_minute"].get_object()["tokens_per_second"] = *d.last_minute.tokens_per_s;
+  }
   write_reason(out, d);
   if (d.figures.has_value()) write_figures(out, *d.figures);
   write_speed(out, d.speed);
@@ -196,6 +201,7 @@ std::optional<DeploymentFigures> read_figures(const Reader& deployment) {
   out.today_micros = c.whole("today_micros");
   out.month_micros = c.whole("month_micros");
   out.forecast_micros = number(c, "forecast_micros");
+  out.margin_micros = number(c, "margin_micros");
   out.saved_micros = number(c, "saved_micros");
   return out;
 }
@@ -220,6 +226,9 @@ DeploymentView read_deployment(const json::object& object) {
   d.speed = read_speed(object);
   d.since_ms = r.whole("since_ms");
   d.tokens_per_second = r.maybe_number("tokens_per_second");
+  if (const json::object* const minute = r.object("last_minute"); minute != nullptr) {
+    d.last_minute = {Reader(*minute).whole("requests"), Reader(*minute).maybe_number("tokens_per_second")};
+  }
   d.figures = read_figures(r);
   d.model_path = r.text("model_path");
   d.source = r.text("source");
@@ -257,11 +266,14 @@ DeploymentView read_deployment(const json::object& object) {
 
 }  // namespace
 
+bool is_failed(const DeploymentView& deployment) {
+  return deployment.state == "failed" || deployment.state == "backoff";
+}
+
 StateReason reason_of(const DeploymentView& deployment) {
   const std::string& failure = deployment.failure;
-  const bool is_failed = deployment.state == "failed" || deployment.state == "backoff";
   if (failure.starts_with("waits for memory")) return {"waits_for_memory", failure};
-  if (!is_failed) return {deployment.awake_because, {}};
+  if (!is_failed(deployment)) return {deployment.awake_because, {}};
   // The fleet's failures begin with a code; a driver's own words do not.
   const std::size_t colon = failure.find(": ");
   const std::string code = failure.substr(0, std::min(colon, failure.size()));
@@ -328,6 +340,7 @@ std::string to_json(const StatusView& status) {
                                       {"pid", status.pid},
                                       {"uptime_s", status.uptime_s},
                                       {"now_ms", status.now_ms},
+                                      {"time_zone", status.time_zone},
                                       {"draining", status.draining},
                                       {"resident_bytes", status.resident_bytes},
                                       {"listen", std::move(listen)},
@@ -379,6 +392,7 @@ Result<StatusView> parse_status(std::string_view text) {
   out.pid = r.whole("pid");
   out.uptime_s = r.number("uptime_s");
   out.now_ms = r.whole("now_ms");
+  out.time_zone = r.text("time_zone");
   out.draining = r.truth("draining");
   out.resident_bytes = r.whole("resident_bytes");
   out.listen = r.texts("listen");

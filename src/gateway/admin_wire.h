@@ -14,6 +14,7 @@
 #include "fleet/supervisor.h"
 #include "gateway/alerts/alert_test_row.h"
 #include "gateway/deployments.h"
+#include "gateway/last_minute.h"
 #include "gateway/overview/deployment_figures.h"
 #include "gateway/pulls/pull_view.h"
 #include "gateway/speed_note.h"
@@ -63,6 +64,7 @@ struct DeploymentView {
   std::int64_t wakes = 0;
   SpeedView speed;
   std::optional<double> tokens_per_second;   // of all its instances, now; nullopt: nobody watches them
+  LastMinute::Work last_minute;              // whoever watches
   std::optional<DeploymentFigures> figures;  // nullopt: the ledger has not answered yet
   std::vector<InstanceView> instances;
 };
@@ -72,6 +74,7 @@ struct StatusView {
   std::int64_t pid = 0;
   double uptime_s = 0;
   std::int64_t now_ms = 0;  // wall, as since_ms
+  std::string time_zone;    // where its days and months begin
   bool draining = false;
   std::int64_t resident_bytes = 0;
   std::vector<std::string> listen;
@@ -101,6 +104,7 @@ struct StateReason {
   std::string code;
   std::string detail;  // what more is known, in English; may be empty
 };
+[[nodiscard]] bool is_failed(const DeploymentView& deployment);  // for good, or until it is tried again
 [[nodiscard]] StateReason reason_of(const DeploymentView& deployment);
 
 [[nodiscard]] DeploymentView view_of(const Deployment& deployment, const fleet::DeploymentStatus* status);

@@ -239,6 +239,7 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   status.version = "0.1.0";
   status.pid = 7;
   status.now_ms = 1'700'000'000'999;
+  status.time_zone = "Asia/Shanghai";
   status.listen = {"127.0.0.1:8080"};
   status.urls = {"https://chat.example.org:8080"};
   DeploymentView d;
@@ -268,6 +269,7 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   d.speed.next_price = "¥3.50/h";
   d.since_ms = 1'700'000'000'123;
   d.tokens_per_second = 38.5;
+  d.last_minute = {14, 38.25};
   d.figures = DeploymentFigures{.requests = 3,
                                 .output_tokens = 70,
                                 .ttft_p50_us = 250'000,
@@ -276,6 +278,7 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
                                 .today_micros = 4'310'000,
                                 .month_micros = 61'200'000,
                                 .forecast_micros = 88'000'000,
+                                .margin_micros = 9'000'000,
                                 .saved_micros = -5};
   status.machine.machine_cores = 4;
   status.machine.memory_available_bytes = 7'000'000'000;
@@ -290,6 +293,8 @@ TEST(AdminWire, WhatIsWrittenIsRead) {
   EXPECT_EQ(back->deployments[0].idle_left_s, 12.5);
   EXPECT_EQ(back->deployments[0].since_ms, 1'700'000'000'123);
   EXPECT_EQ(back->deployments[0].tokens_per_second, 38.5);
+  EXPECT_EQ(back->deployments[0].last_minute, d.last_minute);
+  EXPECT_EQ(back->time_zone, "Asia/Shanghai");
   EXPECT_EQ(back->deployments[0].figures, d.figures);
   EXPECT_EQ(back->now_ms, 1'700'000'000'999);
   EXPECT_FALSE(back->deployments[0].backoff_left_s.has_value());

@@ -59,6 +59,7 @@ void Metrics::count_request(const Call& call, Nanoseconds took) {
   if (!call.error_code.empty()) ++errors_[call.error_code];
   if (on_finished_) on_finished_(call);
   if (call.deployment.empty()) return;
+  minutes_[call.deployment].add_request(call.accepted + took);
   PerDeployment& d = deployments_[call.deployment];
   d.prompt_tokens += static_cast<std::uint64_t>(call.prompt_tokens);
   d.cached_tokens += static_cast<std::uint64_t>(std::min(call.cached_tokens, call.prompt_tokens));
@@ -90,6 +91,11 @@ void Metrics::count_tokens(const std::string& deployment, std::int64_t tokens, N
                                                     static_cast<std::uint64_t>(steps));
 }
 
+LastMinute::Work Metrics::last_minute(const std::string& deployment, MonoTime now) const {
+  const auto found = minutes_.find(deployment);
+  return found == minutes_.end() ? LastMinute::Work{} : found->second.until(now);
+}
+
 void Metrics::count_wake(const std::string& deployment, const std::string& cause, const fleet::WakeStages& stages) {
   PerDeployment& d = deployments_[deployment];
   ++d.wakes[cause];
@@ -106,6 +112,7 @@ void Metrics::count_charge(const std::string& deployment, std::int64_t micros, c
 
 void Metrics::keep_only(const std::set<std::string>& deployments) {
   std::erase_if(deployments_, [&deployments](const auto& entry) { return !deployments.contains(entry.first); });
+  std::erase_if(minutes_, [&deployments](const auto& entry) { return !deployments.contains(entry.first); });
 }
 
 Answering::Answering(Metrics& metrics, Call& call) : metrics_(metrics), call_(call) {

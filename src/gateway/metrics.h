@@ -19,6 +19,7 @@
 #include "gateway/advice.h"
 #include "gateway/call.h"
 #include "gateway/exposition.h"
+#include "gateway/last_minute.h"
 #include "gateway/speed_note.h"
 #include "gateway/vitals.h"
 
@@ -48,6 +49,11 @@ class Metrics {
   void count_request(const Call& call, Nanoseconds took);
   // Of a running answer: so many tokens came, so long after the ones before.
   void count_tokens(const std::string& deployment, std::int64_t tokens, Nanoseconds since_last);
+  // Of a running answer, the first ones included.
+  void note_tokens(const std::string& deployment, std::int64_t tokens, MonoTime now) {
+    minutes_[deployment].add_tokens(tokens, now);
+  }
+  [[nodiscard]] LastMinute::Work last_minute(const std::string& deployment, MonoTime now) const;
   void count_ignored_fields(std::size_t count) { ignored_fields_ += count; }
   void count_retry() { ++retries_; }
   void count_wake(const std::string& deployment, const std::string& cause, const fleet::WakeStages& stages);
@@ -103,6 +109,7 @@ class Metrics {
   std::map<std::tuple<std::string, std::string, int>, std::uint64_t> requests_;  // route, method, status
   std::map<std::string, std::uint64_t> errors_;                                  // by code
   std::map<std::string, PerDeployment> deployments_;
+  std::map<std::string, LastMinute> minutes_;         // by deployment
   std::map<std::string, std::set<Call*>> answering_;  // by deployment
   std::uint64_t ignored_fields_ = 0;
   std::uint64_t retries_ = 0;

@@ -108,6 +108,29 @@ TEST(Metrics, HowARequestEndedIsVllmsWord) {
   EXPECT_TRUE(has(text, "dormouse_errors_total{code=\"worker_crashed\"} 1"));
 }
 
+TEST(LastMinute, RequestsAndSpeedOfSixtySecondsWhileAnswersWereMade) {
+  Metrics metrics;
+  const auto at = [](int ms) { return MonoTime{0} + milliseconds(ms); };
+  EXPECT_EQ(metrics.last_minute("chat", at(0)), LastMinute::Work{});
+  Asked asked;
+  asked.call.accepted = at(500);
+  metrics.count_request(asked.call, seconds(9));  // ended at 9.5 s
+  metrics.note_tokens("chat", 1, at(1'000));
+  EXPECT_EQ(metrics.last_minute("chat", at(1'000)).tokens_per_s, std::nullopt) << "one moment is no time";
+  for (int i = 1; i <= 40; ++i) metrics.note_tokens("chat", 1, at(1'000 + 25 * i));  // 40 a second
+  // Two streams at once, after a pause that counts for nothing: 80 a second together, for one second.
+  for (int i = 0; i <= 40; ++i) metrics.note_tokens("chat", 2, at(30'000 + 25 * i));
+  EXPECT_EQ(metrics.last_minute("chat", at(40'000)).requests, 1);
+  EXPECT_DOUBLE_EQ(metrics.last_minute("chat", at(40'000)).tokens_per_s.value(), 60);
+  EXPECT_DOUBLE_EQ(metrics.last_minute("chat", at(65'000)).tokens_per_s.value(), 80) << "the first second is gone";
+  EXPECT_EQ(metrics.last_minute("chat", at(69'999)).requests, 0) << "it ended in the tenth second";
+  EXPECT_EQ(metrics.last_minute("chat", at(68'999)).requests, 1);
+  EXPECT_EQ(metrics.last_minute("chat", at(95'000)), LastMinute::Work{});
+  EXPECT_EQ(metrics.last_minute("other", at(40'000)), LastMinute::Work{});
+  metrics.keep_only({});
+  EXPECT_EQ(metrics.last_minute("chat", at(40'000)), LastMinute::Work{});
+}
+
 TEST(Metrics, AMadeUpMethodIsOneSeries) {
   Metrics metrics;
   for (const char* method : {"BREW", "PURR", "POST"}) {

@@ -231,6 +231,8 @@ struct CostQuery {
   std::int64_t day_us = 0;
   std::int64_t recent_us = 0;
   std::int64_t now_us = 0;
+  std::vector<std::int64_t> days_us =
+      {};  // where whole days begin, in order; each ends with the next, the last at day_us
 };
 // One deployment and currency.
 struct CostRow {
@@ -239,8 +241,9 @@ struct CostRow {
   std::int64_t month_micros = 0;  // time paid by the hour; these three without fees
   std::int64_t day_micros = 0;
   std::int64_t recent_micros = 0;
-  std::int64_t fee_micros = 0;  // of the month
-  std::int64_t first_us = 0;    // when its first paid instance was asked for; 0: none ever was
+  std::vector<std::int64_t> whole_day_micros = {};  // of each of days_us
+  std::int64_t fee_micros = 0;                      // of the month
+  std::int64_t first_us = 0;                        // when its first paid instance was asked for; 0: none ever was
 };
 
 // When a deployment computed, woke and waited, as a strip to draw: a moment belongs to what happened last in this order

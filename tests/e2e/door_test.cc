@@ -182,6 +182,9 @@ TEST(Door, UsageShowsEachRequestOnce) {
   RunningHouse house(one("tokens=4"));
   ASSERT_TRUE(house.is_up()) << house.log();
   for (int i = 0; i < 3; ++i) EXPECT_EQ(house.post("/generate", R"({"prompt":"one two"})").status, 200);
+  const gateway::DeploymentView demo = house.deployment("demo");
+  EXPECT_EQ(demo.last_minute.requests, 3);
+  EXPECT_GT(demo.last_minute.tokens_per_s.value_or(0), 0);
   const auto [csv_code, csv] = house.run_cli({"usage", "--by", "deployment", "--format", "csv"});
   EXPECT_EQ(csv_code, 0) << csv;
   EXPECT_NE(csv.find("demo,3,0,0,1,0,0,3,6,0,12,"), std::string::npos) << csv;
@@ -191,6 +194,7 @@ TEST(Door, UsageShowsEachRequestOnce) {
   const auto [ps_code, ps] = house.run_cli({"ps"});
   EXPECT_EQ(ps_code, 0) << ps;
   EXPECT_NE(ps.find("awake"), std::string::npos) << ps;
+  EXPECT_NE(ps.find("REQ/MIN"), std::string::npos) << ps;
   const auto [zh_code, zh] = house.run_cli({"ps", "--lang", "zh"});
   EXPECT_EQ(zh_code, 0) << zh;
   EXPECT_NE(zh.find("运行中"), std::string::npos) << zh;

@@ -2,6 +2,7 @@
 // without a leak. Method: the real gateway with fake workers, which load in the time they are told.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "e2e/running_house.h"
@@ -99,6 +100,10 @@ TEST(Life, TheVerbsWakeAndSleep) {
   const auto [logs_code, logs] = house.run_cli({"logs", "demo"});
   EXPECT_EQ(logs_code, 0);
   EXPECT_NE(logs.find("fake_worker_started"), std::string::npos) << logs;
+  const auto [json_code, json] = house.run_cli({"logs", "demo", "--format", "json"});
+  EXPECT_EQ(json_code, 0);
+  EXPECT_EQ(std::count(json.begin(), json.end(), '\n'), std::count(logs.begin(), logs.end(), '\n')) << json;
+  EXPECT_NE(json.find("\"event\":\"fake_worker_started\""), std::string::npos) << json;
   const auto [unknown_code, unknown] = house.run_cli({"wake", "nobody"});
   EXPECT_EQ(unknown_code, 1) << unknown;
 }

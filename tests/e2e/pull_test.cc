@@ -129,7 +129,9 @@ TEST_F(PullOverHttp, WatchersAreToldAndTheFrontDoorIsSmallAgainAfterwards) {
     if (at == std::string::npos) return true;
     const json::value status = json::parse(piece.substr(at + 6, piece.find('\n', at) - at - 6));
     const json::array& pulls = status.at("pulls").as_array();
-    if (told++ == 0) EXPECT_EQ(ask("POST", kPull).status, 202);
+    if (told++ == 0) {
+      EXPECT_EQ(ask("POST", kPull).status, 202);
+    }
     if (pulls.empty()) return !has_run;  // it has come
     EXPECT_EQ(pulls.at(0).at("reference"), "tiny:q8_0");
     has_run = true;

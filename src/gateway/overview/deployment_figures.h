@@ -19,6 +19,9 @@ struct DeploymentFigures {
   std::int64_t month_micros = 0;
   // The month's end, if the days before it go on as the last seven did. nullopt: less than an hour is known.
   std::optional<std::int64_t> forecast_micros;
+  // How far off that may be, 90 %: one month in twenty ends above forecast + margin, one below forecast - margin.
+  // nullopt: fewer than five whole days are known.
+  std::optional<std::int64_t> margin_micros;
   // What one instance that never slept would have cost since the month, or the deployment, began, less what its time
   // did cost; below zero where more than one ran. nullopt: not billed by the hour.
   std::optional<std::int64_t> saved_micros;

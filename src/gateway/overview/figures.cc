@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <cmath>
 #include <utility>
 
 #include "base/money.h"
@@ -13,7 +14,11 @@ namespace dormouse::gateway {
 namespace {
 
 constexpr std::int64_t kHourUs = 3'600'000'000;
-constexpr std::int64_t kRecentUs = 7 * 24 * kHourUs;
+constexpr std::int64_t kDayUs = 24 * kHourUs;
+constexpr std::int64_t kRecentUs = 7 * kDayUs;
+constexpr int kRecentDays = 7;
+constexpr std::size_t kFewestDays = 5;  // as planner/interval.h: of fewer nothing can be said
+constexpr double kNormal95 = 1.645;
 constexpr Nanoseconds kKept = std::chrono::seconds(10);
 // The ledger's reader answers one at a time: questions of ours take 5 % of it at most.
 constexpr int kRest = 20;
@@ -28,6 +33,15 @@ const ledger::CostRow* row_of(const std::vector<ledger::CostRow>& costs, const s
   return price.has_value() || costs.empty() ? nullptr : &costs.front();
 }
 
+// The whole days that lie after its beginning.
+std::span<const std::int64_t> days_since(const FigurePeriods& periods, const ledger::CostRow& row,
+                                         std::int64_t began_us) {
+  const std::span<const std::int64_t> all(row.whole_day_micros);
+  const auto first = std::lower_bound(periods.days_us.begin(), periods.days_us.end(), began_us);
+  const auto before = static_cast<std::size_t>(first - periods.days_us.begin());
+  return all.subspan(std::min(before, all.size()));
+}
+
 }  // namespace
 
 FigurePeriods periods_at(WallTime now, const TimeZone& zone) {
@@ -39,7 +53,26 @@ FigurePeriods periods_at(WallTime now, const TimeZone& zone) {
   out.month = fmt::format("{:04}-{:02}", at.year, at.month);
   out.month_end = zone.first({.year = at.year, .month = at.month + 1});
   out.recent_begin = {std::max<std::int64_t>(0, now.us - kRecentUs)};
+  for (int back = kRecentDays; back > 0; --back) {
+    const CivilTime date = date_of(days_of(at.year, at.month, at.day) - back);
+    out.days_us.push_back(zone.first(date).us);
+  }
   return out;
+}
+
+std::optional<std::int64_t> margin_of(std::span<const std::int64_t> day_micros, double left_days) {
+  if (day_micros.size() < kFewestDays) return std::nullopt;
+  const auto count = static_cast<double>(day_micros.size());
+  double mean = 0;
+  for (const std::int64_t micros : day_micros) mean += static_cast<double>(micros) / count;
+  double variance = 0;
+  for (const std::int64_t micros : day_micros) {
+    const double off = static_cast<double>(micros) - mean;
+    variance += off * off / (count - 1);
+  }
+  // Of few days the scatter itself is not well known: Student's t against the normal law, first term.
+  const double wider = 1 + (kNormal95 * kNormal95 + 1) / (4 * (count - 1));
+  return std::llround(kNormal95 * wider * std::sqrt(variance * left_days * (1 + left_days / count)));
 }
 
 DeploymentFigures figures_of(const FigurePeriods& periods, WallTime created, const std::optional<HourPrice>& price,
@@ -64,7 +97,10 @@ DeploymentFigures figures_of(const FigurePeriods& periods, WallTime created, con
   const std::int64_t began_us = row.first_us > 0 ? std::min(row.first_us, created.us) : created.us;
   const std::int64_t known_us = periods.now.us - std::max(periods.recent_begin.us, began_us);
   const std::int64_t left_us = std::max<std::int64_t>(0, periods.month_end.us - periods.now.us);
-  if (known_us >= kHourUs) out.forecast_micros = out.month_micros + proportion(row.recent_micros, left_us, known_us);
+  if (known_us >= kHourUs) {
+    out.forecast_micros = out.month_micros + proportion(row.recent_micros, left_us, known_us);
+    out.margin_micros = margin_of(days_since(periods, row, began_us), static_cast<double>(left_us) / kDayUs);
+  }
   if (!price.has_value()) return out;
   const std::int64_t could_us = periods.now.us - std::max(periods.month_begin.us, began_us);
   if (could_us > 0) out.saved_micros = proportion(price->micros, could_us, kHourUs) - row.month_micros;
@@ -83,7 +119,7 @@ void Figures::ask() {
   auto known = std::make_shared<Known>();
   known->periods = periods_at(services_.clock.wall(), zone_);
   const FigurePeriods& p = known->periods;
-  ledger::CostQuery query{p.month, p.month_begin.us, p.day_begin.us, p.recent_begin.us, p.now.us};
+  ledger::CostQuery query{p.month, p.month_begin.us, p.day_begin.us, p.recent_begin.us, p.now.us, p.days_us};
   std::weak_ptr<int> alive = alive_;
   asio::io_context& io = services_.io;
   // The ledger may answer on a thread of its own.

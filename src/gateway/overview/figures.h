@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,16 @@ struct FigurePeriods {
   WallTime day_begin;
   WallTime month_begin;
   WallTime month_end;
-  std::string month;      // "2026-11"
-  WallTime recent_begin;  // seven days before now
+  std::string month;                       // "2026-11"
+  WallTime recent_begin;                   // seven days before now
+  std::vector<std::int64_t> days_us = {};  // where the seven days before today begin, in order
 };
 [[nodiscard]] FigurePeriods periods_at(WallTime now, const TimeZone& zone);
+
+// How far what `left_days` days cost may be from what days like these say, 90 %. nullopt: fewer than five. A normal
+// law's: the days' own scatter, and that their mean is known from so few of them. Days that differ by weekday make it
+// wide, never narrow. Pure.
+[[nodiscard]] std::optional<std::int64_t> margin_of(std::span<const std::int64_t> day_micros, double left_days);
 
 // Of one deployment, made at `created`. `price`: an instance's hour now. Pure.
 [[nodiscard]] DeploymentFigures figures_of(const FigurePeriods& periods, WallTime created,

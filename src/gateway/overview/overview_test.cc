@@ -53,6 +53,26 @@ TEST(Figures, TheForecastGoesOnAsTheLastSevenDaysDid) {
   EXPECT_EQ(f.saved_micros, 252 * 1'800'000 - 20'000'000);
 }
 
+TEST(Figures, TheMarginIsOfWholeDaysAndOfFewThereIsNone) {
+  FigurePeriods p = periods();
+  for (int back = 7; back > 0; --back) p.days_us.push_back(p.day_begin.us - back * kDayUs);
+  ledger::CostRow row = cost();
+  row.whole_day_micros = {9, 9, 2'000'000, 2'000'000, 2'000'000, 2'000'000, 2'000'000};
+  // Made two days after the first of them: five that were alike, so the forecast is certain.
+  row.first_us = p.days_us[2];
+  const HourPrice price{1'800'000, "CNY"};
+  EXPECT_EQ(figures_of(p, {row.first_us}, price, {row}, nullptr).margin_micros, 0);
+  row.first_us += 1;
+  const DeploymentFigures four = figures_of(p, {row.first_us}, price, {row}, nullptr);
+  EXPECT_TRUE(four.forecast_micros.has_value());
+  EXPECT_EQ(four.margin_micros, std::nullopt);
+  // 1 and 3 in turn: their standard deviation is 1.0690; of 14 days the sum scatters by 1.0690 sqrt(14 (1 + 14 / 7)) =
+  // 6.928, and 90 % lie within 1.645 * (1 + (1.645^2 + 1) / 24) = 1.8991 of those.
+  const std::vector<std::int64_t> uneven{1'000'000, 3'000'000, 1'000'000, 3'000'000, 1'000'000, 3'000'000, 1'000'000};
+  EXPECT_NEAR(static_cast<double>(margin_of(uneven, 14).value()), 13.157e6, 2e3);
+  EXPECT_EQ(margin_of(uneven, 0), 0) << "the month is over";
+}
+
 TEST(Figures, OfAYoungDeploymentOnlyItsOwnTimeCounts) {
   ledger::CostRow row = cost();
   row.first_us = periods().now.us - kDayUs;
@@ -107,6 +127,9 @@ TEST(Figures, PeriodsAreTheZonesOwn) {
   EXPECT_EQ(zone.iso(p.day_begin), "2026-12-31T00:00:00+08:00");
   EXPECT_EQ(zone.iso(p.month_begin), "2026-12-01T00:00:00+08:00");
   EXPECT_EQ(zone.iso(p.month_end), "2027-01-01T00:00:00+08:00");
+  ASSERT_EQ(p.days_us.size(), 7U);
+  EXPECT_EQ(zone.iso({p.days_us.front()}), "2026-12-24T00:00:00+08:00");
+  EXPECT_EQ(zone.iso({p.days_us.back()}), "2026-12-30T00:00:00+08:00");
 }
 
 std::vector<fleet::DeploymentStatus> fleet_with(std::vector<std::pair<std::string, std::uint64_t>> instances) {

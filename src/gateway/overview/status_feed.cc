@@ -40,6 +40,8 @@ StatusView without_time(StatusView status) {
     d.speed.since_s = 0;
     if (d.figures.has_value()) d.figures->saved_micros.reset();
     if (d.figures.has_value()) d.figures->forecast_micros.reset();
+    if (d.figures.has_value()) d.figures->margin_micros.reset();
+    d.last_minute = {};
     for (InstanceView& i : d.instances) i.alive_s = 0;
   }
   return status;

@@ -16,6 +16,7 @@ Result<std::vector<CostRow>> select_costs(Connection& connection, const CostQuer
     CostRow& row = rows[{names[deployment_id], currency}];
     row.deployment = names[deployment_id];
     row.currency = currency;
+    row.whole_day_micros.resize(query.days_us.size());
     return row;
   };
   for (const SpanCost& span : spans) {
@@ -29,6 +30,10 @@ Result<std::vector<CostRow>> select_costs(Connection& connection, const CostQuer
     row.month_micros += since(query.month_us);
     row.day_micros += since(query.day_us);
     row.recent_micros += since(query.recent_us);
+    for (std::size_t i = 0; i < query.days_us.size(); ++i) {
+      const std::int64_t end_us = i + 1 < query.days_us.size() ? query.days_us[i + 1] : query.day_us;
+      row.whole_day_micros[i] += since(query.days_us[i]) - since(end_us);
+    }
   }
   TRY(const std::vector<MonthFee> fees, select_fees(connection, query.month));
   for (const MonthFee& fee : fees) row_of(fee.deployment_id, fee.price.currency).fee_micros += fee.micros;

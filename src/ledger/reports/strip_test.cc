@@ -143,6 +143,7 @@ TEST_F(OverviewTest, CostsOfThreePeriodsAreOfTheirTimeOnly) {
   const auto booked = wait([&](Done done) { book_->book_fee({"m", "2023-11", begin_us_, monthly, 42, "CNY"}, done); });
   ASSERT_TRUE(booked.has_value()) << booked.error().message;
   CostQuery query{"2023-11", begin_us_, day_us, begin_us_ + 40 * kSecondUs, clock_.wall().us};
+  query.days_us = {begin_us_, begin_us_ + 30 * kSecondUs};
   const std::vector<CostRow> rows = costs(query);
   ASSERT_EQ(rows.size(), 1U);
   EXPECT_EQ(rows[0].deployment, "m");
@@ -150,6 +151,7 @@ TEST_F(OverviewTest, CostsOfThreePeriodsAreOfTheirTimeOnly) {
   EXPECT_EQ(rows[0].month_micros, 110'000);
   EXPECT_EQ(rows[0].day_micros, 10'000);
   EXPECT_EQ(rows[0].recent_micros, 70'000);
+  EXPECT_EQ(rows[0].whole_day_micros, (std::vector<std::int64_t>{30'000, 70'000}));
   EXPECT_EQ(rows[0].fee_micros, 42);
   EXPECT_EQ(rows[0].first_us, begin_us_);
   query.month = "2023-12";

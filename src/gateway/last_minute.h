@@ -1,0 +1,41 @@
+// What a deployment did in the last minute, for whoever looks now and then: sixty cells of a second, whoever watches.
+// Pure. Threads: one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "base/clock.h"
+
+namespace dormouse::gateway {
+
+class LastMinute {
+ public:
+  struct Work {
+    std::int64_t requests = 0;  // that ended, well or not
+    // Of all its answers together, while any was being made; nullopt: none was.
+    std::optional<double> tokens_per_s = std::nullopt;
+    friend bool operator==(const Work&, const Work&) = default;
+  };
+
+  void add_request(MonoTime now) { ++cell_at(now).requests; }
+  // That came just now. The first ones after a pause begin a stretch of time, and count for none.
+  void add_tokens(std::int64_t tokens, MonoTime now);
+  [[nodiscard]] Work until(MonoTime now) const;
+
+ private:
+  static constexpr std::int64_t kCells = 60;
+  struct Cell {
+    std::int64_t second = -1;
+    std::int64_t requests = 0;
+    std::int64_t tokens = 0;
+    Nanoseconds making{0};  // how long they took
+  };
+  Cell& cell_at(MonoTime now);
+
+  std::array<Cell, kCells> cells_{};
+  std::optional<MonoTime> last_token_;
+};
+
+}  // namespace dormouse::gateway
