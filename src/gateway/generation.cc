@@ -244,7 +244,7 @@ void Generation::count(const api::ParsedChunk& chunk) {
   if (!has_token) return;
   const Nanoseconds since_last = services_.clock.now() - last_token_;
   last_token_ = last_token_ + since_last;
-  services_.metrics.note_tokens(call_.deployment, produced_.completion_tokens - before, last_token_);
+  services_.metrics.note_tokens(call_.deployment, produced_.completion_tokens - before, sent_, last_token_);
   call_.decode_time = first_token_.ns == 0 ? Nanoseconds{0} : last_token_ - first_token_;
   if (first_token_.ns != 0) {
     return services_.metrics.count_tokens(call_.deployment, produced_.completion_tokens - before, since_last);

@@ -1,11 +1,11 @@
 #include "gateway/last_minute.h"
 
+#include <algorithm>
+
 namespace dormouse::gateway {
 namespace {
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
-// Longer than the slowest model takes for a token: nothing was being made meanwhile.
-constexpr Nanoseconds kPause = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -16,13 +16,10 @@ LastMinute::Cell& LastMinute::cell_at(MonoTime now) {
   return cell;
 }
 
-void LastMinute::add_tokens(std::int64_t tokens, MonoTime now) {
-  const bool goes_on = last_token_.has_value() && now - *last_token_ <= kPause;
-  if (goes_on) {
-    Cell& cell = cell_at(now);
-    cell.tokens += tokens;
-    cell.making += now - *last_token_;
-  }
+void LastMinute::add_tokens(std::int64_t tokens, MonoTime sent, MonoTime now) {
+  Cell& cell = cell_at(now);
+  cell.tokens += tokens;
+  cell.making += now - std::max(sent, last_token_);
   last_token_ = now;
 }
 

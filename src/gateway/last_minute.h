@@ -20,8 +20,9 @@ class LastMinute {
   };
 
   void add_request(MonoTime now) { ++cell_at(now).requests; }
-  // That came just now. The first ones after a pause begin a stretch of time, and count for none.
-  void add_tokens(std::int64_t tokens, MonoTime now);
+  // That came just now, of an answer that was sent to its instance at `sent`: the time since then, or since the last
+  // token of any answer where that is later, went into making them. So one answer alone has the speed it is told itself.
+  void add_tokens(std::int64_t tokens, MonoTime sent, MonoTime now);
   [[nodiscard]] Work until(MonoTime now) const;
 
  private:
@@ -35,7 +36,7 @@ class LastMinute {
   Cell& cell_at(MonoTime now);
 
   std::array<Cell, kCells> cells_{};
-  std::optional<MonoTime> last_token_;
+  MonoTime last_token_;  // 0: none yet
 };
 
 }  // namespace dormouse::gateway

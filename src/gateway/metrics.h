@@ -50,8 +50,8 @@ class Metrics {
   // Of a running answer: so many tokens came, so long after the ones before.
   void count_tokens(const std::string& deployment, std::int64_t tokens, Nanoseconds since_last);
   // Of a running answer, the first ones included.
-  void note_tokens(const std::string& deployment, std::int64_t tokens, MonoTime now) {
-    minutes_[deployment].add_tokens(tokens, now);
+  void note_tokens(const std::string& deployment, std::int64_t tokens, MonoTime sent, MonoTime now) {
+    minutes_[deployment].add_tokens(tokens, sent, now);
   }
   [[nodiscard]] LastMinute::Work last_minute(const std::string& deployment, MonoTime now) const;
   void count_ignored_fields(std::size_t count) { ignored_fields_ += count; }

@@ -115,11 +115,14 @@ TEST(LastMinute, RequestsAndSpeedOfSixtySecondsWhileAnswersWereMade) {
   Asked asked;
   asked.call.accepted = at(500);
   metrics.count_request(asked.call, seconds(9));  // ended at 9.5 s
-  metrics.note_tokens("chat", 1, at(1'000));
+  metrics.note_tokens("chat", 0, at(1'000), at(1'000));
   EXPECT_EQ(metrics.last_minute("chat", at(1'000)).tokens_per_s, std::nullopt) << "one moment is no time";
-  for (int i = 1; i <= 40; ++i) metrics.note_tokens("chat", 1, at(1'000 + 25 * i));  // 40 a second
+  // 40 that came at once, a second after they were asked for.
+  metrics.note_tokens("chat", 40, at(1'000), at(2'000));
   // Two streams at once, after a pause that counts for nothing: 80 a second together, for one second.
-  for (int i = 0; i <= 40; ++i) metrics.note_tokens("chat", 2, at(30'000 + 25 * i));
+  for (int i = 1; i <= 40; ++i) {
+    for (const int sent : {30'000, 29'999}) metrics.note_tokens("chat", 1, at(sent), at(30'000 + 25 * i));
+  }
   EXPECT_EQ(metrics.last_minute("chat", at(40'000)).requests, 1);
   EXPECT_DOUBLE_EQ(metrics.last_minute("chat", at(40'000)).tokens_per_s.value(), 60);
   EXPECT_DOUBLE_EQ(metrics.last_minute("chat", at(65'000)).tokens_per_s.value(), 80) << "the first second is gone";
