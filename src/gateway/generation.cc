@@ -241,14 +241,14 @@ void Generation::count(const api::ParsedChunk& chunk) {
   } else if (has_token && !usage_reported_) {
     ++produced_.completion_tokens;
   }
+  const MonoTime now = services_.clock.now();
+  const std::int64_t made = produced_.completion_tokens - before;
+  if (made > 0) services_.metrics.note_tokens(call_.deployment, made, sent_, now);  // maybe told at the end only
   if (!has_token) return;
-  const Nanoseconds since_last = services_.clock.now() - last_token_;
-  last_token_ = last_token_ + since_last;
-  services_.metrics.note_tokens(call_.deployment, produced_.completion_tokens - before, sent_, last_token_);
+  const Nanoseconds since_last = now - last_token_;
+  last_token_ = now;
   call_.decode_time = first_token_.ns == 0 ? Nanoseconds{0} : last_token_ - first_token_;
-  if (first_token_.ns != 0) {
-    return services_.metrics.count_tokens(call_.deployment, produced_.completion_tokens - before, since_last);
-  }
+  if (first_token_.ns != 0) return services_.metrics.count_tokens(call_.deployment, made, since_last);
   first_token_ = last_token_;
   call_.first_token = first_token_ - call_.accepted;
 }
