@@ -33,7 +33,8 @@ Error said_by_server(int status, const std::string& body) {
   if (parsed.has_value() && parsed->error.has_value()) {
     message = parsed->error->message.empty() ? std::string(api::row(parsed->error->code).text) : parsed->error->message;
   }
-  return make_error(status == 404 ? Code::kNotFound : Code::kInternal, std::move(message));
+  const Code code = status == 404 ? Code::kNotFound : status == 400 ? Code::kInvalidArgument : Code::kInternal;
+  return make_error(code, std::move(message));
 }
 
 Task<void> exchange(http::Client& client, http::Address address, http::ClientRequest request,
@@ -140,7 +141,11 @@ void report_failure(Context& context, const Error& error) {
     context.exit_code = kExitNoServer;
     return;
   }
-  fmt::print(stderr, "{}: {}\n", context.say("failed", "失败"), error.message);
+  const bool is_name = error.code == Code::kNotFound && error.message == api::row(api::ErrorCode::kModelNotFound).text;
+  fmt::print(stderr, "{}: {}\n", context.say("failed", "失败"),
+             is_name ? context.say("there is no such deployment; `dormouse ps` names them",
+                                   "没有这个部署；用 `dormouse ps` 查看")
+                     : std::string_view(error.message));
   context.exit_code = kExitFailed;
 }
 

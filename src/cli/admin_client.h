@@ -19,7 +19,8 @@ class AdminClient {
  public:
   explicit AdminClient(std::string socket) : socket_(std::move(socket)) {}
 
-  // The body of a 2xx answer. Errors: kUnavailable (no server there), else what the server said, in its words.
+  // The body of a 2xx answer. Errors: kUnavailable (no server there), else what the server said, in its words:
+  // kNotFound (404), kInvalidArgument (400), kInternal.
   Result<std::string> get(const std::string& target) { return call("GET", target, ""); }
   // Waits no longer than this for an answer's head. Others wait for minutes, as wake and sleep need it.
   Result<std::string> get_within(const std::string& target, std::chrono::milliseconds deadline);

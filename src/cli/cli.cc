@@ -4,14 +4,17 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "cli/completions.h"
 #include "cli/exit_codes.h"
 #include "cli/self_describe.h"
+#include "cli/usage_error.h"
 #include "cli/verbs.h"
 #include "fleet/drivers/process_driver.h"
 #include "gateway/data_dir.h"
@@ -52,6 +55,22 @@ void make_absolute(std::string& path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
 }
 
+// What the parser itself says in --help. Before the verbs: they take it over.
+void speak_chinese(CLI::App& app) {
+  app.set_help_flag("-h,--help", "显示帮助并退出");
+  app.set_version_flag("--version", std::string("dormouse ") + gateway::kVersion, "显示版本并退出");
+  app.get_option("--help")->group("选项");
+  app.get_option("--version")->group("选项");
+  app.option_defaults()->group("选项");
+  constexpr std::array<std::pair<const char*, const char*>, 6> kLabels{{{"Usage", "用法"},
+                                                                        {"OPTIONS", "选项"},
+                                                                        {"SUBCOMMAND", "命令"},
+                                                                        {"Positionals", "参数"},
+                                                                        {"REQUIRED", "必填"},
+                                                                        {"Env", "环境变量"}}};
+  for (const auto& [english, chinese] : kLabels) app.get_formatter()->label(english, chinese);
+}
+
 void add_verbs(CLI::App& app, Context& context) {
   add_serve(app, context);
   add_run(app, context);
@@ -74,7 +93,16 @@ void add_verbs(CLI::App& app, Context& context) {
   add_doctor(app, context);
   add_completions(app, context);
   add_man(app, context);
-  for (CLI::App* verb : app.get_subcommands({})) verb->fallthrough();
+  for (CLI::App* verb : app.get_subcommands({})) {
+    verb->fallthrough();
+    if (context.language != Language::kChinese) continue;
+    verb->group("命令");
+    verb->get_option("--help")->group("选项");
+    for (CLI::App* below : verb->get_subcommands({})) {
+      below->group("命令");
+      below->get_option("--help")->group("选项");
+    }
+  }
 }
 
 }  // namespace
@@ -89,6 +117,7 @@ void build_app(CLI::App& app, Context& context) {
   app.name("dormouse");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("dormouse ") + gateway::kVersion);
+  if (context.language == Language::kChinese) speak_chinese(app);
   app.footer(
       fmt::format("{}\n{}\n  dormouse serve --demo\n  dormouse deploy qwen3-demo --on local\n"
                   "  dormouse run qwen3-demo\n  dormouse ps",
@@ -125,7 +154,9 @@ int run_dormouse(int argc, const char* const* argv, const char* const* environme
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    fmt::print(stderr, "{}", usage_error_text(app, error, context.language));
+    return kExitUsage;
   }
   return context.exit_code;
 }

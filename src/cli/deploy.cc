@@ -13,6 +13,7 @@
 #include "cli/admin_client.h"
 #include "cli/verbs.h"
 #include "cli/wake_progress.h"
+#include "gateway/admin/json_reader.h"
 #include "gateway/admin_wire.h"
 
 namespace dormouse::cli {
@@ -56,6 +57,23 @@ std::string idle_words(const Context& context, const gateway::DeploymentView& d)
                      duration_words(d.idle_timeout_s, context.language));
 }
 
+// A type that is in no list is taken, for it may be a driver's own; mistyped, it would seem to cost nothing.
+void warn_of_type(const Context& context, AdminClient& client, const std::string& type) {
+  const Result<std::string> body = client.get("/admin/v1/instance-types");
+  const Result<boost::json::value> list = body.has_value() ? gateway::parse_json_object(*body) : Error(body.error());
+  if (!list.has_value()) return;
+  for (const boost::json::object* known : gateway::JsonReader(list->get_object()).objects("instance_types")) {
+    if (gateway::JsonReader(*known).text("id") == type) return;
+  }
+  fmt::print(fmt::runtime(context.say(
+                 "! no instance type is called '{}', so its cost is not known: `dormouse plan "
+                 "--requests-per-day 100` shows those there are, [[instance]] in dormouse.toml "
+                 "adds one\n",
+                 "! 没有名为“{}”的实例类型，因此无法计算费用：`dormouse plan --requests-per-day 100` 列出现有类型，"
+                 "也可在 dormouse.toml 中用 [[instance]] 添加\n")),
+             type);
+}
+
 void print_made(const Context& context, const gateway::DeploymentView& d, const std::vector<std::string>& urls) {
   fmt::print("{}: {}\n", d.name, d.image);
   fmt::print(
@@ -93,6 +111,7 @@ void deploy(Context& context, const DeployFlags& flags) {
   const Result<std::string> status = client.get("/admin/v1/status");
   const Result<gateway::StatusView> view = status.has_value() ? gateway::parse_status(*status) : Error(status.error());
   if (made->rules.exposure == "public") print_notices(client);
+  warn_of_type(context, client, made->rules.instance_type);
   print_made(context, *made, view.has_value() ? view->urls : std::vector<std::string>());
 }
 

@@ -206,10 +206,11 @@ std::string bill_sentences(const gateway::BillView& view, Language language) {
     }
   }
   for (const ledger::UnpricedTime& time : view.bill.unpriced) {
-    out +=
-        fmt::format(fmt::runtime(zh ? "! {}：运行 {}、{} 个请求没有已知价格，不在账单内。\n"
-                                    : "! {}: {} awake and {} requests without a known price are not in this bill.\n"),
-                    time.deployment, time_text(time.awake_us, language), grouped(time.requests));
+    const char* const en = time.requests == 1
+                               ? "! {}: {} awake and {} request without a known price are not in this bill.\n"
+                               : "! {}: {} awake and {} requests without a known price are not in this bill.\n";
+    out += fmt::format(fmt::runtime(zh ? "! {}：运行 {}、{} 个请求没有已知价格，不在账单内。\n" : en), time.deployment,
+                       time_text(time.awake_us, language), grouped(time.requests));
   }
   return out.empty() ? out : fmt::format("\n{}", out);
 }
@@ -329,7 +330,9 @@ std::string bill_text(const gateway::BillView& view, Language language) {
   if (!view.bill.lines.empty()) {
     out += table.text();
     out += keys_text(view.bill, language);
-  } else if (view.bill.unpriced.empty()) {
+  } else if (!view.bill.unpriced.empty()) {
+    out.pop_back();  // the sentences begin with the line between
+  } else {
     out += is_chinese(language) ? "这个月没有费用。\n" : "Nothing was paid in this month.\n";
   }
   return out + bill_sentences(view, language);

@@ -34,6 +34,12 @@ std::string target_of(const UsageFlags& flags) {
   return out;
 }
 
+// What the server cannot read was typed here.
+void report_refusal(Context& context, const Error& error) {
+  report_failure(context, error);
+  if (error.code == Code::kInvalidArgument) context.exit_code = kExitUsage;
+}
+
 void show_errors(Context& context, const std::string& body) {
   const Result<gateway::ErrorsView> view = gateway::parse_errors(body);
   if (!view.has_value()) return report_failure(context, view.error());
@@ -44,7 +50,7 @@ void show_errors(Context& context, const std::string& body) {
 void usage(Context& context, const UsageFlags& flags) {
   AdminClient client(context.admin_socket());
   const Result<std::string> body = client.get(target_of(flags));
-  if (!body.has_value()) return report_failure(context, body.error());
+  if (!body.has_value()) return report_refusal(context, body.error());
   if (flags.format != "table") {
     fmt::print("{}{}", *body, flags.format == "json" ? "\n" : "");
     return;
@@ -74,7 +80,7 @@ void bill(Context& context, const BillFlags& flags) {
   if (!flags.deployment.empty()) target += "&deployment=" + gateway::percent_encode(flags.deployment);
   if (!flags.time_zone.empty()) target += "&time_zone=" + gateway::percent_encode(flags.time_zone);
   const Result<std::string> body = client.get(target);
-  if (!body.has_value()) return report_failure(context, body.error());
+  if (!body.has_value()) return report_refusal(context, body.error());
   if (flags.format != "table") {
     fmt::print("{}{}", *body, flags.format == "json" ? "\n" : "");
     return;

@@ -239,6 +239,10 @@ TEST_F(Deploying, TheVerbs) {
   const auto [rm_code, removed] = house_->run_cli({"rm", "chat", "--yes", "--lang", "zh"});
   EXPECT_EQ(rm_code, 0) << removed;
   EXPECT_NE(removed.find("已删除"), std::string::npos) << removed;
+  const auto [odd_code, odd] = house_->run_cli({"deploy", path("two.gguf"), "--name", "odd", "--on", "mars"});
+  EXPECT_EQ(odd_code, 0) << odd;
+  EXPECT_NE(odd.find("no instance type is called 'mars'"), std::string::npos) << odd;
+  EXPECT_EQ(made.find("no instance type"), std::string::npos) << made;
   house_->signal(SIGTERM);
   ASSERT_TRUE(house_->wait_exit(kSoon).has_value());
   EXPECT_EQ(house_->run_cli({"deploy", path("two.gguf")}).first, 3);
