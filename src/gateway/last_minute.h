@@ -21,7 +21,7 @@ class LastMinute {
 
   void add_request(MonoTime now) { ++cell_at(now).requests; }
   // That came just now, of an answer that was sent to its instance at `sent`: the time since then, or since the last
-  // token of any answer where that is later, went into making them. So one answer alone has the speed it is told itself.
+  // token of any answer where that is later, went into making them. One answer alone has the speed it is told itself.
   void add_tokens(std::int64_t tokens, MonoTime sent, MonoTime now);
   [[nodiscard]] Work until(MonoTime now) const;
 
