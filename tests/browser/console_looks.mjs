@@ -101,7 +101,7 @@ async function walk(page, screen, size) {
     const seen = await page.evaluate(() => {
       const one = document.activeElement;
       globalThis.left.delete(one);
-      const holder = one.closest(".choice, .segments button") ?? one;
+      const holder = one.closest(one.matches("input") ? ".choice" : ".segments button") ?? one;  // what shows it
       const style = getComputedStyle(holder);
       const place = holder.getBoundingClientRect();
       const at = document.elementFromPoint(Math.max(0, place.left + Math.min(place.width, innerWidth) / 2),
