@@ -171,7 +171,7 @@ void PullService::ended(const std::shared_ptr<Run>& run) {
       if (found->view.state == State::kRunning) settle(*found, error);
     }
   }
-  // The front door sleeps in 15 MB, and what four connections and their certificates took would stay.
+  // What four connections, their certificates and a hash took would stay: the front door is to sleep in little.
   ::malloc_trim(0);
   run_next();
 }
