@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# The long forms: Arm under emulation, the Kubernetes manifests against the API's schemas, every fuzz target for
-# FUZZ_SECONDS (default 300) each, 60,000 requests made of /openapi.json, and the slow tests ten times over.
+# The long forms: Arm under emulation, the Kubernetes manifests against the API's schemas, the script for a GPU rehearsed
+# without one, every fuzz target for FUZZ_SECONDS (default 300) each, 60,000 requests made of /openapi.json, and the slow
+# tests ten times over.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-300}
 tests/aarch64.sh
 tests/kubernetes/run.sh
+tests/cuda/on_a_card.sh --rehearse
 command -v clang++ >/dev/null || { echo "fuzzing needs clang++ and libclang-rt (apt-get install clang libclang-rt-14-dev)"; exit 1; }
 mkdir -p build
 cmake --preset fuzz >build/fuzz.log 2>&1

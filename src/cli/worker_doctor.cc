@@ -72,7 +72,8 @@ Result<WorkerGpus> parse_worker_gpus(std::string_view json) {
                         .compute = text_of(gpu, "compute"),
                         .memory_bytes = not_a_number ? 0 : memory,
                         .has_kernels = flag_of(gpu, "has_kernels"),
-                        .is_tested = flag_of(gpu, "is_tested")});
+                        .is_tested = flag_of(gpu, "is_tested"),
+                        .is_sampling_tested = flag_of(gpu, "is_sampling_tested")});
   }
   return out;
 }

@@ -17,6 +17,7 @@ struct WorkerGpu {
   std::int64_t memory_bytes = 0;
   bool has_kernels = false;
   bool is_tested = false;
+  bool is_sampling_tested = false;
 };
 struct WorkerGpus {
   std::string kernels_for;

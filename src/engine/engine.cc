@@ -76,7 +76,9 @@ class CpuEngine final : public Engine {
         isa_(table.name),
         cache_(std::move(cache)),
         options_(options),
-        pool_(threads.count, threads.waiting) {}
+        pool_(threads.count, threads.waiting) {
+    rows_.reserve(static_cast<std::size_t>(options.max_logits_rows));
+  }
 
   Status prepare(const gguf::File& file, const pack::PackedFile* packed, const Progress& progress) {
     if (packed != nullptr) {
@@ -145,15 +147,14 @@ Result<std::unique_ptr<Engine>> open_and_load(DeviceName name, const gguf::File&
 
 }  // namespace
 
-Result<std::span<const sched::TokenId>> Engine::step_likeliest(const sched::BatchPlan& plan) {
+Result<std::span<const RowLogits>> Engine::step_rows(const sched::BatchPlan& plan) {
   TRY(const std::span<const float> logits, step(plan));
   const auto vocab = static_cast<std::size_t>(config().vocab);
-  likeliest_.clear();
+  rows_.clear();
   for (std::size_t begin = 0; begin < logits.size(); begin += vocab) {
-    const auto row = logits.subspan(begin, vocab);
-    likeliest_.push_back(static_cast<sched::TokenId>(std::max_element(row.begin(), row.end()) - row.begin()));
+    rows_.push_back({.all = logits.subspan(begin, vocab), .top = {}});
   }
-  return likeliest_;
+  return rows_;
 }
 
 Result<std::unique_ptr<Engine>> Engine::load(const gguf::File& file, const pack::PackedFile* packed,

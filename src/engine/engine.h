@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,12 +12,16 @@
 
 #include "base/result.h"
 #include "engine/config.h"
+#include "engine/row_logits.h"
 #include "engine/weights.h"
 #include "gguf/file.h"
 #include "kernels/kernels.h"
 #include "sched/batch_plan.h"
 
 namespace dormouse::engine {
+
+// Whether a GPU finds a row's likeliest tokens (PlanEntry::top_is_enough) or rows come whole; kAuto: where that ran.
+enum class DeviceSampling : std::uint8_t { kAuto, kOn, kOff };
 
 struct EngineOptions {
   std::int32_t max_batch_tokens = 512;  // rows of one step
@@ -27,6 +32,9 @@ struct EngineOptions {
   std::string isa;           // "" : the best this CPU has; otherwise forced, error if it cannot
   // cpu, cuda:N, or auto: the first GPU if there is one and the model fits it, the CPU otherwise, said in the log.
   std::string device = "cpu";
+  DeviceSampling device_sampling = DeviceSampling::kAuto;
+  // Ids from here on stand for nothing: they are never among a row's likeliest tokens.
+  std::int32_t first_padding_id = std::numeric_limits<std::int32_t>::max();
 };
 
 class Engine {
@@ -50,8 +58,10 @@ class Engine {
   // step. A row's logits are bit-identical whatever else is in the plan and however its prompt was chunked. Errors:
   // kInvalidArgument (plan over the options' bounds: a bug of the caller, reported, not fatal).
   virtual Result<std::span<const float>> step(const sched::BatchPlan& plan) = 0;
-  // As step(), but of each row only the likeliest token, the lower id on ties: on a device nothing else is copied.
-  virtual Result<std::span<const sched::TokenId>> step_likeliest(const sched::BatchPlan& plan);
+  // As step(), row by row: [plan.logits_count]. Where an entry says that the likeliest tokens are enough, a device that
+  // samples gives these, with the bits that step() gives, and copies nothing else. One that does not gives the
+  // likeliest where that is enough for every row of the plan, whole rows otherwise; the CPU always gives whole rows.
+  virtual Result<std::span<const RowLogits>> step_rows(const sched::BatchPlan& plan);
   // What the last step() computed for entries that want it: [plan.hidden_count, hidden] row-major, rows in plan order,
   // valid until the next step; as independent of the plan as logits are. Only where gives_hidden(): elsewhere a plan
   // with such an entry is refused.
@@ -61,7 +71,7 @@ class Engine {
   virtual void drop_kv() = 0;
 
  protected:
-  std::vector<sched::TokenId> likeliest_;
+  std::vector<RowLogits> rows_;  // reserved by who loads
 };
 
 }  // namespace dormouse::engine

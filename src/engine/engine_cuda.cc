@@ -9,9 +9,11 @@
 #include "engine/cpu_budget.h"
 #include "engine/device_weights.h"
 #include "engine/forward_cuda.h"
+#include "engine/gpu_report.h"
 #include "engine/kv_cache.h"
 #include "engine/plan_check.h"
 #include "engine/thread_pool.h"
+#include "kernels/cuda/matmul_args.h"
 
 namespace dormouse::engine {
 namespace {
@@ -38,18 +40,23 @@ class CudaEngine final : public Engine {
     const MonoTime begin = clock.now();
     TRY(weights_, upload_weights(*device_, host, progress));
     const MonoTime uploaded = clock.now();
+    const bool finds_top = samples_on(device_->info(), options_.device_sampling, config_.vocab);
     TRY(CudaForward forward, CudaForward::create(*device_, config_, weights_,
                                                  {.rows = options_.max_batch_tokens,
                                                   .logits_rows = options_.max_logits_rows,
+                                                  .finds_top = finds_top,
+                                                  .first_padding_id = options_.first_padding_id,
                                                   .pages = options_.kv_pages,
                                                   .kv_type = options_.kv_type}));
     // Also: nothing of `host` is read any more.
     TRY_STATUS(device_->synchronize());
     const std::chrono::duration<double, std::milli> upload = uploaded - begin;
     const std::chrono::duration<double, std::milli> buffers = clock.now() - uploaded;
-    log_info("event=device_ready upload_ms={:.0f} upload_gb_s={:.1f} buffers_ms={:.0f} weights_mb={} buffers_mb={}",
-             upload.count(), static_cast<double>(weights_.bytes) / upload.count() / 1e6, buffers.count(),
-             weights_.bytes / 1'000'000, forward.bytes() / 1'000'000);
+    log_info(
+        "event=device_ready upload_ms={:.0f} upload_gb_s={:.1f} buffers_ms={:.0f} weights_mb={} buffers_mb={} "
+        "sampling={}",
+        upload.count(), static_cast<double>(weights_.bytes) / upload.count() / 1e6, buffers.count(),
+        weights_.bytes / 1'000'000, forward.bytes() / 1'000'000, finds_top ? "device" : "host");
     forward_ = std::make_unique<CudaForward>(std::move(forward));
     return {};
   }
@@ -66,10 +73,10 @@ class CudaEngine final : public Engine {
     if (plan.token_count == 0) return std::span<const float>{};
     return forward_->run(plan);
   }
-  Result<std::span<const sched::TokenId>> step_likeliest(const sched::BatchPlan& plan) override {
+  Result<std::span<const RowLogits>> step_rows(const sched::BatchPlan& plan) override {
     TRY_STATUS(check(plan));
-    if (plan.token_count == 0) return std::span<const sched::TokenId>{};
-    return forward_->run_likeliest(plan);
+    if (plan.token_count == 0) return std::span<const RowLogits>{};
+    return forward_->run_rows(plan);
   }
 
   // A device's memory is the process's as long as it lives; sleep ends the process.
@@ -93,6 +100,11 @@ class CudaEngine final : public Engine {
 };
 
 }  // namespace
+
+bool samples_on(const cuda::DeviceInfo& device, DeviceSampling wish, std::int32_t vocab) {
+  if (vocab > cuda::kMostTopIds || wish == DeviceSampling::kOff) return false;
+  return wish == DeviceSampling::kOn || is_sampling_tested(device);
+}
 
 Result<std::unique_ptr<Engine>> load_cuda(std::unique_ptr<cuda::Device> device, const gguf::File& file,
                                           const pack::PackedFile* packed, const EngineOptions& options,

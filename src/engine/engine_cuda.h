@@ -1,6 +1,7 @@
 // The engine on a GPU. Its load, step and destructor run on the engine thread, as the device's calls do.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "base/result.h"
@@ -17,5 +18,9 @@ namespace dormouse::engine {
 [[nodiscard]] Result<std::unique_ptr<Engine>> load_cuda(std::unique_ptr<cuda::Device> device, const gguf::File& file,
                                                         const pack::PackedFile* packed, const EngineOptions& options,
                                                         const Progress& progress);
+
+// Whether this device finds a row's likeliest tokens: as asked for, by default only where that was tested, and never
+// in a vocabulary of more ids than its kernels take.
+[[nodiscard]] bool samples_on(const cuda::DeviceInfo& device, DeviceSampling wish, std::int32_t vocab);
 
 }  // namespace dormouse::engine

@@ -17,8 +17,6 @@ using cuda::coding_of;
 using cuda::Epilogue;
 using cuda::Kernel;
 
-// Logits are computed and fetched so many rows at a time: 128 rows of 152 K floats are 78 MB of a card's memory.
-constexpr std::int32_t kLogitsSlice = 128;
 // For the splits of long contexts; a step whose splits need more walks them one after the other: the same bits.
 constexpr std::int64_t kPartialBytes = std::int64_t{16} << 20;
 // A block of attend_rows has a warp for each of so many splits at once.
@@ -88,7 +86,9 @@ Status CudaForward::reserve() {
   const std::uint64_t ffn = take(rows, config_->ffn * kFloat);
   const std::uint64_t logits = take(std::min(limits_.logits_rows, kLogitsSlice), config_->vocab * kFloat);
   const std::uint64_t partials = take(1, kPartialBytes);
-  const std::uint64_t likeliest = take(limits_.logits_rows, sizeof(sched::TokenId));
+  const std::uint64_t found = take(limits_.logits_rows, found_bytes());
+  const std::uint64_t top_parts = take(limits_.finds_top ? std::min(limits_.logits_rows, kLogitsSlice) : 0,
+                                       cuda::top_parts(config_->vocab) * kTopTokens * sizeof(std::uint64_t));
   bool has_halves = coding_of(weights_->output.type) == Coding::kHalves;
   for (const DeviceLayer& layer : weights_->layers) {
     for (const Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.down}) {
@@ -112,30 +112,22 @@ Status CudaForward::reserve() {
   ffn_ = scratch_.at<float>(ffn);
   logits_ = scratch_.at<float>(logits);
   partials_ = scratch_.at<float>(partials);
-  likeliest_ = scratch_.at<sched::TokenId>(likeliest);
-  host_likeliest_.device = device_;
-  host_likeliest_.data =
-      device_->allocate_pinned(static_cast<std::uint64_t>(limits_.logits_rows) * sizeof(sched::TokenId));
-  if (host_likeliest_.data == nullptr) return make_error(Code::kOverloaded, "cuda: no host memory for tokens");
+  if (limits_.finds_top) {
+    top_ = scratch_.at<cuda::TopToken>(found);
+    top_parts_ = scratch_.at<std::uint64_t>(top_parts);
+  } else {
+    likeliest_ = scratch_.at<sched::TokenId>(found);
+  }
+  host_found_.device = device_;
+  host_found_.data = device_->allocate_pinned(static_cast<std::uint64_t>(limits_.logits_rows * found_bytes()));
+  if (host_found_.data == nullptr) return make_error(Code::kOverloaded, "cuda: no host memory for tokens");
+  rows_.reserve(static_cast<std::size_t>(limits_.logits_rows));
   coded_ = {.codes = scratch_.at<std::uint16_t>(codes),
             .scales = scratch_.at<float>(scales),
             .sums16 = scratch_.at<std::uint16_t>(sums16),
             .sums32 = scratch_.at<std::uint16_t>(sums32),
             .rows = static_cast<std::int32_t>(coded_rows)};
   return make_host_rows(std::min(limits_.logits_rows, cuda::kFewRows));
-}
-
-// Pinning memory takes time at every start: as many rows as were ever wanted, doubling.
-Status CudaForward::make_host_rows(std::int64_t rows) {
-  if (rows <= host_logits_.rows) return {};
-  Pinned larger;
-  larger.device = device_;
-  larger.rows = std::min<std::int64_t>(std::max(rows, 2 * host_logits_.rows), limits_.logits_rows);
-  larger.data = device_->allocate_pinned(static_cast<std::uint64_t>(larger.rows) *
-                                         static_cast<std::uint64_t>(config_->vocab) * sizeof(float));
-  if (larger.data == nullptr) return make_error(Code::kOverloaded, "cuda: no host memory for the logits of a step");
-  host_logits_ = std::move(larger);
-  return {};
 }
 
 Status CudaForward::make_rope_table() {
@@ -159,32 +151,6 @@ Status CudaForward::make_rope_table() {
 Status CudaForward::compute_rows(const sched::BatchPlan& plan) {
   TRY_STATUS(plan_.upload(plan));
   return can_be_recorded() ? run_recorded() : compute();
-}
-
-Result<std::span<const float>> CudaForward::run(const sched::BatchPlan& plan) {
-  TRY_STATUS(make_host_rows(plan.logits_count));
-  TRY_STATUS(compute_rows(plan));
-  const auto vocab = static_cast<std::size_t>(config_->vocab);
-  TRY_STATUS(compute_logits([&](std::int32_t begin, std::int32_t rows) {
-    return device_->download(host_logits_.floats() + static_cast<std::size_t>(begin) * vocab,
-                             reinterpret_cast<cuda::DevicePointer>(logits_),
-                             static_cast<std::uint64_t>(rows) * vocab * sizeof(float));
-  }));
-  TRY_STATUS(device_->synchronize());
-  return std::span<const float>(host_logits_.floats(), static_cast<std::size_t>(plan_.logits_count()) * vocab);
-}
-
-Result<std::span<const sched::TokenId>> CudaForward::run_likeliest(const sched::BatchPlan& plan) {
-  TRY_STATUS(compute_rows(plan));
-  TRY_STATUS(compute_logits([&](std::int32_t begin, std::int32_t rows) {
-    const cuda::BestTokensArgs args{.out = likeliest_ + begin, .logits = logits_, .vocab = config_->vocab};
-    return launch(Kernel::k_best_tokens, {rows}, 1024, 8 * 32, &args);
-  }));
-  const auto count = static_cast<std::size_t>(plan_.logits_count());
-  TRY_STATUS(device_->download(host_likeliest_.data, reinterpret_cast<cuda::DevicePointer>(likeliest_),
-                               count * sizeof(sched::TokenId)));
-  TRY_STATUS(device_->synchronize());
-  return std::span<const sched::TokenId>(host_likeliest_.tokens(), count);
 }
 
 // Splits of the longest generated row, up to a power of two: few recordings serve every length.
@@ -364,18 +330,6 @@ Status CudaForward::combine_splits(std::int32_t items, std::int32_t most_splits)
                                         .max_splits = most_splits};
   return launch(Kernel::k_combine_splits, {items, config_->kv_heads, queries}, cuda::kCombineSplitsThreads,
                 cuda::combine_splits_shared_bytes(config_->head_dim), &combine);
-}
-
-// Only the wanted rows go through the last norm and the largest matrix.
-Status CudaForward::compute_logits(const std::function<Status(std::int32_t begin, std::int32_t rows)>& fetch) {
-  const std::int32_t count = plan_.logits_count();
-  for (std::int32_t begin = 0; begin < count; begin += kLogitsSlice) {
-    const std::int32_t rows = std::min(kLogitsSlice, count - begin);
-    TRY_STATUS(multiply({{&weights_->output, logits_, config_->vocab}},
-                        {x_, weights_->output_norm, plan_.logits_index() + begin, rows}, Epilogue::kStore));
-    TRY_STATUS(fetch(begin, rows));
-  }
-  return {};
 }
 
 // One launch for all products of one coding; kSwiglu's two are alike (check_for_device).

@@ -5,6 +5,7 @@
 // Owner: the engine; one thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -17,6 +18,7 @@
 #include "engine/config.h"
 #include "engine/device_plan.h"
 #include "engine/device_weights.h"
+#include "engine/row_logits.h"
 #include "kernels/cuda/device.h"
 #include "kernels/kernels.h"
 #include "sched/batch_plan.h"
@@ -28,6 +30,8 @@ class CudaForward {
   struct Limits {
     std::int32_t rows = 0;
     std::int32_t logits_rows = 0;
+    bool finds_top = false;  // top_tokens.cuh where a row's entry allows it
+    std::int32_t first_padding_id = 0;
     std::int32_t pages = 0;
     kernels::KvType kv_type = kernels::KvType::kF16;
   };
@@ -38,8 +42,8 @@ class CudaForward {
 
   // [plan.logits_count, vocab], valid until the next run. The plan is checked. Errors: the device's.
   Result<std::span<const float>> run(const sched::BatchPlan& plan);
-  // [plan.logits_count] tokens, likewise.
-  Result<std::span<const sched::TokenId>> run_likeliest(const sched::BatchPlan& plan);
+  // [plan.logits_count], likewise, as Engine::step_rows().
+  Result<std::span<const RowLogits>> run_rows(const sched::BatchPlan& plan);
   // Bytes of device memory besides the weights.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
@@ -63,6 +67,7 @@ class CudaForward {
     std::int64_t rows = 0;
     Pinned() = default;
     [[nodiscard]] float* floats() const { return static_cast<float*>(data); }
+    [[nodiscard]] TopToken* top() const { return static_cast<TopToken*>(data); }
     [[nodiscard]] sched::TokenId* tokens() const { return static_cast<sched::TokenId*>(data); }
     Pinned(Pinned&& other) noexcept;
     Pinned& operator=(Pinned&& other) noexcept;
@@ -71,6 +76,9 @@ class CudaForward {
 
   CudaForward(cuda::Device& device, const ModelConfig& config, const DeviceWeights& weights, Limits limits,
               DevicePlan plan);
+  // Logits are computed and fetched so many rows at a time: 128 rows of 152 K floats are 78 MB of a card's memory.
+  static constexpr std::int32_t kLogitsSlice = 128;
+
   Status reserve();
   Status make_rope_table();
   Status compute();
@@ -84,6 +92,11 @@ class CudaForward {
   Status compute_rows(const sched::BatchPlan& plan);
   // Slice by slice: logits of `rows` rows from `begin` on are in logits_ when `fetch` is called.
   Status compute_logits(const std::function<Status(std::int32_t begin, std::int32_t rows)>& fetch);
+  Result<std::span<const RowLogits>> run_likeliest(const sched::BatchPlan& plan);
+  [[nodiscard]] bool is_top_enough(const sched::PlanEntry& entry) const;
+  Status place_rows(const sched::BatchPlan& plan);
+  Status find_top(std::int32_t begin, std::int32_t rows);
+  Status fetch_whole(std::span<const RowLogits> slice, std::int64_t& fetched);
   Status multiply(std::initializer_list<Product> products, const Source& source, cuda::Epilogue epilogue);
   Status multiply_coded(cuda::MatmulArgs& args, const Source& source);
   Status launch_few(const cuda::MatmulArgs& args);
@@ -93,6 +106,10 @@ class CudaForward {
                 const void* args);
   [[nodiscard]] cuda::KvPages kv_pages(std::int32_t layer) const;
   [[nodiscard]] std::int32_t splits() const;
+  // Of a row's logits, those that stand for a token.
+  [[nodiscard]] std::int32_t ids() const { return std::min(config_->vocab, limits_.first_padding_id); }
+  // What is copied of a row that is not copied whole.
+  [[nodiscard]] std::int64_t found_bytes() const;
   [[nodiscard]] bool can_be_recorded() const;
   Status run_recorded();
   Status make_host_rows(std::int64_t rows);
@@ -115,9 +132,13 @@ class CudaForward {
   float* logits_ = nullptr;    // [kLogitsSlice, vocab]
   float* partials_ = nullptr;  // kPartialBytes
   cuda::CodedRows coded_{};
+  // One of the two, by limits_.finds_top.
+  cuda::TopToken* top_ = nullptr;        // [logits_rows, kTopTokens]
   sched::TokenId* likeliest_ = nullptr;  // [logits_rows]
-  Pinned host_logits_;
-  Pinned host_likeliest_;
+  std::uint64_t* top_parts_ = nullptr;   // [kLogitsSlice, parts of a row, kTopTokens]; none beside likeliest_
+  Pinned host_logits_;                   // the whole rows of a step
+  Pinned host_found_;                    // as top_ or likeliest_
+  std::vector<RowLogits> rows_;          // reserved
 
   // Of lone rows, by rows and splits: how often run, and the recording once there is one.
   struct Recording {

@@ -11,12 +11,22 @@ namespace {
 
 // Architectures, 10 * major + minor, on whose cards the tests have run (docs/cuda.md says which card and when).
 constexpr std::array<int, 1> kTested{90};
+// Those on which top_of_parts and top_tokens have: only there are they used without --device-sampling on.
+constexpr std::array<int, 0> kSamplingTested{};
+
+int arch_of(const cuda::DeviceInfo& device) {
+  return 10 * device.compute_major + device.compute_minor;
+}
 
 std::string version(int major, int minor) {
   return std::to_string(major) + "." + std::to_string(minor);
 }
 
 }  // namespace
+
+bool is_sampling_tested(const cuda::DeviceInfo& device) {
+  return device.is_emulated || std::ranges::count(kSamplingTested, arch_of(device)) > 0;
+}
 
 GpuReport look_at_gpus() {
   GpuReport out;
@@ -28,12 +38,12 @@ GpuReport look_at_gpus() {
   }
   out.driver = version(list->driver_version / 1000, list->driver_version % 1000 / 10);
   for (const cuda::DeviceInfo& gpu : list->gpus) {
-    const int arch = 10 * gpu.compute_major + gpu.compute_minor;
     out.gpus.push_back({.name = gpu.name,
                         .compute = version(gpu.compute_major, gpu.compute_minor),
                         .memory_bytes = gpu.total_bytes,
                         .has_kernels = cuda::has_code_for(cuda::kernel_archs(), gpu),
-                        .is_tested = std::find(kTested.begin(), kTested.end(), arch) != kTested.end()});
+                        .is_tested = std::ranges::count(kTested, arch_of(gpu)) > 0,
+                        .is_sampling_tested = is_sampling_tested(gpu)});
   }
   if (out.gpus.empty()) out.problem = "the NVIDIA driver finds no GPU";
   return out;

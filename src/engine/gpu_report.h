@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/device.h"
+
 namespace dormouse::engine {
 
 struct GpuReport {
@@ -13,8 +15,9 @@ struct GpuReport {
     std::string name;
     std::string compute;  // "9.0"
     std::uint64_t memory_bytes = 0;
-    bool has_kernels = false;  // this program holds code for it
-    bool is_tested = false;    // that code has run on a card of its kind
+    bool has_kernels = false;         // this program holds code for it
+    bool is_tested = false;           // that code has run on a card of its kind...
+    bool is_sampling_tested = false;  // ...also what finds the likeliest tokens, which is younger
   };
   std::string kernels_for;  // "7.5, 8.0"; "none": a build without CUDA
   std::string driver;       // "13.0", the newest CUDA that it knows; empty: none
@@ -23,5 +26,7 @@ struct GpuReport {
 };
 
 [[nodiscard]] GpuReport look_at_gpus();
+// Also of the emulation, whose tests run with every build.
+[[nodiscard]] bool is_sampling_tested(const cuda::DeviceInfo& device);
 
 }  // namespace dormouse::engine

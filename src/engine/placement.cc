@@ -3,6 +3,7 @@
 #include <charconv>
 #include <string>
 
+#include "kernels/cuda/matmul_args.h"
 #include "kernels/layout.h"
 
 namespace dormouse::engine {
@@ -27,7 +28,10 @@ std::uint64_t step_bytes(const ModelConfig& config, const EngineOptions& options
   const std::int64_t row =
       2 * std::int64_t{config.hidden} + 2 * config.q_dim() + 2 * config.kv_dim() + 3 * std::int64_t{config.ffn};
   const std::int64_t logits = std::int64_t{options.max_logits_rows} * config.vocab;
-  return static_cast<std::uint64_t>(2 * row * options.max_batch_tokens + logits) * sizeof(float);
+  const std::int64_t top =
+      std::int64_t{options.max_logits_rows} * cuda::kTopTokens * (cuda::top_parts(config.vocab) + 1);
+  return static_cast<std::uint64_t>(2 * row * options.max_batch_tokens + logits) * sizeof(float) +
+         static_cast<std::uint64_t>(top) * sizeof(std::uint64_t);
 }
 
 }  // namespace
@@ -45,6 +49,14 @@ Result<DeviceName> parse_device(std::string_view name) {
     if (is_whole && out.ordinal >= 0 && out.ordinal < kMostGpus) return out;
   }
   return make_error(Code::kInvalidArgument, "--device: cpu, cuda:N or auto is wanted, got '" + std::string(name) + "'");
+}
+
+Result<DeviceSampling> parse_device_sampling(std::string_view name) {
+  if (name == "auto") return DeviceSampling::kAuto;
+  if (name == "on") return DeviceSampling::kOn;
+  if (name == "off") return DeviceSampling::kOff;
+  return make_error(Code::kInvalidArgument,
+                    "--device-sampling: auto, on or off is wanted, got '" + std::string(name) + "'");
 }
 
 std::uint64_t gpu_bytes_beside_kv(const gguf::File& file, const ModelConfig& config, const EngineOptions& options) {

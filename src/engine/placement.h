@@ -19,6 +19,9 @@ struct DeviceName {
 // "cpu", "cuda:N", "cuda" (the first), "auto". Errors: kInvalidArgument.
 [[nodiscard]] Result<DeviceName> parse_device(std::string_view name);
 
+// auto, on, off. Errors: kInvalidArgument.
+[[nodiscard]] Result<DeviceSampling> parse_device_sampling(std::string_view name);
+
 // Device memory beside the KV pages and the context: packed weights, buffers of a step, and what the driver takes later
 // (recordings, kernels' own memory). An upper bound from shapes alone; the engine allocates what it needs.
 [[nodiscard]] std::uint64_t gpu_bytes_beside_kv(const gguf::File& file, const ModelConfig& config,

@@ -25,6 +25,15 @@ TEST(Placement, NamesOfDevices) {
   }
 }
 
+TEST(Placement, WhetherADeviceSamples) {
+  EXPECT_EQ(*parse_device_sampling("auto"), DeviceSampling::kAuto);
+  EXPECT_EQ(*parse_device_sampling("on"), DeviceSampling::kOn);
+  EXPECT_EQ(*parse_device_sampling("off"), DeviceSampling::kOff);
+  for (const char* wrong : {"", "ON", "yes", "auto "}) {
+    EXPECT_EQ(parse_device_sampling(wrong).error().code, Code::kInvalidArgument) << wrong;
+  }
+}
+
 TEST(Placement, WeightsBuffersAndLogitsAreCounted) {
   const Result<gguf::File> file = gguf::File::open(golden_path("model.gguf"));
   ASSERT_TRUE(file.has_value()) << file.error().message;
@@ -34,7 +43,9 @@ TEST(Placement, WeightsBuffersAndLogitsAreCounted) {
   EXPECT_GT(all, file->bytes().size() - file->data_offset());
   options.max_logits_rows += 10;
   const std::uint64_t more_logits = gpu_bytes_beside_kv(*file, config, options);
-  EXPECT_EQ(more_logits - all, 10ULL * static_cast<std::uint64_t>(config.vocab) * sizeof(float));
+  // Each row's logits, and 64 pairs of a logit and an id: for every 4,096 ids begun, and once.
+  const auto vocab = static_cast<std::uint64_t>(config.vocab);
+  EXPECT_EQ(more_logits - all, 10 * (vocab * sizeof(float) + 64 * 8 * ((vocab + 4095) / 4096 + 1)));
   options.max_batch_tokens += 1;
   EXPECT_GE(gpu_bytes_beside_kv(*file, config, options) - more_logits,
             static_cast<std::uint64_t>(2 * config.hidden + 2 * config.q_dim() + 2 * config.ffn) * sizeof(float));

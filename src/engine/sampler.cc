@@ -20,6 +20,15 @@ constexpr std::size_t kBuckets = (0x3F800000U >> 16) + 1;
 // Below this 1 / temperature times a gap of logits leaves float's range; vLLM draws the line at the same place.
 constexpr float kGreedyBelow = 1e-5F;
 
+constexpr const char* kNotFinite = "sampler: a logit is not finite";
+
+bool is_counted(const SamplingParams& params) {
+  return params.presence_penalty != 0.0F || params.frequency_penalty != 0.0F;
+}
+bool changes_logits(const SamplingParams& params) {
+  return params.repetition_penalty != 1.0F || is_counted(params) || !params.logit_bias.empty();
+}
+
 // The widest the compiler makes of plain loops at the baseline ISA; independent lanes also hide the latency of max.
 constexpr std::size_t kLanes = 16;
 
@@ -156,7 +165,7 @@ Result<Sample> Sampler::sample(std::span<const float> logits, const SamplingPara
   if (logits.size() < real_ids_) return make_error(Code::kInvalidArgument, "sampler: row shorter than the vocabulary");
   const std::span<const float> raw = logits.first(real_ids_);
   const Scan raw_scan = scan(raw);
-  if (!raw_scan.finite) return make_error(Code::kDataLoss, "sampler: a logit is not finite");
+  if (!raw_scan.finite) return make_error(Code::kDataLoss, kNotFinite);
 
   const std::span<const float> adjusted = adjust(raw, params, prompt, generated);
   const Scan adjusted_scan = adjusted.data() == raw.data() ? raw_scan : scan(adjusted);
@@ -182,12 +191,35 @@ Result<Sample> Sampler::sample(std::span<const float> logits, const SamplingPara
   return out;
 }
 
+bool Sampler::is_top_enough(const SamplingParams& params) const {
+  const bool takes_logits_as_they_are = !changes_logits(params) && params.logprob_count < 0;
+  const bool takes_few =
+      params.top_k > 0 && params.top_k <= kTopTokens && static_cast<std::size_t>(params.top_k) < real_ids_;
+  return takes_logits_as_they_are && (params.temperature < kGreedyBelow || takes_few);
+}
+
+Result<Sample> Sampler::sample_top(std::span<const TopToken> top, const SamplingParams& params,
+                                   std::size_t generated_count) {
+  CHECK(is_top_enough(params));
+  const bool greedy = params.temperature < kGreedyBelow;
+  const std::size_t count = greedy ? 1 : static_cast<std::size_t>(params.top_k);
+  if (top.size() < count) return make_error(Code::kInvalidArgument, "sampler: fewer tokens than top_k asks for");
+  if (!std::isfinite(top.front().logit)) return make_error(Code::kDataLoss, kNotFinite);
+  Sample out;
+  out.token = top.front().token;
+  if (greedy) return out;
+  candidates_.clear();
+  for (const TopToken& one : top.first(count)) candidates_.push_back({.value = one.logit, .token = one.token});
+  out.token = draw_from_candidates(top.front().logit, params, uniform_at(params.seed, generated_count));
+  return out;
+}
+
 // The row with bias and penalties; the row itself when there are none.
 std::span<const float> Sampler::adjust(std::span<const float> logits, const SamplingParams& params,
                                        std::span<const TokenId> prompt, std::span<const TokenId> generated) {
+  if (!changes_logits(params)) return logits;
   const bool repetition = params.repetition_penalty != 1.0F;
-  const bool counted = params.presence_penalty != 0.0F || params.frequency_penalty != 0.0F;
-  if (!repetition && !counted && params.logit_bias.empty()) return logits;
+  const bool counted = is_counted(params);
   std::copy(logits.begin(), logits.end(), adjusted_.begin());
   const auto in_range = [&](TokenId id) { return id >= 0 && static_cast<std::size_t>(id) < real_ids_; };
   for (const auto& [id, bias] : params.logit_bias) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/row_logits.h"
 #include "sched/batch_plan.h"
 
 namespace dormouse::engine {
@@ -62,6 +63,14 @@ class Sampler {
   // other. Cost: at 151,936 ids <= 1 ms on one core for every combination of parameters (sampler_bench.cc).
   Result<Sample> sample(std::span<const float> logits, const SamplingParams& params, std::span<const TokenId> prompt,
                         std::span<const TokenId> generated, AllowedTokens allowed = {});
+
+  // Whether a row's likeliest tokens are all that sample() would look at: greedy, or some of the most likely, by the
+  // logits as they are.
+  [[nodiscard]] bool is_top_enough(const SamplingParams& params) const;
+  // The token that sample() gives of the whole row, always: what top_k leaves are the first of `top`, the greatest
+  // logit is the first one's, and from there on both go the same way. generated_count: the counter of the random
+  // number. REQUIRES: is_top_enough(params). Errors: kDataLoss as sample(), kInvalidArgument (`top` is too short).
+  Result<Sample> sample_top(std::span<const TopToken> top, const SamplingParams& params, std::size_t generated_count);
 
  private:
   struct Candidate {

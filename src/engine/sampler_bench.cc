@@ -2,6 +2,7 @@
 // which is what a model's row looks like; and deviation 0.3, nearly flat, the worst for a nucleus.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <random>
 
 #include "engine/sampler.h"
@@ -30,6 +31,20 @@ void run(benchmark::State& state, SamplingParams params, float deviation) {
   }
 }
 
+// From what a device gives of the row.
+void run_top(benchmark::State& state, SamplingParams params) {
+  const std::vector<float> logits = row(3.0F);
+  std::vector<TopToken> top;
+  for (TokenId id = 0; id < kVocab; ++id) top.push_back({.logit = logits[static_cast<std::size_t>(id)], .token = id});
+  std::stable_sort(top.begin(), top.end(), [](const auto& a, const auto& b) { return a.logit > b.logit; });
+  top.resize(kTopTokens);
+  Sampler sampler(kVocab, 151'669);
+  std::size_t generated = 0;
+  for (auto _ : state) {
+    if (!sampler.sample_top(top, params, generated++).has_value()) state.SkipWithError("refused");
+  }
+}
+
 // Held to a grammar, inside a string of JSON: nearly everything is allowed.
 void run_allowed(benchmark::State& state, SamplingParams params) {
   const std::vector<float> logits = row(3.0F);
@@ -55,6 +70,7 @@ SamplingParams with_logprobs(SamplingParams params) {
 
 BENCHMARK_CAPTURE(run, greedy, SamplingParams{}, 3.0F)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(run, recommended, recommended(SamplingMode::kThinking), 3.0F)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(run_top, recommended, recommended(SamplingMode::kThinking))->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(run_allowed, recommended, recommended(SamplingMode::kThinking))->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(run, recommended_logprobs, with_logprobs(recommended(SamplingMode::kThinking)), 3.0F)
     ->Unit(benchmark::kMicrosecond);

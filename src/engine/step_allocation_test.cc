@@ -61,9 +61,9 @@ void check_steps(const std::string& path) {
   plans[2] = {.entries = {entry(41, 1, pages), entry(0, 33, other_pages)}, .token_count = 34, .logits_count = 2};
   for (const sched::BatchPlan& plan : plans) {
     const long before = allocations.load();
-    const auto logits = (*engine)->step(plan);
+    const auto rows = (*engine)->step_rows(plan);
     EXPECT_EQ(allocations.load() - before, 0);
-    EXPECT_TRUE(logits.has_value());
+    EXPECT_TRUE(rows.has_value());
   }
 }
 

@@ -32,11 +32,19 @@ struct PlanEntry {
   bool wants_logits = false;
   // ...or for every token (golden rows, teacher forcing, echo+logprobs, guesses).
   bool wants_all_logits = false;
+  // Of those rows the likeliest tokens are enough (engine/row_logits.h): a device then copies nothing else.
+  bool top_is_enough = false;
+  // ...or the likeliest alone, as a benchmark wants it: among all ids, and whether or not each logit is a number.
+  bool likeliest_is_enough = false;
   // The last of `tokens` that are guesses at what comes after the one before them: generated rows like any, of which
   // those after the first wrong guess are not looked at. Their keys and values are overwritten later.
   std::int32_t draft_count = 0;
   // Instead of logits, the hidden state after the final norm of every token (embeddings). Never with the other two.
   bool wants_hidden = false;
+
+  [[nodiscard]] std::int32_t logits_rows() const {
+    return wants_all_logits ? static_cast<std::int32_t>(tokens.size()) : (wants_logits ? 1 : 0);
+  }
 };
 
 struct BatchPlan {

@@ -200,8 +200,9 @@ void Scheduler::add_entry(Sequence& sequence, std::int32_t token_count) {
   entry.wants_hidden = sequence.wants_hidden;
   entry.wants_logits = !entry.wants_hidden && end == static_cast<std::int32_t>(sequence.tokens.size());
   entry.wants_all_logits = sequence.wants_all_logits || sequence.drafts > 0;
+  entry.top_is_enough = sequence.top_is_enough;
   entry.draft_count = sequence.drafts;
-  plan_.logits_count += entry.wants_all_logits ? token_count : (entry.wants_logits ? 1 : 0);
+  plan_.logits_count += entry.logits_rows();
   plan_.hidden_count += entry.wants_hidden ? token_count : 0;
   plan_.token_count += token_count;
   plan_.entries.push_back(entry);

@@ -59,6 +59,7 @@ Status Scheduler::submit(SequenceRequest request) {
   sequence->prompt_length = static_cast<std::int32_t>(prompt_tokens);
   sequence->max_tokens = static_cast<std::int32_t>(max_tokens);
   sequence->wants_all_logits = request.wants_all_logits;
+  sequence->top_is_enough = request.top_is_enough;
   sequence->wants_hidden = request.wants_hidden;
   sequence->shares = options_.share_prefixes && !request.wants_all_logits && !request.wants_hidden;
   sequence->urgent = request.urgent;

@@ -53,6 +53,7 @@ struct SequenceRequest {
   // Logits for every prompt token (golden rows, echo with logprobs). Such a sequence computes all its pages itself and
   // shares none.
   bool wants_all_logits = false;
+  bool top_is_enough = false;  // PlanEntry::top_is_enough
   // The hidden state of every prompt token instead of logits (embeddings). Shares no pages either: all are wanted.
   // Nothing is appended; whoever has the last token's state ends the sequence.
   bool wants_hidden = false;

@@ -21,6 +21,7 @@ struct Scheduler::Sequence {
   std::int32_t prompt_length = 0;
   std::int32_t max_tokens = 0;  // prompt and all that may be appended
   bool wants_all_logits = false;
+  bool top_is_enough = false;
   bool wants_hidden = false;
   bool shares = false;  // takes part in the prefix cache
   bool urgent = false;

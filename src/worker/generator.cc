@@ -120,6 +120,8 @@ Status Generator::submit_sequences(JobId id, const std::shared_ptr<const Job>& r
     sequence.prompt = request->prompt;
     sequence.max_new_tokens = request->max_tokens;
     sequence.wants_hidden = request->pooling.has_value();
+    // What an answer is held to is looked up in whole rows.
+    sequence.top_is_enough = !request->format.has_value() && sampler_.is_top_enough(request->sampling);
     const sched::SequenceId sequence_id = sequence.id;
     TRY_STATUS(scheduler_.submit(std::move(sequence)));
     accepted.push_back(sequence_id);
@@ -169,7 +171,7 @@ Status Generator::step() {
                        .draft_cost = pace_.draft_cost()});
   if (plan.empty()) return {};
   const MonoTime begin = clock_.now();
-  const Result<std::span<const float>> logits = model_.engine->step(plan);
+  const Result<std::span<const engine::RowLogits>> logits = model_.engine->step_rows(plan);
   if (logits.has_value()) pace_.observe(rows_of(plan), clock_.now() - begin);
   planned_.clear();
   for (const sched::PlanEntry& entry : plan.entries) planned_.push_back(entry.sequence);
@@ -178,18 +180,17 @@ Status Generator::step() {
     scheduler_.abandon();
     return fail_plan(planned_);
   }
-  const auto vocab = static_cast<std::size_t>(model_.engine->config().vocab);
   std::size_t row = 0;
   std::span<const float> golden;
   rows_.clear();
   for (const sched::PlanEntry& entry : plan.entries) {
-    const std::size_t count = entry.wants_all_logits ? entry.tokens.size() : (entry.wants_logits ? 1U : 0U);
+    const auto count = static_cast<std::size_t>(entry.logits_rows());
     if (entry.sequence == kGoldenSequence) {
-      golden = logits->subspan(row * vocab, count * vocab);
+      const std::span<const float> first = (*logits)[row].all;
+      golden = {first.data(), count * first.size()};
     } else if (entry.wants_logits) {
       const std::size_t wanted = 1 + static_cast<std::size_t>(entry.draft_count);
-      rows_.push_back(
-          {.sequence = entry.sequence, .logits = logits->subspan((row + count - wanted) * vocab, wanted * vocab)});
+      rows_.push_back({.sequence = entry.sequence, .logits = logits->subspan(row + count - wanted, wanted)});
     }
     row += count;
   }
@@ -252,14 +253,13 @@ Status Generator::check_golden(std::span<const float> rows) {
 // Row by row as without guesses: the same sampler over the same tokens with the same random numbers, which come from a
 // counter (sampler.h); a guess decides nothing but whether the next row is of use.
 void Generator::consume(const Rows& rows) {
-  const auto vocab = static_cast<std::size_t>(model_.engine->config().vocab);
-  std::span<const float> logits = rows.logits;
-  while (consume_row(rows.sequence, logits.first(vocab))) logits = logits.subspan(vocab);
+  std::span<const engine::RowLogits> logits = rows.logits;
+  while (consume_row(rows.sequence, logits.front())) logits = logits.subspan(1);
 }
 
 // The next token of an answer: written for the model, or its own. Held to a format where there is one: when no token is
 // allowed the sequence ends, it never goes on without.
-Result<engine::Sample> Generator::next_token(Choice& choice, std::span<const float> logits,
+Result<engine::Sample> Generator::next_token(Choice& choice, const engine::RowLogits& logits,
                                              std::span<const sched::TokenId> tokens) {
   const auto prompt = tokens.first(choice.request->prompt.size());
   const auto generated = tokens.subspan(prompt.size());
@@ -268,11 +268,12 @@ Result<engine::Sample> Generator::next_token(Choice& choice, std::span<const flo
     out.token = choice.forced.front();
     choice.forced = choice.forced.subspan(1);
   } else if (!choice.constraint.has_value()) {
-    return sampler_.sample(logits, choice.sampling, prompt, generated);
+    if (!logits.top.empty()) return sampler_.sample_top(logits.top, choice.sampling, generated.size());
+    return sampler_.sample(logits.all, choice.sampling, prompt, generated);
   } else {
     TRY(const grammar::TokenMask allowed, choice.constraint->allowed());
     if (allowed.empty()) return make_error(Code::kInternal, "generator: an answer that is whole goes on");
-    TRY(out, sampler_.sample(logits, choice.sampling, prompt, generated, allowed));
+    TRY(out, sampler_.sample(logits.all, choice.sampling, prompt, generated, allowed));
   }
   if (choice.constraint.has_value()) {
     TRY_STATUS(choice.constraint->accept(out.token));
@@ -281,7 +282,7 @@ Result<engine::Sample> Generator::next_token(Choice& choice, std::span<const flo
 }
 
 // One token of an answer. Whether it had been guessed and the answer goes on.
-bool Generator::consume_row(sched::SequenceId sequence, std::span<const float> logits) {
+bool Generator::consume_row(sched::SequenceId sequence, const engine::RowLogits& logits) {
   const auto found = choices_.find(sequence);
   if (found == choices_.end()) return false;  // its job failed earlier in this step
   Choice& choice = *found->second;

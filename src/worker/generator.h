@@ -104,10 +104,10 @@ class Generator {
 
  private:
   struct Choice;
-  // A sequence's next token's logits, and after it those of each guess: [1 + guesses, vocab].
+  // A sequence's next token's logits, and after it those of each guess: [1 + guesses].
   struct Rows {
     sched::SequenceId sequence = 0;
-    std::span<const float> logits;
+    std::span<const engine::RowLogits> logits;
   };
 
   // What becomes of one token of an answer.
@@ -121,9 +121,9 @@ class Generator {
   void forget(sched::SequenceId sequence);
   void pool_states(const sched::BatchPlan& plan);
   void finish_embedding(sched::SequenceId sequence);
-  bool consume_row(sched::SequenceId sequence, std::span<const float> logits);
+  bool consume_row(sched::SequenceId sequence, const engine::RowLogits& logits);
   void emit(const Choice& choice, JobEvent::Kind kind, OutputPiece piece, const engine::Sample& sample);
-  Result<engine::Sample> next_token(Choice& choice, std::span<const float> logits,
+  Result<engine::Sample> next_token(Choice& choice, const engine::RowLogits& logits,
                                     std::span<const sched::TokenId> tokens);
   Verdict judge(Choice& choice, std::span<const sched::TokenId> tokens, text::TokenId token, OutputPiece& piece);
   static void end_thinking(Choice& choice);

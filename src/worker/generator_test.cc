@@ -1,8 +1,12 @@
-// Goal: what one step holds follows from what steps took. Method: the fake engine on a clock that it moves itself, no
-// threads and no sockets.
+// Goal: what one step holds follows from what steps took, and an answer does not depend on what of its rows comes from
+// the engine. Method: the fake engine on a clock that it moves itself, no threads and no sockets.
 #include "worker/generator.h"
 
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
 
 #include "worker/fake_engine_test.h"
 
@@ -38,6 +42,52 @@ class TimedEngine final : public engine::Engine {
  private:
   std::unique_ptr<engine::Engine> inner_;
   ManualClock& clock_;
+};
+
+// Gives of each row what a device gives: the likeliest tokens where the entry says that these are enough.
+class DeviceLikeEngine final : public engine::Engine {
+ public:
+  DeviceLikeEngine(std::unique_ptr<engine::Engine> inner, std::int32_t ids) : inner_(std::move(inner)), ids_(ids) {}
+  [[nodiscard]] const engine::ModelConfig& config() const override { return inner_->config(); }
+  [[nodiscard]] const std::string& isa() const override { return inner_->isa(); }
+  [[nodiscard]] std::int32_t threads() const override { return 1; }
+  [[nodiscard]] std::uint64_t kv_bytes_per_token() const override { return inner_->kv_bytes_per_token(); }
+  void drop_kv() override {}
+  Result<std::span<const float>> step(const sched::BatchPlan& plan) override { return inner_->step(plan); }
+  Result<std::span<const engine::RowLogits>> step_rows(const sched::BatchPlan& plan) override {
+    TRY(const std::span<const engine::RowLogits> whole, inner_->step_rows(plan));
+    rows_.assign(whole.begin(), whole.end());
+    top_.clear();
+    top_.reserve(rows_.size());
+    std::size_t row = 0;
+    for (const sched::PlanEntry& entry : plan.entries) {
+      for (std::int32_t i = 0; i < entry.logits_rows(); ++i, ++row) {
+        if (entry.top_is_enough) rows_[row] = {.all = {}, .top = top_.emplace_back(top_of(rows_[row].all))};
+        (entry.top_is_enough ? top_rows : whole_rows) += 1;
+      }
+    }
+    return rows_;
+  }
+  int top_rows = 0;
+  int whole_rows = 0;
+
+ private:
+  [[nodiscard]] std::vector<engine::TopToken> top_of(std::span<const float> logits) const {
+    std::vector<engine::TopToken> out;
+    for (std::int32_t id = 0; id < ids_; ++id) {
+      out.push_back({.logit = logits[static_cast<std::size_t>(id)], .token = id});
+    }
+    std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
+      if (std::isfinite(a.logit) != std::isfinite(b.logit)) return !std::isfinite(a.logit);
+      return a.logit > b.logit;
+    });
+    out.resize(std::min<std::size_t>(out.size(), engine::kTopTokens));
+    return out;
+  }
+
+  std::unique_ptr<engine::Engine> inner_;
+  const std::int32_t ids_;
+  std::vector<std::vector<engine::TopToken>> top_;
 };
 
 class GeneratorTest : public testing::Test {
@@ -159,6 +209,64 @@ TEST_F(GeneratorTest, GuessesThatAreNeverRightStop) {
   EXPECT_EQ(measured.text, plain.text);
   EXPECT_GT(always.drafted, 500U);
   EXPECT_LT(measured.drafted, 30U) << "some first ones, then one now and then";
+}
+
+// Four jobs in one batch, each drawing from rows that are far from certain: three from the likeliest tokens, one with a
+// penalty from whole rows. One of the former fails alone, for its logits are not numbers.
+std::vector<std::string> mixed_batch(LoadedModel& model, const Clock& clock) {
+  Generator generator(model, {}, clock);
+  const auto submit = [&](JobId id, const std::string& prompt, const engine::SamplingParams& sampling) {
+    Job job;
+    job.prompt = model.tokenizer->encode(prompt, text::SpecialTokens::kParse);
+    job.max_tokens = 30;
+    job.ignore_eos = true;
+    job.sampling = sampling;
+    generator.submit(id, std::move(job));
+  };
+  engine::SamplingParams hot = engine::recommended(engine::SamplingMode::kNonThinking);
+  hot.temperature = 20;  // the fake engine's favourite is 40 ahead
+  hot.seed = 7;
+  engine::SamplingParams penalised = hot;
+  penalised.presence_penalty = 1.5F;
+  submit(1, "ask", hot);
+  submit(2, "greedy", {});
+  submit(3, "ask again", penalised);
+  submit(4, "NAN!", hot);
+  std::vector<std::string> out(5);
+  while (!generator.idle()) {
+    EXPECT_TRUE(generator.step().has_value());
+    for (const JobEvent& event : generator.take_events()) {
+      out[event.job] += event.kind == JobEvent::Kind::kFailed ? "(failed)" : event.piece.content;
+    }
+  }
+  return out;
+}
+
+TEST_F(GeneratorTest, AnAnswerIsTheSameFromWholeRowsAndFromTheLikeliestTokens) {
+  const std::vector<std::string> want = mixed_batch(model, clock);
+  EXPECT_EQ(want[4], "(failed)");
+  EXPECT_GT(std::set<char>(want[1].begin(), want[1].end()).size(), 5U) << "drawn, not the favourite each time";
+  auto device = std::make_unique<DeviceLikeEngine>(std::move(model.engine), model.tokenizer->first_padding_id());
+  const DeviceLikeEngine& seen = *device;
+  model.engine = std::move(device);
+  EXPECT_EQ(mixed_batch(model, clock), want);
+  EXPECT_GE(seen.top_rows, 60);
+  EXPECT_GE(seen.whole_rows, 30) << "the penalised answer's";
+  EXPECT_LT(seen.whole_rows, 60);
+}
+
+// An answer that is held to a format takes whole rows: what is allowed may be far down.
+TEST_F(GeneratorTest, WhatIsHeldToAFormatTakesWholeRows) {
+  auto device = std::make_unique<DeviceLikeEngine>(std::move(model.engine), model.tokenizer->first_padding_id());
+  const DeviceLikeEngine& seen = *device;
+  model.engine = std::move(device);
+  Job held = job(3, 8);
+  api::GenerationRequest request;
+  request.format = {.kind = api::ResponseFormat::Kind::kRegex, .text = "[0-9]{4}", .name = ""};
+  held.format = *model.formats->get(request);
+  EXPECT_EQ(answer_to(model, clock, sched::Speculation::kOff, held).text.size(), 4U);
+  EXPECT_EQ(seen.top_rows, 0);
+  EXPECT_EQ(seen.whole_rows, 4 + kGoldenRideTokens);
 }
 
 TEST_F(GeneratorTest, WithoutARunningStreamAPromptGetsWholeSteps) {

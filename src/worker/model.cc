@@ -127,6 +127,7 @@ engine::EngineOptions engine_options_of(const LoadOptions& options) {
   out.kv_type = options.kv_type;
   out.threads = options.threads;
   out.isa = options.isa;
+  out.device_sampling = options.device_sampling;
   return out;
 }
 
@@ -167,6 +168,7 @@ Result<std::unique_ptr<engine::Engine>> load_engine(const LoadOptions& options, 
                                                     const LoadProgress& progress) {
   engine::EngineOptions engine_options = engine_options_of(options);
   engine_options.kv_pages = place.shape.pages;
+  engine_options.first_padding_id = model.tokenizer->first_padding_id();
   if (place.device == nullptr) return engine::Engine::load(*model.file, model.packed.get(), engine_options, progress);
   return engine::load_cuda(std::move(place.device), *model.file, model.packed.get(), engine_options, progress);
 }

@@ -32,7 +32,8 @@ struct LoadOptions {
   std::int64_t kv_cache_bytes = 0;  // 0: see kv_shape.h
   std::int32_t threads = 0;
   std::string isa;
-  std::string device = "cpu";           // as EngineOptions::device
+  std::string device = "cpu";  // as EngineOptions::device
+  engine::DeviceSampling device_sampling = engine::DeviceSampling::kAuto;
   std::optional<api::Pooling> pooling;  // of embeddings; none: embedding_rules.h
 };
 

@@ -93,6 +93,10 @@ Status apply_switch(ServeOptions& options, std::string_view flag, std::string_vi
     options.load.device = value;
     return {};
   }
+  if (flag == "--device-sampling") {
+    TRY(options.load.device_sampling, engine::parse_device_sampling(value));
+    return {};
+  }
   if (flag == "--pooling") {
     TRY(options.load.pooling, to_pooling(value));
     return {};
@@ -161,6 +165,8 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --threads N                   threads (what this process may use)
   --isa NAME                    scalar, avx2, ... (the best this CPU has)
   --device cpu|cuda:N|auto      where to compute; auto: a GPU if there is one and the model fits it (cpu)
+  --device-sampling MODE        auto, on, off: on a GPU, find there the tokens to sample from; the text is the same
+                                (auto: on cards where that was tested)
   --packed-dir DIR              where weights are kept as this engine wants them (beside the model)
   --golden-dir DIR              where the records of known good outputs are kept
   --enable-chunked-prefill      accepted; it always is

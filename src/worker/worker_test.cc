@@ -232,6 +232,9 @@ TEST(ServeOptions, SwitchesOfTheScheduler) {
   EXPECT_EQ(parse({"--model", "m"})->load.kv_type, kernels::KvType::kF16);
   EXPECT_EQ(parse({"--model", "m", "--kv-type", "q8"})->load.kv_type, kernels::KvType::kQ8);
   EXPECT_EQ(parse({"--model", "m", "--kv-type", "q4"}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(parse({"--model", "m"})->load.device_sampling, engine::DeviceSampling::kAuto);
+  EXPECT_EQ(parse({"--model", "m", "--device-sampling=on"})->load.device_sampling, engine::DeviceSampling::kOn);
+  EXPECT_EQ(parse({"--model", "m", "--device-sampling", "yes"}).error().code, Code::kInvalidArgument);
 }
 
 TEST_F(WorkerTest, LogprobsComeWithTheirTokens) {

@@ -60,6 +60,7 @@ class EmulatedDevice final : public Device {
     info_.total_bytes = kTotalBytes;
     info_.l2_bytes = kL2Bytes;
     info_.shared_bytes_per_block = kSharedBytesPerBlock;
+    info_.is_emulated = true;
   }
 
   [[nodiscard]] const DeviceInfo& info() const override { return info_; }

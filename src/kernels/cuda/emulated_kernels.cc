@@ -7,6 +7,7 @@
 #include "kernels/cuda/matmul_one.cuh"
 #include "kernels/cuda/matmul_wide.cuh"
 #include "kernels/cuda/rows.cuh"
+#include "kernels/cuda/top_tokens.cuh"
 
 namespace dormouse::cuda {
 

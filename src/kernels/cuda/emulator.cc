@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace dormouse::cuda::emulator {
@@ -39,6 +40,8 @@ struct Block {
   Fiber* running = nullptr;
   int waiting = 0;
   int living = 0;
+  int votes = 0;    // of those who have come to the barrier
+  int counted = 0;  // what they came to at the last one
   Order order = Order::kForwards;
 };
 
@@ -49,6 +52,7 @@ Block& the_block() {
 
 void release_block(Block& block) {
   if (block.waiting < block.living || block.living == 0) return;
+  block.counted = std::exchange(block.votes, 0);
   for (Fiber& fiber : block.fibers) {
     if (fiber.state == State::kInBlock) fiber.state = State::kReady;
   }
@@ -82,6 +86,7 @@ void prepare(Block& block, const Shape& shape, const std::array<int, 3>& at) {
   unsigned char* shared = block.shared.data();
   shared += (1024 - reinterpret_cast<std::uintptr_t>(shared) % 1024) % 1024;
   block.waiting = 0;
+  block.votes = 0;
   block.living = shape.threads;
   for (std::size_t i = 0; i < threads; ++i) {
     Fiber& fiber = block.fibers[i];
@@ -131,6 +136,14 @@ void sync_block() {
     return;
   }
   wait(State::kInBlock);
+}
+
+// Nobody comes to the next barrier before all have read what this one counted.
+int count_block(bool mine) {
+  Block& block = the_block();
+  block.votes += mine ? 1 : 0;
+  sync_block();
+  return block.counted;
 }
 
 const unsigned char* exchange(const void* mine, std::size_t bytes) {

@@ -22,6 +22,8 @@ const Place& current();
 
 // Waits until every thread of the block has come here (threads that returned count as come).
 void sync_block();
+// The same, and of how many of them `mine` is true.
+int count_block(bool mine);
 // Hands `bytes` <= kSlotBytes of this lane to its warp and waits for all lanes: [32][kSlotBytes], good until the next.
 const unsigned char* exchange(const void* mine, std::size_t bytes);
 

@@ -11,10 +11,12 @@
   DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL) \
   DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)
 
-#define DORMOUSE_CUDA_ROW_KERNELS(KERNEL)     \
-  KERNEL(embed_rows, EmbedArgs, 256, 4)       \
-  KERNEL(quantise_rows, QuantiseArgs, 256, 4) \
-  KERNEL(best_tokens, BestTokensArgs, 1024, 1)
+#define DORMOUSE_CUDA_ROW_KERNELS(KERNEL)      \
+  KERNEL(embed_rows, EmbedArgs, 256, 4)        \
+  KERNEL(quantise_rows, QuantiseArgs, 256, 4)  \
+  KERNEL(best_tokens, BestTokensArgs, 1024, 1) \
+  KERNEL(top_of_parts, TopTokensArgs, 256, 4)  \
+  KERNEL(top_tokens, TopTokensArgs, 256, 4)
 
 #define DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL)     \
   KERNEL(rope_table, RopeTableArgs, 128, 4)         \

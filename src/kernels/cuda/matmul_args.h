@@ -70,6 +70,30 @@ struct BestTokensArgs {
   std::int32_t vocab;
 };
 
+// The likeliest tokens of rows, most likely first, the lower id on ties (top_tokens.cuh).
+inline constexpr std::int32_t kTopTokens = 64;
+inline constexpr std::int32_t kTopThreads = 256;
+inline constexpr std::int32_t kTopEach = 16;  // of a thread
+inline constexpr std::int32_t kTopPart = kTopThreads * kTopEach;
+inline constexpr std::int64_t kTopSharedBytes = 8 * (kTopTokens * kTopEach + kTopTokens) + 16;
+// What one block takes of the blocks' before it.
+inline constexpr std::int32_t kMostTopIds = kTopPart / kTopTokens * kTopPart;
+constexpr std::int32_t top_parts(std::int32_t ids) {
+  return (ids + kTopPart - 1) / kTopPart;
+}
+struct TopToken {
+  float logit;
+  std::int32_t token;  // -1: the row has no more
+};
+// Grid of top_of_parts: rows, top_parts(ids); of top_tokens: rows.
+struct TopTokensArgs {
+  TopToken* out;         // [rows, kTopTokens]
+  std::uint64_t* parts;  // [rows, top_parts(ids), kTopTokens]
+  const float* logits;   // [rows, vocab]
+  std::int32_t vocab;
+  std::int32_t ids;  // the first so many of a row take part; at most kMostTopIds
+};
+
 struct MatrixPart {
   const std::uint8_t* weights;  // packed
   float* out;                   // [tokens, out_stride]

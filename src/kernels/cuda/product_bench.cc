@@ -1,4 +1,5 @@
-// How fast each product kernel is on the card at hand, at the shapes of Qwen3-4B: cuda_product_bench [ROWS...].
+// How fast each product kernel is on the card at hand, at the shapes of Qwen3-4B, and finding the likeliest tokens:
+// cuda_product_bench [ROWS...].
 // Weights are noise, several matrices one after the other, so that the card's cache holds none; a launch's time is that
 // of many enqueued behind each other. Beside it GB/s of weights and TFLOPS of the products asked for.
 #include <fmt/core.h>
@@ -18,6 +19,8 @@ namespace {
 
 constexpr int kLaunches = 60;
 constexpr std::int32_t kMostRows = 4096;
+constexpr std::int32_t kVocab = 151936;
+constexpr std::int32_t kMostLogitsRows = 256;  // nobody wants more at once
 
 struct Shape {
   const char* name;
@@ -31,7 +34,7 @@ constexpr Shape kShapes[] = {{"qkv", TensorType::kQ4_K, 6144, 2560, Epilogue::kS
                              {"gate up", TensorType::kQ4_K, 9728, 2560, Epilogue::kSwiglu},
                              {"down", TensorType::kQ4_K, 2560, 9728, Epilogue::kAdd},
                              {"down", TensorType::kQ6_K, 2560, 9728, Epilogue::kAdd},
-                             {"lm head", TensorType::kQ6_K, 151936, 2560, Epilogue::kStore}};
+                             {"lm head", TensorType::kQ6_K, kVocab, 2560, Epilogue::kStore}};
 
 struct Variant {
   const char* name;
@@ -56,6 +59,7 @@ class Bench {
     TRY(out_, device_.allocate(kFloats));
     TRY(coded_, device_.allocate(kFloats));
     TRY(weights_, device_.allocate(kWeightBytes));
+    TRY(top_, device_.allocate(kTopBytes));
     std::vector<std::uint32_t> noise(kWeightBytes / 4);
     std::mt19937 random(1);
     // Halves of every K-quant block stay small numbers: the top bits of each byte pair are never those of an infinity.
@@ -64,6 +68,36 @@ class Bench {
     TRY_STATUS(device_.fill_zero(x_, kFloats));
     TRY_STATUS(device_.fill_zero(coded_, kFloats));
     return device_.synchronize();
+  }
+
+  // Both launches of top_tokens.cuh, over rows of Qwen3's vocabulary that look like a model's.
+  Result<double> top_seconds(std::int32_t rows) {
+    std::vector<float> row(kVocab);
+    std::mt19937 random(2);
+    std::normal_distribution<float> normal(0, 3);
+    for (float& x : row) x = normal(random);
+    for (std::int32_t i = 0; i < rows; ++i) {
+      const std::uint64_t bytes = row.size() * sizeof(float);
+      TRY_STATUS(device_.upload(out_ + static_cast<std::uint64_t>(i) * bytes, row.data(), bytes));
+    }
+    const TopTokensArgs args{.out = reinterpret_cast<TopToken*>(top_ + kTopBytes / 2),
+                             .parts = reinterpret_cast<std::uint64_t*>(top_),
+                             .logits = reinterpret_cast<const float*>(out_),
+                             .vocab = kVocab,
+                             .ids = kVocab};
+    Launch parts{.kernel = Kernel::k_top_of_parts,
+                 .grid = {rows, top_parts(kVocab), 1},
+                 .threads = kTopThreads,
+                 .shared_bytes = static_cast<std::size_t>(kTopSharedBytes),
+                 .args = &args,
+                 .overlaps_previous = true};
+    Launch whole = parts;
+    whole.kernel = Kernel::k_top_tokens;
+    whole.grid[1] = 1;
+    return best_of_rounds([&](int /*launch*/) -> Status {
+      TRY_STATUS(device_.launch(parts));
+      return device_.launch(whole);
+    });
   }
 
   Result<double> seconds(const Shape& shape, const Variant& variant, std::int32_t rows) {
@@ -86,22 +120,29 @@ class Bench {
       launch.shared_bytes = static_cast<std::size_t>(few_partial_bytes(units, rows) +
                                                      (rows == 1 ? few_coded_bytes(shape.k, Coding::kK) : 0));
     }
+    return best_of_rounds([&](int i) -> Status {
+      for (MatrixPart& part : args.parts) part.weights = weights_of(shape, i);
+      args.parts[1].weights += strips * args.parts[1].strip_bytes;
+      return device_.launch(launch);
+    });
+  }
+
+ private:
+  static constexpr std::uint64_t kWeightBytes = 700U << 20;
+  // Twice what the parts of so many rows take: behind them there is room for the tokens.
+  static constexpr std::uint64_t kTopBytes = std::uint64_t{2} * kMostLogitsRows * top_parts(kVocab) * kTopTokens * 8;
+
+  template <typename Enqueue>
+  Result<double> best_of_rounds(const Enqueue& enqueue) {
     double best = 1e9;
     for (int round = 0; round < 4; ++round) {
       const auto begin = std::chrono::steady_clock::now();
-      for (int i = 0; i < kLaunches; ++i) {
-        for (MatrixPart& part : args.parts) part.weights = weights_of(shape, i);
-        args.parts[1].weights += strips * args.parts[1].strip_bytes;
-        TRY_STATUS(device_.launch(launch));
-      }
+      for (int i = 0; i < kLaunches; ++i) TRY_STATUS(enqueue(i));
       TRY_STATUS(device_.synchronize());
       best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
     return best / kLaunches;
   }
-
- private:
-  static constexpr std::uint64_t kWeightBytes = 700U << 20;
 
   [[nodiscard]] const std::uint8_t* weights_of(const Shape& shape, int launch) const {
     const auto matrix = static_cast<std::uint64_t>(kernels::packed_matrix_bytes(shape.type, shape.rows, shape.k));
@@ -141,6 +182,7 @@ class Bench {
   DevicePointer out_ = 0;
   DevicePointer coded_ = 0;
   DevicePointer weights_ = 0;
+  DevicePointer top_ = 0;
 };
 
 std::vector<Variant> variants_for(std::int32_t rows, const DeviceInfo& info) {
@@ -170,7 +212,7 @@ Status run(const std::vector<std::int32_t>& row_counts) {
   TRY_STATUS(bench.prepare());
   for (const std::int32_t rows : row_counts) {
     for (const Shape& shape : kShapes) {
-      if (shape.rows > 100'000 && rows > 256) continue;  // nobody wants so many logits at once
+      if (shape.rows == kVocab && rows > kMostLogitsRows) continue;
       for (const Variant& variant : variants_for(rows, device->info())) {
         TRY(const double seconds, bench.seconds(shape, variant, rows));
         const double matrices = shape.epilogue == Epilogue::kSwiglu ? 2 : 1;
@@ -181,6 +223,10 @@ Status run(const std::vector<std::int32_t>& row_counts) {
                    variant.name, seconds * 1e6, bytes / seconds / 1e9, operations / seconds / 1e12);
       }
     }
+    if (rows > kMostLogitsRows) continue;
+    TRY(const double seconds, bench.top_seconds(rows));
+    fmt::print("{:>5} {:<8} {:<5} {:<7} {:>9.2f} {:>8.0f}\n", rows, "top 64", "F32", "top", seconds * 1e6,
+               4.0 * kVocab * rows / seconds / 1e9);
   }
   return {};
 }

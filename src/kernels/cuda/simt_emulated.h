@@ -45,6 +45,9 @@ inline unsigned char* shared_memory() {
 inline void sync_block() {
   emulator::sync_block();
 }
+inline int sync_block_count(bool mine) {
+  return emulator::count_block(mine);
+}
 inline void sync_warp() {
   emulator::exchange(nullptr, 0);
 }
@@ -66,6 +69,12 @@ inline std::uint32_t warp_largest(std::uint32_t value) {
     value = other > value ? other : value;
   }
   return value;
+}
+
+inline int fetch_add(int* at, int value) {
+  const int before = *at;
+  *at += value;
+  return before;
 }
 
 template <typename T>

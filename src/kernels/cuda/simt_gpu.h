@@ -43,6 +43,10 @@ DEVICE unsigned char* shared_memory() {
 DEVICE void sync_block() {
   __syncthreads();
 }
+// Of how many threads of the block `mine` is true.
+DEVICE int sync_block_count(bool mine) {
+  return __syncthreads_count(mine ? 1 : 0);
+}
 DEVICE void sync_warp() {
   __syncwarp();
 }
@@ -65,6 +69,11 @@ DEVICE std::uint32_t warp_largest(std::uint32_t value) {
   for (int mask = 16; mask > 0; mask /= 2) value = max(value, shuffle_xor(value, mask));
   return value;
 #endif
+}
+
+// What was there before; in any order with the other threads of the block.
+DEVICE int fetch_add(int* at, int value) {
+  return atomicAdd(at, value);
 }
 
 // A value nobody reads again soon: keeps L1 for what is.

@@ -128,6 +128,12 @@ std::vector<double> Bench::read_bursts() {
   return out;
 }
 
+sched::TokenId likeliest(const engine::RowLogits& row) {
+  if (!row.top.empty()) return row.top.front().token;
+  if (row.all.empty()) return row.likeliest;
+  return static_cast<sched::TokenId>(std::max_element(row.all.begin(), row.all.end()) - row.all.begin());
+}
+
 // Feeds the last `count` tokens of each stream; one logits row each, whose likeliest token comes next.
 Status Bench::step(std::vector<Stream>& streams, std::int32_t count) {
   sched::BatchPlan plan;
@@ -138,14 +144,16 @@ Status Bench::step(std::vector<Stream>& streams, std::int32_t count) {
     entry.prompt_length = stream.prompt;
     entry.pages = stream.pages;
     entry.wants_logits = true;
+    entry.top_is_enough = true;
+    entry.likeliest_is_enough = true;
     plan.entries.push_back(entry);
     plan.token_count += count;
     ++plan.logits_count;
   }
-  TRY(const std::span<const sched::TokenId> likeliest, model_.step_likeliest(plan));
+  TRY(const std::span<const engine::RowLogits> rows, model_.step_rows(plan));
   for (std::size_t i = 0; i < streams.size(); ++i) {
     streams[i].position += count;
-    streams[i].tokens.push_back(likeliest[i]);
+    streams[i].tokens.push_back(likeliest(rows[i]));
   }
   return {};
 }

@@ -15,16 +15,21 @@ constexpr const char* kDescription =
     "is\n"
     "always there, and what is used unless --device says otherwise. `dormouse doctor` looks at the rest.";
 
+const char* verdict_on(const engine::GpuReport::Gpu& gpu) {
+  if (!gpu.has_kernels) return "no kernels for it in this program";
+  if (!gpu.is_tested) return "--device uses it; untested on such a card";
+  return gpu.is_sampling_tested
+             ? "ready, --device uses it"
+             : "ready, --device uses it; sampling on it is untested, --device-sampling on turns it on";
+}
+
 void print_lines(const engine::GpuReport& report) {
   fmt::print("GPU kernels in this program, by compute capability: {}\n", report.kernels_for);
   if (!report.problem.empty()) fmt::print("no GPU: {}\n", report.problem);
   for (std::size_t i = 0; i < report.gpus.size(); ++i) {
     const engine::GpuReport::Gpu& gpu = report.gpus[i];
     fmt::print("cuda:{} {}, compute capability {}, {:.1f} GB, driver for CUDA {}: {}\n", i, gpu.name, gpu.compute,
-               static_cast<double>(gpu.memory_bytes) / 1e9, report.driver,
-               gpu.has_kernels
-                   ? (gpu.is_tested ? "ready, --device uses it" : "--device uses it; untested on such a card")
-                   : "no kernels for it in this program");
+               static_cast<double>(gpu.memory_bytes) / 1e9, report.driver, verdict_on(gpu));
   }
 }
 
@@ -35,7 +40,8 @@ void print_json(const engine::GpuReport& report) {
                                        {"compute", gpu.compute},
                                        {"memory_bytes", gpu.memory_bytes},
                                        {"has_kernels", gpu.has_kernels},
-                                       {"is_tested", gpu.is_tested}});
+                                       {"is_tested", gpu.is_tested},
+                                       {"is_sampling_tested", gpu.is_sampling_tested}});
   }
   const boost::json::object out{{"kernels_for", report.kernels_for},
                                 {"driver", report.driver},
