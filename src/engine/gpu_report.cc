@@ -12,7 +12,7 @@ namespace {
 // Architectures, 10 * major + minor, on whose cards the tests have run (docs/cuda.md says which card and when).
 constexpr std::array<int, 1> kTested{90};
 // Those on which top_of_parts and top_tokens have: only there are they used without --device-sampling on.
-constexpr std::array<int, 0> kSamplingTested{};
+constexpr std::array<int, 1> kSamplingTested{90};
 
 int arch_of(const cuda::DeviceInfo& device) {
   return 10 * device.compute_major + device.compute_minor;

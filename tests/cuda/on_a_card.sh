@@ -56,8 +56,8 @@ serve() {
   "$worker" serve --model "$(model "$1")" --served-model-name m --listen "unix:$scratch/socket" --device $device \
     --golden-dir "$scratch" "${@:2}" >"$scratch/log" 2>&1 &
   pid=$!
-  curl -sS --retry 60 --retry-delay 1 --retry-all-errors -o "$scratch/health" --unix-socket "$scratch/socket" \
-    http://worker/v1/models 2>"$scratch/curl" || { cat "$scratch/curl" "$scratch/log"; return 1; }
+  curl -sS --fail --retry 60 --retry-delay 1 --retry-all-errors -o "$scratch/health" --unix-socket "$scratch/socket" \
+    http://worker/health 2>"$scratch/curl" || { cat "$scratch/curl" "$scratch/log"; return 1; }
 }
 stop() {
   kill -TERM $pid
@@ -115,7 +115,8 @@ step_sampling() {
     "$worker" serve --model "$(model Q4_K_M)" --listen 127.0.0.1:18082 --device $device --kv-type q8 \
       --device-sampling $sampling >"$scratch/log" 2>&1 &
     pid=$!
-    curl -sS --retry 60 --retry-delay 1 --retry-all-errors -o "$scratch/health" http://127.0.0.1:18082/v1/models
+    curl -sS --fail --retry 60 --retry-delay 1 --retry-all-errors -o "$scratch/health" \
+      http://127.0.0.1:18082/health 2>"$scratch/curl" || { cat "$scratch/curl" "$scratch/log"; return 1; }
     "$build/dormouse" bench http://127.0.0.1:18082/v1 --concurrency 1,64,256 --duration 20s --input-tokens 64 \
       --output-tokens 128 --ignore-eos --data-dir "$scratch/data"
     stop
