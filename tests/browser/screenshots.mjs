@@ -7,12 +7,13 @@ import { House, openBrowser, openPage } from "./console_house.mjs";
 const [dormouse, worker, browserPath] = process.argv.slice(2);
 const folder = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 const kWide = { width: 1200, height: 760 };
+const kTwoCards = { width: 1200, height: 820 };
 const kPhone = { width: 390, height: 780 };
 
 // What is on the screen before the picture is taken.
 const kPictures = [
-  { name: "overview-en", screen: "overview", language: "en", theme: "light", size: kWide },
-  { name: "overview-zh", screen: "overview", language: "zh", theme: "light", size: kWide },
+  { name: "overview-en", screen: "overview", language: "en", theme: "light", size: kTwoCards },
+  { name: "overview-zh", screen: "overview", language: "zh", theme: "light", size: kTwoCards },
   { name: "cost-en", screen: "cost", language: "en", theme: "dark", size: kWide, wait: "[data-break-even]" },
   { name: "cost-zh", screen: "cost", language: "zh", theme: "dark", size: kWide, wait: "[data-break-even]" },
   { name: "deploy-zh", screen: "deploy", language: "zh", theme: "light", size: kWide, wait: "[data-price]" },
@@ -40,7 +41,13 @@ async function main() {
   const browser = await openBrowser(browserPath);
   try {
     await house.startWithPast({ withToday: true });
-    await fetch(`${house.url}/generate`, { method: "POST", body: JSON.stringify({ prompt: "写一首关于月亮的诗" }) });
+    // Beside the one that is awake, one that sleeps.
+    await house.ask("POST", "/admin/v1/deployments", { image: "qwen3-demo", name: "nightly", instance_type: "t4" });
+    for (const model of ["nightly", "demo"]) {
+      const body = JSON.stringify({ model, prompt: "写一首关于月亮的诗", max_tokens: 64 });
+      await (await fetch(`${house.url}/generate`, { method: "POST", body })).text();
+    }
+    await house.ask("POST", "/admin/v1/deployments/nightly/sleep");
     for (const picture of kPictures) await take(browser, house, picture);
   } finally {
     await browser.close();
