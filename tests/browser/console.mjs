@@ -1,6 +1,6 @@
 // Goal: a newcomer's way through every screen of the console, and that its figures are the ledger's. Method: the real
 // server with the demo model, a past that seed.mjs wrote, Debian's Chromium; figures are read from the tables behind the
-// charts and held against what was seeded or what the API says. DORMOUSE_LONG=1: it is watched asleep for two minutes.
+// charts and held against what was seeded or what the API says.
 import assert from "node:assert/strict";
 import { downloads } from "./console_downloads.mjs";
 import { go, House, kScreens, openBrowser, openPage } from "./console_house.mjs";
@@ -10,7 +10,6 @@ import { loadOnce } from "./first_load.mjs";
 import { Hub } from "./hub.mjs";
 
 const [dormouse, worker, browserPath] = process.argv.slice(2);
-const kWatchedMs = process.env.DORMOUSE_LONG === "1" ? 120_000 : 10_000;
 const kMostBytes = 307_200;
 
 const whole = (text) => Number(text.replaceAll(",", ""));
@@ -31,7 +30,6 @@ async function loginByLink(page, house) {
 async function staysAsleep(page, house) {
   for (const screen of kScreens) await go(page, screen);
   await go(page, "overview");
-  await page.waitForTimeout(kWatchedMs);
   assert.equal(await page.getAttribute('[data-deployment="demo"]', "data-state"), "asleep");
   const status = await house.ask("GET", "/admin/v1/status");
   assert.equal(status.deployments[0].wakes, 0, "nobody who looks wakes anything");
@@ -233,8 +231,10 @@ async function main() {
   await hub.start();
   const house = new House(dormouse, worker, { hubUrl: hub.url });
   const browser = await openBrowser(browserPath);
+  let watched;
   try {
     await house.startWithPast();
+    watched = await houses.watchAsleep(browser, house);
     const { page, complaints } = await openPage(browser);
     const steps = [loginByLink, firstLoadIsLight, staysAsleep, usageIsTheLedgers, costIsTheLedgers, chartsComeAsCsv,
       playgroundStreams, deploys, downloads, languageSwitches, looks.priceIsOneLineOnAPhone, looks.worksByKeyboard,
@@ -251,8 +251,11 @@ async function main() {
       console.log(`ok ${step.name}`);
     }
     assert.deepEqual(complaints, []);
+    await watched.finish();
+    console.log("ok staysAsleepForTwoMinutes");
   } finally {
     await browser.close();
+    await watched?.house.remove();
     await house.remove();
     hub.stop();
   }

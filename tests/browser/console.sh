@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The console in a real browser: console.sh DORMOUSE WORKER. DORMOUSE_LONG=1 watches a sleeping deployment for 2 minutes.
+# The console in a real browser: console.sh DORMOUSE WORKER.
 # Exit 0: passed; 77: skipped, with the reason printed; else failed.
 set -euo pipefail
 dormouse=$(realpath "${1:-build/release/dormouse}")

@@ -1,9 +1,10 @@
 // Houses of other kinds than the newcomer's: two on one host, a crowded one, an empty one, one that goes and comes back.
 import assert from "node:assert/strict";
-import { choose, go, House, openPage, settled } from "./console_house.mjs";
+import { choose, go, House, kScreens, openPage, settled } from "./console_house.mjs";
 import { fitsEveryWidth } from "./console_looks.mjs";
 
 const kCrowd = 30;
+const kWatchedMs = 120_000;
 
 // One cookie jar, two ports.
 export async function twoServersOnOneHost(page, { dormouse, worker }) {
@@ -94,4 +95,25 @@ export async function comesBackByItself(page, house) {
   assert.equal((await page.evaluate(async () => (await (await fetch("/admin/v1/session")).json()).is_open)), true);
   await page.goto(house.link);
   await page.waitForFunction(async () => !(await (await fetch("/admin/v1/session")).json()).is_open);
+}
+
+// A page that looks at a sleeping deployment of its own server for two minutes, beside everything else.
+export async function watchAsleep(browser, { dormouse, worker }) {
+  const house = new House(dormouse, worker);
+  await house.start();
+  const { page } = await openPage(browser);
+  await page.goto(house.link);
+  await page.waitForSelector('[data-deployment="demo"][data-state="asleep"]');
+  const until = Date.now() + kWatchedMs;
+  return {
+    house,
+    async finish() {
+      for (const screen of kScreens) await go(page, screen);
+      await page.waitForTimeout(Math.max(0, until - Date.now()));
+      await go(page, "overview");
+      await page.waitForSelector('[data-deployment="demo"][data-state="asleep"]');
+      const { deployments } = await house.ask("GET", "/admin/v1/status");
+      assert.equal(deployments[0].wakes, 0, "nobody who looks wakes anything");
+    },
+  };
 }
