@@ -52,12 +52,21 @@ fi
 # MiB of the card that anybody uses: a process of its own is not to be told apart in a container.
 used_mib() { [ $device = cpu ] && echo 0 || nvidia-smi -i "$gpu" --query-gpu=memory.used --format=csv,noheader,nounits; }
 
+# The worker's log where it ends before its model is there, or takes more than a minute.
+until_loaded() {
+  for _ in $(seq 120); do
+    if curl -sS --fail -o "$scratch/health" "$@" 2>"$scratch/curl"; then return 0; fi
+    kill -0 $pid 2>/dev/null || break
+    sleep 0.5
+  done
+  cat "$scratch/curl" "$scratch/log"
+  return 1
+}
 serve() {
   "$worker" serve --model "$(model "$1")" --served-model-name m --listen "unix:$scratch/socket" --device $device \
     --golden-dir "$scratch" "${@:2}" >"$scratch/log" 2>&1 &
   pid=$!
-  curl -sS --fail --retry 60 --retry-delay 1 --retry-all-errors -o "$scratch/health" --unix-socket "$scratch/socket" \
-    http://worker/health 2>"$scratch/curl" || { cat "$scratch/curl" "$scratch/log"; return 1; }
+  until_loaded --unix-socket "$scratch/socket" http://worker/health
 }
 stop() {
   kill -TERM $pid
@@ -115,8 +124,7 @@ step_sampling() {
     "$worker" serve --model "$(model Q4_K_M)" --listen 127.0.0.1:18082 --device $device --kv-type q8 \
       --device-sampling $sampling >"$scratch/log" 2>&1 &
     pid=$!
-    curl -sS --fail --retry 60 --retry-delay 1 --retry-all-errors -o "$scratch/health" \
-      http://127.0.0.1:18082/health 2>"$scratch/curl" || { cat "$scratch/curl" "$scratch/log"; return 1; }
+    until_loaded http://127.0.0.1:18082/health
     "$build/dormouse" bench http://127.0.0.1:18082/v1 --concurrency 1,64,256 --duration 20s --input-tokens 64 \
       --output-tokens 128 --ignore-eos --data-dir "$scratch/data"
     stop
