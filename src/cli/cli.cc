@@ -5,12 +5,12 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "base/environment.h"
 #include "cli/completions.h"
 #include "cli/exit_codes.h"
 #include "cli/self_describe.h"
@@ -25,16 +25,11 @@ namespace {
 
 constexpr std::size_t kHelpColumns = 80;
 
-std::string environment_value(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
-
 // $XDG_DATA_HOME/dormouse, else ~/.local/share/dormouse.
 std::string default_data_dir() {
-  const std::string xdg = environment_value("XDG_DATA_HOME");
+  const std::string xdg = environment_variable("XDG_DATA_HOME");
   if (xdg.starts_with('/')) return xdg + "/dormouse";
-  const std::string home = environment_value("HOME");
+  const std::string home = environment_variable("HOME");
   return (home.empty() ? std::string("/var/lib") : home + "/.local/share") + "/dormouse";
 }
 
@@ -108,7 +103,7 @@ void add_verbs(CLI::App& app, Context& context) {
 }  // namespace
 
 std::string Context::admin_socket() const {
-  return gateway::run_directory_for(data_dir, environment_value("XDG_RUNTIME_DIR")) + "/admin.sock";
+  return gateway::run_directory_for(data_dir, environment_variable("XDG_RUNTIME_DIR")) + "/admin.sock";
 }
 
 void build_app(CLI::App& app, Context& context) {
@@ -135,8 +130,8 @@ void build_app(CLI::App& app, Context& context) {
 
 int run_dormouse(int argc, const char* const* argv, const char* const* environment) {
   Context context;
-  context.language = choose_language(language_flag(argc, argv), environment_value("LC_ALL"),
-                                     environment_value("LC_MESSAGES"), environment_value("LANG"));
+  context.language = choose_language(language_flag(argc, argv), environment_variable("LC_ALL"),
+                                     environment_variable("LC_MESSAGES"), environment_variable("LANG"));
   context.data_dir = default_data_dir();
   std::error_code ec;
   context.program = std::filesystem::read_symlink("/proc/self/exe", ec).string();

@@ -5,12 +5,12 @@
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <stop_token>
 #include <thread>
 
+#include "base/environment.h"
 #include "catalog/catalog.h"
 #include "cli/image_text.h"
 #include "cli/pull_text.h"
@@ -56,11 +56,6 @@ class Interrupt {
   std::thread thread_;
 };
 
-std::string variable(const char* name) {
-  const char* const value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
-
 // An image of the gallery, an address, or a file of this machine.
 Result<catalog::PullRequest> plan(const Context& context, const PullFlags& flags) {
   catalog::PullRequest out;
@@ -95,7 +90,7 @@ Result<catalog::PullRequest> plan(const Context& context, const PullFlags& flags
 }
 
 Result<catalog::PullOptions> options_of(const PullFlags& flags) {
-  TRY(catalog::PullOptions out, catalog::pull_options(flags.allow_hosts, variable));
+  TRY(catalog::PullOptions out, catalog::pull_options(flags.allow_hosts, environment_variable));
   out.connections = flags.connections;
   return out;
 }

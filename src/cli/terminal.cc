@@ -5,15 +5,11 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
+
+#include "base/environment.h"
 
 namespace dormouse::cli {
 namespace {
-
-std::string_view environment(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? std::string_view() : value;
-}
 
 // SGR codes, in Colour's order.
 constexpr std::array<std::string_view, 4> kCodes{"31", "33", "32", "2"};
@@ -26,7 +22,7 @@ Colours choose_colours(Colours of_terminal, std::string_view no_color, std::stri
 
 Colours stdout_colours() {
   const Colours of_terminal = ::isatty(STDOUT_FILENO) == 1 ? Colours::kOn : Colours::kOff;
-  return choose_colours(of_terminal, environment("NO_COLOR"), environment("TERM"));
+  return choose_colours(of_terminal, environment_variable("NO_COLOR"), environment_variable("TERM"));
 }
 
 std::string painted(std::string_view text, Colour colour, Colours colours) {

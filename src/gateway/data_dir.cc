@@ -9,12 +9,12 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <utility>
 
+#include "base/environment.h"
 #include "base/ids.h"
 
 namespace dormouse::gateway {
@@ -105,8 +105,7 @@ Result<DataDir> DataDir::open(const std::string& path) {
   TRY_STATUS(make_private_directory(out.golden_directory()));
   TRY_STATUS(make_private_directory(out.packed_directory()));
   TRY(out.lock_, take_lock(out.path_ + "/lock"));
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  out.run_directory_ = run_directory_for(out.path_, runtime != nullptr ? runtime : "");
+  out.run_directory_ = run_directory_for(out.path_, environment_variable("XDG_RUNTIME_DIR"));
   out.run_directory_moved_ = out.run_directory_ != out.path_ + "/run";
   TRY_STATUS(make_private_directory(out.run_directory_));
   return out;

@@ -9,12 +9,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
-#include <cstdlib>
 #include <optional>
 #include <set>
 #include <string_view>
 #include <utility>
 
+#include "base/environment.h"
 #include "base/file_limit.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -70,11 +70,6 @@ http::ErrorAnswer server_error(int status, std::string_view code) {
 
 bool has_terminal() {
   return UniqueFd(::open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)).is_open();
-}
-
-std::string own_variable(const char* name) {
-  const char* const value = std::getenv(name);
-  return value != nullptr ? value : "";
 }
 
 bool is_ignored(int signal) {
@@ -225,7 +220,7 @@ Status House::Impl::make_gateway(DeployerOptions deployer_options) {
   if (!options.model_directories.empty()) {
     PullServiceOptions pull_options;
     pull_options.directories = options.model_directories;
-    pull_options.pull_options = [] { return catalog::pull_options({}, own_variable); };
+    pull_options.pull_options = [] { return catalog::pull_options({}, environment_variable); };
     pulls = std::make_unique<PullService>(io, clock, std::move(pull_options));
   }
   deployer_options.model_directories = options.model_directories;

@@ -31,10 +31,7 @@ class ConvertedEmbeddings : public HfFolderTest {
     load.max_sequences = 4;
     load.max_batch_tokens = 64;
     load.threads = 1;
-    WorkerHarness::Options options;
-    options.serve.served_model_name = "fake";
-    options.loader = [load](const LoadProgress& progress) { return load_model(load, progress); };
-    auto harness = std::make_unique<WorkerHarness>(std::move(options));
+    auto harness = std::make_unique<WorkerHarness>(of_file(std::move(load)));
     EXPECT_TRUE(harness->wait_ready());
     return harness;
   }

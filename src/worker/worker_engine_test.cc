@@ -43,10 +43,7 @@ class WorkerEngine : public testing::Test {
     load.max_sequences = 16;
     load.max_batch_tokens = 64;
     load.threads = 2;
-    WorkerHarness::Options options;
-    options.serve.served_model_name = "fake";
-    options.loader = [load](const LoadProgress& progress) { return load_model(load, progress); };
-    return options;
+    return of_file(std::move(load));
   }
 
   static inline std::string directory;
@@ -128,8 +125,7 @@ TEST_F(WorkerEngine, ATextIsTheSameWithAndWithoutGuesses) {
   std::vector<std::string> plain;
   for (const sched::Speculation speculation :
        {sched::Speculation::kOff, sched::Speculation::kNgram, sched::Speculation::kAuto}) {
-    WorkerHarness::Options options = real_model();
-    options.loader = [load](const LoadProgress& progress) { return load_model(load, progress); };
+    WorkerHarness::Options options = of_file(load);
     options.serve.generator.speculation = speculation;
     WorkerHarness harness(std::move(options));
     ASSERT_TRUE(harness.wait_ready());
@@ -286,10 +282,7 @@ TEST_F(WorkerEngine, AFolderThatCannotBeWrittenMeansPackingIntoMemory) {
   load.packed_directory = directory + "/no/such/folder";
   load.max_sequences = 16;
   load.max_batch_tokens = 64;
-  WorkerHarness::Options options;
-  options.serve.served_model_name = "fake";
-  options.loader = [load](const LoadProgress& progress) { return load_model(load, progress); };
-  WorkerHarness harness(std::move(options));
+  WorkerHarness harness(of_file(load));
   ASSERT_TRUE(harness.wait_ready());
   EXPECT_EQ(harness.post("/v1/completions", completion("hello", R"("max_tokens":2)")).status, 200);
   EXPECT_FALSE(std::filesystem::exists(load.packed_directory));

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "http/server_fixture_test.h"
@@ -58,6 +59,14 @@ class WorkerHarness {
   http::Address address_;
   std::thread thread_;
 };
+
+// A worker of the model in a file, under the name that requests of tests ask for.
+[[nodiscard]] inline WorkerHarness::Options of_file(LoadOptions load) {
+  WorkerHarness::Options out;
+  out.serve.served_model_name = "fake";
+  out.loader = [load = std::move(load)](const LoadProgress& progress) { return load_model(load, progress); };
+  return out;
+}
 
 // "POST path HTTP/1.1" with a JSON body, ready to send.
 [[nodiscard]] std::string post_bytes(const std::string& path, const std::string& body,

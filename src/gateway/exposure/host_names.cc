@@ -51,15 +51,16 @@ bool is_bracketed_v6(std::string_view name) {
 
 }  // namespace
 
-std::optional<std::string> host_name_of(std::string_view host) {
-  std::string_view name = host;
-  const std::size_t bracket = host.rfind(']');
+HostParts split_host(std::string_view host) {
   const std::size_t colon = host.rfind(':');
-  if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
-    if (!is_port(host.substr(colon + 1))) return std::nullopt;
-    name = host.substr(0, colon);
-  }
-  std::string out(name);
+  if (colon == std::string_view::npos || host.find(']', colon) != std::string_view::npos) return {host, std::nullopt};
+  return {host.substr(0, colon), host.substr(colon + 1)};
+}
+
+std::optional<std::string> host_name_of(std::string_view host) {
+  const HostParts parts = split_host(host);
+  if (parts.port.has_value() && !is_port(*parts.port)) return std::nullopt;
+  std::string out(parts.name);
   for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   if (!is_bracketed_v6(out) && !is_name(out)) return std::nullopt;
   return out;

@@ -12,6 +12,13 @@
 
 namespace dormouse::gateway {
 
+// A Host header or an origin's authority, cut at the ':' that is not within "[V6]"; neither part is looked at.
+struct HostParts {
+  std::string_view name;
+  std::optional<std::string_view> port;  // no value: no ':'
+};
+[[nodiscard]] HostParts split_host(std::string_view host);
+
 // The name in a Host header or an origin's authority: "NAME", "1.2.3.4", "[V6]", each with or without ":PORT"; ASCII
 // letters made lower case. No value: not by that grammar.
 [[nodiscard]] std::optional<std::string> host_name_of(std::string_view host);

@@ -9,15 +9,17 @@
 
 #include "base/money.h"
 #include "gateway/deployments.h"
+#include "planner/interval.h"
+#include "planner/traffic.h"
 
 namespace dormouse::gateway {
 namespace {
 
-constexpr std::int64_t kHourUs = 3'600'000'000;
-constexpr std::int64_t kDayUs = 24 * kHourUs;
-constexpr std::int64_t kRecentUs = 7 * kDayUs;
+using planner::kDayUs;
+using planner::kHourUs;
+
 constexpr int kRecentDays = 7;
-constexpr std::size_t kFewestDays = 5;  // as planner/interval.h: of fewer nothing can be said
+constexpr std::int64_t kRecentUs = kRecentDays * kDayUs;
 constexpr double kNormal95 = 1.645;
 constexpr Nanoseconds kKept = std::chrono::seconds(10);
 // The ledger's reader answers one at a time: questions of ours take 5 % of it at most.
@@ -61,7 +63,7 @@ FigurePeriods periods_at(WallTime now, const TimeZone& zone) {
 }
 
 std::optional<std::int64_t> margin_of(std::span<const std::int64_t> day_micros, double left_days) {
-  if (day_micros.size() < kFewestDays) return std::nullopt;
+  if (day_micros.size() < planner::kFewestDays) return std::nullopt;
   const auto count = static_cast<double>(day_micros.size());
   double mean = 0;
   for (const std::int64_t micros : day_micros) mean += static_cast<double>(micros) / count;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "gateway/exposure/exposure.h"
+#include "gateway/exposure/host_names.h"
 
 namespace dormouse::gateway {
 namespace {
@@ -14,9 +15,7 @@ constexpr std::size_t kMostPortDigits = 5;
 
 // Of "name:8080" or "[::1]:8080"; empty: there is none, or it is no number.
 std::string_view port_of(std::string_view host) {
-  const std::size_t colon = host.rfind(':');
-  if (colon == std::string_view::npos || host.find(']', colon) != std::string_view::npos) return {};
-  const std::string_view port = host.substr(colon + 1);
+  const std::string_view port = split_host(host).port.value_or("");
   const bool is_number = port.find_first_not_of("0123456789") == std::string_view::npos;
   return is_number && port.size() <= kMostPortDigits ? port : std::string_view();
 }
