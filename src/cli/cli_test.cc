@@ -67,7 +67,8 @@ TEST(WorkerDoctor, ReadsWhatTheWorkerSaysOfGpus) {
   const Result<WorkerGpus> gpus = parse_worker_gpus(
       R"({"kernels_for":"7.5, 9.0","driver":"13.0","problem":"","gpus":[)"
       R"({"name":"NVIDIA T4","compute":"7.5","memory_bytes":15828320256,"has_kernels":true,"is_tested":false},)"
-      R"({"name":"NVIDIA H200","compute":"9.0","has_kernels":true,"is_tested":true,"is_sampling_tested":true}]})");
+      R"({"name":"NVIDIA H200","compute":"9.0","has_kernels":true,"is_tested":true,"is_sampling_tested":true,)"
+      R"("untested_paths":"one-row,whole-step"}]})");
   ASSERT_TRUE(gpus.has_value()) << gpus.error().message;
   ASSERT_EQ(gpus->gpus.size(), 2U);
   EXPECT_EQ(gpus->gpus[0].name, "NVIDIA T4");
@@ -77,6 +78,8 @@ TEST(WorkerDoctor, ReadsWhatTheWorkerSaysOfGpus) {
   EXPECT_FALSE(gpus->gpus[0].is_sampling_tested);
   EXPECT_TRUE(gpus->gpus[1].is_tested);
   EXPECT_TRUE(gpus->gpus[1].is_sampling_tested);
+  EXPECT_EQ(gpus->gpus[0].untested_paths, "");
+  EXPECT_EQ(gpus->gpus[1].untested_paths, "one-row,whole-step");
   EXPECT_EQ(gpus->driver, "13.0");
   EXPECT_EQ(gpus->kernels_for, "7.5, 9.0");
 }

@@ -122,9 +122,16 @@ Finding describe_gpu(const Context& context, const WorkerGpus& worker, std::size
   if (!gpu.is_tested) {
     text += context.say(" (untested: our kernels never ran on such a card)",
                         "（未经测试：我们的内核没有在这种卡上运行过）");
-  } else if (!gpu.is_sampling_tested) {
-    text += context.say(" (sampling on it is off: untested on such a card; --device-sampling on turns it on)",
-                        "（卡上采样未启用：尚未在这种卡上测试过；可用 --device-sampling on 打开）");
+  } else {
+    if (!gpu.is_sampling_tested) {
+      text += context.say(" (sampling on it is off: untested on such a card; --device-sampling on turns it on)",
+                          "（卡上采样未启用：尚未在这种卡上测试过；可用 --device-sampling on 打开）");
+    }
+    if (!gpu.untested_paths.empty()) {
+      text += fmt::format(fmt::runtime(context.say(" (off, untested on such a card; --device-paths turns them on: {})",
+                                                   "（未启用，尚未在这种卡上测试过；可用 --device-paths 打开：{}）")),
+                          gpu.untested_paths);
+    }
   }
   return {Verdict::kGood, "gpu", std::move(text)};
 }

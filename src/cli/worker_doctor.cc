@@ -73,7 +73,8 @@ Result<WorkerGpus> parse_worker_gpus(std::string_view json) {
                         .memory_bytes = not_a_number ? 0 : memory,
                         .has_kernels = flag_of(gpu, "has_kernels"),
                         .is_tested = flag_of(gpu, "is_tested"),
-                        .is_sampling_tested = flag_of(gpu, "is_sampling_tested")});
+                        .is_sampling_tested = flag_of(gpu, "is_sampling_tested"),
+                        .untested_paths = text_of(gpu, "untested_paths")});
   }
   return out;
 }

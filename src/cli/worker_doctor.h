@@ -18,6 +18,7 @@ struct WorkerGpu {
   bool has_kernels = false;
   bool is_tested = false;
   bool is_sampling_tested = false;
+  std::string untested_paths;
 };
 struct WorkerGpus {
   std::string kernels_for;

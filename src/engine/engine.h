@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/config.h"
+#include "engine/device_paths.h"
 #include "engine/row_logits.h"
 #include "engine/weights.h"
 #include "gguf/file.h"
@@ -33,6 +35,7 @@ struct EngineOptions {
   // cpu, cuda:N, or auto: the first GPU if there is one and the model fits it, the CPU otherwise, said in the log.
   std::string device = "cpu";
   DeviceSampling device_sampling = DeviceSampling::kAuto;
+  std::optional<DevicePaths> device_paths;  // none: those that ran on a card of its kind
   // Ids from here on stand for nothing: they are never among a row's likeliest tokens.
   std::int32_t first_padding_id = std::numeric_limits<std::int32_t>::max();
 };

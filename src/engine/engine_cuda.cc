@@ -11,6 +11,7 @@
 #include "engine/forward_cuda.h"
 #include "engine/gpu_report.h"
 #include "engine/kv_cache.h"
+#include "engine/placement.h"
 #include "engine/plan_check.h"
 #include "engine/thread_pool.h"
 #include "kernels/cuda/matmul_args.h"
@@ -41,11 +42,13 @@ class CudaEngine final : public Engine {
     TRY(weights_, upload_weights(*device_, host, progress));
     const MonoTime uploaded = clock.now();
     const bool finds_top = samples_on(device_->info(), options_.device_sampling, config_.vocab);
+    const DevicePaths paths = options_.device_paths.value_or(tested_paths(device_->info()));
     TRY(CudaForward forward, CudaForward::create(*device_, config_, weights_,
                                                  {.rows = options_.max_batch_tokens,
                                                   .logits_rows = options_.max_logits_rows,
                                                   .finds_top = finds_top,
                                                   .first_padding_id = options_.first_padding_id,
+                                                  .paths = paths,
                                                   .pages = options_.kv_pages,
                                                   .kv_type = options_.kv_type}));
     // Also: nothing of `host` is read any more.
@@ -54,9 +57,9 @@ class CudaEngine final : public Engine {
     const std::chrono::duration<double, std::milli> buffers = clock.now() - uploaded;
     log_info(
         "event=device_ready upload_ms={:.0f} upload_gb_s={:.1f} buffers_ms={:.0f} weights_mb={} buffers_mb={} "
-        "sampling={}",
+        "sampling={} paths={}",
         upload.count(), static_cast<double>(weights_.bytes) / upload.count() / 1e6, buffers.count(),
-        weights_.bytes / 1'000'000, forward.bytes() / 1'000'000, finds_top ? "device" : "host");
+        weights_.bytes / 1'000'000, forward.bytes() / 1'000'000, finds_top ? "device" : "host", names_of(paths));
     forward_ = std::make_unique<CudaForward>(std::move(forward));
     return {};
   }

@@ -18,6 +18,7 @@
 #include "engine/device_weights.h"
 #include "engine/engine.h"
 #include "engine/golden_model.h"
+#include "engine/gpu_report.h"
 #include "engine/sampler.h"
 #include "gguf/file.h"
 #include "gguf/writer.h"
@@ -392,6 +393,8 @@ TEST(CudaEngine, SamplesOnADeviceWhereThatWasTestedOrIsAskedFor) {
     EXPECT_FALSE(samples_on(device, DeviceSampling::kOn, kVocab + 1)) << "more ids than the kernels take";
     EXPECT_FALSE(samples_on(device, DeviceSampling::kOff, kVocab));
   }
+  EXPECT_EQ(tested_paths(card), DevicePaths{});
+  EXPECT_EQ(tested_paths(emulated), (DevicePaths{.one_row = true, .shared_prefixes = true, .whole_step = true}));
 }
 
 // A model the kernels do not do is refused before anything is copied, with what to do.

@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "engine/config.h"
+#include "engine/device_paths.h"
 #include "engine/device_plan.h"
 #include "engine/device_weights.h"
 #include "engine/row_logits.h"
@@ -32,6 +33,7 @@ class CudaForward {
     std::int32_t logits_rows = 0;
     bool finds_top = false;  // top_tokens.cuh where a row's entry allows it
     std::int32_t first_padding_id = 0;
+    DevicePaths paths;
     std::int32_t pages = 0;
     kernels::KvType kv_type = kernels::KvType::kF16;
   };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/placement.h"
 #include "kernels/cuda/gpu_list.h"
 #include "kernels/cuda/kernel_images.h"
 
@@ -13,6 +14,10 @@ namespace {
 constexpr std::array<int, 1> kTested{90};
 // Those on which top_of_parts and top_tokens have: only there are they used without --device-sampling on.
 constexpr std::array<int, 1> kSamplingTested{90};
+// The same of DevicePaths.
+constexpr std::array<int, 0> kOneRowTested{};
+constexpr std::array<int, 0> kSharedPrefixesTested{};
+constexpr std::array<int, 0> kWholeStepTested{};
 
 int arch_of(const cuda::DeviceInfo& device) {
   return 10 * device.compute_major + device.compute_minor;
@@ -26,6 +31,22 @@ std::string version(int major, int minor) {
 
 bool is_sampling_tested(const cuda::DeviceInfo& device) {
   return device.is_emulated || std::ranges::count(kSamplingTested, arch_of(device)) > 0;
+}
+
+DevicePaths tested_paths(const cuda::DeviceInfo& device) {
+  const auto is_in = [&](const auto& list) {
+    return device.is_emulated || std::ranges::count(list, arch_of(device)) > 0;
+  };
+  return {.one_row = is_in(kOneRowTested),
+          .shared_prefixes = is_in(kSharedPrefixesTested),
+          .whole_step = is_in(kWholeStepTested)};
+}
+
+std::string untested_paths(const cuda::DeviceInfo& device) {
+  const DevicePaths tested = tested_paths(device);
+  const DevicePaths rest = {
+      .one_row = !tested.one_row, .shared_prefixes = !tested.shared_prefixes, .whole_step = !tested.whole_step};
+  return rest == DevicePaths{} ? "" : names_of(rest);
 }
 
 GpuReport look_at_gpus() {
@@ -43,7 +64,8 @@ GpuReport look_at_gpus() {
                         .memory_bytes = gpu.total_bytes,
                         .has_kernels = cuda::has_code_for(cuda::kernel_archs(), gpu),
                         .is_tested = std::ranges::count(kTested, arch_of(gpu)) > 0,
-                        .is_sampling_tested = is_sampling_tested(gpu)});
+                        .is_sampling_tested = is_sampling_tested(gpu),
+                        .untested_paths = untested_paths(gpu)});
   }
   if (out.gpus.empty()) out.problem = "the NVIDIA driver finds no GPU";
   return out;

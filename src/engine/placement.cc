@@ -1,7 +1,11 @@
 #include "engine/placement.h"
 
+#include <fmt/format.h>
+
+#include <array>
 #include <charconv>
 #include <string>
+#include <utility>
 
 #include "kernels/cuda/matmul_args.h"
 #include "kernels/layout.h"
@@ -11,6 +15,11 @@ namespace {
 
 constexpr int kMostGpus = 64;
 constexpr std::uint64_t kDriverReserveBytes = std::uint64_t{192} << 20;
+
+constexpr std::array<std::pair<std::string_view, bool DevicePaths::*>, 3> kPathNames = {
+    {{"one-row", &DevicePaths::one_row},
+     {"shared-prefixes", &DevicePaths::shared_prefixes},
+     {"whole-step", &DevicePaths::whole_step}}};
 
 std::uint64_t packed_bytes(const gguf::File& file) {
   std::uint64_t out = 0;
@@ -57,6 +66,39 @@ Result<DeviceSampling> parse_device_sampling(std::string_view name) {
   if (name == "off") return DeviceSampling::kOff;
   return make_error(Code::kInvalidArgument,
                     "--device-sampling: auto, on or off is wanted, got '" + std::string(name) + "'");
+}
+
+Result<std::optional<DevicePaths>> parse_device_paths(std::string_view names) {
+  if (names == "auto") return std::optional<DevicePaths>{};
+  DevicePaths out;
+  if (names == "none") return std::optional(out);
+  const std::string_view given = names;
+  for (bool more = true; more;) {
+    const std::size_t comma = names.find(',');
+    const std::string_view name = names.substr(0, comma);
+    more = comma != std::string_view::npos;
+    if (more) names.remove_prefix(comma + 1);
+    bool is_known = false;
+    for (const auto& [known, member] : kPathNames) {
+      if (name != known && given != "all") continue;
+      out.*member = is_known = true;
+    }
+    if (is_known) continue;
+    return make_error(Code::kInvalidArgument,
+                      fmt::format("--device-paths: auto, all, none or some of {} is wanted, got '{}'",
+                                  names_of({true, true, true}), given));
+  }
+  return std::optional(out);
+}
+
+std::string names_of(const DevicePaths& paths) {
+  std::string out;
+  for (const auto& [name, member] : kPathNames) {
+    if (!(paths.*member)) continue;
+    if (!out.empty()) out += ',';
+    out += name;
+  }
+  return out.empty() ? "none" : out;
 }
 
 std::uint64_t gpu_bytes_beside_kv(const gguf::File& file, const ModelConfig& config, const EngineOptions& options) {

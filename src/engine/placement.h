@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -21,6 +23,12 @@ struct DeviceName {
 
 // auto, on, off. Errors: kInvalidArgument.
 [[nodiscard]] Result<DeviceSampling> parse_device_sampling(std::string_view name);
+
+// auto (none), all, none, or names out of `one-row`, `shared-prefixes`, `whole-step` with commas between them.
+// Errors: kInvalidArgument.
+[[nodiscard]] Result<std::optional<DevicePaths>> parse_device_paths(std::string_view names);
+// The other way round; "none" where there is none.
+[[nodiscard]] std::string names_of(const DevicePaths& paths);
 
 // Device memory beside the KV pages and the context: packed weights, buffers of a step, and what the driver takes later
 // (recordings, kernels' own memory). An upper bound from shapes alone; the engine allocates what it needs.

@@ -34,6 +34,21 @@ TEST(Placement, WhetherADeviceSamples) {
   }
 }
 
+TEST(Placement, PathsOfADevice) {
+  EXPECT_EQ(*parse_device_paths("auto"), std::nullopt);
+  EXPECT_EQ(**parse_device_paths("none"), DevicePaths{});
+  const DevicePaths all = {.one_row = true, .shared_prefixes = true, .whole_step = true};
+  EXPECT_EQ(**parse_device_paths("all"), all);
+  EXPECT_EQ(**parse_device_paths("whole-step"), DevicePaths{.whole_step = true});
+  EXPECT_EQ(**parse_device_paths("whole-step,one-row"), (DevicePaths{.one_row = true, .whole_step = true}));
+  for (const DevicePaths& paths : {all, DevicePaths{}, DevicePaths{.shared_prefixes = true}}) {
+    EXPECT_EQ(**parse_device_paths(names_of(paths)), paths);
+  }
+  for (const char* wrong : {"", ",", "one-row,", "ALL", "all,one-row", "one row", "auto,all"}) {
+    EXPECT_EQ(parse_device_paths(wrong).error().code, Code::kInvalidArgument) << wrong;
+  }
+}
+
 TEST(Placement, WeightsBuffersAndLogitsAreCounted) {
   const Result<gguf::File> file = gguf::File::open(golden_path("model.gguf"));
   ASSERT_TRUE(file.has_value()) << file.error().message;

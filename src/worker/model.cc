@@ -128,6 +128,7 @@ engine::EngineOptions engine_options_of(const LoadOptions& options) {
   out.threads = options.threads;
   out.isa = options.isa;
   out.device_sampling = options.device_sampling;
+  out.device_paths = options.device_paths;
   return out;
 }
 

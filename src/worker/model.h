@@ -34,6 +34,7 @@ struct LoadOptions {
   std::string isa;
   std::string device = "cpu";  // as EngineOptions::device
   engine::DeviceSampling device_sampling = engine::DeviceSampling::kAuto;
+  std::optional<engine::DevicePaths> device_paths;  // as EngineOptions::device_paths
   std::optional<api::Pooling> pooling;  // of embeddings; none: embedding_rules.h
 };
 

@@ -235,6 +235,9 @@ TEST(ServeOptions, SwitchesOfTheScheduler) {
   EXPECT_EQ(parse({"--model", "m"})->load.device_sampling, engine::DeviceSampling::kAuto);
   EXPECT_EQ(parse({"--model", "m", "--device-sampling=on"})->load.device_sampling, engine::DeviceSampling::kOn);
   EXPECT_EQ(parse({"--model", "m", "--device-sampling", "yes"}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(parse({"--model", "m"})->load.device_paths, std::nullopt);
+  EXPECT_EQ(parse({"--model", "m", "--device-paths", "none"})->load.device_paths, engine::DevicePaths{});
+  EXPECT_EQ(parse({"--model", "m", "--device-paths", "fast"}).error().code, Code::kInvalidArgument);
 }
 
 TEST_F(WorkerTest, LogprobsComeWithTheirTokens) {

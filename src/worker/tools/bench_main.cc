@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "engine/machine_limits.h"
+#include "engine/placement.h"
 #include "engine/thread_pool.h"
 #include "gguf/file.h"
 #include "pack/packed_file.h"
@@ -257,6 +258,7 @@ Result<BenchResult> measure(const BenchOptions& options) {
   engine_options.threads = options.threads;
   engine_options.isa = options.isa;
   engine_options.device = options.device;
+  TRY(engine_options.device_paths, engine::parse_device_paths(options.device_paths));
   TRY(engine_options.kv_type, engine::parse_kv_type(options.kv_type));
   engine_options.max_batch_tokens = std::max({options.prefill, most, 512});
   engine_options.kv_pages = pages_each * most;
@@ -311,6 +313,7 @@ int run_bench(int argc, char** argv) {
     app.add_option("--threads", options.threads, "threads (what this process may use)")->check(CLI::Range(0, 1024));
     app.add_option("--isa", options.isa, "scalar, avx2, avx512, amx, neon, i8mm (the best this CPU has)");
     app.add_option("--device", options.device, "where to compute: cpu, cuda:N, auto")->capture_default_str();
+    app.add_option("--device-paths", options.device_paths, "on a GPU: as dormouse-worker serve")->capture_default_str();
     app.add_flag("--json", options.json, "one JSON object");
     if (const auto exit_code = parse_command_line(app, argc, argv); exit_code.has_value()) return *exit_code;
     const Result<BenchResult> result = measure(options);

@@ -13,6 +13,7 @@ struct BenchOptions {
   std::string packed_directory;
   std::string isa;
   std::string device = "cpu";
+  std::string device_paths = "auto";
   std::string kv_type = "fp16";
   std::int32_t threads = 0;
   std::int32_t prefill = 512;

@@ -15,12 +15,13 @@ constexpr const char* kDescription =
     "is\n"
     "always there, and what is used unless --device says otherwise. `dormouse doctor` looks at the rest.";
 
-const char* verdict_on(const engine::GpuReport::Gpu& gpu) {
+std::string verdict_on(const engine::GpuReport::Gpu& gpu) {
   if (!gpu.has_kernels) return "no kernels for it in this program";
   if (!gpu.is_tested) return "--device uses it; untested on such a card";
-  return gpu.is_sampling_tested
-             ? "ready, --device uses it"
-             : "ready, --device uses it; sampling on it is untested, --device-sampling on turns it on";
+  std::string out = "ready, --device uses it";
+  if (!gpu.is_sampling_tested) out += "; sampling on it is untested, --device-sampling on turns it on";
+  if (!gpu.untested_paths.empty()) out += "; untested, --device-paths turns them on: " + gpu.untested_paths;
+  return out;
 }
 
 void print_lines(const engine::GpuReport& report) {
@@ -41,7 +42,8 @@ void print_json(const engine::GpuReport& report) {
                                        {"memory_bytes", gpu.memory_bytes},
                                        {"has_kernels", gpu.has_kernels},
                                        {"is_tested", gpu.is_tested},
-                                       {"is_sampling_tested", gpu.is_sampling_tested}});
+                                       {"is_sampling_tested", gpu.is_sampling_tested},
+                                       {"untested_paths", gpu.untested_paths}});
   }
   const boost::json::object out{{"kernels_for", report.kernels_for},
                                 {"driver", report.driver},
