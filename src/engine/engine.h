@@ -28,6 +28,7 @@ enum class DeviceSampling : std::uint8_t { kAuto, kOn, kOff };
 struct EngineOptions {
   std::int32_t max_batch_tokens = 512;  // rows of one step
   std::int32_t max_logits_rows = 256;   // rows that may want logits in one step
+  std::int32_t max_sequences = 256;     // of one step; a GPU keeps room for the logits of so many rows, 128 at most
   std::int32_t kv_pages = 0;            // pages of sched::kPageTokens tokens; address space now, memory at first touch
   kernels::KvType kv_type = kernels::KvType::kF16;
   std::int32_t threads = 0;  // 0: what the affinity mask and the cgroup's cpu quota allow

@@ -46,6 +46,7 @@ class CudaEngine final : public Engine {
     TRY(CudaForward forward, CudaForward::create(*device_, config_, weights_,
                                                  {.rows = options_.max_batch_tokens,
                                                   .logits_rows = options_.max_logits_rows,
+                                                  .sequences = options_.max_sequences,
                                                   .finds_top = finds_top,
                                                   .first_padding_id = options_.first_padding_id,
                                                   .paths = paths,

@@ -136,6 +136,7 @@ class CudaEngineTest : public testing::TestWithParam<Case> {
     file_ = std::make_unique<gguf::File>(*std::move(file));
     options_.max_batch_tokens = 96;
     options_.max_logits_rows = 96;
+    options_.max_sequences = 4;  // logits in several slices
     options_.kv_pages = kPages;
     options_.kv_type = GetParam().kv_type;
     options_.threads = 1;

@@ -69,64 +69,91 @@ Result<CudaForward> CudaForward::create(cuda::Device& device, const ModelConfig&
   return out;
 }
 
+// Logits of so many rows are computed and fetched at a time: of all sequences of a step, up to the limit, or of as many
+// as find room where the layers' activations were.
+std::int32_t CudaForward::logits_slice() const {
+  const std::int64_t free = std::int64_t{limits_.rows} * row_floats() / config_->vocab;
+  const auto wanted = std::max<std::int64_t>(free, limits_.sequences);
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(wanted, 1, std::min(limits_.logits_rows, kMostLogitsSlice)));
+}
+// Of one row, what of a layer's activations is alive at once: queries, keys, values and what they attend to, or the
+// feed-forward's.
+std::int64_t CudaForward::row_floats() const {
+  return std::max<std::int64_t>(2 * config_->q_dim() + 2 * config_->kv_dim(), config_->ffn);
+}
+bool CudaForward::has_halves() const {
+  const auto is_halves = [](const Matrix& matrix) { return coding_of(matrix.type) == Coding::kHalves; };
+  return is_halves(weights_->output) || std::ranges::any_of(weights_->layers, [&](const DeviceLayer& layer) {
+           return is_halves(layer.q) || is_halves(layer.k) || is_halves(layer.v) || is_halves(layer.attention_output) ||
+                  is_halves(layer.gate) || is_halves(layer.down);
+         });
+}
+
+// Two places serve several uses in turn, as a kernel begins to write when all before it have ended: a layer's
+// activations, then the step's logits; and a product's coded rows, then an attention's partials.
 Status CudaForward::reserve() {
   const std::int64_t rows = limits_.rows;
   const std::int64_t coded_rows = padded_rows(std::max(limits_.rows, limits_.logits_rows));
   const std::int64_t widest = std::max({config_->hidden, config_->ffn, config_->q_dim()});
+  constexpr std::int64_t kFloat = sizeof(float);
   std::uint64_t used = 0;
+  std::uint64_t most = 0;
   const auto take = [&](std::int64_t count, std::int64_t bytes) {
     const std::uint64_t at = used;
     used += (static_cast<std::uint64_t>(count) * static_cast<std::uint64_t>(bytes) + 255) / 256 * 256;
+    most = std::max(most, used);
     return at;
   };
-  constexpr std::int64_t kFloat = sizeof(float);
   const std::uint64_t x = take(rows, config_->hidden * kFloat);
-  const std::uint64_t qkv = take(rows, (config_->q_dim() + 2 * config_->kv_dim()) * kFloat);
-  const std::uint64_t attended = take(rows, config_->q_dim() * kFloat);
-  const std::uint64_t ffn = take(rows, config_->ffn * kFloat);
-  const std::uint64_t logits = take(std::min(limits_.logits_rows, kLogitsSlice), config_->vocab * kFloat);
-  const std::uint64_t partials = take(1, kPartialBytes);
   const std::uint64_t found = take(limits_.logits_rows, found_bytes());
-  const std::uint64_t top_parts = take(limits_.finds_top ? std::min(limits_.logits_rows, kLogitsSlice) : 0,
-                                       cuda::top_parts(config_->vocab) * kTopTokens * sizeof(std::uint64_t));
-  bool has_halves = coding_of(weights_->output.type) == Coding::kHalves;
-  for (const DeviceLayer& layer : weights_->layers) {
-    for (const Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.down}) {
-      has_halves = has_halves || coding_of(matrix->type) == Coding::kHalves;
-    }
-  }
-  const std::uint64_t codes = take(coded_rows, widest * 2 * (has_halves ? 2 : 1));
+  const std::uint64_t top_parts =
+      take(limits_.finds_top ? logits_slice() : 0, cuda::top_parts(config_->vocab) * kTopTokens * sizeof(std::uint64_t));
+  const std::uint64_t activations = used;
+  take(rows, row_floats() * kFloat);
+  used = activations;
+  take(logits_slice(), config_->vocab * kFloat);
+  const std::uint64_t codes = used = most;
+  take(1, kPartialBytes);
+  used = codes;
+  take(coded_rows, widest * 2 * (has_halves() ? 2 : 1));
   const std::uint64_t scales = take(coded_rows, widest / 32 * kFloat);
   const std::uint64_t sums16 = take(coded_rows, widest / 16 * 2);
   const std::uint64_t sums32 = take(coded_rows, widest / 16 * 2);
-  TRY(scratch_, DeviceBuffer::create(*device_, used));
-  const std::uint64_t kv_bytes = kv_bytes_per_token(*config_, limits_.kv_type) * sched::kPageTokens *
-                                 static_cast<std::uint64_t>(std::max(limits_.pages, 1));
-  TRY(kv_, DeviceBuffer::create(*device_, kv_bytes));
-  // Tokens nobody has written count with weight zero: they must be numbers.
-  TRY_STATUS(device_->fill_zero(kv_.address(), kv_bytes));
-  bytes_ = used + kv_bytes;
+  TRY(scratch_, DeviceBuffer::create(*device_, most));
+  bytes_ = most;
   x_ = scratch_.at<float>(x);
-  qkv_ = scratch_.at<float>(qkv);
-  attended_ = scratch_.at<float>(attended);
-  ffn_ = scratch_.at<float>(ffn);
-  logits_ = scratch_.at<float>(logits);
-  partials_ = scratch_.at<float>(partials);
+  qkv_ = ffn_ = logits_ = scratch_.at<float>(activations);
+  attended_ = qkv_ + rows * (config_->q_dim() + 2 * config_->kv_dim());
+  partials_ = scratch_.at<float>(codes);
   if (limits_.finds_top) {
     top_ = scratch_.at<cuda::TopToken>(found);
     top_parts_ = scratch_.at<std::uint64_t>(top_parts);
   } else {
     likeliest_ = scratch_.at<sched::TokenId>(found);
   }
-  host_found_.device = device_;
-  host_found_.data = device_->allocate_pinned(static_cast<std::uint64_t>(limits_.logits_rows * found_bytes()));
-  if (host_found_.data == nullptr) return make_error(Code::kOverloaded, "cuda: no host memory for tokens");
-  rows_.reserve(static_cast<std::size_t>(limits_.logits_rows));
   coded_ = {.codes = scratch_.at<std::uint16_t>(codes),
             .scales = scratch_.at<float>(scales),
             .sums16 = scratch_.at<std::uint16_t>(sums16),
             .sums32 = scratch_.at<std::uint16_t>(sums32),
             .rows = static_cast<std::int32_t>(coded_rows)};
+  TRY_STATUS(reserve_kv());
+  return reserve_host();
+}
+
+Status CudaForward::reserve_kv() {
+  const std::uint64_t bytes = kv_bytes_per_token(*config_, limits_.kv_type) * sched::kPageTokens *
+                              static_cast<std::uint64_t>(std::max(limits_.pages, 1));
+  TRY(kv_, DeviceBuffer::create(*device_, bytes));
+  bytes_ += bytes;
+  // Tokens nobody has written count with weight zero: they must be numbers.
+  return device_->fill_zero(kv_.address(), bytes);
+}
+
+Status CudaForward::reserve_host() {
+  host_found_.device = device_;
+  host_found_.data = device_->allocate_pinned(static_cast<std::uint64_t>(limits_.logits_rows * found_bytes()));
+  if (host_found_.data == nullptr) return make_error(Code::kOverloaded, "cuda: no host memory for tokens");
+  rows_.reserve(static_cast<std::size_t>(limits_.logits_rows));
   return make_host_rows(std::min(limits_.logits_rows, cuda::kFewRows));
 }
 

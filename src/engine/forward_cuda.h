@@ -31,6 +31,7 @@ class CudaForward {
   struct Limits {
     std::int32_t rows = 0;
     std::int32_t logits_rows = 0;
+    std::int32_t sequences = 0;  // of a step: what a step without prompts wants the logits of
     bool finds_top = false;  // top_tokens.cuh where a row's entry allows it
     std::int32_t first_padding_id = 0;
     DevicePaths paths;
@@ -78,10 +79,15 @@ class CudaForward {
 
   CudaForward(cuda::Device& device, const ModelConfig& config, const DeviceWeights& weights, Limits limits,
               DevicePlan plan);
-  // Logits are computed and fetched so many rows at a time: 128 rows of 152 K floats are 78 MB of a card's memory.
-  static constexpr std::int32_t kLogitsSlice = 128;
+  // 128 rows of 152 K floats are 78 MB of a card's memory.
+  static constexpr std::int32_t kMostLogitsSlice = 128;
 
+  [[nodiscard]] std::int32_t logits_slice() const;
+  [[nodiscard]] std::int64_t row_floats() const;
+  [[nodiscard]] bool has_halves() const;
   Status reserve();
+  Status reserve_kv();
+  Status reserve_host();
   Status make_rope_table();
   Status compute();
   Status compute_layer(std::int32_t layer);
@@ -130,14 +136,14 @@ class CudaForward {
   float* x_ = nullptr;         // [rows, hidden], the residual stream
   float* qkv_ = nullptr;       // [rows, q_dim + 2 * kv_dim]
   float* attended_ = nullptr;  // [rows, q_dim]
-  float* ffn_ = nullptr;       // [rows, ffn], silu(gate) * up
-  float* logits_ = nullptr;    // [kLogitsSlice, vocab]
-  float* partials_ = nullptr;  // kPartialBytes
+  float* ffn_ = nullptr;       // [rows, ffn], silu(gate) * up; where qkv_ is
+  float* logits_ = nullptr;    // [logits_slice(), vocab], where qkv_, attended_ and ffn_ are
+  float* partials_ = nullptr;  // kPartialBytes, where coded_ is
   cuda::CodedRows coded_{};
   // One of the two, by limits_.finds_top.
   cuda::TopToken* top_ = nullptr;        // [logits_rows, kTopTokens]
   sched::TokenId* likeliest_ = nullptr;  // [logits_rows]
-  std::uint64_t* top_parts_ = nullptr;   // [kLogitsSlice, parts of a row, kTopTokens]; none beside likeliest_
+  std::uint64_t* top_parts_ = nullptr;   // [logits_slice(), parts of a row, kTopTokens]; none beside likeliest_
   Pinned host_logits_;                   // the whole rows of a step
   Pinned host_found_;                    // as top_ or likeliest_
   std::vector<RowLogits> rows_;          // reserved

@@ -41,8 +41,9 @@ Status CudaForward::make_host_rows(std::int64_t rows) {
 // Only the wanted rows go through the last norm and the largest matrix.
 Status CudaForward::compute_logits(const std::function<Status(std::int32_t begin, std::int32_t rows)>& fetch) {
   const std::int32_t count = plan_.logits_count();
-  for (std::int32_t begin = 0; begin < count; begin += kLogitsSlice) {
-    const std::int32_t rows = std::min(kLogitsSlice, count - begin);
+  const std::int32_t slice = logits_slice();
+  for (std::int32_t begin = 0; begin < count; begin += slice) {
+    const std::int32_t rows = std::min(slice, count - begin);
     TRY_STATUS(multiply({{&weights_->output, logits_, config_->vocab}},
                         {x_, weights_->output_norm, plan_.logits_index() + begin, rows}, Epilogue::kStore));
     TRY_STATUS(fetch(begin, rows));

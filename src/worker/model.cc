@@ -124,6 +124,7 @@ engine::EngineOptions engine_options_of(const LoadOptions& options) {
   engine::EngineOptions out;
   out.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
   out.max_logits_rows = options.max_sequences + kSpareLogitsRows;
+  out.max_sequences = options.max_sequences;
   out.kv_type = options.kv_type;
   out.threads = options.threads;
   out.isa = options.isa;

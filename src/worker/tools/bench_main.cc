@@ -261,6 +261,7 @@ Result<BenchResult> measure(const BenchOptions& options) {
   TRY(engine_options.device_paths, engine::parse_device_paths(options.device_paths));
   TRY(engine_options.kv_type, engine::parse_kv_type(options.kv_type));
   engine_options.max_batch_tokens = std::max({options.prefill, most, 512});
+  engine_options.max_sequences = most;
   engine_options.kv_pages = pages_each * most;
   TRY(const std::unique_ptr<engine::Engine> model,
       engine::Engine::load(file, packed.has_value() ? &*packed : nullptr, engine_options, {}));
