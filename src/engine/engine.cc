@@ -140,7 +140,7 @@ Result<std::unique_ptr<Engine>> load_cpu(const gguf::File& file, const pack::Pac
 
 Result<std::unique_ptr<Engine>> open_and_load(DeviceName name, const gguf::File& file, const pack::PackedFile* packed,
                                               const EngineOptions& options, const Progress& progress) {
-  TRY(std::unique_ptr<cuda::Device> device, cuda::open_gpu(name.ordinal));
+  TRY(std::unique_ptr<cuda::Device> device, open_gpu(name.ordinal, options.device_paths));
   log_info("event=device chosen=cuda:{} name=\"{}\"", name.ordinal, device->info().name);
   return load_cuda(std::move(device), file, packed, options, progress);
 }

@@ -105,6 +105,14 @@ class CudaEngine final : public Engine {
 
 }  // namespace
 
+Result<std::unique_ptr<cuda::Device>> open_gpu(int ordinal, const std::optional<DevicePaths>& paths) {
+  TRY(std::unique_ptr<cuda::Device> device, cuda::open_gpu(ordinal));
+  if (!paths.value_or(tested_paths(device->info())).small_stacks) return device;
+  const Status fitted = device->fit_stacks();
+  if (!fitted.has_value()) log_warn("event=stacks_not_fitted reason=\"{}\"", fitted.error().message);
+  return device;
+}
+
 bool samples_on(const cuda::DeviceInfo& device, DeviceSampling wish, std::int32_t vocab) {
   if (vocab > cuda::kMostTopIds || wish == DeviceSampling::kOff) return false;
   return wish == DeviceSampling::kOn || is_sampling_tested(device);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/result.h"
 #include "engine/engine.h"
@@ -12,6 +13,9 @@
 #include "pack/packed_file.h"
 
 namespace dormouse::engine {
+
+// The machine's GPU `ordinal`, with the paths asked for that are of the whole context. Errors: as cuda::open_gpu().
+[[nodiscard]] Result<std::unique_ptr<cuda::Device>> open_gpu(int ordinal, const std::optional<DevicePaths>& paths);
 
 // As Engine::load(), on a device that is open: a card, or the emulation. Errors besides: kOverloaded (weights, buffers
 // and pages do not fit the device's memory), and the device's own.

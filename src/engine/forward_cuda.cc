@@ -17,8 +17,6 @@ using cuda::coding_of;
 using cuda::Epilogue;
 using cuda::Kernel;
 
-// For the splits of long contexts; a step whose splits need more walks them one after the other: the same bits.
-constexpr std::int64_t kPartialBytes = std::int64_t{16} << 20;
 // A block of attend_rows has a warp for each of so many splits at once.
 constexpr std::int32_t kSplitsAtOnce = cuda::kSplitChains;
 
@@ -66,6 +64,7 @@ Result<CudaForward> CudaForward::create(cuda::Device& device, const ModelConfig&
   CudaForward out(device, config, weights, limits, std::move(plan));
   TRY_STATUS(out.reserve());
   TRY_STATUS(out.make_rope_table());
+  if (limits.paths.whole_step) TRY_STATUS(out.prepare_whole_step());
   return out;
 }
 
@@ -74,7 +73,8 @@ Result<CudaForward> CudaForward::create(cuda::Device& device, const ModelConfig&
 std::int32_t CudaForward::logits_slice() const {
   const std::int64_t free = std::int64_t{limits_.rows} * row_floats() / config_->vocab;
   const auto wanted = std::max<std::int64_t>(free, limits_.sequences);
-  return static_cast<std::int32_t>(std::clamp<std::int64_t>(wanted, 1, std::min(limits_.logits_rows, kMostLogitsSlice)));
+  return static_cast<std::int32_t>(
+      std::clamp<std::int64_t>(wanted, 1, std::min(limits_.logits_rows, kMostLogitsSlice)));
 }
 // Of one row, what of a layer's activations is alive at once: queries, keys, values and what they attend to, or the
 // feed-forward's.
@@ -106,8 +106,8 @@ Status CudaForward::reserve() {
   };
   const std::uint64_t x = take(rows, config_->hidden * kFloat);
   const std::uint64_t found = take(limits_.logits_rows, found_bytes());
-  const std::uint64_t top_parts =
-      take(limits_.finds_top ? logits_slice() : 0, cuda::top_parts(config_->vocab) * kTopTokens * sizeof(std::uint64_t));
+  const std::uint64_t top_parts = take(limits_.finds_top ? logits_slice() : 0,
+                                       cuda::top_parts(config_->vocab) * kTopTokens * sizeof(std::uint64_t));
   const std::uint64_t activations = used;
   take(rows, row_floats() * kFloat);
   used = activations;
@@ -211,6 +211,7 @@ Status CudaForward::compute() {
                              .type = static_cast<std::int32_t>(embedding.type),
                              .columns = config_->hidden};
   TRY_STATUS(launch(Kernel::k_embed_rows, {plan_.rows()}, 256, 0, &args));
+  if (can_step_whole()) return step_whole();
   for (std::int32_t layer = 0; layer < config_->layers; ++layer) TRY_STATUS(compute_layer(layer));
   return {};
 }
@@ -244,24 +245,31 @@ cuda::KvPages CudaForward::kv_pages(std::int32_t layer) const {
           .layer = layer};
 }
 
-Status CudaForward::attend(std::int32_t layer) {
+cuda::RotateStoreArgs CudaForward::rotate_args(std::int32_t layer) const {
   const DeviceLayer& w = weights_->layers[static_cast<std::size_t>(layer)];
-  const cuda::KvPages kv = kv_pages(layer);
-  const std::int32_t stride = config_->q_dim() + 2 * config_->kv_dim();
-  const cuda::RotateStoreArgs rotate{.q = qkv_,
-                                     .k = qkv_ + config_->q_dim(),
-                                     .v = qkv_ + config_->q_dim() + config_->kv_dim(),
-                                     .q_norm = w.q_norm,
-                                     .k_norm = w.k_norm,
-                                     .rope = rope_.at<float>(),
-                                     .kv = kv,
-                                     .rows = plan_.step_rows(),
-                                     .row_count = plan_.rows(),
-                                     .heads = config_->heads,
-                                     .kv_heads = config_->kv_heads,
-                                     .head_dim = config_->head_dim,
-                                     .qkv_stride = stride,
-                                     .epsilon = config_->rms_epsilon};
+  return {.q = qkv_,
+          .k = qkv_ + config_->q_dim(),
+          .v = qkv_ + config_->q_dim() + config_->kv_dim(),
+          .q_norm = w.q_norm,
+          .k_norm = w.k_norm,
+          .rope = rope_.at<float>(),
+          .kv = kv_pages(layer),
+          .rows = plan_.step_rows(),
+          .row_count = plan_.rows(),
+          .heads = config_->heads,
+          .kv_heads = config_->kv_heads,
+          .head_dim = config_->head_dim,
+          .qkv_stride = config_->q_dim() + 2 * config_->kv_dim(),
+          .epsilon = config_->rms_epsilon};
+}
+
+float CudaForward::attention_scale() const {
+  return 1.0F / std::sqrt(static_cast<float>(config_->head_dim));
+}
+
+Status CudaForward::attend(std::int32_t layer) {
+  const cuda::RotateStoreArgs rotate = rotate_args(layer);
+  const cuda::KvPages& kv = rotate.kv;
   if (can_attend_alone()) return attend_alone(rotate);
   TRY_STATUS(launch(Kernel::k_rotate_store,
                     {plan_.rows(), cuda::rotate_store_blocks(config_->heads, config_->kv_heads)},
@@ -276,8 +284,8 @@ Status CudaForward::attend(std::int32_t layer) {
                                       .heads = config_->heads,
                                       .kv_heads = config_->kv_heads,
                                       .head_dim = config_->head_dim,
-                                      .qkv_stride = stride,
-                                      .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
+                                      .qkv_stride = rotate.qkv_stride,
+                                      .scale = attention_scale()};
   return launch(
       Kernel::k_attend_prompt,
       {plan_.prompt_items(), config_->kv_heads, cuda::attend_prompt_groups(config_->heads, config_->kv_heads)},
@@ -311,7 +319,7 @@ Status CudaForward::attend_alone(const cuda::RotateStoreArgs& step) {
                                   .out = attended_,
                                   .partials = is_whole ? nullptr : partials_,
                                   .max_splits = most_splits,
-                                  .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
+                                  .scale = attention_scale()};
   const std::int32_t blocks = is_whole ? 1 : most_splits / block_splits;
   TRY_STATUS(launch(Kernel::k_attend_lone, {rows, config_->kv_heads, blocks}, block_splits * cuda::kLoneThreads,
                     cuda::attend_lone_shared_bytes(config_->head_dim, config_->heads / config_->kv_heads, block_splits),
@@ -334,7 +342,7 @@ Status CudaForward::attend_generated(const cuda::KvPages& kv) {
                                   .head_dim = config_->head_dim,
                                   .qkv_stride = config_->q_dim() + 2 * config_->kv_dim(),
                                   .max_splits = most_splits,
-                                  .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
+                                  .scale = attention_scale()};
   const bool fills_device = items * config_->kv_heads >= 2 * device_->info().multiprocessors;
   if (most_splits <= kSplitsAtOnce || fills_device || partial_bytes(items) > kPartialBytes) {
     return launch(Kernel::k_attend_rows, {items, config_->kv_heads}, cuda::kAttendRowsThreads,
@@ -345,16 +353,20 @@ Status CudaForward::attend_generated(const cuda::KvPages& kv) {
   return combine_splits(items, most_splits);
 }
 
+cuda::CombineSplitsArgs CudaForward::combine_args(std::int32_t most_splits) const {
+  return {.partials = partials_,
+          .out = attended_,
+          .items = plan_.generated_rows(),
+          .rows = plan_.step_rows(),
+          .heads = config_->heads,
+          .kv_heads = config_->kv_heads,
+          .head_dim = config_->head_dim,
+          .max_splits = most_splits};
+}
+
 Status CudaForward::combine_splits(std::int32_t items, std::int32_t most_splits) {
   const std::int32_t queries = config_->heads / config_->kv_heads;
-  const cuda::CombineSplitsArgs combine{.partials = partials_,
-                                        .out = attended_,
-                                        .items = plan_.generated_rows(),
-                                        .rows = plan_.step_rows(),
-                                        .heads = config_->heads,
-                                        .kv_heads = config_->kv_heads,
-                                        .head_dim = config_->head_dim,
-                                        .max_splits = most_splits};
+  const cuda::CombineSplitsArgs combine = combine_args(most_splits);
   return launch(Kernel::k_combine_splits, {items, config_->kv_heads, queries}, cuda::kCombineSplitsThreads,
                 cuda::combine_splits_shared_bytes(config_->head_dim), &combine);
 }

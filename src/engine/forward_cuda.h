@@ -32,7 +32,7 @@ class CudaForward {
     std::int32_t rows = 0;
     std::int32_t logits_rows = 0;
     std::int32_t sequences = 0;  // of a step: what a step without prompts wants the logits of
-    bool finds_top = false;  // top_tokens.cuh where a row's entry allows it
+    bool finds_top = false;      // top_tokens.cuh where a row's entry allows it
     std::int32_t first_padding_id = 0;
     DevicePaths paths;
     std::int32_t pages = 0;
@@ -79,6 +79,8 @@ class CudaForward {
 
   CudaForward(cuda::Device& device, const ModelConfig& config, const DeviceWeights& weights, Limits limits,
               DevicePlan plan);
+  // For the splits of long contexts; a step whose splits need more walks them one after the other: the same bits.
+  static constexpr std::int64_t kPartialBytes = std::int64_t{16} << 20;
   // 128 rows of 152 K floats are 78 MB of a card's memory.
   static constexpr std::int32_t kMostLogitsSlice = 128;
 
@@ -92,6 +94,14 @@ class CudaForward {
   Status compute();
   Status compute_layer(std::int32_t layer);
   Status attend(std::int32_t layer);
+  [[nodiscard]] cuda::RotateStoreArgs rotate_args(std::int32_t layer) const;
+  [[nodiscard]] cuda::CombineSplitsArgs combine_args(std::int32_t most_splits) const;
+  [[nodiscard]] float attention_scale() const;
+  Status prepare_whole_step();
+  [[nodiscard]] bool has_whole_step() const;
+  [[nodiscard]] bool can_step_whole() const;
+  [[nodiscard]] cuda::DecodeStepArgs step_args() const;
+  Status step_whole();
   [[nodiscard]] bool can_attend_alone() const;
   Status attend_alone(const cuda::RotateStoreArgs& step);
   Status attend_generated(const cuda::KvPages& kv);
@@ -132,6 +142,8 @@ class CudaForward {
   DeviceBuffer rope_;  // [context, head_dim / 2, 2]
   DeviceBuffer kv_;    // attention_args.h, KvPages
   DeviceBuffer scratch_;
+  DeviceBuffer step_;            // of decode_step: [layers] StepLayer, then a word for its barriers
+  std::int32_t step_warps_ = 0;  // of its blocks; 0: this model or device cannot
   // Inside scratch_.
   float* x_ = nullptr;         // [rows, hidden], the residual stream
   float* qkv_ = nullptr;       // [rows, q_dim + 2 * kv_dim]

@@ -18,6 +18,7 @@ constexpr std::array<int, 1> kSamplingTested{90};
 constexpr std::array<int, 0> kOneRowTested{};
 constexpr std::array<int, 0> kSharedPrefixesTested{};
 constexpr std::array<int, 0> kWholeStepTested{};
+constexpr std::array<int, 0> kSmallStacksTested{};
 
 int arch_of(const cuda::DeviceInfo& device) {
   return 10 * device.compute_major + device.compute_minor;
@@ -39,13 +40,16 @@ DevicePaths tested_paths(const cuda::DeviceInfo& device) {
   };
   return {.one_row = is_in(kOneRowTested),
           .shared_prefixes = is_in(kSharedPrefixesTested),
-          .whole_step = is_in(kWholeStepTested)};
+          .whole_step = is_in(kWholeStepTested),
+          .small_stacks = is_in(kSmallStacksTested)};
 }
 
 std::string untested_paths(const cuda::DeviceInfo& device) {
   const DevicePaths tested = tested_paths(device);
-  const DevicePaths rest = {
-      .one_row = !tested.one_row, .shared_prefixes = !tested.shared_prefixes, .whole_step = !tested.whole_step};
+  const DevicePaths rest = {.one_row = !tested.one_row,
+                            .shared_prefixes = !tested.shared_prefixes,
+                            .whole_step = !tested.whole_step,
+                            .small_stacks = !tested.small_stacks};
   return rest == DevicePaths{} ? "" : names_of(rest);
 }
 

@@ -16,10 +16,11 @@ namespace {
 constexpr int kMostGpus = 64;
 constexpr std::uint64_t kDriverReserveBytes = std::uint64_t{192} << 20;
 
-constexpr std::array<std::pair<std::string_view, bool DevicePaths::*>, 3> kPathNames = {
+constexpr std::array<std::pair<std::string_view, bool DevicePaths::*>, 4> kPathNames = {
     {{"one-row", &DevicePaths::one_row},
      {"shared-prefixes", &DevicePaths::shared_prefixes},
-     {"whole-step", &DevicePaths::whole_step}}};
+     {"whole-step", &DevicePaths::whole_step},
+     {"small-stacks", &DevicePaths::small_stacks}}};
 
 std::uint64_t packed_bytes(const gguf::File& file) {
   std::uint64_t out = 0;
@@ -86,7 +87,7 @@ Result<std::optional<DevicePaths>> parse_device_paths(std::string_view names) {
     if (is_known) continue;
     return make_error(Code::kInvalidArgument,
                       fmt::format("--device-paths: auto, all, none or some of {} is wanted, got '{}'",
-                                  names_of({true, true, true}), given));
+                                  names_of({true, true, true, true}), given));
   }
   return std::optional(out);
 }

@@ -37,7 +37,7 @@ TEST(Placement, WhetherADeviceSamples) {
 TEST(Placement, PathsOfADevice) {
   EXPECT_EQ(*parse_device_paths("auto"), std::nullopt);
   EXPECT_EQ(**parse_device_paths("none"), DevicePaths{});
-  const DevicePaths all = {.one_row = true, .shared_prefixes = true, .whole_step = true};
+  const DevicePaths all = {.one_row = true, .shared_prefixes = true, .whole_step = true, .small_stacks = true};
   EXPECT_EQ(**parse_device_paths("all"), all);
   EXPECT_EQ(**parse_device_paths("whole-step"), DevicePaths{.whole_step = true});
   EXPECT_EQ(**parse_device_paths("whole-step,one-row"), (DevicePaths{.one_row = true, .whole_step = true}));

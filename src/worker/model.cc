@@ -152,7 +152,7 @@ Result<Place> place_on_cpu(const LoadOptions& options, const gguf::File& file, c
 Result<Place> place_on_gpu(const LoadOptions& options, int ordinal, const gguf::File& file,
                            const engine::ModelConfig& config) {
   Place out;
-  TRY(out.device, cuda::open_gpu(ordinal));
+  TRY(out.device, engine::open_gpu(ordinal, options.device_paths));
   // With the context made: what is free now is ours to take.
   TRY(const std::uint64_t free, out.device->free_bytes());
   const std::uint64_t beside = engine::gpu_bytes_beside_kv(file, config, engine_options_of(options));

@@ -40,6 +40,13 @@ DEVICE TokenBytes lane_values(const TokenBytes& token, int part) {
   return {token.row + kBytes * (kLoneDims * part + 4 * Lane().group), token.scales + 2 * part};
 }
 
+// A block's work: neighbouring splits of one KV head of a row.
+struct LoneBlock {
+  int row;
+  int head;
+  int group;  // of splits
+};
+
 // Where a warp works. `left` as in SplitPlace; the tokens before the new one are old.
 struct LonePlace {
   int split;  // of the block's
@@ -119,17 +126,18 @@ DEVICE void clear_columns(int queries) {
 
 // Head `task` of the block's: its queries, then the key, then the value.
 template <class Shape>
-DEVICE void prepare_head(const AttendLoneArgs& args, const Rotation<Shape::kDim>& rotation, int task, int queries) {
+DEVICE void prepare_head(const AttendLoneArgs& args, const LoneBlock& block, const Rotation<Shape::kDim>& rotation,
+                         int task, int queries) {
   constexpr int kDim = Shape::kDim;
   using Part = HeadLane<kDim>;
   const RotateStoreArgs& step = args.step;
-  const float* from = task < queries    ? step.q + (block_y() * queries + task) * kDim
-                      : task == queries ? step.k + block_y() * kDim
-                                        : step.v + block_y() * kDim;
-  from += std::int64_t{block_x()} * step.qkv_stride;
+  const float* from = task < queries    ? step.q + (block.head * queries + task) * kDim
+                      : task == queries ? step.k + block.head * kDim
+                                        : step.v + block.head * kDim;
+  from += std::int64_t{block.row} * step.qkv_stride;
   float x[Part::kSums];
 #pragma unroll
-  for (int j = 0; j < Part::kSums; ++j) x[j] = from[lane_index() % 16 + 16 * j];
+  for (int j = 0; j < Part::kSums; ++j) x[j] = load_fresh(from + lane_index() % 16 + 16 * j);
   Part lane = take_pairs<kDim>(x);
   if (task <= queries) norm_and_rotate<kDim>(lane, x, rotation, step.epsilon);
   if (task >= queries) {
@@ -152,12 +160,12 @@ DEVICE Rotation<kDim> rotation_of(const RotateStoreArgs& step, bool is_query, in
 
 // The new token's key and value into the page, by one warp.
 template <class Shape>
-DEVICE void store_new_token(const RotateStoreArgs& step, int position, int page) {
+DEVICE void store_new_token(const RotateStoreArgs& step, int kv_head, int position, int page) {
   const bool is_value = lane_index() >= 16;
   const int lane = lane_index() % 16;
   const TokenBytes from = LoneShared<Shape>::new_token(is_value);
   std::uint8_t* head = step.kv.memory + page * step.kv.page_bytes + step.kv.layer * step.kv.layer_bytes +
-                       block_y() * step.kv.head_bytes + (is_value ? step.kv.value_bytes : 0);
+                       kv_head * step.kv.head_bytes + (is_value ? step.kv.value_bytes : 0);
   const TokenBytes to = token_bytes<Shape::kDim, Shape::kQ8>(head, position % kPageTokens);
   if (lane < Shape::kRowBytes / 16) {
     reinterpret_cast<Words4*>(to.row)[lane] = reinterpret_cast<const Words4*>(from.row)[lane];
@@ -248,9 +256,9 @@ DEVICE void sum_values(const LoneValues<Shape>& values, const LonePlace& at, con
 
 // The block's splits, each a chain of its own, into the row's output: what write_row of attend_rows.cuh makes of them.
 template <class Shape>
-DEVICE void write_whole(const AttendLoneArgs& args, int queries, int tokens) {
+DEVICE void write_whole(const AttendLoneArgs& args, const LoneBlock& block, int queries, int tokens) {
   constexpr int kQuads = Shape::kDim / 4;
-  const std::int64_t head = std::int64_t{block_x()} * args.step.heads + block_y() * queries;
+  const std::int64_t head = std::int64_t{block.row} * args.step.heads + block.head * queries;
 #pragma unroll 1
   for (int i = thread_index(); i < queries * kQuads; i += thread_count()) {
     SoftmaxState states[kSplitChains];
@@ -272,9 +280,10 @@ DEVICE void write_whole(const AttendLoneArgs& args, int queries, int tokens) {
 }
 // The block's splits as partials: what store_split of attend_rows.cuh writes.
 template <class Shape>
-DEVICE void write_partials(const AttendLoneArgs& args, int queries, int first_split, int splits) {
+DEVICE void write_partials(const AttendLoneArgs& args, const LoneBlock& block, int queries, int first_split,
+                           int splits) {
   constexpr int kQuads = Shape::kDim / 4;
-  const std::int64_t row = std::int64_t{block_x()} * args.step.kv_heads + block_y();
+  const std::int64_t row = std::int64_t{block.row} * args.step.kv_heads + block.head;
   const std::int64_t first = (row * args.max_splits + first_split) * queries;
 #pragma unroll 1
   for (int i = thread_index(); i < splits * queries * kQuads; i += thread_count()) {
@@ -321,18 +330,19 @@ DEVICE void attend_block(Unit (&keys)[Shape::kParts], LoneValues<Shape>& values,
   if (at.left > 0 && at.part < Shape::kDim / kLoneDims) sum_values<Shape>(values, at, maxima);
 }
 
-template <class Shape>
-DEVICE void attend_lone_row(const AttendLoneArgs& args, int position) {
+// `wait` returns when the products are there.
+template <class Shape, typename Wait>
+DEVICE void attend_lone_row(const AttendLoneArgs& args, const LoneBlock& block, int position, const Wait& wait) {
   const RotateStoreArgs& step = args.step;
   const int warps = thread_count() / kWarp;
   const int queries = step.heads / step.kv_heads;
   const int splits = warps / kLoneWarps;
-  const int first_split = block_z() * splits;
+  const int first_split = block.group * splits;
   const int tokens = position + 1 - first_split * kSplitTokens;  // from the block's first on
   const bool has_new = tokens > 0 && tokens <= splits * kSplitTokens;
   const int split = warp_index() / kLoneWarps;
   const LonePlace at = {split, warp_index() % kLoneWarps, tokens - split * kSplitTokens};
-  const HeadPages pages = head_pages(step.kv, step.rows, block_x(), block_y());
+  const HeadPages pages = head_pages(step.kv, step.rows, block.row, block.head);
   const SplitPlace old = SplitPlace::of(pages, first_split + at.split, at.left - 1);
   Unit keys[Shape::kParts] = {};
   LoneValues<Shape> values = {};
@@ -340,11 +350,11 @@ DEVICE void attend_lone_row(const AttendLoneArgs& args, int position) {
   const int page = pages.pages[position / kPageTokens];
   Rotation<Shape::kDim> rotation = rotation_of<Shape::kDim>(step, warp_index() < queries, position);
   clear_columns<Shape>(queries);
-  wait_for_previous();
+  wait();
   if (tokens <= 0) return;
 #pragma unroll 1
   for (int task = warp_index(); task < queries + (has_new ? 2 : 0);) {
-    prepare_head<Shape>(args, rotation, task, queries);
+    prepare_head<Shape>(args, block, rotation, task, queries);
     task += warps;
     if (task < queries + 2) rotation = rotation_of<Shape::kDim>(step, task < queries, position);
   }
@@ -352,20 +362,22 @@ DEVICE void attend_lone_row(const AttendLoneArgs& args, int position) {
   attend_block<Shape>(keys, values, at);
   sync_block();
   if (args.partials == nullptr) {
-    write_whole<Shape>(args, queries, tokens);
+    write_whole<Shape>(args, block, queries, tokens);
   } else {
     const int present = splits_of(tokens);
-    write_partials<Shape>(args, queries, first_split, present < splits ? present : splits);
+    write_partials<Shape>(args, block, queries, first_split, present < splits ? present : splits);
   }
-  if (has_new && warp_index() == warps - 1) store_new_token<Shape>(step, position, page);
+  if (has_new && warp_index() == warps - 1) store_new_token<Shape>(step, block.head, position, page);
 }
 
 template <int kDim, bool kQ8>
 DEVICE void attend_lone_queries(const AttendLoneArgs& args, int position) {
+  const LoneBlock block = {block_x(), block_y(), block_z()};
+  const auto wait = [] { wait_for_previous(); };
   if (args.step.heads / args.step.kv_heads > 4) {
-    attend_lone_row<SplitShape<kDim, kQ8, true>>(args, position);
+    attend_lone_row<SplitShape<kDim, kQ8, true>>(args, block, position, wait);
   } else {
-    attend_lone_row<SplitShape<kDim, kQ8, false>>(args, position);
+    attend_lone_row<SplitShape<kDim, kQ8, false>>(args, block, position, wait);
   }
 }
 

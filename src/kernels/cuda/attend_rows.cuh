@@ -235,44 +235,63 @@ DEVICE void attend_splits(const AttendRowsArgs& args) {
 }
 
 // A warp per chain; a lane has four dimensions (of head_dim 64: half of the lanes).
-DEVICE void combine_splits(const CombineSplitsArgs& args) {
-  const int row = args.items[block_x()];
+struct CombineChain {
+  SoftmaxState state;
+  Floats4 sums;
+};
+DEVICE CombineChain combine_chain(const CombineSplitsArgs& args, int item, int kv_head, int query, int splits,
+                                  int chain) {
   const int queries = args.heads / args.kv_heads;
-  const int query = block_z();
-  const int splits = splits_of(args.rows.positions[row < 0 ? 0 : row] + 1);
-  let_next_begin();
-  wait_for_previous();
-  if (row < 0) return;
-  const std::int64_t first = (std::int64_t{block_x()} * args.kv_heads + block_y()) * args.max_splits * queries + query;
+  const std::int64_t first = (std::int64_t{item} * args.kv_heads + kv_head) * args.max_splits * queries + query;
   const float* partials = args.partials + first * partial_floats(args.head_dim);
   const std::int64_t stride = std::int64_t{queries} * partial_floats(args.head_dim);
   const int dim = 4 * lane_index();
-  const bool has_dim = dim < args.head_dim;
-  SoftmaxState state = no_tokens();
-  Floats4 sums = {0, 0, 0, 0};
+  CombineChain out = {no_tokens(), {0, 0, 0, 0}};
 #pragma unroll 4
-  for (int split = warp_index(); split < splits; split += kSplitChains) {
+  for (int split = chain; split < splits; split += kSplitChains) {
     const float* partial = partials + split * stride;
-    const SoftmaxState part = {partial[args.head_dim], partial[args.head_dim + 1]};
-    const Floats4 part_sums = *reinterpret_cast<const Floats4*>(partial + (has_dim ? dim : 0));
-    merge_sums(sums, part_sums, merge(state, part));
+    const SoftmaxState part = {load_fresh(partial + args.head_dim), load_fresh(partial + args.head_dim + 1)};
+    const Floats4 part_sums = load_fresh(reinterpret_cast<const Floats4*>(partial + (dim < args.head_dim ? dim : 0)));
+    merge_sums(out.sums, part_sums, merge(out.state, part));
   }
-  auto* chain_sums = reinterpret_cast<Floats4*>(shared_memory());
-  const int quads = args.head_dim / 4;
-  auto* chains = reinterpret_cast<SoftmaxState*>(chain_sums + kSplitChains * quads);
-  if (has_dim) chain_sums[warp_index() * quads + lane_index()] = sums;
-  if (lane_index() == 0) chains[warp_index()] = state;
-  sync_block();
-  if (warp_index() > 0 || !has_dim) return;
+  return out;
+}
+
+// combine_splits_shared_bytes(): a warp's chain goes to the first warp, `shared` is theirs.
+DEVICE void share_chain(unsigned char* shared, const CombineChain& mine, int chain, int head_dim) {
+  const int quads = head_dim / 4;
+  auto* sums = reinterpret_cast<Floats4*>(shared);
+  auto* states = reinterpret_cast<SoftmaxState*>(sums + kSplitChains * quads);
+  if (lane_index() < quads) sums[chain * quads + lane_index()] = mine.sums;
+  if (lane_index() == 0) states[chain] = mine.state;
+}
+DEVICE void combine_chains(float* out, const unsigned char* shared, int head_dim) {
+  const int quads = head_dim / 4;
+  if (lane_index() >= quads) return;
+  const auto* sums = reinterpret_cast<const Floats4*>(shared);
+  const auto* chains = reinterpret_cast<const SoftmaxState*>(sums + kSplitChains * quads);
   SoftmaxState states[kSplitChains];
 #pragma unroll
   for (int c = 0; c < kSplitChains; ++c) states[c] = chains[c];
   const ChainFactors factors = chain_factors(states);
-  Floats4 out = {0, 0, 0, 0};
+  Floats4 all = {0, 0, 0, 0};
 #pragma unroll
-  for (int c = 0; c < kSplitChains; ++c) add_chain(out, chain_sums[c * quads + lane_index()], factors.of[c]);
-  const std::int64_t head = std::int64_t{row} * args.heads + block_y() * queries + query;
-  *reinterpret_cast<Floats4*>(args.out + head * args.head_dim + dim) = out;
+  for (int c = 0; c < kSplitChains; ++c) add_chain(all, sums[c * quads + lane_index()], factors.of[c]);
+  reinterpret_cast<Floats4*>(out)[lane_index()] = all;
+}
+
+DEVICE void combine_splits(const CombineSplitsArgs& args) {
+  const int row = args.items[block_x()];
+  const int splits = splits_of(args.rows.positions[row < 0 ? 0 : row] + 1);
+  let_next_begin();
+  wait_for_previous();
+  if (row < 0) return;
+  share_chain(shared_memory(), combine_chain(args, block_x(), block_y(), block_z(), splits, warp_index()), warp_index(),
+              args.head_dim);
+  sync_block();
+  if (warp_index() > 0) return;
+  const std::int64_t head = std::int64_t{row} * args.heads + block_y() * (args.heads / args.kv_heads) + block_z();
+  combine_chains(args.out + head * args.head_dim, shared_memory(), args.head_dim);
 }
 
 }  // namespace dormouse::cuda

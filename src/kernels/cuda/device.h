@@ -37,6 +37,8 @@ struct Launch {
   const void* args = nullptr;  // the kernel's args struct; copied before launch() returns
   // May begin before the previous kernel of the stream ends (sm_90; simt.h, wait_for_previous).
   bool overlaps_previous = false;
+  // All blocks run at once and may wait for each other: at most one a multiprocessor. Never overlaps.
+  bool together = false;
 };
 
 struct Upload {
@@ -52,6 +54,10 @@ class Device {
   [[nodiscard]] virtual const DeviceInfo& info() const = 0;
   // Bytes nobody uses now. Errors: kInternal.
   virtual Result<std::uint64_t> free_bytes() = 0;
+
+  // Room for threads' stacks as kernels need it, instead of the driver's 1 KB for each thread that may run: 277 MB on an
+  // H200. Errors: kInternal, and everything is as it was.
+  virtual Status fit_stacks() = 0;
 
   // 256-byte aligned at least. Errors: kOverloaded naming the size and what is free.
   virtual Result<DevicePointer> allocate(std::uint64_t bytes) = 0;

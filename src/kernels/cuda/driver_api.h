@@ -37,11 +37,14 @@ inline constexpr int kL2Bytes = 38;
 inline constexpr int kComputeMajor = 75;
 inline constexpr int kComputeMinor = 76;
 inline constexpr int kSharedBytesPerBlockOptIn = 97;
-// CUctx_flags, CUstream_flags, CUstreamCaptureMode, CUfunction_attribute, CUlaunchAttributeID
+// CUlimit, CUctx_flags, CUstream_flags, CUstreamCaptureMode, CUfunction_attribute, CUlaunchAttributeID
+inline constexpr int kStackLimit = 0;
 inline constexpr unsigned kScheduleSpin = 1;
 inline constexpr unsigned kStreamNonBlocking = 1;
 inline constexpr int kCaptureRelaxed = 2;
+inline constexpr int kLocalBytes = 3;
 inline constexpr int kMaxDynamicSharedBytes = 8;
+inline constexpr int kCooperative = 2;
 inline constexpr int kProgrammaticStreamSerialization = 6;
 
 struct LaunchAttribute {  // CUlaunchAttribute
@@ -76,6 +79,7 @@ static_assert(sizeof(LaunchConfig) == 56);
   CALL(retain_context, cuDevicePrimaryCtxRetain, (Context * context, Gpu gpu))                                     \
   CALL(release_context, cuDevicePrimaryCtxRelease_v2, (Gpu gpu))                                                   \
   CALL(set_current, cuCtxSetCurrent, (Context context))                                                            \
+  CALL(set_limit, cuCtxSetLimit, (int limit, std::size_t value))                                                   \
   CALL(memory_info, cuMemGetInfo_v2, (std::size_t * free, std::size_t * total))                                    \
   CALL(allocate, cuMemAlloc_v2, (Address * address, std::size_t bytes))                                            \
   CALL(release, cuMemFree_v2, (Address address))                                                                   \
@@ -88,6 +92,7 @@ static_assert(sizeof(LaunchConfig) == 56);
   CALL(unload_module, cuModuleUnload, (Module module))                                                             \
   CALL(find_function, cuModuleGetFunction, (Function * function, Module module, const char* name))                 \
   CALL(set_function_attribute, cuFuncSetAttribute, (Function function, int attribute, int value))                  \
+  CALL(function_attribute, cuFuncGetAttribute, (int* value, int attribute, Function function))                     \
   CALL(launch, cuLaunchKernelEx, (const LaunchConfig* config, Function function, void** parameters, void** extra)) \
   CALL(create_stream, cuStreamCreate, (Stream * stream, unsigned flags))                                           \
   CALL(destroy_stream, cuStreamDestroy_v2, (Stream stream))                                                        \

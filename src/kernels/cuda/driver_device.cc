@@ -43,6 +43,7 @@ class GpuDevice final : public Device {
 
   [[nodiscard]] const DeviceInfo& info() const override { return info_; }
   Result<std::uint64_t> free_bytes() override;
+  Status fit_stacks() override;
   Result<DevicePointer> allocate(std::uint64_t bytes) override;
   void release(DevicePointer memory) override;
   void* allocate_pinned(std::uint64_t bytes) override;
@@ -176,6 +177,16 @@ Result<std::uint64_t> GpuDevice::free_bytes() {
   return std::uint64_t{free};
 }
 
+Status GpuDevice::fit_stacks() {
+  int most = 0;
+  for (const LoadedKernel& kernel : kernels_) {
+    int bytes = 0;
+    TRY_STATUS(checked(api_.function_attribute(&bytes, driver::kLocalBytes, kernel.function), "asking for a stack"));
+    most = std::max(most, bytes);
+  }
+  return checked(api_.set_limit(driver::kStackLimit, static_cast<std::size_t>(most)), "fitting stacks");
+}
+
 Result<DevicePointer> GpuDevice::allocate(std::uint64_t bytes) {
   driver::Address address = 0;
   // Zero bytes is the one size that the driver calls invalid.
@@ -253,19 +264,23 @@ Status GpuDevice::launch(const Launch& launch) {
     loaded.shared_bytes = launch.shared_bytes;
   }
   driver::LaunchAttribute overlap{.id = driver::kProgrammaticStreamSerialization, .value = {1}};
+  driver::LaunchAttribute together{.id = driver::kCooperative, .value = {1}};
   driver::LaunchConfig config;
   for (std::size_t i = 0; i < 3; ++i) config.grid[i] = static_cast<unsigned>(launch.grid[i]);
   config.block[0] = static_cast<unsigned>(launch.threads);
   config.block[1] = config.block[2] = 1;
   config.shared_bytes = static_cast<unsigned>(launch.shared_bytes);
   config.stream = stream_;
-  if (launch.overlaps_previous && last_is_kernel_ && info_.compute_major >= kOverlapMajor) {
+  if (launch.together) {
+    config.attributes = &together;
+    config.attribute_count = 1;
+  } else if (launch.overlaps_previous && last_is_kernel_ && info_.compute_major >= kOverlapMajor) {
     config.attributes = &overlap;
     config.attribute_count = 1;
   }
   void* parameters[] = {const_cast<void*>(launch.args)};  // read, never written
   TRY_STATUS(enqueued(api_.launch(&config, loaded.function, parameters, nullptr), "launching ", kernel.name));
-  last_is_kernel_ = true;
+  last_is_kernel_ = !launch.together;
   return {};
 }
 

@@ -20,6 +20,7 @@ using namespace std::string_literals;
 struct Launched {
   std::string kernel;
   bool overlaps = false;
+  bool together = false;
   unsigned shared_bytes = 0;
   unsigned grid_y = 0;
   int first_word = 0;  // of the args
@@ -31,6 +32,8 @@ struct FakeDriver {
   int compute_major = 9;
   int fail_launches_with = 0;
   int fail_functions_with = 0;
+  int fail_limits_with = 0;
+  std::size_t stack_limit = 0;
   std::size_t free_bytes = 1000;
   std::vector<Launched> launches;
   std::vector<std::pair<std::string, int>> shared_wishes;
@@ -58,6 +61,7 @@ int fake_launch(const driver::LaunchConfig* config, driver::Function function, v
                     .grid_y = config->grid[1],
                     .first_word = *static_cast<const int*>(parameters[0])};
   if (config->attribute_count == 1) {
+    launched.together = config->attributes->id == driver::kCooperative && config->attributes->value[0] == 1;
     launched.overlaps =
         config->attributes->id == driver::kProgrammaticStreamSerialization && config->attributes->value[0] == 1;
   }
@@ -164,6 +168,16 @@ driver::Api fake_api() {
     fake.shared_wishes.emplace_back(fake.functions[reinterpret_cast<std::uintptr_t>(function) - 1], value);
     return 0;
   };
+  api.function_attribute = [](int* value, int attribute, driver::Function function) {
+    if (attribute != driver::kLocalBytes) return 1;
+    *value = static_cast<int>(reinterpret_cast<std::uintptr_t>(function)) * 16;
+    return 0;
+  };
+  api.set_limit = [](int limit, std::size_t value) {
+    if (limit != driver::kStackLimit || fake.fail_limits_with != 0) return fake.fail_limits_with;
+    fake.stack_limit = value;
+    return 0;
+  };
   api.launch = fake_launch;
   add_memory_calls(api);
   add_recording_calls(api);
@@ -242,6 +256,33 @@ TEST_F(DriverDevice, AKernelOverlapsOnlyAKernelRightBeforeIt) {
   ASSERT_TRUE(recording.has_value());
   ASSERT_TRUE(device_->replay(*recording).has_value());
   EXPECT_FALSE(overlapped());
+}
+
+// Blocks that wait for each other are all there before one begins, and neither side of such a launch overlaps it.
+TEST_F(DriverDevice, BlocksThatRunTogetherSayItAndOverlapNothing) {
+  ASSERT_TRUE(launch(Kernel::k_rotate_store).has_value());
+  DecodeStepArgs args{};
+  ASSERT_TRUE(device_
+                  ->launch({.kernel = Kernel::k_decode_step,
+                            .grid = {7, 1, 1},
+                            .threads = 128,
+                            .args = &args,
+                            .overlaps_previous = true,
+                            .together = true})
+                  .has_value());
+  EXPECT_TRUE(fake.launches.back().together);
+  EXPECT_FALSE(fake.launches.back().overlaps);
+  ASSERT_TRUE(launch(Kernel::k_rotate_store, true).has_value());
+  EXPECT_FALSE(fake.launches.back().together);
+  EXPECT_FALSE(fake.launches.back().overlaps);
+}
+
+// The largest of what the fake's functions have, 16 bytes times their number.
+TEST_F(DriverDevice, StacksAreAsLargeAsKernelsNeedThem) {
+  ASSERT_TRUE(device_->fit_stacks().has_value());
+  EXPECT_EQ(fake.stack_limit, 16 * kKernelCount);
+  fake.fail_limits_with = 700;
+  EXPECT_EQ(device_->fit_stacks().error().message, "cuda: fitting stacks: BROKEN (700, text)");
 }
 
 TEST_F(DriverDevice, OlderCardsNeverOverlap) {

@@ -65,6 +65,7 @@ class EmulatedDevice final : public Device {
 
   [[nodiscard]] const DeviceInfo& info() const override { return info_; }
   Result<std::uint64_t> free_bytes() override { return kTotalBytes - used_bytes_; }
+  Status fit_stacks() override { return {}; }
   Result<DevicePointer> allocate(std::uint64_t bytes) override;
   void release(DevicePointer memory) override;
   void* allocate_pinned(std::uint64_t bytes) override;
@@ -214,7 +215,8 @@ Status EmulatedDevice::carry_out(const Operation& operation) {
   const EmulatedKernel kernel = kernels_[static_cast<std::size_t>(launch.kernel)];
   const emulator::Shape shape{.grid = {launch.grid[0], launch.grid[1], launch.grid[2]},
                               .threads = launch.threads,
-                              .shared_bytes = launch.shared_bytes};
+                              .shared_bytes = launch.shared_bytes,
+                              .together = launch.together};
   if (emulator::run(shape, [&] { kernel(operation.bytes.data()); })) return {};
   return make_error(Code::kInternal, fmt::format("cuda (emulated): threads of {} wait for each other for ever",
                                                  facts(launch.kernel).name));

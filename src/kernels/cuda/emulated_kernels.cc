@@ -1,6 +1,7 @@
 // Our kernels, compiled for the emulation.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/coding.cuh"
+#include "kernels/cuda/decode_step.cuh"
 #include "kernels/cuda/emulated_device.h"
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"

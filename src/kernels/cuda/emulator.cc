@@ -14,7 +14,7 @@ namespace {
 constexpr int kLanes = 32;
 constexpr std::size_t kStackBytes = 128U << 10;
 
-enum class State { kReady, kInWarp, kInBlock, kDone };
+enum class State { kReady, kInWarp, kInBlock, kInGrid, kDone };
 
 struct Fiber {
   ucontext_t context{};
@@ -35,19 +35,27 @@ struct Block {
   std::vector<Fiber> fibers;
   std::vector<WarpSlots> warps;
   std::vector<unsigned char> shared;
-  const std::function<void()>* body = nullptr;
-  ucontext_t scheduler{};
   Fiber* running = nullptr;
   int waiting = 0;
   int living = 0;
   int votes = 0;    // of those who have come to the barrier
   int counted = 0;  // what they came to at the last one
+};
+
+struct Grid {
+  std::vector<Block> blocks;  // those that are there at once
+  Block* running = nullptr;
+  const std::function<void()>* body = nullptr;
+  ucontext_t scheduler{};
   Order order = Order::kForwards;
 };
 
+Grid& the_grid() {
+  static Grid grid;
+  return grid;
+}
 Block& the_block() {
-  static Block block;
-  return block;
+  return *the_grid().running;
 }
 
 void release_block(Block& block) {
@@ -60,21 +68,21 @@ void release_block(Block& block) {
 }
 
 void enter() {
+  (*the_grid().body)();
   Block& block = the_block();
-  (*block.body)();
   Fiber& me = *block.running;
   me.state = State::kDone;
   --block.warps[static_cast<std::size_t>(me.place.thread / kLanes)].living;
   --block.living;
   release_block(block);
-  swapcontext(&me.context, &block.scheduler);
+  swapcontext(&me.context, &the_grid().scheduler);
 }
 
 void wait(State state) {
   Block& block = the_block();
   Fiber& me = *block.running;
   me.state = state;
-  swapcontext(&me.context, &block.scheduler);
+  swapcontext(&me.context, &the_grid().scheduler);
 }
 
 void prepare(Block& block, const Shape& shape, const std::array<int, 3>& at) {
@@ -90,7 +98,7 @@ void prepare(Block& block, const Shape& shape, const std::array<int, 3>& at) {
   block.living = shape.threads;
   for (std::size_t i = 0; i < threads; ++i) {
     Fiber& fiber = block.fibers[i];
-    if (fiber.stack == nullptr) fiber.stack = std::make_unique<unsigned char[]>(kStackBytes);
+    if (fiber.stack == nullptr) fiber.stack = std::make_unique_for_overwrite<unsigned char[]>(kStackBytes);
     fiber.state = State::kReady;
     fiber.place.thread = static_cast<int>(i);
     fiber.place.threads = shape.threads;
@@ -106,18 +114,33 @@ void prepare(Block& block, const Shape& shape, const std::array<int, 3>& at) {
   }
 }
 
-bool run_block(Block& block) {
-  while (block.living > 0) {
-    bool moved = false;
+// Until every thread has ended or waits; whether any ran.
+bool run_block(Grid& grid, Block& block) {
+  grid.running = &block;
+  bool has_run = false;
+  for (bool moved = true; moved && block.living > 0;) {
+    moved = false;
     const std::size_t count = block.fibers.size();
     for (std::size_t i = 0; i < count; ++i) {
-      Fiber& fiber = block.fibers[block.order == Order::kForwards ? i : count - 1 - i];
+      Fiber& fiber = block.fibers[grid.order == Order::kForwards ? i : count - 1 - i];
       if (fiber.state != State::kReady) continue;
-      moved = true;
+      moved = has_run = true;
       block.running = &fiber;
-      swapcontext(&block.scheduler, &fiber.context);
+      swapcontext(&grid.scheduler, &fiber.context);
     }
-    if (!moved) return false;
+  }
+  return has_run;
+}
+
+bool run_blocks(Grid& grid, std::size_t count) {
+  for (bool moved = true, living = true; living;) {
+    if (!std::exchange(moved, false)) return false;
+    living = false;
+    for (std::size_t i = 0; i < count; ++i) {
+      Block& block = grid.blocks[grid.order == Order::kForwards ? i : count - 1 - i];
+      moved = run_block(grid, block) || moved;
+      living = living || block.living > 0;
+    }
   }
   return true;
 }
@@ -166,18 +189,37 @@ const unsigned char* exchange(const void* mine, std::size_t bytes) {
   return slots;
 }
 
+void await_grid() {
+  wait(State::kInGrid);
+}
+
+void notify_grid() {
+  for (Block& block : the_grid().blocks) {
+    for (Fiber& fiber : block.fibers) {
+      if (fiber.state == State::kInGrid) fiber.state = State::kReady;
+    }
+  }
+}
+
 void set_order(Order order) {
-  the_block().order = order;
+  the_grid().order = order;
 }
 
 bool run(const Shape& shape, const std::function<void()>& body) {
-  Block& block = the_block();
-  block.body = &body;
+  Grid& grid = the_grid();
+  grid.body = &body;
+  const std::size_t all = static_cast<std::size_t>(shape.grid[0]) * static_cast<std::size_t>(shape.grid[1]) *
+                          static_cast<std::size_t>(shape.grid[2]);
+  const std::size_t at_once = shape.together ? all : 1;
+  if (grid.blocks.size() < at_once) grid.blocks.resize(at_once);
+  std::size_t next = 0;
   for (int z = 0; z < shape.grid[2]; ++z) {
     for (int y = 0; y < shape.grid[1]; ++y) {
       for (int x = 0; x < shape.grid[0]; ++x) {
-        prepare(block, shape, {x, y, z});
-        if (!run_block(block)) return false;
+        prepare(grid.blocks[next], shape, {x, y, z});
+        if (++next < at_once) continue;
+        if (!run_blocks(grid, at_once)) return false;
+        next = 0;
       }
     }
   }

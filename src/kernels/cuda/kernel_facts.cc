@@ -14,12 +14,16 @@ namespace {
   KernelFacts{#name, sizeof(args), threads, KernelFile::kAttention},
 #define DORMOUSE_CUDA_MATMUL_FACTS(name, args, threads, blocks) \
   KernelFacts{#name, sizeof(args), threads, KernelFile::kMatmul},
-// In the order of the enum: DORMOUSE_CUDA_KERNELS is these three lists.
+#define DORMOUSE_CUDA_STEP_FACTS(name, args, threads, blocks) \
+  KernelFacts{#name, sizeof(args), threads, KernelFile::kStep},
+// In the order of the enum: DORMOUSE_CUDA_KERNELS is these four lists.
 constexpr std::array kFacts = {DORMOUSE_CUDA_ROW_KERNELS(DORMOUSE_CUDA_ROW_FACTS) DORMOUSE_CUDA_ATTENTION_KERNELS(
-    DORMOUSE_CUDA_ATTENTION_FACTS) DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_MATMUL_FACTS)};
+    DORMOUSE_CUDA_ATTENTION_FACTS) DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_MATMUL_FACTS)
+                                   DORMOUSE_CUDA_STEP_KERNELS(DORMOUSE_CUDA_STEP_FACTS)};
 #undef DORMOUSE_CUDA_ROW_FACTS
 #undef DORMOUSE_CUDA_ATTENTION_FACTS
 #undef DORMOUSE_CUDA_MATMUL_FACTS
+#undef DORMOUSE_CUDA_STEP_FACTS
 static_assert(kFacts.size() == kKernelCount);
 
 constexpr int kWarpThreads = 32;

@@ -12,8 +12,8 @@ namespace dormouse::cuda {
 inline constexpr std::size_t kKernelCount = static_cast<std::size_t>(Kernel::kCount);
 
 // The source files, each compiled to an image of its own.
-enum class KernelFile : std::uint8_t { kRows, kAttention, kMatmul };
-inline constexpr std::size_t kKernelFiles = 3;
+enum class KernelFile : std::uint8_t { kRows, kAttention, kMatmul, kStep };
+inline constexpr std::size_t kKernelFiles = 4;
 
 struct KernelFacts {
   const char* name;

@@ -15,12 +15,16 @@ asm(".section .rodata.dormouse_cuda, \"a\", @progbits\n"
     ".hidden dormouse_cuda_matmul\n.globl dormouse_cuda_matmul\n.balign 64\n"
     "dormouse_cuda_matmul: .incbin \"" DORMOUSE_CUDA_MATMUL
     "\"\n"
+    ".hidden dormouse_cuda_step\n.globl dormouse_cuda_step\n.balign 64\n"
+    "dormouse_cuda_step: .incbin \"" DORMOUSE_CUDA_STEP
+    "\"\n"
     ".previous\n");
 
 extern "C" {
 extern const unsigned char dormouse_cuda_rows[] __attribute__((visibility("hidden")));
 extern const unsigned char dormouse_cuda_attention[] __attribute__((visibility("hidden")));
 extern const unsigned char dormouse_cuda_matmul[] __attribute__((visibility("hidden")));
+extern const unsigned char dormouse_cuda_step[] __attribute__((visibility("hidden")));
 }
 
 namespace dormouse::cuda {
@@ -32,7 +36,7 @@ constexpr std::array kArchs = {DORMOUSE_CUDA_ARCH_LIST};
 
 std::span<const void* const> kernel_images() {
   static const std::array<const void*, kKernelFiles> images = {dormouse_cuda_rows, dormouse_cuda_attention,
-                                                               dormouse_cuda_matmul};
+                                                               dormouse_cuda_matmul, dormouse_cuda_step};
   return images;
 }
 

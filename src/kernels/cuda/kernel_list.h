@@ -5,11 +5,13 @@
 
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/matmul_args.h"
+#include "kernels/cuda/step_args.h"
 
 #define DORMOUSE_CUDA_KERNELS(KERNEL)     \
   DORMOUSE_CUDA_ROW_KERNELS(KERNEL)       \
   DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL) \
-  DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)
+  DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)    \
+  DORMOUSE_CUDA_STEP_KERNELS(KERNEL)
 
 #define DORMOUSE_CUDA_ROW_KERNELS(KERNEL)      \
   KERNEL(embed_rows, EmbedArgs, 256, 4)        \
@@ -40,6 +42,8 @@
   KERNEL(matmul_many_halves, MatmulArgs, 256, 1)   \
   KERNEL(matmul_wide_k, MatmulArgs, 256, 1)        \
   KERNEL(matmul_narrow_k, MatmulArgs, 128, 2)
+
+#define DORMOUSE_CUDA_STEP_KERNELS(KERNEL) KERNEL(decode_step, DecodeStepArgs, 512, 1)
 
 namespace dormouse::cuda {
 

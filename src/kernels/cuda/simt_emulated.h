@@ -212,6 +212,17 @@ inline void copy_async_commit() {}
 template <int kPending>
 void copy_async_wait() {}
 inline void prefetch_bytes(const void*, int) {}
+inline void arrive_grid(std::uint32_t* arrivals, std::uint32_t all) {
+  *arrivals = *arrivals + 1 < all ? *arrivals + 1 : 0;
+  emulator::notify_grid();
+}
+inline void await_grid(const std::uint32_t* arrivals, std::uint32_t count) {
+  while (*arrivals < count) emulator::await_grid();
+}
+template <typename T>
+T load_fresh(const T* from) {
+  return *from;
+}
 inline void wait_for_previous() {}
 inline void let_next_begin() {}
 

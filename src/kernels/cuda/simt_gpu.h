@@ -222,6 +222,31 @@ DEVICE void prefetch_bytes(const void* from, int bytes) {
 #endif
 }
 
+// Barriers of a grid whose blocks run together (Launch::together): one thread of a block calls these. What the block's
+// threads wrote before the sync_block() before arrive_grid() is seen, by load_fresh(), behind the sync_block() after
+// await_grid(). The last of `all` arrivals makes the count 0 again, for the next launch.
+DEVICE void arrive_grid(std::uint32_t* arrivals, std::uint32_t all) {
+  __threadfence();
+  atomicInc(arrivals, all - 1);
+}
+DEVICE void await_grid(const std::uint32_t* arrivals, std::uint32_t count) {
+  std::uint32_t now;
+  do {
+    asm volatile("ld.global.relaxed.gpu.u32 %0, [%1];" : "=r"(now) : "l"(arrivals) : "memory");
+  } while (now < count);
+  __threadfence();
+}
+// What another block of a running grid wrote: not from this multiprocessor's L1.
+template <typename T>
+DEVICE T load_fresh(const T* from) {
+  if constexpr (sizeof(T) == 16) {
+    const uint4 v = __ldcg(reinterpret_cast<const uint4*>(from));
+    return {v.x, v.y, v.z, v.w};
+  } else {
+    return __ldcg(from);
+  }
+}
+
 // Programmatic dependent launch: a kernel may begin while the one before it in the stream still runs; what that one
 // writes may be read after wait_for_previous(). Before sm_90 kernels of a stream do not overlap.
 DEVICE void wait_for_previous() {
