@@ -395,7 +395,8 @@ TEST(CudaEngine, SamplesOnADeviceWhereThatWasTestedOrIsAskedFor) {
     EXPECT_FALSE(samples_on(device, DeviceSampling::kOff, kVocab));
   }
   EXPECT_EQ(tested_paths(card), DevicePaths{});
-  EXPECT_EQ(tested_paths(emulated), (DevicePaths{.one_row = true, .shared_prefixes = true, .whole_step = true, .small_stacks = true}));
+  EXPECT_EQ(tested_paths(emulated),
+            (DevicePaths{.one_row = true, .shared_prefixes = true, .whole_step = true, .small_stacks = true}));
 }
 
 // A model the kernels do not do is refused before anything is copied, with what to do.

@@ -24,7 +24,7 @@ struct DeviceName {
 // auto, on, off. Errors: kInvalidArgument.
 [[nodiscard]] Result<DeviceSampling> parse_device_sampling(std::string_view name);
 
-// auto (none), all, none, or names out of `one-row`, `shared-prefixes`, `whole-step`, `small-stacks` with commas between them.
+// auto (none), all, none, or names out of one-row, shared-prefixes, whole-step, small-stacks, with commas between.
 // Errors: kInvalidArgument.
 [[nodiscard]] Result<std::optional<DevicePaths>> parse_device_paths(std::string_view names);
 // The other way round; "none" where there is none.

@@ -6,8 +6,9 @@
 # Exit 0: passed; 77: skipped, with the reason printed; else failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-all_steps="look tests sampling products speed memory races"
+all_steps="look tests paths sampling products speed memory races"
 gpu=${GPU:-0}
+paths=${PATHS:-auto}  # --device-paths of every step but `paths`
 config=qwen3-4b
 context=4096
 # Of one stream of 4,096 tokens, with int8 keys and values, in GB: docs/performance.md.
@@ -17,7 +18,7 @@ build=${BUILD:-build/cuda}
 case ${1:-} in
   --rehearse)
     device=cpu config=qwen3-tiny context=1024 types=(Q4_K_M=0.2 Q8_0=0.2) build=${BUILD:-build/release}
-    all_steps="look tests sampling speed memory"
+    all_steps="look tests paths sampling speed memory"
     shift ;;
   --make) all_steps= ;;
 esac
@@ -64,7 +65,7 @@ until_loaded() {
 }
 serve() {
   "$worker" serve --model "$(model "$1")" --served-model-name m --listen "unix:$scratch/socket" --device $device \
-    --golden-dir "$scratch" "${@:2}" >"$scratch/log" 2>&1 &
+    --golden-dir "$scratch" --device-paths "$paths" "${@:2}" >"$scratch/log" 2>&1 &
   pid=$!
   until_loaded --unix-socket "$scratch/socket" http://worker/health
 }
@@ -99,8 +100,33 @@ step_speed() {
     "$worker" bench "$(model Q4_K_M)" --prefill 64 --streams 1,8 --tokens 4
     return
   fi
-  "$worker" bench "$(model Q4_K_M)" --device $device --prefill 512 --streams 1,8
-  "$worker" bench "$(model Q4_K_M)" --device $device --prefill 4096 --streams 64,256 --context 512 --kv-type q8
+  "$worker" bench "$(model Q4_K_M)" --device $device --device-paths "$paths" --prefill 512 --streams 1,8
+  "$worker" bench "$(model Q4_K_M)" --device $device --device-paths "$paths" --prefill 4096 --streams 64,256 \
+    --context 512 --kv-type q8
+}
+# Each path beside none, one after the other and again: what is it worth? `tests` says whether its bits are right, and
+# `memory` with PATHS=small-stacks what that saves.
+decode_with() {
+  for with in none "$1" none "$1"; do
+    "$worker" bench "$(model "$2")" --device $device --device-paths "$with" --prefill 0 "${@:3}" --json |
+      python3 -c 'import json, sys
+for streams, one in json.load(sys.stdin)["decode_tps"].items():
+  print("%-16s %s, %s streams: %.0f t/s" % (sys.argv[1], " ".join(sys.argv[2:]), streams, one["median"]))' \
+        "$with" "${@:2}"
+  done
+}
+step_paths() {
+  types_of_one_row=(Q8_0 F16)
+  [ $device = cpu ] && types_of_one_row=(Q8_0)
+  for type in "${types_of_one_row[@]}"; do
+    make_model $type
+    decode_with one-row $type --streams 1
+  done
+  make_model Q4_K_M
+  decode_with whole-step Q4_K_M --streams 1
+  [ $device != cpu ] || return 0
+  decode_with whole-step Q4_K_M --streams 1 --context 4000
+  decode_with shared-prefixes Q4_K_M --streams 64,256 --context 2048 --shared --kv-type q8
 }
 # Turned on: no card does it by itself before this has passed there. logprobs change no token, but take the whole row to
 # the host: both must sample the same text, and seeds differ. Then what a service makes of a batch, with it and without,

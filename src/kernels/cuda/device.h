@@ -55,8 +55,8 @@ class Device {
   // Bytes nobody uses now. Errors: kInternal.
   virtual Result<std::uint64_t> free_bytes() = 0;
 
-  // Room for threads' stacks as kernels need it, instead of the driver's 1 KB for each thread that may run: 277 MB on an
-  // H200. Errors: kInternal, and everything is as it was.
+  // Room for threads' stacks as kernels need it, instead of 1 KB for each thread that may run (277 MB on an H200).
+  // Errors: kInternal, and everything is as it was.
   virtual Status fit_stacks() = 0;
 
   // 256-byte aligned at least. Errors: kOverloaded naming the size and what is free.
