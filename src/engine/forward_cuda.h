@@ -99,6 +99,7 @@ class CudaForward {
   [[nodiscard]] float attention_scale() const;
   Status prepare_whole_step();
   [[nodiscard]] bool has_whole_step() const;
+  [[nodiscard]] cuda::Coding step_coding() const;
   [[nodiscard]] bool can_step_whole() const;
   [[nodiscard]] cuda::DecodeStepArgs step_args() const;
   Status step_whole();

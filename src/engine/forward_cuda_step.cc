@@ -1,5 +1,6 @@
 // A step of one row as one launch (kernels/cuda/decode_step.cuh).
 #include <algorithm>
+#include <array>
 #include <span>
 #include <vector>
 
@@ -8,7 +9,11 @@
 namespace dormouse::engine {
 namespace {
 
+using cuda::Coding;
 using cuda::Epilogue;
+using cuda::Kernel;
+
+constexpr std::array kSteps = {Kernel::k_decode_step_k, Kernel::k_decode_step_q8_0, Kernel::k_decode_step_halves};
 
 cuda::StepMatrix step_matrix(const Matrix& matrix) {
   return {.weights = matrix.data,
@@ -25,10 +30,13 @@ cuda::StepLayer step_layer(const DeviceLayer& w) {
           .k_norm = w.k_norm};
 }
 
-bool multiplies(const DeviceLayer& w) {
+// Whether decode_step has kernels for all of a layer's matrices, of this coding.
+bool multiplies(const DeviceLayer& w, Coding coding) {
   return std::ranges::all_of(
       std::initializer_list<const Matrix*>{&w.q, &w.k, &w.v, &w.attention_output, &w.gate, &w.up, &w.down},
-      [](const Matrix* matrix) { return cuda::one_multiplies(matrix->type); });
+      [&](const Matrix* matrix) {
+        return cuda::coding_of(matrix->type) == coding && cuda::one_multiplies(matrix->type);
+      });
 }
 
 // One a multiprocessor, and no more than the largest product has strips.
@@ -45,7 +53,11 @@ bool CudaForward::has_whole_step() const {
   constexpr std::int32_t kMostQueriesAtOnce = 4;
   const cuda::DeviceInfo& device = device_->info();
   return (device.compute_major >= 8 || device.is_emulated) &&
-         config_->heads <= kMostQueriesAtOnce * config_->kv_heads && std::ranges::all_of(weights_->layers, multiplies);
+         config_->heads <= kMostQueriesAtOnce * config_->kv_heads &&
+         std::ranges::all_of(weights_->layers, [&](const DeviceLayer& w) { return multiplies(w, step_coding()); });
+}
+Coding CudaForward::step_coding() const {
+  return cuda::coding_of(weights_->layers.front().q.type);
 }
 
 // As many warps as the rings of find room beside what else a block needs.
@@ -120,12 +132,12 @@ cuda::DecodeStepArgs CudaForward::step_args() const {
 Status CudaForward::step_whole() {
   cuda::DecodeStepArgs args = step_args();
   const std::int32_t blocks = step_blocks(args, device_->info());
-  args.work_bytes = static_cast<std::int32_t>(cuda::step_work_bytes(args, blocks, step_warps_));
+  args.work_bytes = static_cast<std::int32_t>(cuda::step_work_bytes(args, step_coding(), blocks, step_warps_));
   return device_->launch(
-      {.kernel = cuda::Kernel::k_decode_step,
+      {.kernel = kSteps[static_cast<std::size_t>(step_coding())],
        .grid = {blocks, 1, 1},
        .threads = 32 * step_warps_,
-       .shared_bytes = static_cast<std::size_t>(args.work_bytes + step_warps_ * cuda::kStepRingBytes),
+       .shared_bytes = static_cast<std::size_t>(args.work_bytes + step_warps_ * cuda::step_ring_bytes(step_coding())),
        .args = &args,
        .together = true});
 }

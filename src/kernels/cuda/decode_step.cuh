@@ -9,8 +9,7 @@
 
 #include "kernels/cuda/attend_lone.cuh"
 #include "kernels/cuda/attend_rows.cuh"
-#include "kernels/cuda/matmul_one.cuh"
-#include "kernels/cuda/step_args.h"
+#include "kernels/cuda/step_ways.cuh"
 
 namespace dormouse::cuda {
 
@@ -50,59 +49,6 @@ DEVICE int base_after(const StepProduct& product, int base) {
   return (base + product.strips) % grid_x();
 }
 
-// A tile in shared memory has the halves of every second lane group's 128 bytes swapped, so that lanes of one word
-// touch different banks: see shared_tile().
-template <TensorType type>
-struct StoredTile;
-template <>
-struct StoredTile<TensorType::kQ4_K> {
-  static constexpr int kHead = 256;   // bytes before the quants
-  static constexpr int kTurnBit = 9;  // quants of lanes t are 512 bytes
-};
-template <>
-struct StoredTile<TensorType::kQ6_K> {
-  static constexpr int kHead = 288;
-  static constexpr int kTurnBit = 7;
-};
-// Where the byte at `at` behind the head lies.
-template <TensorType type>
-DEVICE int turned(int at) {
-  return at ^ (at >> StoredTile<type>::kTurnBit & 1) << 6;
-}
-
-template <TensorType type>
-DEVICE void copy_tile(unsigned char* to, const std::uint8_t* from) {
-  constexpr int kHead = StoredTile<type>::kHead;
-#pragma unroll
-  for (int i = 0; i < (Tile<type>::kBytes / 16 + kWarp - 1) / kWarp; ++i) {
-    const int at = 16 * (lane_index() + kWarp * i);
-    if (at >= Tile<type>::kBytes) continue;
-    copy_async16(to + (at < kHead ? at : kHead + turned<type>(at - kHead)), from + at, true);
-  }
-}
-
-DEVICE Words2 words_at(const unsigned char* at) {
-  return *reinterpret_cast<const Words2*>(at);
-}
-DEVICE void take_tile(OneTile<TensorType::kQ4_K>& out, const unsigned char* tile, LanePlace at) {
-  const unsigned char* from = tile + 256 + 512 * at.t + 8 * at.g;
-#pragma unroll
-  for (int i = 0; i < 8; ++i) out.nibbles[i] = words_at(from + 64 * (i ^ (at.t & 1)));
-}
-DEVICE void take_tile(OneTile<TensorType::kQ6_K>& out, const unsigned char* tile, LanePlace at) {
-  const unsigned char* from = tile + 288 + 128 * at.t + 8 * at.g;
-#pragma unroll
-  for (int i = 0; i < 8; ++i) out.nibbles[i] = words_at(from + 512 * (i / 2) + 64 * (i % 2 ^ (at.t & 1)));
-#pragma unroll
-  for (int i = 0; i < 4; ++i) out.pairs[i] = words_at(from + 2048 + 512 * (i / 2) + 64 * (i % 2 ^ (at.t & 1)));
-  out.d = shared_u16(tile + 4 * at.g + 2 * (at.t % 2));
-}
-// Of a tile, what OneTile::sums() reads by rows and groups.
-template <TensorType type>
-DEVICE const unsigned char* heads_of(const unsigned char* tile) {
-  return tile + (type == TensorType::kQ6_K ? 32 : 0);
-}
-
 // What a slot of a ring holds. Units of a block in a product: strip by strip, matrix by matrix, tile by tile.
 struct StepUnit {
   std::int32_t type;
@@ -110,22 +56,27 @@ struct StepUnit {
   std::int32_t unit;
 };
 
-// A warp's tiles of the whole step, in order; kStepSlots of them are under way or being used.
+// A warp's tiles of the whole step, in order; kSlots of them are under way or being used.
+template <Coding coding>
 class WeightStream {
+  using Way = StepWay<coding>;
+  static constexpr int kSlots = step_slots(coding);
+  static_assert(Way::kTileBytes == step_tile_bytes(coding));
+
  public:
   DEVICE WeightStream(const DecodeStepArgs& args, unsigned char* rings)
-      : args_(args), ring_(rings + warp_index() * kStepRingBytes) {
+      : args_(args), ring_(rings + warp_index() * step_ring_bytes(coding)) {
     if (args.layer_count > 0) begin_product();
     settle();
 #pragma unroll 1
-    for (int i = 0; i < kStepSlots; ++i) fetch();
+    for (int i = 0; i < kSlots; ++i) fetch();
   }
   // The next tile of this warp, when it is there: good until done().
   DEVICE const unsigned char* take(StepUnit& unit) const {
-    copy_async_wait<kStepSlots - 1>();
+    copy_async_wait<kSlots - 1>();
     sync_warp();
     unit = *unit_of(slot_);
-    return ring_ + slot_ * kMostTileBytes;
+    return ring_ + slot_ * Way::kTileBytes;
   }
   DEVICE void done() {
     sync_warp();
@@ -134,7 +85,7 @@ class WeightStream {
 
  private:
   DEVICE StepUnit* unit_of(int slot) const {
-    return reinterpret_cast<StepUnit*>(ring_ + kStepSlots * kMostTileBytes + 16 * slot);
+    return reinterpret_cast<StepUnit*>(ring_ + kSlots * Way::kTileBytes + 16 * slot);
   }
   // A copy into the slot that is free, which then is the last of the ring.
   DEVICE void fetch() {
@@ -142,17 +93,13 @@ class WeightStream {
       const StepProduct& product = args_.products[product_];
       const StepMatrix& matrix = args_.layers[layer_].matrices[product.first + matrix_ + part_];
       const std::uint8_t* from = matrix.weights + (strip_ - part_begin_) * matrix.strip_bytes;
-      unsigned char* to = ring_ + slot_ * kMostTileBytes;
+      unsigned char* to = ring_ + slot_ * Way::kTileBytes;
       if (lane_index() == 0) *unit_of(slot_) = {matrix.type, tile_, unit_};
-      if (static_cast<TensorType>(matrix.type) == TensorType::kQ4_K) {
-        copy_tile<TensorType::kQ4_K>(to, from + std::int64_t{tile_} * Tile<TensorType::kQ4_K>::kBytes);
-      } else {
-        copy_tile<TensorType::kQ6_K>(to, from + std::int64_t{tile_} * Tile<TensorType::kQ6_K>::kBytes);
-      }
+      Way::copy(to, from, tile_, static_cast<TensorType>(matrix.type));
       advance();
     }
     copy_async_commit();  // also of nothing: take() counts groups
-    slot_ = slot_ + 1 == kStepSlots ? 0 : slot_ + 1;
+    slot_ = slot_ + 1 == kSlots ? 0 : slot_ + 1;
   }
   DEVICE void advance() {
     unit_ += thread_count() / kWarp;
@@ -215,15 +162,17 @@ class WeightStream {
 };
 
 // Shared memory of a product, in this order.
+template <typename Block>
 struct StepShared {
-  OneBlock* blocks;  // [tiles]
+  Block* blocks;     // [tiles]
   float* partial;    // [units, 16]
   float* squares;    // [tiles]
 };
-DEVICE StepShared step_shared(const StepProduct& product, int strips) {
+template <typename Block>
+DEVICE StepShared<Block> step_shared(const StepProduct& product, int strips) {
   const int tiles = product.k / 256;
-  StepShared out;
-  out.blocks = reinterpret_cast<OneBlock*>(shared_memory());
+  StepShared<Block> out;
+  out.blocks = reinterpret_cast<Block*>(shared_memory());
   out.partial = reinterpret_cast<float*>(out.blocks + tiles);
   out.squares = out.partial + 16 * tiles * matrices_of(product) * strips;
   return out;
@@ -242,8 +191,9 @@ DEVICE Eight load_fresh_eight(const float* from) {
   return out;
 }
 
-// Codes the row for the whole block, as code_for_warp() of matmul_one.cuh.
-DEVICE void code_step_row(const StepShared& shared, const StepProduct& product, const float* norm, float epsilon) {
+// Codes the row for the whole block, as code_for_warp() of one_row.cuh.
+template <typename Way>
+DEVICE void code_step_row(const StepShared<typename Way::Block>& shared, const StepProduct& product, const float* norm, float epsilon) {
   const int tiles = product.k / 256;
   const int warps = thread_count() / kWarp;
   const auto load = [&](int tile) { return load_fresh_eight(product.in + 256 * tile + 8 * lane_index()); };
@@ -266,30 +216,19 @@ DEVICE void code_step_row(const StepShared& shared, const StepProduct& product, 
     }
     const Eight now = v;
     if (tile + warps < tiles) v = load(tile + warps);
-    code_for_one(shared.blocks[tile], now);
+    Way::code(shared.blocks[tile], now);
   }
   sync_block();
 }
 
-template <TensorType type>
-DEVICE void multiply_step_tile(float* out, const unsigned char* tile, const OneBlock& block, LanePlace at) {
-  OneTile<type> words;
-  take_tile(words, tile, at);
-  const unsigned char* heads = heads_of<type>(tile);
-  const OneScales scales = words.scales(heads, at);
-  const RowSums sums = words.sums(block, heads, at);
-  const float t = one_fold<type>(sums, scales, block.scale, at);
-  if (at.t < 2) out[2 * at.g + at.t] = t;
-}
-
 // Strip `index` of the block's, by one warp: lane l adds the tiles of row l % 16, lanes from 16 on those of the second
 // matrix.
-DEVICE void write_step_strip(const StepProduct& product, const StepShared& shared, int base, int index, float before) {
+DEVICE void write_step_strip(const StepProduct& product, const float* partial, int base, int index, float before) {
   const int lane = lane_index();
   const int tiles = product.k / 256;
   const bool fused = product.epilogue == Epilogue::kSwiglu;
   const float* mine =
-      shared.partial + 16 * tiles * (matrices_of(product) * index + (fused ? lane / 16 : 0)) + lane % 16;
+      partial + 16 * tiles * (matrices_of(product) * index + (fused ? lane / 16 : 0)) + lane % 16;
   float sum = 0;
 #pragma unroll 8
   for (int tile = 0; tile < tiles; ++tile) sum += mine[16 * tile];
@@ -300,35 +239,33 @@ DEVICE void write_step_strip(const StepProduct& product, const StepShared& share
 }
 
 // One product of one layer, all of the block's strips of it.
+template <Coding coding>
 DEVICE void multiply_step(const StepProduct& product, const float* norm, float epsilon, int base,
-                          WeightStream& stream) {
+                          WeightStream<coding>& stream) {
+  using Way = StepWay<coding>;
   const LanePlace at = lane_place();
   const int warps = thread_count() / kWarp;
   const int strips = strips_here(product, base);
   const int units = strips * matrices_of(product) * (product.k / 256);
-  const StepShared shared = step_shared(product, strips);
+  const auto shared = step_shared<typename Way::Block>(product, strips);
   const auto before = [&](int index) {
     const float* from = product.out + 16 * (first_strip(base) + index * grid_x()) + lane_index() % 16;
     return product.epilogue == Epilogue::kAdd && index < strips ? load_fresh(from) : 0.0F;
   };
   const float first_before = before(warp_index());
-  code_step_row(shared, product, norm, epsilon);
+  code_step_row<Way>(shared, product, norm, epsilon);
 #pragma unroll 1
   for (int left = units - warp_index(); left > 0; left -= warps) {
     StepUnit unit;
     const unsigned char* tile = stream.take(unit);
     float* out = shared.partial + 16 * unit.unit;
-    if (static_cast<TensorType>(unit.type) == TensorType::kQ4_K) {
-      multiply_step_tile<TensorType::kQ4_K>(out, tile, shared.blocks[unit.tile], at);
-    } else {
-      multiply_step_tile<TensorType::kQ6_K>(out, tile, shared.blocks[unit.tile], at);
-    }
+    Way::multiply(out, tile, static_cast<TensorType>(unit.type), shared.blocks[unit.tile], at);
     stream.done();
   }
   sync_block();
 #pragma unroll 1
   for (int index = warp_index(); index < strips; index += warps) {
-    write_step_strip(product, shared, base, index, index == warp_index() ? first_before : before(index));
+    write_step_strip(product, shared.partial, base, index, index == warp_index() ? first_before : before(index));
   }
 }
 
@@ -389,9 +326,10 @@ DEVICE void attend_step_of(const DecodeStepArgs& args, int layer, GridBarrier& b
 
 // Barriers of a layer: before attention, between its two parts, and before each of the other products; one more behind
 // it, at which the last layer only arrives.
+template <Coding coding>
 DEVICE void decode_step(const DecodeStepArgs& args) {
   unsigned char* rings = shared_memory() + args.work_bytes;
-  WeightStream stream(args, rings);
+  WeightStream<coding> stream(args, rings);
   GridBarrier barrier(args.arrivals,
                       args.layer_count * (kStepProducts + 1 + (args.attend.partials == nullptr ? 0 : 1)));
   wait_for_previous();
@@ -413,6 +351,16 @@ DEVICE void decode_step(const DecodeStepArgs& args) {
       if (layer + 1 < args.layer_count || p + 1 < kStepProducts) barrier.wait();
     }
   }
+}
+
+DEVICE void decode_step_k(const DecodeStepArgs& args) {
+  decode_step<Coding::kK>(args);
+}
+DEVICE void decode_step_q8_0(const DecodeStepArgs& args) {
+  decode_step<Coding::kQ8_0>(args);
+}
+DEVICE void decode_step_halves(const DecodeStepArgs& args) {
+  decode_step<Coding::kHalves>(args);
 }
 
 }  // namespace dormouse::cuda

@@ -28,11 +28,12 @@ constexpr float kEpsilon = 1e-6F;
 struct Model {
   int heads;
   int head_dim;
+  Coding coding;
   std::vector<PackedWeights> weights[kLayers];  // by StepMatrixAt
   std::vector<float> norms[kLayers][4];
   std::vector<StepLayer> layers;
 
-  Model(int queries, int dim, std::mt19937& random) : heads(queries * kKvHeads), head_dim(dim) {
+  Model(int queries, int dim, Coding of, std::mt19937& random) : heads(queries * kKvHeads), head_dim(dim), coding(of) {
     const int q = heads * dim;
     const int kv = kKvHeads * dim;
     const int shapes[kStepMatrices][2] = {{q, kHidden},    {kv, kHidden},   {kv, kHidden},  {kHidden, q},
@@ -42,7 +43,9 @@ struct Model {
       for (int m = 0; m < kStepMatrices; ++m) {
         // Gate and up are alike.
         const bool is_fine = m == kStepGate || m == kStepUp ? layer == 1 : (m + layer) % 2 == 0;
-        const TensorType type = is_fine ? TensorType::kQ6_K : TensorType::kQ4_K;
+        const TensorType type = coding == Coding::kK      ? (is_fine ? TensorType::kQ6_K : TensorType::kQ4_K)
+                                : coding == Coding::kQ8_0 ? TensorType::kQ8_0
+                                                          : (is_fine ? TensorType::kBF16 : TensorType::kF16);
         const auto [rows, columns] = shapes[m];
         weights[layer].push_back(
             kernels::pack(type, kernels::make_weights(type, rows, columns, random), rows, columns));
@@ -165,6 +168,7 @@ struct Row {
     args.epilogue = epilogue;
     args.input = norm == nullptr ? Input::kPlain : Input::kNorm;
     args.epsilon = kEpsilon;
+    args.coding = model.coding;
     run_product(Product::kOne, args);
   }
   void attend(int layer) {
@@ -207,12 +211,18 @@ struct Row {
         .layer_count = kLayers,
         .work_bytes = 0,
         .epsilon = kEpsilon};
-    args.work_bytes = static_cast<std::int32_t>(step_work_bytes(args, blocks, warps));
+    args.work_bytes = static_cast<std::int32_t>(step_work_bytes(args, model.coding, blocks, warps));
     ASSERT_TRUE(emulator::run({.grid = {blocks, 1, 1},
                                .threads = 32 * warps,
-                               .shared_bytes = static_cast<std::size_t>(args.work_bytes + warps * kStepRingBytes),
+                               .shared_bytes = static_cast<std::size_t>(args.work_bytes + warps * step_ring_bytes(model.coding)),
                                .together = true},
-                              [&] { decode_step(args); }))
+                              [&] {
+                                switch (model.coding) {
+                                  case Coding::kK: return decode_step_k(args);
+                                  case Coding::kQ8_0: return decode_step_q8_0(args);
+                                  case Coding::kHalves: return decode_step_halves(args);
+                                }
+                              }))
         << "a barrier that not all threads reach";
   }
 };
@@ -236,7 +246,7 @@ class DecodeStep : public InBothOrders {
 };
 
 TEST_P(DecodeStep, IsWhatItsLaunchesAre) {
-  Model model(4, 64, random_);
+  Model model(4, 64, Coding::kK, random_);
   expect_same(model, true, 0, 5, 4);
   expect_same(model, false, 63, 3, 8);
   expect_same(model, true, 64, 40, 4);
@@ -244,13 +254,23 @@ TEST_P(DecodeStep, IsWhatItsLaunchesAre) {
   expect_same(model, true, 300, 2, 8);
 }
 TEST_P(DecodeStep, OfHeadsOf128) {
-  Model model(2, 128, random_);
+  Model model(2, 128, Coding::kK, random_);
   expect_same(model, false, 200, 1, 16);
   expect_same(model, true, 250, 6, 12);
 }
+TEST_P(DecodeStep, OfQ8_0) {
+  Model model(2, 64, Coding::kQ8_0, random_);
+  expect_same(model, true, 30, 6, 8);
+  expect_same(model, false, 130, 3, 4);
+}
+TEST_P(DecodeStep, OfHalves) {
+  Model model(2, 64, Coding::kHalves, random_);
+  expect_same(model, false, 30, 6, 8);
+  expect_same(model, true, 130, 3, 4);
+}
 // Two in turn: the second begins with what the first left of the barriers' count.
 TEST_P(DecodeStep, OneAfterTheOther) {
-  Model model(2, 64, random_);
+  Model model(2, 64, Coding::kK, random_);
   Row launches(model, true, 70, random_);
   auto one = std::make_unique<Row>(launches);
   for (int step = 0; step < 2; ++step) {

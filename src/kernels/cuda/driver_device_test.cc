@@ -263,7 +263,7 @@ TEST_F(DriverDevice, BlocksThatRunTogetherSayItAndOverlapNothing) {
   ASSERT_TRUE(launch(Kernel::k_rotate_store).has_value());
   DecodeStepArgs args{};
   ASSERT_TRUE(device_
-                  ->launch({.kernel = Kernel::k_decode_step,
+                  ->launch({.kernel = Kernel::k_decode_step_k,
                             .grid = {7, 1, 1},
                             .threads = 128,
                             .args = &args,

@@ -43,7 +43,10 @@
   KERNEL(matmul_wide_k, MatmulArgs, 256, 1)        \
   KERNEL(matmul_narrow_k, MatmulArgs, 128, 2)
 
-#define DORMOUSE_CUDA_STEP_KERNELS(KERNEL) KERNEL(decode_step, DecodeStepArgs, 512, 1)
+#define DORMOUSE_CUDA_STEP_KERNELS(KERNEL)         \
+  KERNEL(decode_step_k, DecodeStepArgs, 512, 1)    \
+  KERNEL(decode_step_q8_0, DecodeStepArgs, 512, 1) \
+  KERNEL(decode_step_halves, DecodeStepArgs, 512, 1)
 
 namespace dormouse::cuda {
 

@@ -11,7 +11,7 @@ namespace dormouse::cuda {
 struct StepMatrix {
   const std::uint8_t* weights;  // packed
   std::int64_t strip_bytes;
-  std::int32_t type;  // TensorType; one_multiplies()
+  std::int32_t type;  // TensorType; all of one coding, one_multiplies()
   std::int32_t strips;
 };
 // In the order in which they are used.
@@ -49,28 +49,40 @@ struct DecodeStepArgs {
   float epsilon;
 };
 
-// Tiles of a warp that are under way while it works on another: 16 warps have 3 times 54 KB in flight on a
-// multiprocessor, which at a 132nd of 4.3 TB/s come in 5 us, about the time from one barrier to the next.
-inline constexpr int kStepSlots = 3;
-inline constexpr int kMostTileBytes = 3360;                                // Q6_K
-inline constexpr int kStepRingBytes = kStepSlots * (kMostTileBytes + 16);  // of a warp; what is in a slot, too
+// Tiles of a warp that are under way or being used: 16 warps have 3 times 54 KB in flight on a multiprocessor, which at
+// a 132nd of 4.3 TB/s come in 5 us, about the time from one barrier to the next. Larger tiles: as much of fewer.
+constexpr int step_slots(Coding coding) {
+  return coding == Coding::kK ? 3 : 2;
+}
+constexpr int step_tile_bytes(Coding coding) {
+  switch (coding) {
+    case Coding::kK: return 3360;  // Q6_K
+    case Coding::kQ8_0: return 4352;
+    case Coding::kHalves: return 8192;
+  }
+  return 0;
+}
+// Of a warp: tiles, and what each is.
+constexpr int step_ring_bytes(Coding coding) {
+  return step_slots(coding) * (step_tile_bytes(coding) + 16);
+}
 inline constexpr int kMostStepWarps = 16;
 
 // Grid x: at most a block a multiprocessor, together. Warps: a multiple of four. Shared: what products or attention
 // need, whichever is more, then the warps' rings.
-constexpr std::int64_t step_product_bytes(const StepProduct& product, int blocks) {
+constexpr std::int64_t step_product_bytes(const StepProduct& product, Coding coding, int blocks) {
   const std::int64_t tiles = product.k / 256;
   const std::int64_t matrices = product.epilogue == Epilogue::kSwiglu ? 2 : 1;
   const std::int64_t strips = (product.strips + blocks - 1) / blocks;
-  return tiles * (kOneBlockBytes + 4) + 64 * tiles * matrices * strips + 12;
+  return tiles * (one_block_bytes(coding) + 4) + 64 * tiles * matrices * strips + 12;
 }
-constexpr std::int64_t step_work_bytes(const DecodeStepArgs& args, int blocks, int warps) {
+constexpr std::int64_t step_work_bytes(const DecodeStepArgs& args, Coding coding, int blocks, int warps) {
   const int queries = args.attend.step.heads / args.attend.step.kv_heads;
   std::int64_t most = attend_lone_shared_bytes(args.attend.step.head_dim, queries, warps / kLoneWarps);
   const std::int64_t combining = warps / kSplitChains * combine_splits_shared_bytes(args.attend.step.head_dim);
   if (combining > most) most = combining;
   for (const StepProduct& product : args.products) {
-    const std::int64_t bytes = step_product_bytes(product, blocks);
+    const std::int64_t bytes = step_product_bytes(product, coding, blocks);
     if (bytes > most) most = bytes;
   }
   return (most + 127) / 128 * 128;
