@@ -181,11 +181,13 @@ constexpr int one_warps(int tiles) {
 // each touch different banks.
 inline constexpr int kOnePartBytes = 80;
 inline constexpr int kOneBlockBytes = 4 * kOnePartBytes + 48;
-// Its shared memory: coded blocks, the norm's weights, the results of `units` tiles, each warp's 256 bytes of scales,
-// the blocks' squares.
+// Scales of a tile, which a warp's lanes hand to each other.
+inline constexpr int kOneHeadBytes = 256;
+// Its shared memory: coded blocks, the norm's weights, the results of `units` tiles, each warp's heads, the blocks'
+// squares.
 constexpr std::int64_t one_shared_bytes(int units, int tiles, Input input) {
   const std::int64_t norm = input == Input::kNorm ? 1024 + 4 : 0;
-  return std::int64_t{128} * units + (kOneBlockBytes + norm) * tiles + std::int64_t{256} * one_warps(tiles);
+  return std::int64_t{128} * units + (kOneBlockBytes + norm) * tiles + std::int64_t{kOneHeadBytes} * one_warps(tiles);
 }
 
 // matmul_many and matmul_middle: a block takes this many strips and rows at a time (kSwiglu: half of the strips each
