@@ -20,7 +20,7 @@ struct alignas(16) OneBlock {
   float scale;
   int pad[3];
 };
-static_assert(sizeof(OneBlock) == kOneBlockBytes);
+static_assert(sizeof(OneBlock) == one_block_bytes(Coding::kK));
 
 DEVICE int byte_of(std::uint32_t word, int which) {
   return static_cast<int>(word >> (8 * which) & 0xFF);
@@ -205,7 +205,7 @@ struct OneK {
   }
 };
 
-// Grid x: per part, strips / strips_a_block rounded up (kSwiglu: of one). Threads: one_warps(k / 256) warps.
+// Grid x: per part, strips / strips_a_block rounded up (kSwiglu: of one). Threads: one_warps(coding, k / 256) warps.
 // Shared: one_shared_bytes().
 DEVICE void matmul_one_k(const MatmulArgs& args) {
   const StripPlace place = strip_place(args, args.strips_a_block);

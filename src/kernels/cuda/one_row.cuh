@@ -5,7 +5,7 @@
 // Limit: memory. What a block reads first is asked for before the kernel that makes the activations has ended: the
 // first tiles to registers, what follows them to L2.
 //
-// How tiles of a type are multiplied is a struct (OneK): a warp's tile in registers. It says
+// How tiles of a type are multiplied is a struct (OneK, OneQ8, OneHalves): a warp's tile in registers. It says
 //   Block           256 coded activations in shared memory, a multiple of 16 bytes
 //   code()          a warp codes a block, eight neighbouring values a lane
 //   kBytes          of a tile
