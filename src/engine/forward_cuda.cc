@@ -20,6 +20,7 @@ using cuda::Kernel;
 // A block of attend_rows has a warp for each of so many splits at once.
 constexpr std::int32_t kSplitsAtOnce = cuda::kSplitChains;
 
+constexpr std::array kOne = {Kernel::k_matmul_one_k, Kernel::k_matmul_one_q8_0, Kernel::k_matmul_one_halves};
 constexpr std::array kFew = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, Kernel::k_matmul_few_halves};
 constexpr std::array kMiddle = {Kernel::k_matmul_middle_k, Kernel::k_matmul_middle_q8_0,
                                 Kernel::k_matmul_middle_halves};
@@ -29,12 +30,13 @@ std::int64_t padded_rows(std::int64_t rows) {
   return (rows + cuda::kCodedRowMultiple - 1) / cuda::kCodedRowMultiple * cuda::kCodedRowMultiple;
 }
 
-// Whether matmul_one has this product.
-bool fits_one(const cuda::MatmulArgs& args) {
+// Whether a matmul_one kernel has this product.
+bool fits_one(const cuda::MatmulArgs& args, const DevicePaths& paths) {
+  if (args.tokens != 1 || args.input == cuda::Input::kCoded) return false;
+  if (args.coding != Coding::kK && !paths.one_row) return false;
   const auto parts = std::span(args.parts).first(static_cast<std::size_t>(args.part_count));
-  return args.tokens == 1 && args.input != cuda::Input::kCoded && std::ranges::all_of(parts, [](const auto& part) {
-           return cuda::one_multiplies(static_cast<TensorType>(part.type));
-         });
+  return std::ranges::all_of(parts,
+                             [](const auto& part) { return cuda::one_multiplies(static_cast<TensorType>(part.type)); });
 }
 
 }  // namespace
@@ -424,11 +426,12 @@ Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
   const std::int32_t strips = cuda::blocks_across(args, 1);
   const std::int32_t tiles = args.k / 256;
   const std::int32_t units = tiles * (args.epilogue == Epilogue::kSwiglu ? 2 : 1);
-  if (fits_one(args)) {
+  const std::int64_t one_shared = cuda::one_shared_bytes(args.coding, units, tiles, args.input);
+  if (fits_one(args, limits_.paths) && std::cmp_less_equal(one_shared, device_->info().shared_bytes_per_block)) {
     cuda::MatmulArgs one = args;
-    one.strips_a_block = cuda::one_strips_a_block(strips, device_->info().multiprocessors);
-    return launch(Kernel::k_matmul_one_k, {cuda::blocks_across(one, one.strips_a_block)}, 32 * cuda::one_warps(tiles),
-                  cuda::one_shared_bytes(units, tiles, args.input), &one);
+    one.strips_a_block = cuda::one_strips_a_block(args.coding, strips, device_->info().multiprocessors);
+    return launch(kOne[static_cast<std::size_t>(args.coding)], {cuda::blocks_across(one, one.strips_a_block)},
+                  32 * cuda::one_warps(args.coding, tiles), one_shared, &one);
   }
   std::int64_t shared = cuda::few_partial_bytes(units, args.tokens);
   if (args.input != cuda::Input::kCoded) shared += cuda::few_coded_bytes(args.k, args.coding);

@@ -6,6 +6,8 @@
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
 #include "kernels/cuda/matmul_one.cuh"
+#include "kernels/cuda/matmul_one_halves.cuh"
+#include "kernels/cuda/matmul_one_q8_0.cuh"
 #include "kernels/cuda/matmul_wide.cuh"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/top_tokens.cuh"

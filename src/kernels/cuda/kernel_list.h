@@ -31,6 +31,8 @@
 
 #define DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)       \
   KERNEL(matmul_one_k, MatmulArgs, 1024, 1)        \
+  KERNEL(matmul_one_q8_0, MatmulArgs, 320, 2)      \
+  KERNEL(matmul_one_halves, MatmulArgs, 320, 2)    \
   KERNEL(matmul_few_k, MatmulArgs, 640, 1)         \
   KERNEL(matmul_few_q8_0, MatmulArgs, 640, 1)      \
   KERNEL(matmul_few_halves, MatmulArgs, 640, 1)    \

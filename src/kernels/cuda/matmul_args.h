@@ -161,31 +161,48 @@ constexpr std::int64_t few_coded_bytes(std::int64_t k, Coding coding) {
   return 2 * planes * k + 4 * (coding == Coding::kQ8_0 ? k / 32 : k / 256) + 64 * (k / 256) + 4 * (k / 256);
 }
 
-// matmul_one: a row that is not coded yet, K-quants of four and six bits. A warp takes the same tile of each of a
-// strip's matrices (kSwiglu: gate's and up's), and codes the 256 activations they meet for itself.
+// matmul_one: a row that is not coded yet, and not all K-quants. A warp takes the same tile of each of a strip's
+// matrices (kSwiglu: gate's and up's), and codes the 256 activations they meet for itself.
 constexpr bool one_multiplies(TensorType type) {
-  return type == TensorType::kQ4_K || type == TensorType::kQ6_K;
+  return coding_of(type) != Coding::kK || type == TensorType::kQ4_K || type == TensorType::kQ6_K;
 }
-// Measured on an H200: 16 tiles are fastest with a warp each, 38 with 13 warps.
-inline constexpr int kOneMostWarps = 16;
+// Measured on an H200: 16 tiles of K-quants are fastest with a warp each, 38 with 13 warps. The others, whose tiles are
+// larger: ten, so that two blocks on a multiprocessor have 96 registers a thread; not measured.
+constexpr int one_most_warps(Coding coding) {
+  return coding == Coding::kK ? 16 : 10;
+}
 // Measured on an H200 with 132 multiprocessors: 160 strips are fastest one a block, 384 and 608 two, 9,496 nine.
-constexpr int one_strips_a_block(int strips, int multiprocessors) {
+// Not measured: Q8_0, taken to be alike, and halves, of which four strips are as many bytes as 14 of Q4_K: coding the
+// row again costs a block less, and the last blocks of a launch end closer to each other.
+constexpr int one_strips_a_block(Coding coding, int strips, int multiprocessors) {
   if (strips <= 2 * multiprocessors) return 1;
-  return strips <= 6 * multiprocessors ? 2 : 9;
+  if (strips <= 6 * multiprocessors) return 2;
+  return coding == Coding::kHalves ? 4 : 9;
 }
-constexpr int one_warps(int tiles) {
-  const int rounds = (tiles + kOneMostWarps - 1) / kOneMostWarps;
+constexpr int one_warps(Coding coding, int tiles) {
+  const int rounds = (tiles + one_most_warps(coding) - 1) / one_most_warps(coding);
   return (tiles + rounds - 1) / rounds;
 }
 // Bytes between neighbouring parts of 64 codes: 16 more than they have, so that four lanes that read 16 bytes of a part
 // each touch different banks.
 inline constexpr int kOnePartBytes = 80;
-inline constexpr int kOneBlockBytes = 4 * kOnePartBytes + 48;
-// Its shared memory: coded blocks, the norm's weights, the results of `units` tiles, each warp's 256 bytes of scales,
-// the blocks' squares.
-constexpr std::int64_t one_shared_bytes(int units, int tiles, Input input) {
+// 256 coded activations: codes and a scale; kK: eight sums too; kQ8_0: eight scales; kHalves: two planes.
+constexpr int one_block_bytes(Coding coding) {
+  switch (coding) {
+    case Coding::kK: return 4 * kOnePartBytes + 48;
+    case Coding::kQ8_0: return 4 * kOnePartBytes + 32;
+    case Coding::kHalves: return 4 * 256 + 16;
+  }
+  return 0;
+}
+// Scales of a tile of K-quants, which a warp's lanes hand to each other.
+inline constexpr int kOneHeadBytes = 256;
+// Its shared memory: coded blocks, the norm's weights, the results of `units` tiles, each warp's heads, the blocks'
+// squares.
+constexpr std::int64_t one_shared_bytes(Coding coding, int units, int tiles, Input input) {
   const std::int64_t norm = input == Input::kNorm ? 1024 + 4 : 0;
-  return std::int64_t{128} * units + (kOneBlockBytes + norm) * tiles + std::int64_t{256} * one_warps(tiles);
+  const std::int64_t heads = coding == Coding::kK ? std::int64_t{kOneHeadBytes} * one_warps(coding, tiles) : 0;
+  return std::int64_t{128} * units + (one_block_bytes(coding) + norm) * tiles + heads;
 }
 
 // matmul_many and matmul_middle: a block takes this many strips and rows at a time (kSwiglu: half of the strips each

@@ -1,14 +1,9 @@
-// Products with one activation row: a decode step of one stream. A block takes one strip of 16 weight rows after the
-// other (kSwiglu: of gate and of up), a warp every one_warps()th tile of them. Few strips a block: room beside them for
-// blocks of the next kernel; but a row is coded once for them all. Sums are of integers, by dot products of four bytes:
-// a third of the instructions the tensor cores' way needs for one row, and the same bits (matmul_args.h). A warp codes
-// the 256 activations its tile meets for itself: but for the norm's sum no warp waits for another before the end.
-// Limit: memory. All of a block's bytes are asked for before the kernel that makes the activations has ended: the first
-// tile's to registers, the others' to L2.
+// Products of K-quants of four and six bits with one activation row (one_row.cuh). Sums are of integers, by dot
+// products of four bytes: a third of the instructions the tensor cores' way needs for one row, and the same bits
+// (matmul_args.h).
 #pragma once
 
-#include "kernels/cuda/coding.cuh"
-#include "kernels/cuda/matmul_few.cuh"
+#include "kernels/cuda/one_row.cuh"
 #include "kernels/cuda/tiles.cuh"
 
 namespace dormouse::cuda {
@@ -25,10 +20,7 @@ struct alignas(16) OneBlock {
   float scale;
   int pad[3];
 };
-static_assert(sizeof(OneBlock) == kOneBlockBytes);
-
-// Times this, four signed bytes are added.
-inline constexpr std::uint32_t kOnes = 0x01010101U;
+static_assert(sizeof(OneBlock) == one_block_bytes(Coding::kK));
 
 DEVICE int byte_of(std::uint32_t word, int which) {
   return static_cast<int>(word >> (8 * which) & 0xFF);
@@ -176,183 +168,51 @@ DEVICE float one_fold(const RowSums& sums, OneScales scales, float da, LanePlace
 DEVICE void code_for_one(OneBlock& out, const Eight& v) {
   const int lane = lane_index();
   const Scaling s = int8_scaling(largest_bits(v, kWarp));
-  // 1.5 * 2^23 rounds to an integer, which is then the low byte. A row of scale 0 or NaN may hold anything: no codes.
-  std::uint32_t bits[8];
-#pragma unroll
-  for (int i = 0; i < 8; ++i) bits[i] = float_to_bits(v.x[i] * s.inverse + 12582912.0F);
-  std::uint32_t word[2];
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const std::uint32_t low = permute_bytes(bits[4 * i], bits[4 * i + 1], 0x0040);
-    const std::uint32_t high = permute_bytes(bits[4 * i + 2], bits[4 * i + 3], 0x0040);
-    word[i] = s.inverse == 0.0F ? 0 : permute_bytes(low, high, 0x5410);
-  }
-  int sum = dp4a(kOnes, word[0], dp4a(kOnes, word[1], 0));
-  *reinterpret_cast<Words2*>(out.codes + kOnePartBytes * (lane / 8) + 8 * (lane % 8)) = {word[0], word[1]};
+  const Words2 word = signed_bytes(v, s.inverse);
+  int sum = dp4a(kOnes, word.x, dp4a(kOnes, word.y, 0));
+  *reinterpret_cast<Words2*>(out.codes + kOnePartBytes * (lane / 8) + 8 * (lane % 8)) = word;
   sum += shuffle_xor(sum, 1);
   sum += shuffle_xor(sum, 2);
   if (lane % 4 == 0) out.sums32[lane / 4] = sum;
   if (lane == 0) out.scale = s.scale;
 }
 
-// Shared memory, in this order.
-struct OneShared {
-  OneBlock* blocks;      // [tiles]
-  float* norm;           // [k], kNorm
-  float* partial;        // [2, matrices, tiles, 16]
-  unsigned char* heads;  // [256], the warp's own
-  float* squares;        // [tiles], kNorm
-};
-DEVICE OneShared one_shared(const MatmulArgs& args, int matrices) {
-  const int tiles = args.k / 256;
-  OneShared out;
-  out.blocks = reinterpret_cast<OneBlock*>(shared_memory());
-  out.norm = reinterpret_cast<float*>(out.blocks + tiles);
-  out.partial = out.norm + (args.input == Input::kNorm ? args.k : 0);
-  auto* heads = reinterpret_cast<unsigned char*>(out.partial + 32 * matrices * tiles);
-  out.heads = heads + 256 * warp_index();
-  out.squares = reinterpret_cast<float*>(heads + 8 * thread_count());
-  return out;
-}
-
-// Every lane copies what it reads itself.
-DEVICE void copy_norm(const OneShared& shared, const MatmulArgs& args) {
-  for (int column = 8 * thread_index(); column < args.k; column += 8 * thread_count()) {
-    copy_async16(shared.norm + column, args.norm + column, true);
-    copy_async16(shared.norm + column + 4, args.norm + column + 4, true);
-  }
-  copy_async_commit();
-}
-
-// Codes the blocks of the warp's tiles. All warps of a block come here where there is a norm.
-DEVICE void code_for_warp(const OneShared& shared, const MatmulArgs& args) {
-  const int tiles = args.k / 256;
-  const int warps = thread_count() / kWarp;
-  const bool has_norm = args.input == Input::kNorm;
-  const auto load = [&](int tile) { return load_eight(args.x + 256 * tile + 8 * lane_index()); };
-  Eight v = load(warp_index());
-  float inverse = 1.0F;
-  if (has_norm) {
-    for (int tile = warp_index(); tile < tiles; tile += warps) {
-      const float square = block_square(tile == warp_index() ? v : load(tile));
-      if (lane_index() == 0) shared.squares[tile] = square;
-    }
-    copy_async_wait<0>();
-    sync_block();
-    inverse = norm_inverse(shared.squares, args.k, args.epsilon);
-  }
-  for (int tile = warp_index(); tile < tiles; tile += warps) {
-    if (has_norm) {
-      const Eight weight = load_eight(shared.norm + 256 * tile + 8 * lane_index());
-#pragma unroll
-      for (int i = 0; i < 8; ++i) v.x[i] = v.x[i] * inverse * weight.x[i];
-    }
-    const Eight now = v;
-    if (tile + warps < tiles) v = load(tile + warps);
-    code_for_one(shared.blocks[tile], now);
-  }
-  sync_warp();
-}
-
-// The first warp's end: lane l adds the tiles of row l % 16, lanes from 16 on those of the second matrix.
-DEVICE void one_results(const MatmulArgs& args, const MatrixPart& out, int strip, const float* partial, int tiles,
-                        float before) {
-  const int lane = lane_index();
-  const bool fused = args.epilogue == Epilogue::kSwiglu;
-  const float* mine = partial + (fused ? lane / 16 * tiles * 16 : 0) + lane % 16;
-  float sum = 0;
-#pragma unroll 8
-  for (int tile = 0; tile < tiles; ++tile) sum += mine[16 * tile];
-  if (fused) sum = swiglu(sum, shuffle_xor(sum, 16));
-  const int row = 16 * strip + lane;
-  if (lane < 16 && row < out.rows) out.out[row] = args.epilogue == Epilogue::kAdd ? before + sum : sum;
-}
-// What a strip's results are added to, asked for before they are there.
-DEVICE float one_before(const MatmulArgs& args, const MatrixPart& out, int strip) {
-  const int row = 16 * strip + lane_index() % 16;
-  return args.epilogue == Epilogue::kAdd && warp_index() == 0 && row < out.rows ? out.out[row] : 0.0F;
-}
-
-// Where a warp is: which tile of which matrix of which strip.
-struct OneUnit {
-  int strip;
-  int tile;
-  int matrix;
-};
-DEVICE OneUnit after(OneUnit unit, int matrices, int tiles, int warps) {
-  if (++unit.matrix < matrices) return unit;
-  unit.matrix = 0;
-  unit.tile += warps;
-  if (unit.tile < tiles) return unit;
-  return {unit.strip + 1, warp_index(), 0};
-}
-
 template <TensorType type>
-DEVICE void one_of(const MatmulArgs& args, StripPlace place) {
-  const LanePlace at = lane_place();
-  const int tiles = args.k / 256;
-  const int matrices = args.epilogue == Epilogue::kSwiglu ? 2 : 1;
-  const int warps = thread_count() / kWarp;
-  const OneShared shared = one_shared(args, matrices);
-  const MatrixPart& part = args.parts[place.part];
-  const int end = place.strip + args.strips_a_block < part.strips ? place.strip + args.strips_a_block : part.strips;
-  const auto bytes_of = [&](const OneUnit& unit) {
-    const MatrixPart& from = args.parts[place.part + unit.matrix];
-    return from.weights + unit.strip * from.strip_bytes + std::int64_t{unit.tile} * Tile<type>::kBytes;
-  };
-  const auto prefetch_strip = [&](int strip) {
-    if (lane_index() != 0 || strip >= end) return;
-#pragma unroll 1
-    for (OneUnit unit{strip, warp_index(), 0}; unit.strip == strip; unit = after(unit, matrices, tiles, warps)) {
-      prefetch_bytes(bytes_of(unit), Tile<type>::kBytes);
-    }
-  };
-  OneUnit now{place.strip, warp_index(), 0};
-  OneTile<type> tile = OneTile<type>::load(bytes_of(now), at);
-  if (args.input == Input::kNorm) copy_norm(shared, args);
-  prefetch_strip(place.strip);
-  let_next_begin();
-  wait_for_previous();
-  float before = one_before(args, part, now.strip);
-  code_for_warp(shared, args);
-  float* partial = shared.partial;
-  float* other = partial + 16 * matrices * tiles;
-  while (now.strip < end) {
-    if (now.tile == warp_index() && now.matrix == 0) prefetch_strip(now.strip + 1);
-    const OneBlock& block = shared.blocks[now.tile];
-    float* out = partial + 16 * (now.matrix * tiles + now.tile);
-    *reinterpret_cast<Words2*>(shared.heads + 8 * lane_index()) = tile.head;
-    sync_warp();
-    const OneScales scales = tile.scales(shared.heads, at);
-    const RowSums sums = tile.sums(block, shared.heads, at);
-    const OneUnit next = after(now, matrices, tiles, warps);
-    sync_warp();  // the next tile's loads stay below: they take this one's registers
-    if (next.strip < end) tile = OneTile<type>::load(bytes_of(next), at);
-    const float t = one_fold<type>(sums, scales, block.scale, at);
-    if (at.t < 2) out[2 * at.g + at.t] = t;
-    if (next.strip != now.strip) {
-      // The first warp adds up while the others are at the next strip, whose results go to the other place.
-      sync_block();
-      if (warp_index() == 0) {
-        one_results(args, part, now.strip, partial, tiles, before);
-        if (next.strip < end) before = one_before(args, part, next.strip);
-      }
-      float* const free = partial;
-      partial = other;
-      other = free;
-    }
-    now = next;
-  }
-}
+struct OneK {
+  static constexpr int kBytes = Tile<type>::kBytes;
+  static constexpr int kHeadBytes = kOneHeadBytes;
+  static constexpr bool kAsksForStrips = true;
+  using Block = OneBlock;
+  OneTile<type> tile;
 
-// Grid x: per part, strips / strips_a_block rounded up (kSwiglu: of one). Threads: one_warps(k / 256) warps.
+  DEVICE static OneK load(const std::uint8_t* from, LanePlace at) { return {OneTile<type>::load(from, at)}; }
+  DEVICE static void code(Block& out, const Eight& v) { code_for_one(out, v); }
+
+  struct Sums {
+    OneScales scales;
+    RowSums rows;
+  };
+  DEVICE Sums begin(const Block& block, unsigned char* heads, LanePlace at) const {
+    *reinterpret_cast<Words2*>(heads + 8 * lane_index()) = tile.head;
+    sync_warp();
+    const OneScales scales = tile.scales(heads, at);
+    return {scales, tile.sums(block, heads, at)};
+  }
+  DEVICE void take(const std::uint8_t* from, LanePlace at) { tile = OneTile<type>::load(from, at); }
+  DEVICE static void end(float* out, const Sums& sums, const Block& block, LanePlace at) {
+    const float t = one_fold<type>(sums.rows, sums.scales, block.scale, at);
+    if (at.t < 2) out[2 * at.g + at.t] = t;
+  }
+};
+
+// Grid x: per part, strips / strips_a_block rounded up (kSwiglu: of one). Threads: one_warps(coding, k / 256) warps.
 // Shared: one_shared_bytes().
 DEVICE void matmul_one_k(const MatmulArgs& args) {
   const StripPlace place = strip_place(args, args.strips_a_block);
   if (static_cast<TensorType>(args.parts[place.part].type) == TensorType::kQ4_K) {
-    one_of<TensorType::kQ4_K>(args, place);
+    one_row<OneK<TensorType::kQ4_K>>(args, place);
   } else {
-    one_of<TensorType::kQ6_K>(args, place);
+    one_row<OneK<TensorType::kQ6_K>>(args, place);
   }
 }
 

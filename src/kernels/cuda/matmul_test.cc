@@ -152,6 +152,30 @@ TEST_P(ProductTest, ARowCodedOnTheWayIsTheSame) {
 INSTANTIATE_TEST_SUITE_P(All, ProductTest, testing::ValuesIn(kTypes),
                          [](const auto& type) { return std::string(traits(type.param).name); });
 
+// What may stand in one launch beside a matrix of this type: the same coding, another type where there is one.
+TensorType beside(TensorType type) {
+  switch (type) {
+    case TensorType::kQ4_K: return TensorType::kQ6_K;
+    case TensorType::kQ6_K: return TensorType::kQ4_K;
+    case TensorType::kF16: return TensorType::kBF16;
+    case TensorType::kBF16: return TensorType::kF16;
+    default: return type;
+  }
+}
+MatmulArgs one_row_of(const std::vector<float>& x, const std::vector<float>& norm, TensorType type) {
+  MatmulArgs args{};
+  args.k = static_cast<std::int32_t>(x.size());
+  args.tokens = 1;
+  args.coding = coding_of(type);
+  args.input = Input::kNorm;
+  args.x = x.data();
+  args.norm = norm.data();
+  args.epsilon = 1e-6F;
+  return args;
+}
+constexpr TensorType kOneTypes[] = {TensorType::kQ4_K, TensorType::kQ6_K, TensorType::kQ8_0, TensorType::kF16,
+                                    TensorType::kBF16};
+
 // matmul_one against matmul_few: every epilogue, types mixed in one launch, a height that is no multiple of 16, more
 // tiles than warps, and rows of which everything or a block is zero or infinite.
 class OneTest : public testing::TestWithParam<std::tuple<TensorType, Epilogue, Input>> {};
@@ -160,24 +184,19 @@ TEST_P(OneTest, GivesTheBitsOfFew) {
   std::mt19937 random(kernels::test_seed());
   const auto [type, epilogue, input] = GetParam();
   const bool fused = epilogue == Epilogue::kSwiglu;
-  const TensorType other = type == TensorType::kQ4_K ? TensorType::kQ6_K : TensorType::kQ4_K;
-  for (const std::int32_t k : {256, 22 * 256}) {
+  const std::int32_t most = coding_of(type) == Coding::kK ? 22 : 11;  // tiles; more than warps either way
+  for (const std::int32_t k : {256, most * 256}) {
     PackedWeights first = random_weights(type, 20, k, random);
-    PackedWeights second = random_weights(fused ? type : other, 20, k, random);
+    PackedWeights second = random_weights(fused ? type : beside(type), 20, k, random);
     const std::vector<float> norm = random_rows(1, k, random);
     for (const kernels::Row kind : kernels::kAllRows) {
       const std::vector<float> x = kernels::make_row(kind, k, random);
       std::vector<float> few(40, 1.25F);
       std::vector<float> one(40, 1.25F);
-      MatmulArgs args{};
+      MatmulArgs args = one_row_of(x, norm, type);
       args.part_count = 2;
-      args.k = k;
-      args.tokens = 1;
       args.epilogue = epilogue;
       args.input = input;
-      args.x = x.data();
-      args.norm = norm.data();
-      args.epsilon = 1e-6F;
       for (const auto& [product, out] : {std::pair{Product::kFew, &few}, {Product::kOne, &one}}) {
         args.parts[0] = part_of(first, *out);
         args.parts[1] = part_of(second, *out);
@@ -193,29 +212,70 @@ TEST_P(OneTest, GivesTheBitsOfFew) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, OneTest,
-                         testing::Combine(testing::Values(TensorType::kQ4_K, TensorType::kQ6_K),
+                         testing::Combine(testing::ValuesIn(kOneTypes),
                                           testing::Values(Epilogue::kStore, Epilogue::kAdd, Epilogue::kSwiglu),
                                           testing::Values(Input::kPlain, Input::kNorm)));
 
-TEST(Products, OneDoesNotDependOnTheOrderOfThreads) {
+class OneOfTypeTest : public testing::TestWithParam<TensorType> {};
+
+// The widest product of Qwen3-4B: 38 tiles, of which the last round has some for a part of the warps only.
+TEST_P(OneOfTypeTest, DoesNotDependOnTheOrderOfThreads) {
   std::mt19937 random(kernels::test_seed());
-  PackedWeights weights = random_weights(TensorType::kQ4_K, 16, 30 * 256, random);
-  const std::vector<float> x = random_rows(1, 30 * 256, random);
-  std::vector<float> out[2] = {std::vector<float>(16), std::vector<float>(16)};
-  for (const auto order : {emulator::Order::kBackwards, emulator::Order::kForwards}) {
+  constexpr std::int32_t kColumns = 38 * 256;
+  PackedWeights weights = random_weights(GetParam(), 40, kColumns, random);
+  const std::vector<float> x = random_rows(1, kColumns, random);
+  const auto results = [&](Product product, emulator::Order order) {
+    std::vector<float> out(40);
     emulator::set_order(order);
-    MatmulArgs args{};
-    args.parts[0] = part_of(weights, out[order == emulator::Order::kForwards ? 0 : 1]);
+    MatmulArgs args = one_row_of(x, x, GetParam());
+    args.parts[0] = part_of(weights, out);
     args.part_count = 1;
-    args.k = 30 * 256;
-    args.tokens = 1;
-    args.x = x.data();
-    args.norm = x.data();
-    args.input = Input::kNorm;
-    args.epsilon = 1e-6F;
-    run_product(Product::kOne, args);
+    run_product(product, args);
+    emulator::set_order(emulator::Order::kForwards);
+    return out;
+  };
+  const std::vector<float> want = results(Product::kFew, emulator::Order::kForwards);
+  EXPECT_TRUE(kernels::all_same_bits(results(Product::kOne, emulator::Order::kForwards), want));
+  EXPECT_TRUE(kernels::all_same_bits(results(Product::kOne, emulator::Order::kBackwards), want));
+}
+
+// Three matrices of different heights in one launch, however many strips a block has: of some parts less than one
+// block's, of others some blocks and a rest.
+TEST_P(OneOfTypeTest, StripsABlockDoNotShow) {
+  std::mt19937 random(kernels::test_seed());
+  constexpr std::int32_t kColumns = 11 * 256;
+  PackedWeights q = random_weights(GetParam(), 160, kColumns, random);
+  PackedWeights k = random_weights(GetParam(), 16, kColumns, random);
+  PackedWeights v = random_weights(beside(GetParam()), 52, kColumns, random);
+  const std::vector<float> x = random_rows(1, kColumns, random);
+  const std::vector<float> norm = random_rows(1, kColumns, random);
+  std::vector<float> want;
+  for (const int strips : {0, 1, 3, 4, 9, 100}) {  // 0: matmul_few
+    std::vector<float> out(160 + 16 + 52, 0.5F);
+    MatmulArgs args = one_row_of(x, norm, GetParam());
+    args.parts[0] = part_of(q, out);
+    args.parts[1] = part_of(k, out);
+    args.parts[1].out += 160;
+    args.parts[2] = part_of(v, out);
+    args.parts[2].out += 176;
+    args.part_count = 3;
+    args.epilogue = Epilogue::kAdd;
+    args.strips_a_block = strips;
+    run_product(strips == 0 ? Product::kFew : Product::kOne, args);
+    if (strips == 0) want = out;
+    EXPECT_TRUE(kernels::all_same_bits(out, want)) << strips;
   }
-  EXPECT_TRUE(kernels::all_same_bits(out[0], out[1]));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OneOfTypeTest, testing::ValuesIn(kOneTypes),
+                         [](const auto& type) { return std::string(traits(type.param).name); });
+
+// Goal: a T4's 64 KB are enough for the widest product of Qwen3-4B in each coding; the norm is of 2,560 columns.
+TEST(Products, OneFitsTheSmallestCard) {
+  for (const Coding coding : {Coding::kK, Coding::kQ8_0, Coding::kHalves}) {
+    EXPECT_LE(one_shared_bytes(coding, 9728 / 256, 9728 / 256, Input::kPlain), 64 * 1024);
+    EXPECT_LE(2 * one_shared_bytes(coding, 2 * 2560 / 256, 2560 / 256, Input::kNorm), 64 * 1024) << "two a card's unit";
+  }
 }
 
 // Three matrices of different types and heights in one launch, added to what is there.

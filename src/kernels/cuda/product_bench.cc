@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -34,12 +35,24 @@ constexpr Shape kShapes[] = {{"qkv", TensorType::kQ4_K, 6144, 2560, Epilogue::kS
                              {"gate up", TensorType::kQ4_K, 9728, 2560, Epilogue::kSwiglu},
                              {"down", TensorType::kQ4_K, 2560, 9728, Epilogue::kAdd},
                              {"down", TensorType::kQ6_K, 2560, 9728, Epilogue::kAdd},
-                             {"lm head", TensorType::kQ6_K, kVocab, 2560, Epilogue::kStore}};
+                             {"lm head", TensorType::kQ6_K, kVocab, 2560, Epilogue::kStore},
+                             {"qkv", TensorType::kQ8_0, 6144, 2560, Epilogue::kStore},
+                             {"o", TensorType::kQ8_0, 2560, 4096, Epilogue::kAdd},
+                             {"gate up", TensorType::kQ8_0, 9728, 2560, Epilogue::kSwiglu},
+                             {"down", TensorType::kQ8_0, 2560, 9728, Epilogue::kAdd},
+                             {"lm head", TensorType::kQ8_0, kVocab, 2560, Epilogue::kStore},
+                             {"qkv", TensorType::kF16, 6144, 2560, Epilogue::kStore},
+                             {"o", TensorType::kF16, 2560, 4096, Epilogue::kAdd},
+                             {"gate up", TensorType::kF16, 9728, 2560, Epilogue::kSwiglu},
+                             {"down", TensorType::kF16, 2560, 9728, Epilogue::kAdd},
+                             {"lm head", TensorType::kF16, kVocab, 2560, Epilogue::kStore}};
+constexpr std::array kOne = {Kernel::k_matmul_one_k, Kernel::k_matmul_one_q8_0, Kernel::k_matmul_one_halves};
+constexpr std::array kFew = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, Kernel::k_matmul_few_halves};
 
 struct Variant {
   const char* name;
   Kernel kernel;
-  int strips;  // a block's; 1: matmul_few and the like
+  int strips;  // a block's; matmul_one: 0: what one_strips_a_block() says
   int tokens;
   int threads;
   std::int64_t shared_bytes;
@@ -106,19 +119,21 @@ class Bench {
     const int strips = shape.rows / 16;
     const int units = shape.k / 256 * (fused ? 2 : 1);
     Launch launch{.kernel = variant.kernel, .threads = variant.threads, .args = &args, .overlaps_previous = true};
-    launch.grid[0] = blocks_across(args, variant.strips_a_block(shape.epilogue));
     launch.shared_bytes = static_cast<std::size_t>(variant.shared_bytes);
-    if (variant.kernel == Kernel::k_matmul_one_k) {
-      args.strips_a_block = one_strips_a_block(strips, device_.info().multiprocessors);
+    if (variant.kernel == kOne[static_cast<std::size_t>(args.coding)]) {
+      args.strips_a_block =
+          variant.strips > 0 ? variant.strips : one_strips_a_block(args.coding, strips, device_.info().multiprocessors);
       launch.grid[0] = blocks_across(args, args.strips_a_block);
-      launch.threads = 32 * one_warps(shape.k / 256);
-      launch.shared_bytes = static_cast<std::size_t>(one_shared_bytes(units, shape.k / 256, args.input));
+      launch.threads = 32 * one_warps(args.coding, shape.k / 256);
+      launch.shared_bytes = static_cast<std::size_t>(one_shared_bytes(args.coding, units, shape.k / 256, args.input));
     } else if (variant.tokens > 0) {
+      launch.grid[0] = blocks_across(args, variant.strips_a_block(shape.epilogue));
       launch.grid[1] = (rows + variant.tokens - 1) / variant.tokens;
     } else {
+      launch.grid[0] = blocks_across(args, 1);
       launch.threads = 32 * few_warps(units);
       launch.shared_bytes = static_cast<std::size_t>(few_partial_bytes(units, rows) +
-                                                     (rows == 1 ? few_coded_bytes(shape.k, Coding::kK) : 0));
+                                                     (rows == 1 ? few_coded_bytes(shape.k, args.coding) : 0));
     }
     return best_of_rounds([&](int i) -> Status {
       for (MatrixPart& part : args.parts) part.weights = weights_of(shape, i);
@@ -128,7 +143,7 @@ class Bench {
   }
 
  private:
-  static constexpr std::uint64_t kWeightBytes = 700U << 20;
+  static constexpr std::uint64_t kWeightBytes = 800U << 20;  // an output matrix in F16 takes 778 million
   // Twice what the parts of so many rows take: behind them there is room for the tokens.
   static constexpr std::uint64_t kTopBytes = std::uint64_t{2} * kMostLogitsRows * top_parts(kVocab) * kTopTokens * 8;
 
@@ -171,6 +186,7 @@ class Bench {
     args.norm = args.x;
     args.k = shape.k;
     args.tokens = rows;
+    args.coding = coding_of(shape.type);
     args.epilogue = shape.epilogue;
     args.input = rows > 1 ? Input::kCoded : shape.k == 2560 ? Input::kNorm : Input::kPlain;
     args.epsilon = 1e-6F;
@@ -185,10 +201,18 @@ class Bench {
   DevicePointer top_ = 0;
 };
 
-std::vector<Variant> variants_for(std::int32_t rows, const DeviceInfo& info) {
-  const Variant few{"few", Kernel::k_matmul_few_k, 1, 0, 0, 0};
-  if (rows == 1) return {few, {"one", Kernel::k_matmul_one_k, 1, 0, 0, 0}};
+std::vector<Variant> variants_for(const Shape& shape, std::int32_t rows, const DeviceInfo& info) {
+  const Coding coding = coding_of(shape.type);
+  const Variant few{"few", kFew[static_cast<std::size_t>(coding)], 1, 0, 0, 0};
+  const auto one = [coding](const char* name, int strips) {
+    return Variant{name, kOne[static_cast<std::size_t>(coding)], strips, 0, 0, 0};
+  };
+  if (rows == 1 && coding == Coding::kK) return {few, one("one", 0)};
+  if (rows == 1) {  // which number of strips a block is best has not been measured
+    return {few, one("one", 0), one("one/1", 1), one("one/2", 2), one("one/4", 4), one("one/9", 9)};
+  }
   if (rows <= kFewRows) return {few};
+  if (coding != Coding::kK) return {};
   const auto mma = [](const char* name, Kernel kernel, ManyShape s) {
     return Variant{name, kernel, s.strips(), s.tokens(), s.threads(), s.shared_bytes(Coding::kK)};
   };
@@ -213,7 +237,7 @@ Status run(const std::vector<std::int32_t>& row_counts) {
   for (const std::int32_t rows : row_counts) {
     for (const Shape& shape : kShapes) {
       if (shape.rows == kVocab && rows > kMostLogitsRows) continue;
-      for (const Variant& variant : variants_for(rows, device->info())) {
+      for (const Variant& variant : variants_for(shape, rows, device->info())) {
         TRY(const double seconds, bench.seconds(shape, variant, rows));
         const double matrices = shape.epilogue == Epilogue::kSwiglu ? 2 : 1;
         const double bytes =

@@ -12,6 +12,8 @@
 #include "kernels/cuda/matmul_few.cuh"
 #include "kernels/cuda/matmul_many.cuh"
 #include "kernels/cuda/matmul_one.cuh"
+#include "kernels/cuda/matmul_one_halves.cuh"
+#include "kernels/cuda/matmul_one_q8_0.cuh"
 #include "kernels/cuda/matmul_wide.cuh"
 #include "kernels/test_data.h"
 
@@ -77,10 +79,17 @@ inline void run_product(Product product, MatmulArgs args) {
     const int tiles = args.k / 256;
     const int units = tiles * (args.epilogue == Epilogue::kSwiglu ? 2 : 1);
     if (product == Product::kOne) {
-      // Two strips a block: the second's results go to the other place, and the last block may have one.
-      args.strips_a_block = 2;
-      run_kernel(blocks_across(args, args.strips_a_block), 1, 32 * one_warps(tiles),
-                 one_shared_bytes(units, tiles, args.input), [&] { matmul_one_k(args); });
+      // Two strips a block if nothing is said: the second's results go to the other place, and the last block may have
+      // one.
+      if (args.strips_a_block == 0) args.strips_a_block = 2;
+      run_kernel(blocks_across(args, args.strips_a_block), 1, 32 * one_warps(args.coding, tiles),
+                 one_shared_bytes(args.coding, units, tiles, args.input), [&] {
+                   switch (args.coding) {
+                     case Coding::kK: return matmul_one_k(args);
+                     case Coding::kQ8_0: return matmul_one_q8_0(args);
+                     case Coding::kHalves: return matmul_one_halves(args);
+                   }
+                 });
       return;
     }
     const std::int64_t shared = few_partial_bytes(units, args.tokens) +

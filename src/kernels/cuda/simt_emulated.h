@@ -129,6 +129,12 @@ inline int dp4a(std::uint32_t a, std::uint32_t b, int c) {
   }
   return c;
 }
+inline int dp4a_signed(std::uint32_t a, std::uint32_t b, int c) {
+  for (int i = 0; i < 4; ++i) {
+    c += static_cast<std::int8_t>(a >> (8 * i) & 0xFF) * static_cast<std::int8_t>(b >> (8 * i) & 0xFF);
+  }
+  return c;
+}
 inline float fast_exp2(float x) {
   return std::exp2(x);
 }

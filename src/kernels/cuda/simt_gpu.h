@@ -141,6 +141,12 @@ DEVICE int dp4a(std::uint32_t a, std::uint32_t b, int c) {
   asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(out) : "r"(a), "r"(b), "r"(c));
   return out;
 }
+// The same where both are signed.
+DEVICE int dp4a_signed(std::uint32_t a, std::uint32_t b, int c) {
+  int out;
+  asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(out) : "r"(a), "r"(b), "r"(c));
+  return out;
+}
 // 2 ulp, denormals are 0: exp2f takes four instructions where this is one.
 DEVICE float fast_exp2(float x) {
   float y;
