@@ -197,19 +197,19 @@ TEST_P(CudaEngineTest, HowRowsComeDoesNotShow) {
   EXPECT_EQ(different, 0U) << "of " << got.size();
 }
 
-// Goal: kernels for one row of Q8_0 and 16-bit weights show in nothing. Method: tokens by themselves, with those
-// kernels and without. Generated ones, recorded and replayed, are in HowRowsComeDoesNotShow: the emulation has them on
-// there.
-class CudaOneRow : public CudaEngineTest {};
-TEST_P(CudaOneRow, KernelsOfItsOwnDoNotShow) {
+// Goal: the paths of a step of one row show in nothing. Method: tokens by themselves, with each path and without;
+// generated ones are recorded at the second and replayed from the third on.
+class CudaPaths : public CudaEngineTest {};
+TEST_P(CudaPaths, OfOneRowDoNotShow) {
   const auto with = [&](const DevicePaths& paths) {
     options_.device_paths = paths;
     load(DeviceSampling::kOn);
-    return Sequence(*on_device_).logits({{0, 3}, {3, 1}, {4, 1}});
+    return Sequence(*on_device_).logits({{0, kPrompt}, {kPrompt, 1}, {kPrompt + 1, 1}, {kPrompt + 2, 1}});
   };
   const std::vector<float> want = with({});
   ASSERT_FALSE(want.empty());
   EXPECT_TRUE(with({.one_row = true}) == want);
+  EXPECT_TRUE(with({.whole_step = true}) == want);
 }
 
 // Entries of one sequence's pages each: a prompt whose rows all want logits, two generated rows, a prompt's last row.
@@ -337,8 +337,9 @@ INSTANTIATE_TEST_SUITE_P(Models, CudaEngineTest,
                                          Case{"q8_0", Formats::kQ8, kernels::KvType::kF16, 2e-2, 1e-5}),
                          [](const auto& one) { return std::string(one.param.name); });
 
-INSTANTIATE_TEST_SUITE_P(Models, CudaOneRow,
+INSTANTIATE_TEST_SUITE_P(Models, CudaPaths,
                          testing::Values(Case{"f16", Formats::kHalves, kernels::KvType::kF16, 0, 0},
+                                         Case{"q4_k_m", Formats::kLikeQ4KM, kernels::KvType::kQ8, 0, 0},
                                          Case{"q8_0", Formats::kQ8, kernels::KvType::kF16, 0, 0}),
                          [](const auto& one) { return std::string(one.param.name); });
 

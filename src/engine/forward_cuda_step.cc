@@ -72,7 +72,8 @@ Status CudaForward::prepare_whole_step() {
   const cuda::DecodeStepArgs args = step_args();
   const std::int32_t blocks = step_blocks(args, device_->info());
   for (std::int32_t warps = cuda::kMostStepWarps; warps > 0; warps -= cuda::kLoneWarps) {
-    const std::int64_t wanted = cuda::step_work_bytes(args, blocks, warps) + std::int64_t{warps} * cuda::kStepRingBytes;
+    const std::int64_t wanted =
+        cuda::step_work_bytes(args, step_coding(), blocks, warps) + warps * cuda::step_ring_bytes(step_coding());
     if (wanted > static_cast<std::int64_t>(device_->info().shared_bytes_per_block)) continue;
     step_warps_ = warps;
     break;

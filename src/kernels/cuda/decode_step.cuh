@@ -164,9 +164,9 @@ class WeightStream {
 // Shared memory of a product, in this order.
 template <typename Block>
 struct StepShared {
-  Block* blocks;     // [tiles]
-  float* partial;    // [units, 16]
-  float* squares;    // [tiles]
+  Block* blocks;   // [tiles]
+  float* partial;  // [units, 16]
+  float* squares;  // [tiles]
 };
 template <typename Block>
 DEVICE StepShared<Block> step_shared(const StepProduct& product, int strips) {
@@ -193,7 +193,8 @@ DEVICE Eight load_fresh_eight(const float* from) {
 
 // Codes the row for the whole block, as code_for_warp() of one_row.cuh.
 template <typename Way>
-DEVICE void code_step_row(const StepShared<typename Way::Block>& shared, const StepProduct& product, const float* norm, float epsilon) {
+DEVICE void code_step_row(const StepShared<typename Way::Block>& shared, const StepProduct& product, const float* norm,
+                          float epsilon) {
   const int tiles = product.k / 256;
   const int warps = thread_count() / kWarp;
   const auto load = [&](int tile) { return load_fresh_eight(product.in + 256 * tile + 8 * lane_index()); };
@@ -227,8 +228,7 @@ DEVICE void write_step_strip(const StepProduct& product, const float* partial, i
   const int lane = lane_index();
   const int tiles = product.k / 256;
   const bool fused = product.epilogue == Epilogue::kSwiglu;
-  const float* mine =
-      partial + 16 * tiles * (matrices_of(product) * index + (fused ? lane / 16 : 0)) + lane % 16;
+  const float* mine = partial + 16 * tiles * (matrices_of(product) * index + (fused ? lane / 16 : 0)) + lane % 16;
   float sum = 0;
 #pragma unroll 8
   for (int tile = 0; tile < tiles; ++tile) sum += mine[16 * tile];

@@ -212,17 +212,18 @@ struct Row {
         .work_bytes = 0,
         .epsilon = kEpsilon};
     args.work_bytes = static_cast<std::int32_t>(step_work_bytes(args, model.coding, blocks, warps));
-    ASSERT_TRUE(emulator::run({.grid = {blocks, 1, 1},
-                               .threads = 32 * warps,
-                               .shared_bytes = static_cast<std::size_t>(args.work_bytes + warps * step_ring_bytes(model.coding)),
-                               .together = true},
-                              [&] {
-                                switch (model.coding) {
-                                  case Coding::kK: return decode_step_k(args);
-                                  case Coding::kQ8_0: return decode_step_q8_0(args);
-                                  case Coding::kHalves: return decode_step_halves(args);
-                                }
-                              }))
+    ASSERT_TRUE(emulator::run(
+        {.grid = {blocks, 1, 1},
+         .threads = 32 * warps,
+         .shared_bytes = static_cast<std::size_t>(args.work_bytes + warps * step_ring_bytes(model.coding)),
+         .together = true},
+        [&] {
+          switch (model.coding) {
+            case Coding::kK: return decode_step_k(args);
+            case Coding::kQ8_0: return decode_step_q8_0(args);
+            case Coding::kHalves: return decode_step_halves(args);
+          }
+        }))
         << "a barrier that not all threads reach";
   }
 };

@@ -18,6 +18,34 @@ struct alignas(16) OneHalvesBlock {
 };
 static_assert(sizeof(OneHalvesBlock) == one_block_bytes(Coding::kHalves));
 
+// Of the operand's eight activation rows one is there: the others' codes, which lanes with g > 0 give, are zeros.
+template <TensorType type>
+DEVICE void add_halves_part(float (&c)[4], const typename Tile<type>::Part& part, const OneHalvesBlock& block, int p,
+                            LanePlace at) {
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    std::uint32_t a[2][1][4];
+    Tile<type>::operands(a, {}, part, p, h);
+    Words4 code[2] = {};
+    if (at.g == 0) {
+#pragma unroll
+      for (int plane = 0; plane < 2; ++plane) {
+        code[plane] = *reinterpret_cast<const Words4*>(block.codes[plane] + 64 * p + 32 * h + 8 * at.t);
+      }
+    }
+    add_group<type>(c, a, code);
+  }
+}
+// The one activation row is the first of the two that lanes with t = 0 have.
+template <TensorType type>
+DEVICE void write_halves(float* out, const float (&c)[4], const OneHalvesBlock& block, LanePlace at) {
+  float t[4] = {};
+  fold_tile<type>(t, c, {}, {}, {}, {}, {block.scale, 0.0F});
+  if (at.t > 0) return;
+  out[2 * at.g] = t[0];
+  out[2 * at.g + 1] = t[2];
+}
+
 template <TensorType type>
 struct OneHalves {
   static constexpr int kBytes = Tile<type>::kBytes;
@@ -43,7 +71,7 @@ struct OneHalves {
     next = nullptr;
 #pragma unroll
     for (int p = 0; p < 2; ++p) {
-      add_part(out.c, block, p, at);
+      add_halves_part<type>(out.c, parts[p], block, p, at);
       parts[p] = Tile<type>::load_part(bytes, p + 2, at);
     }
     return out;
@@ -54,34 +82,11 @@ struct OneHalves {
   DEVICE void end(float* out, Sums& sums, const Block& block, LanePlace at) {
 #pragma unroll
     for (int p = 0; p < 2; ++p) {
-      add_part(sums.c, block, p + 2, at);
+      add_halves_part<type>(sums.c, parts[p], block, p + 2, at);
       if (next != nullptr) parts[p] = Tile<type>::load_part(next, p, at);
     }
     bytes = next;
-    float t[4] = {};
-    fold_tile<type>(t, sums.c, {}, {}, {}, {}, {block.scale, 0.0F});
-    // The one activation row is the first of the two that lanes with t = 0 have.
-    if (at.t > 0) return;
-    out[2 * at.g] = t[0];
-    out[2 * at.g + 1] = t[2];
-  }
-
- private:
-  // Of the operand's eight activation rows one is there: the others' codes, which lanes with g > 0 give, are zeros.
-  DEVICE void add_part(float (&c)[4], const Block& block, int p, LanePlace at) const {
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      std::uint32_t a[2][1][4];
-      Tile<type>::operands(a, {}, parts[p % 2], p, h);
-      Words4 code[2] = {};
-      if (at.g == 0) {
-#pragma unroll
-        for (int plane = 0; plane < 2; ++plane) {
-          code[plane] = *reinterpret_cast<const Words4*>(block.codes[plane] + 64 * p + 32 * h + 8 * at.t);
-        }
-      }
-      add_group<type>(c, a, code);
-    }
+    write_halves<type>(out, sums.c, block, at);
   }
 };
 

@@ -1,6 +1,6 @@
 // How decode_step copies, codes and multiplies the tiles of one coding: what matmul_one_* do (one_row.cuh), from tiles
-// in shared memory. There the bytes behind a tile's head lie turned: of every second group of bytes that belong to lanes
-// of one t, halves of 128 bytes are swapped, so that the lanes of a load touch different banks.
+// in shared memory. There the bytes behind a tile's head lie turned: of every second group of bytes that belong to
+// lanes of one t, halves of 128 bytes are swapped, so that the lanes of a load touch different banks.
 //
 //   Block        256 coded activations
 //   code()       a warp codes a block, eight neighbouring values a lane
