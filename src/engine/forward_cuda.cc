@@ -307,7 +307,8 @@ Status CudaForward::attend_generated(const cuda::KvPages& kv) {
                                   .head_dim = config_->head_dim,
                                   .qkv_stride = config_->q_dim() + 2 * config_->kv_dim(),
                                   .max_splits = most_splits,
-                                  .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim))};
+                                  .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim)),
+                                  .shared_splits = nullptr};
   const bool fills_device = items * config_->kv_heads >= 2 * device_->info().multiprocessors;
   if (most_splits <= kSplitsAtOnce || fills_device || partial_bytes(items) > kPartialBytes) {
     return launch(Kernel::k_attend_rows, {items, config_->kv_heads}, cuda::kAttendRowsThreads,
