@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -15,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/cuda_test_device.h"
 #include "engine/device_weights.h"
 #include "engine/engine.h"
 #include "engine/golden_model.h"
@@ -104,15 +104,6 @@ class Sequence {
   std::vector<sched::TokenId> tokens_ = std::vector<sched::TokenId>(kTokens);
   std::vector<sched::PageId> pages_ = {5, 2, 6};
 };
-
-// DORMOUSE_TEST_GPU=n: these tests on a card, where they take seconds.
-bool is_on_card() {
-  return std::getenv("DORMOUSE_TEST_GPU") != nullptr;
-}
-Result<std::unique_ptr<cuda::Device>> open_device() {
-  if (is_on_card()) return cuda::open_gpu(std::atoi(std::getenv("DORMOUSE_TEST_GPU")));
-  return cuda::open_emulated();
-}
 
 struct Case {
   const char* name;
