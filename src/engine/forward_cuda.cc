@@ -21,6 +21,8 @@ using cuda::Kernel;
 constexpr std::int64_t kPartialBytes = std::int64_t{16} << 20;
 // A block of attend_rows has a warp for each of so many splits at once.
 constexpr std::int32_t kSplitsAtOnce = cuda::kSplitChains;
+// attend_rest walks them where blocks do not fill the device: so many rounds take 2 us each.
+constexpr std::int32_t kMostRounds = 4;
 
 constexpr std::array kFew = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, Kernel::k_matmul_few_halves};
 constexpr std::array kMiddle = {Kernel::k_matmul_middle_k, Kernel::k_matmul_middle_q8_0,
@@ -37,6 +39,22 @@ bool fits_one(const cuda::MatmulArgs& args) {
   return args.tokens == 1 && args.input != cuda::Input::kCoded && std::ranges::all_of(parts, [](const auto& part) {
            return cuda::one_multiplies(static_cast<TensorType>(part.type));
          });
+}
+
+// What attend_shared is launched with on this device.
+SharingDevice sharing_device(const cuda::DeviceInfo& device, const ModelConfig& config, const DevicePaths& paths) {
+  SharingDevice out{.multiprocessors = device.multiprocessors,
+                    .kv_heads = config.kv_heads,
+                    .rows_a_warp = cuda::shared_rows_a_warp(config.heads / config.kv_heads),
+                    .most_warps = 0};
+  if (!paths.shared_prefixes) return out;
+  out.most_warps = cuda::kAttendSharedThreads / 32;
+  const auto fits = [&] {
+    return static_cast<std::size_t>(cuda::attend_shared_shared_bytes(config.head_dim, out.most_warps)) <=
+           device.shared_bytes_per_block;
+  };
+  while (out.most_warps > 0 && !fits()) out.most_warps /= 2;
+  return out;
 }
 
 }  // namespace
@@ -62,7 +80,8 @@ Result<CudaForward> CudaForward::create(cuda::Device& device, const ModelConfig&
   const std::int32_t pages = (config.context_length + sched::kPageTokens - 1) / sched::kPageTokens;
   TRY(DevicePlan plan, DevicePlan::create(device, {.rows = limits.rows,
                                                    .logits_rows = limits.logits_rows,
-                                                   .pages_per_sequence = std::min(pages, std::max(limits.pages, 1))}));
+                                                   .pages_per_sequence = std::min(pages, std::max(limits.pages, 1)),
+                                                   .sharing = sharing_device(device.info(), config, limits.paths)}));
   CudaForward out(device, config, weights, limits, std::move(plan));
   TRY_STATUS(out.reserve());
   TRY_STATUS(out.make_rope_table());
@@ -85,7 +104,7 @@ Status CudaForward::reserve() {
   const std::uint64_t attended = take(rows, config_->q_dim() * kFloat);
   const std::uint64_t ffn = take(rows, config_->ffn * kFloat);
   const std::uint64_t logits = take(std::min(limits_.logits_rows, kLogitsSlice), config_->vocab * kFloat);
-  const std::uint64_t partials = take(1, kPartialBytes);
+  const std::uint64_t partials = take(1, most_partial_bytes());
   const std::uint64_t found = take(limits_.logits_rows, found_bytes());
   const std::uint64_t top_parts = take(limits_.finds_top ? std::min(limits_.logits_rows, kLogitsSlice) : 0,
                                        cuda::top_parts(config_->vocab) * kTopTokens * sizeof(std::uint64_t));
@@ -257,8 +276,15 @@ Status CudaForward::attend(std::int32_t layer) {
       cuda::kAttendPromptThreads, cuda::attend_prompt_shared_bytes(config_->head_dim, kv.is_q8 != 0), &prompt);
 }
 
-std::int64_t CudaForward::partial_bytes(std::int32_t items) const {
-  return std::int64_t{4} * items * config_->heads * splits() * cuda::partial_floats(config_->head_dim);
+std::int64_t CudaForward::partial_bytes(std::int32_t items, std::int32_t of_each) const {
+  return std::int64_t{4} * items * config_->heads * of_each * cuda::partial_floats(config_->head_dim);
+}
+
+// A row that wants no logits is a prompt's, as a rule: a step with more generated rows does without.
+std::int64_t CudaForward::most_partial_bytes() const {
+  if (!limits_.paths.shared_prefixes) return kPartialBytes;
+  const std::int32_t rows = std::min(limits_.rows, limits_.logits_rows);
+  return std::max(kPartialBytes, partial_bytes(rows, cuda::kSplitChains));
 }
 
 // One launch for all saves time as long as little is to be read. A block of it has a multiprocessor to itself: in a
@@ -310,6 +336,7 @@ Status CudaForward::attend_generated(const cuda::KvPages& kv) {
                                   .scale = 1.0F / std::sqrt(static_cast<float>(config_->head_dim)),
                                   .shared_splits = nullptr};
   const bool fills_device = items * config_->kv_heads >= 2 * device_->info().multiprocessors;
+  if (can_share(items, fills_device)) return attend_shared(args);
   if (most_splits <= kSplitsAtOnce || fills_device || partial_bytes(items) > kPartialBytes) {
     return launch(Kernel::k_attend_rows, {items, config_->kv_heads}, cuda::kAttendRowsThreads,
                   cuda::attend_rows_shared_bytes(config_->head_dim, queries), &args);
@@ -317,6 +344,26 @@ Status CudaForward::attend_generated(const cuda::KvPages& kv) {
   TRY_STATUS(launch(Kernel::k_attend_splits, {items, config_->kv_heads, most_splits}, cuda::kAttendSplitsThreads,
                     cuda::attend_splits_shared_bytes(config_->head_dim, queries), &args));
   return combine_splits(items, most_splits);
+}
+
+// Worth it: SharedPrefixes and sharing_warps(). Here: whether the rest may be walked.
+bool CudaForward::can_share(std::int32_t items, bool fills_device) const {
+  return plan_.sharing_warps() > 0 && partial_bytes(items, cuda::kSplitChains) <= most_partial_bytes() &&
+         (fills_device || plan_.most_private_splits() <= kMostRounds * kSplitsAtOnce);
+}
+
+Status CudaForward::attend_shared(const cuda::AttendRowsArgs& rows) {
+  cuda::AttendSharedArgs args{.rows = rows,
+                              .tiles = plan_.shared_tile_list(),
+                              .members = plan_.shared_members(),
+                              .warps = plan_.sharing_warps(),
+                              .queries = rows.heads / rows.kv_heads};
+  args.rows.max_splits = cuda::kSplitChains;
+  args.rows.shared_splits = plan_.shared_splits();
+  TRY_STATUS(launch(Kernel::k_attend_shared, {plan_.shared_tiles(), rows.kv_heads, cuda::kSplitChains},
+                    cuda::kAttendSharedThreads, cuda::attend_shared_shared_bytes(rows.head_dim, args.warps), &args));
+  return launch(Kernel::k_attend_rest, {plan_.generated(), rows.kv_heads}, cuda::kAttendRowsThreads,
+                cuda::attend_rows_shared_bytes(rows.head_dim, args.queries), &args.rows);
 }
 
 Status CudaForward::combine_splits(std::int32_t items, std::int32_t most_splits) {
