@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "engine/device_weights.h"
+#include "engine/shared_prefixes.h"
 #include "kernels/cuda/device.h"
 #include "sched/batch_plan.h"
 
@@ -19,6 +20,7 @@ class DevicePlan {
     std::int32_t rows = 0;
     std::int32_t logits_rows = 0;
     std::int32_t pages_per_sequence = 0;
+    SharingDevice sharing;  // most_warps 0: shared prefixes are not looked for
   };
   // Errors: kOverloaded.
   static Result<DevicePlan> create(cuda::Device& device, Limits limits);
@@ -39,6 +41,12 @@ class DevicePlan {
   // Tokens that the generated row with the most looks at.
   [[nodiscard]] std::int32_t longest() const { return longest_; }
 
+  // Warps of an attend_shared block that have rows; 0: the step's rows share too little.
+  [[nodiscard]] std::int32_t sharing_warps() const { return sharing_warps_; }
+  [[nodiscard]] std::int32_t shared_tiles() const { return shared_tiles_; }
+  // Splits behind the shared ones, of the generated row with the most.
+  [[nodiscard]] std::int32_t most_private_splits() const { return most_private_splits_; }
+
   // On the device.
   [[nodiscard]] const std::int32_t* tokens() const { return device_at(kTokens); }
   [[nodiscard]] const std::int32_t* logits_index() const { return device_at(kLogits); }
@@ -46,18 +54,37 @@ class DevicePlan {
   [[nodiscard]] const cuda::PromptItem* prompt_rows() const {
     return reinterpret_cast<const cuda::PromptItem*>(device_at(kPrompt));
   }
+  [[nodiscard]] const std::int32_t* shared_splits() const { return device_at(kSharedSplits); }
+  [[nodiscard]] const std::int32_t* shared_members() const { return device_at(kSharedMembers); }
+  [[nodiscard]] const cuda::SharedTile* shared_tile_list() const {
+    return reinterpret_cast<const cuda::SharedTile*>(device_at(kSharedTiles));
+  }
   [[nodiscard]] cuda::StepRows step_rows() const {
     return {.positions = device_at(kPositions), .page_begin = device_at(kPageBegin), .pages = device_at(kPages)};
   }
 
  private:
-  enum Array { kTokens, kPositions, kPageBegin, kLogits, kGenerated, kPrompt, kPages, kArrays };
+  enum Array {
+    kTokens,
+    kPositions,
+    kPageBegin,
+    kLogits,
+    kGenerated,
+    kPrompt,
+    kSharedSplits,
+    kSharedMembers,
+    kSharedTiles,
+    kPages,
+    kArrays
+  };
 
   DevicePlan(cuda::Device& device, Limits limits);
   [[nodiscard]] const std::int32_t* device_at(Array array) const { return memory_.at<std::int32_t>() + begin_[array]; }
   [[nodiscard]] std::int32_t* host_at(Array array) const { return host_ + begin_[array]; }
   void add_entry(const sched::PlanEntry& entry);
   void add_prompt_items(std::int32_t first_row, std::int32_t count);
+  void share_prefixes(const sched::BatchPlan& plan);
+  void add_shared_tiles(const PrefixGroup& group);
 
   cuda::Device* device_;
   Limits limits_;
@@ -71,6 +98,10 @@ class DevicePlan {
   std::int32_t prompt_items_ = 0;
   std::int32_t longest_ = 0;
   std::int64_t pages_used_ = 0;
+  SharedPrefixes prefixes_;
+  std::int32_t sharing_warps_ = 0;
+  std::int32_t shared_tiles_ = 0;
+  std::int32_t most_private_splits_ = 0;
 };
 
 }  // namespace dormouse::engine

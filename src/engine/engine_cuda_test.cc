@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -15,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/cuda_test_device.h"
 #include "engine/device_weights.h"
 #include "engine/engine.h"
 #include "engine/golden_model.h"
@@ -105,15 +105,6 @@ class Sequence {
   std::vector<sched::PageId> pages_ = {5, 2, 6};
 };
 
-// DORMOUSE_TEST_GPU=n: these tests on a card, where they take seconds.
-bool is_on_card() {
-  return std::getenv("DORMOUSE_TEST_GPU") != nullptr;
-}
-Result<std::unique_ptr<cuda::Device>> open_device() {
-  if (is_on_card()) return cuda::open_gpu(std::atoi(std::getenv("DORMOUSE_TEST_GPU")));
-  return cuda::open_emulated();
-}
-
 struct Case {
   const char* name;
   Formats formats;
@@ -149,12 +140,20 @@ class CudaEngineTest : public testing::TestWithParam<Case> {
     on_device_.reset();
     auto opened = open_device();
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
-    auto engine = load_cuda(*std::move(opened), *file_, nullptr, options_, {});
+    launches_ = {};
+    auto engine =
+        load_cuda(std::make_unique<CountingDevice>(*std::move(opened), launches_), *file_, nullptr, options_, {});
     ASSERT_TRUE(engine.has_value()) << engine.error().message;
     on_device_ = *std::move(engine);
   }
   std::unique_ptr<gguf::File> file_;
+  [[nodiscard]] int launches(std::initializer_list<cuda::Kernel> kernels) const {
+    int out = 0;
+    for (const cuda::Kernel kernel : kernels) out += launches_[static_cast<std::size_t>(kernel)];
+    return out;
+  }
   EngineOptions options_;
+  Launches launches_{};
   std::unique_ptr<Engine> on_device_;
 };
 
@@ -208,8 +207,17 @@ TEST_P(CudaPaths, OfOneRowDoNotShow) {
   };
   const std::vector<float> want = with({});
   ASSERT_FALSE(want.empty());
+  using enum cuda::Kernel;
+  const std::initializer_list<cuda::Kernel> one_row = {k_matmul_one_q8_0, k_matmul_one_halves};
+  const std::initializer_list<cuda::Kernel> whole_step = {k_decode_step_k, k_decode_step_q8_0, k_decode_step_halves};
+  EXPECT_EQ(launches(one_row) + launches(whole_step), 0);
   EXPECT_TRUE(with({.one_row = true}) == want);
+  EXPECT_EQ(launches(one_row) > 0, GetParam().formats != Formats::kLikeQ4KM);
   EXPECT_TRUE(with({.whole_step = true}) == want);
+  // Two: the second is recorded, others are its replays. The rings of 16-bit weights do not fit 64 KB, which is what
+  // the emulation has.
+  const bool fits = GetParam().formats != Formats::kHalves || is_on_card();
+  EXPECT_EQ(launches(whole_step), fits ? 2 : 0);
 }
 
 // Entries of one sequence's pages each: a prompt whose rows all want logits, two generated rows, a prompt's last row.

@@ -107,7 +107,12 @@ class CudaForward {
   Status attend_alone(const cuda::RotateStoreArgs& step);
   Status attend_generated(const cuda::KvPages& kv);
   Status combine_splits(std::int32_t items, std::int32_t most_splits);
-  [[nodiscard]] std::int64_t partial_bytes(std::int32_t items) const;
+  // Of attention's partials: in splits, and the chains of shared prefixes.
+  [[nodiscard]] std::int64_t partial_bytes(std::int32_t items) const { return partial_bytes(items, splits()); }
+  [[nodiscard]] std::int64_t partial_bytes(std::int32_t items, std::int32_t of_each) const;
+  [[nodiscard]] std::int64_t most_partial_bytes() const;
+  [[nodiscard]] bool can_share(std::int32_t items, bool fills_device) const;
+  Status attend_shared(const cuda::AttendRowsArgs& rows);
   Status compute_rows(const sched::BatchPlan& plan);
   // Slice by slice: logits of `rows` rows from `begin` on are in logits_ when `fetch` is called.
   Status compute_logits(const std::function<Status(std::int32_t begin, std::int32_t rows)>& fetch);
@@ -151,7 +156,7 @@ class CudaForward {
   float* attended_ = nullptr;  // [rows, q_dim]
   float* ffn_ = nullptr;       // [rows, ffn], silu(gate) * up; where qkv_ is
   float* logits_ = nullptr;    // [logits_slice(), vocab], where qkv_, attended_ and ffn_ are
-  float* partials_ = nullptr;  // kPartialBytes, where coded_ is
+  float* partials_ = nullptr;  // most_partial_bytes(), where coded_ is
   cuda::CodedRows coded_{};
   // One of the two, by limits_.finds_top.
   cuda::TopToken* top_ = nullptr;        // [logits_rows, kTopTokens]

@@ -33,7 +33,8 @@ std::uint64_t packed_bytes(const gguf::File& file) {
   return out;
 }
 
-// Floats of everything a row passes through, once more for their quantised forms and for attention in splits.
+// Floats of everything a row passes through, once more for their quantised forms and for attention in splits, or in the
+// chains of shared prefixes: 4 * q_dim and a bit a row, less than the second feed-forward's floats.
 std::uint64_t step_bytes(const ModelConfig& config, const EngineOptions& options) {
   const std::int64_t row =
       2 * std::int64_t{config.hidden} + 2 * config.q_dim() + 2 * config.kv_dim() + 3 * std::int64_t{config.ffn};

@@ -89,7 +89,8 @@ struct LoneRows {
                                    .head_dim = head_dim,
                                    .qkv_stride = stride(),
                                    .max_splits = 0,
-                                   .scale = kScale};
+                                   .scale = kScale,
+                                   .shared_splits = nullptr};
     const int shared = attend_rows_shared_bytes(head_dim, heads / kKvHeads);
     ASSERT_TRUE(emulator::run({.grid = {count(), kKvHeads, 1},
                                .threads = kAttendRowsThreads,

@@ -83,6 +83,9 @@ DEVICE Floats4 slot_sums(const SplitResult<Shape>& result, int slot) {
   return {a[i], a[2 + i], b[i], b[2 + i]};
 }
 
+// attend_rows, attend_splits, attend_rest.
+enum class RowWay { kWalk, kSplit, kRest };
+
 struct RowPlace {
   int row;
   int queries;
@@ -120,7 +123,26 @@ DEVICE void write_row(const AttendRowsArgs& args, int queries, const SoftmaxStat
   }
 }
 
+// attend_rest: the warp's first split behind the shared ones.
+DEVICE int first_private_split(int shared, int chain) {
+  return shared <= chain ? chain : chain + (shared - chain + kSplitChains - 1) / kSplitChains * kSplitChains;
+}
+// The warp's chain as attend_shared left it.
 template <class Shape>
+DEVICE void take_chain(Floats4* my_slots, SoftmaxState (&states)[2], const AttendRowsArgs& args, int queries) {
+  const std::int64_t item = std::int64_t{block_x()} * args.kv_heads + block_y();
+  const float* partials = args.partials + (item * kSplitChains + warp_index()) * queries * partial_floats(Shape::kDim);
+#pragma unroll
+  for (int s = 0; s < Shape::kSlots; ++s) {
+    const SlotPlace at = slot_place<Shape>(lane_index(), s);
+    if (at.query >= queries) continue;
+    const float* partial = partials + at.query * partial_floats(Shape::kDim);
+    my_slots[s * kWarp] = *reinterpret_cast<const Floats4*>(partial + at.dim);
+    if (s < 2) states[s] = {partial[Shape::kDim], partial[Shape::kDim + 1]};
+  }
+}
+
+template <class Shape, RowWay kWay>
 DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
   constexpr int kAhead = 1;
   auto* queries = reinterpret_cast<Words4*>(shared_memory());
@@ -132,6 +154,9 @@ DEVICE void walk_row(const AttendRowsArgs& args, const RowPlace& place) {
 #pragma unroll
   for (int s = 0; s < Shape::kSlots; ++s) my_slots[s * kWarp] = {0, 0, 0, 0};
   SoftmaxState states[2] = {no_tokens(), no_tokens()};
+  if constexpr (kWay == RowWay::kRest) {
+    if (place.split >= kSplitChains) take_chain<Shape>(my_slots, states, args, place.queries);
+  }
   SplitPlace here = place.first;
   const auto bytes = LaneBytes<Shape>::of(place.pages);
   Unit ring[kAhead + 1] = {};
@@ -186,9 +211,9 @@ DEVICE void store_split(const AttendRowsArgs& args, const RowPlace& place) {
   }
 }
 
-template <int kDim, bool kQ8, bool kSplitOnly>
+template <int kDim, bool kQ8, RowWay kWay>
 DEVICE void attend_row(const AttendRowsArgs& args, const RowPlace& place) {
-  if constexpr (kSplitOnly) {
+  if constexpr (kWay == RowWay::kSplit) {
     if (place.first.left <= 0) return;
     if (place.queries > 4) {
       store_split<SplitShape<kDim, kQ8, true>>(args, place);
@@ -197,41 +222,49 @@ DEVICE void attend_row(const AttendRowsArgs& args, const RowPlace& place) {
     }
   } else {
     if (place.queries > 4) {
-      walk_row<SplitShape<kDim, kQ8, true>>(args, place);
+      walk_row<SplitShape<kDim, kQ8, true>, kWay>(args, place);
     } else {
-      walk_row<SplitShape<kDim, kQ8, false>>(args, place);
+      walk_row<SplitShape<kDim, kQ8, false>, kWay>(args, place);
     }
   }
 }
 
-template <bool kSplitOnly>
+template <RowWay kWay>
+DEVICE int first_split(const AttendRowsArgs& args) {
+  if constexpr (kWay == RowWay::kRest) return first_private_split(args.shared_splits[block_x()], warp_index());
+  return kWay == RowWay::kSplit ? block_z() : warp_index();
+}
+template <RowWay kWay>
 DEVICE void attend_any_row(const AttendRowsArgs& args) {
   // What StepRows promises may be read before the previous kernel ends.
   const int row = args.items[block_x()];
-  const RowPlace place = row_place(args, row < 0 ? 0 : row, kSplitOnly ? block_z() : warp_index());
+  const RowPlace place = row_place(args, row < 0 ? 0 : row, first_split<kWay>(args));
   let_next_begin();
   wait_for_previous();
   if (row < 0) return;
   if (args.head_dim == 128) {
     if (args.kv.is_q8 != 0) {
-      attend_row<128, true, kSplitOnly>(args, place);
+      attend_row<128, true, kWay>(args, place);
     } else {
-      attend_row<128, false, kSplitOnly>(args, place);
+      attend_row<128, false, kWay>(args, place);
     }
   } else {
     if (args.kv.is_q8 != 0) {
-      attend_row<64, true, kSplitOnly>(args, place);
+      attend_row<64, true, kWay>(args, place);
     } else {
-      attend_row<64, false, kSplitOnly>(args, place);
+      attend_row<64, false, kWay>(args, place);
     }
   }
 }
 
 DEVICE void attend_rows(const AttendRowsArgs& args) {
-  attend_any_row<false>(args);
+  attend_any_row<RowWay::kWalk>(args);
+}
+DEVICE void attend_rest(const AttendRowsArgs& args) {
+  attend_any_row<RowWay::kRest>(args);
 }
 DEVICE void attend_splits(const AttendRowsArgs& args) {
-  attend_any_row<true>(args);
+  attend_any_row<RowWay::kSplit>(args);
 }
 
 // A warp per chain; a lane has four dimensions (of head_dim 64: half of the lanes).

@@ -4,4 +4,5 @@
 #include "kernels/cuda/attend_lone.cuh"
 #include "kernels/cuda/attend_prompt.cuh"
 #include "kernels/cuda/attend_rows.cuh"
+#include "kernels/cuda/attend_shared.cuh"
 #include "kernels/cuda/rotate_store.cuh"

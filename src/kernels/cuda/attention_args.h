@@ -86,9 +86,9 @@ inline constexpr int kRotateStoreThreads = 128;
   return (heads + 2 * kv_heads + kRotateStoreThreads / 32 - 1) / (kRotateStoreThreads / 32);
 }
 
-// Generated rows: one row's query heads of one KV head over that sequence's tokens [0, position]. Two ways with the
+// Generated rows: one row's query heads of one KV head over that sequence's tokens [0, position]. Three ways with the
 // same bits: attend_rows walks all splits and writes `out`; attend_splits computes one split a block into `partials`
-// and combine_splits merges them.
+// and combine_splits merges them; attend_rest begins behind the splits that attend_shared walked (AttendSharedArgs).
 struct AttendRowsArgs {
   const float* q;             // [rows, heads, head_dim], qkv_stride floats from row to row, 16-byte aligned
   float* out;                 // [rows, heads, head_dim], contiguous
@@ -102,6 +102,7 @@ struct AttendRowsArgs {
   std::int32_t qkv_stride;
   std::int32_t max_splits;  // of partials
   float scale;
+  const std::int32_t* shared_splits;  // attend_rest: [items], its first splits, which attend_shared has; else null
 };
 inline constexpr int kMostQueries = 8;
 // A split's sums, then their maximum and weight; two floats keep the next query's sums 16-byte aligned.
@@ -129,6 +130,51 @@ inline constexpr int kProbabilityBytes = kSplitTokens * 16;                   //
 inline constexpr int kAttendSplitsThreads = 32;
 [[nodiscard]] ON_BOTH constexpr int attend_splits_shared_bytes(int head_dim, int queries) {
   return query_bytes(head_dim, queries) + kProbabilityBytes;
+}
+
+// Splits that several generated rows share, once for all rows of a tile: attend_shared walks the shared splits of one
+// chain and writes what attend_rest's warp of that chain would have after them. Of `rows`, `partials` are [items,
+// kv_heads, kSplitChains, queries, partial_floats(head_dim)], and `out` is not touched. The kernels in this order.
+// grid (tiles, kv_heads, kSplitChains).
+struct SharedTile {
+  std::int32_t begin;  // of its members
+  std::int32_t count;  // at most warps * shared_rows_a_warp()
+  std::int32_t splits;
+};
+struct AttendSharedArgs {
+  AttendRowsArgs rows;
+  const SharedTile* tiles;      // [tiles]
+  const std::int32_t* members;  // item numbers; the page tables of a tile's rows begin with the same 2 * splits pages
+  std::int32_t warps;           // of a block, that have rows; all bring keys and values
+  std::int32_t queries;         // heads / kv_heads
+};
+inline constexpr int kAttendSharedThreads = 256;
+// That fit a multiprocessor together: a T4's 64 KiB of shared memory are one's.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+inline constexpr int kAttendSharedBlocks = 1;
+#else
+inline constexpr int kAttendSharedBlocks = 2;
+#endif
+[[nodiscard]] ON_BOTH constexpr int shared_rows_a_warp(int queries) {  // eight columns of a matrix product
+  return queries > 4 ? 1 : 2;
+}
+// A split's keys and values as halves and the keys' scales as floats; each warp's queries, probabilities and states.
+// Rows are longer than they must be, so that eight lanes read from all banks: of keys those of two tokens and four
+// neighbouring chunks of 16 bytes, of values those of eight rows and one.
+[[nodiscard]] ON_BOTH constexpr int shared_key_bytes(int head_dim) {
+  return 2 * head_dim + 64;
+}
+[[nodiscard]] ON_BOTH constexpr int shared_value_bytes(int head_dim) {
+  return 2 * head_dim + 16;
+}
+[[nodiscard]] ON_BOTH constexpr int shared_split_bytes(int head_dim) {
+  return kSplitTokens * (shared_key_bytes(head_dim) + shared_value_bytes(head_dim) + head_dim / 8);
+}
+[[nodiscard]] ON_BOTH constexpr int shared_warp_bytes(int head_dim) {
+  return query_bytes(head_dim, kMostQueries) + kProbabilityBytes + 64;
+}
+[[nodiscard]] ON_BOTH constexpr int attend_shared_shared_bytes(int head_dim, int warps) {
+  return shared_split_bytes(head_dim) + warps * shared_warp_bytes(head_dim);
 }
 
 // Lone generated rows: each is its sequence's only row of the step. The bits of rotate_store and attend_rows (grid z is

@@ -96,7 +96,8 @@ AttendRowsArgs attend_args(TestRows& rows, const std::vector<std::int32_t>& item
           .head_dim = rows.cache.head_dim,
           .qkv_stride = rows.stride,
           .max_splits = 0,
-          .scale = kScale};
+          .scale = kScale,
+          .shared_splits = nullptr};
 }
 
 void walk(TestRows& rows, const std::vector<std::int32_t>& items) {

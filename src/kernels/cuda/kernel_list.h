@@ -20,13 +20,15 @@
   KERNEL(top_of_parts, TopTokensArgs, 256, 4)  \
   KERNEL(top_tokens, TopTokensArgs, 256, 4)
 
-#define DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL)     \
-  KERNEL(rope_table, RopeTableArgs, 128, 4)         \
-  KERNEL(rotate_store, RotateStoreArgs, 128, 4)     \
-  KERNEL(attend_rows, AttendRowsArgs, 128, 4)       \
-  KERNEL(attend_splits, AttendRowsArgs, 32, 8)      \
-  KERNEL(combine_splits, CombineSplitsArgs, 128, 4) \
-  KERNEL(attend_lone, AttendLoneArgs, 512, 1)       \
+#define DORMOUSE_CUDA_ATTENTION_KERNELS(KERNEL)                                     \
+  KERNEL(rope_table, RopeTableArgs, 128, 4)                                         \
+  KERNEL(rotate_store, RotateStoreArgs, 128, 4)                                     \
+  KERNEL(attend_rows, AttendRowsArgs, 128, 4)                                       \
+  KERNEL(attend_splits, AttendRowsArgs, 32, 8)                                      \
+  KERNEL(combine_splits, CombineSplitsArgs, 128, 4)                                 \
+  KERNEL(attend_shared, AttendSharedArgs, 256, dormouse::cuda::kAttendSharedBlocks) \
+  KERNEL(attend_rest, AttendRowsArgs, 128, 3)                                       \
+  KERNEL(attend_lone, AttendLoneArgs, 512, 1)                                       \
   KERNEL(attend_prompt, AttendPromptArgs, 128, 3)
 
 #define DORMOUSE_CUDA_MATMUL_KERNELS(KERNEL)       \
