@@ -125,7 +125,7 @@ DEVICE void clear_columns(int queries) {
 }
 
 // Head `task` of the block's: its queries, then the key, then the value.
-template <class Shape>
+template <class Shape, class Made>
 DEVICE void prepare_head(const AttendLoneArgs& args, const LoneBlock& block, const Rotation<Shape::kDim>& rotation,
                          int task, int queries) {
   constexpr int kDim = Shape::kDim;
@@ -137,7 +137,7 @@ DEVICE void prepare_head(const AttendLoneArgs& args, const LoneBlock& block, con
   from += std::int64_t{block.row} * step.qkv_stride;
   float x[Part::kSums];
 #pragma unroll
-  for (int j = 0; j < Part::kSums; ++j) x[j] = load_fresh(from + lane_index() % 16 + 16 * j);
+  for (int j = 0; j < Part::kSums; ++j) x[j] = Made::load(from + lane_index() % 16 + 16 * j);
   Part lane = take_pairs<kDim>(x);
   if (task <= queries) norm_and_rotate<kDim>(lane, x, rotation, step.epsilon);
   if (task >= queries) {
@@ -331,7 +331,7 @@ DEVICE void attend_block(Unit (&keys)[Shape::kParts], LoneValues<Shape>& values,
 }
 
 // `wait` returns when the products are there.
-template <class Shape, typename Wait>
+template <class Shape, class Made, typename Wait>
 DEVICE void attend_lone_row(const AttendLoneArgs& args, const LoneBlock& block, int position, const Wait& wait) {
   const RotateStoreArgs& step = args.step;
   const int warps = thread_count() / kWarp;
@@ -354,7 +354,7 @@ DEVICE void attend_lone_row(const AttendLoneArgs& args, const LoneBlock& block, 
   if (tokens <= 0) return;
 #pragma unroll 1
   for (int task = warp_index(); task < queries + (has_new ? 2 : 0);) {
-    prepare_head<Shape>(args, block, rotation, task, queries);
+    prepare_head<Shape, Made>(args, block, rotation, task, queries);
     task += warps;
     if (task < queries + 2) rotation = rotation_of<Shape::kDim>(step, task < queries, position);
   }
@@ -375,9 +375,9 @@ DEVICE void attend_lone_queries(const AttendLoneArgs& args, int position) {
   const LoneBlock block = {block_x(), block_y(), block_z()};
   const auto wait = [] { wait_for_previous(); };
   if (args.step.heads / args.step.kv_heads > 4) {
-    attend_lone_row<SplitShape<kDim, kQ8, true>>(args, block, position, wait);
+    attend_lone_row<SplitShape<kDim, kQ8, true>, MadeBefore>(args, block, position, wait);
   } else {
-    attend_lone_row<SplitShape<kDim, kQ8, false>>(args, block, position, wait);
+    attend_lone_row<SplitShape<kDim, kQ8, false>, MadeBefore>(args, block, position, wait);
   }
 }
 

@@ -272,6 +272,7 @@ struct CombineChain {
   SoftmaxState state;
   Floats4 sums;
 };
+template <class Made>
 DEVICE CombineChain combine_chain(const CombineSplitsArgs& args, int item, int kv_head, int query, int splits,
                                   int chain) {
   const int queries = args.heads / args.kv_heads;
@@ -283,8 +284,8 @@ DEVICE CombineChain combine_chain(const CombineSplitsArgs& args, int item, int k
 #pragma unroll 4
   for (int split = chain; split < splits; split += kSplitChains) {
     const float* partial = partials + split * stride;
-    const SoftmaxState part = {load_fresh(partial + args.head_dim), load_fresh(partial + args.head_dim + 1)};
-    const Floats4 part_sums = load_fresh(reinterpret_cast<const Floats4*>(partial + (dim < args.head_dim ? dim : 0)));
+    const SoftmaxState part = {Made::load(partial + args.head_dim), Made::load(partial + args.head_dim + 1)};
+    const Floats4 part_sums = Made::load(reinterpret_cast<const Floats4*>(partial + (dim < args.head_dim ? dim : 0)));
     merge_sums(out.sums, part_sums, merge(out.state, part));
   }
   return out;
@@ -319,8 +320,8 @@ DEVICE void combine_splits(const CombineSplitsArgs& args) {
   let_next_begin();
   wait_for_previous();
   if (row < 0) return;
-  share_chain(shared_memory(), combine_chain(args, block_x(), block_y(), block_z(), splits, warp_index()), warp_index(),
-              args.head_dim);
+  share_chain(shared_memory(), combine_chain<MadeBefore>(args, block_x(), block_y(), block_z(), splits, warp_index()),
+              warp_index(), args.head_dim);
   sync_block();
   if (warp_index() > 0) return;
   const std::int64_t head = std::int64_t{row} * args.heads + block_y() * (args.heads / args.kv_heads) + block_z();

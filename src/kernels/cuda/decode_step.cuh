@@ -286,7 +286,7 @@ DEVICE void attend_step(const DecodeStepArgs& args, const AttendLoneArgs& attend
 #pragma unroll 1
   for (int task = block_x(); task < step.kv_heads * groups; task += grid_x()) {
     if (has_waited) sync_block();  // the last task's shared memory is read
-    attend_lone_row<Shape>(attend, {0, task / groups, task % groups}, position, wait);
+    attend_lone_row<Shape, MadeTogether>(attend, {0, task / groups, task % groups}, position, wait);
   }
   wait();
   if (attend.partials == nullptr) return;
@@ -300,7 +300,8 @@ DEVICE void attend_step(const DecodeStepArgs& args, const AttendLoneArgs& attend
   for (int begin = block_x() * at_once; begin < step.heads; begin += grid_x() * at_once) {
     const int head = begin + warp_index() / kSplitChains;
     if (head < step.heads) {
-      const CombineChain mine = combine_chain(args.combine, 0, head / queries, head % queries, splits, chain);
+      const CombineChain mine =
+          combine_chain<MadeTogether>(args.combine, 0, head / queries, head % queries, splits, chain);
       share_chain(shared, mine, chain, step.head_dim);
     }
     sync_block();

@@ -28,6 +28,20 @@ struct alignas(8) Words2 {
   std::uint32_t x, y;
 };
 
+// How a kernel reads what was made before it: by a kernel that has ended, or by blocks of its own grid.
+struct MadeBefore {
+  template <typename T>
+  DEVICE static T load(const T* from) {
+    return *from;
+  }
+};
+struct MadeTogether {
+  template <typename T>
+  DEVICE static T load(const T* from) {
+    return load_fresh(from);
+  }
+};
+
 // Every lane gets the same bits: the sums are symmetric.
 DEVICE float warp_sum(float value) {
 #pragma unroll

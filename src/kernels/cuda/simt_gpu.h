@@ -247,7 +247,7 @@ template <typename T>
 DEVICE T load_fresh(const T* from) {
   if constexpr (sizeof(T) == 16) {
     const uint4 v = __ldcg(reinterpret_cast<const uint4*>(from));
-    return {v.x, v.y, v.z, v.w};
+    return *reinterpret_cast<const T*>(&v);
   } else {
     return __ldcg(from);
   }
