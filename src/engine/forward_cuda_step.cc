@@ -52,7 +52,7 @@ std::int32_t step_blocks(const cuda::DecodeStepArgs& args, const cuda::DeviceInf
 bool CudaForward::has_whole_step() const {
   constexpr std::int32_t kMostQueriesAtOnce = 4;
   const cuda::DeviceInfo& device = device_->info();
-  return (device.compute_major >= 8 || device.is_emulated) &&
+  return device.runs_together && (device.compute_major >= 8 || device.is_emulated) &&
          config_->heads <= kMostQueriesAtOnce * config_->kv_heads &&
          std::ranges::all_of(weights_->layers, [&](const DeviceLayer& w) { return multiplies(w, step_coding()); });
 }

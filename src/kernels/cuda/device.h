@@ -26,6 +26,7 @@ struct DeviceInfo {
   std::uint64_t total_bytes = 0;
   std::uint64_t l2_bytes = 0;
   std::size_t shared_bytes_per_block = 0;  // the most a launch may ask for
+  bool runs_together = false;  // Launch::together
   bool is_emulated = false;
 };
 

@@ -36,6 +36,7 @@ inline constexpr int kMultiprocessors = 16;
 inline constexpr int kL2Bytes = 38;
 inline constexpr int kComputeMajor = 75;
 inline constexpr int kComputeMinor = 76;
+inline constexpr int kCooperativeLaunch = 95;
 inline constexpr int kSharedBytesPerBlockOptIn = 97;
 // CUlimit, CUctx_flags, CUstream_flags, CUstreamCaptureMode, CUfunction_attribute, CUlaunchAttributeID
 inline constexpr int kStackLimit = 0;

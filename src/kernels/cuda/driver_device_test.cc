@@ -88,6 +88,7 @@ int fake_attribute(int* value, int attribute, driver::Gpu /*gpu*/) {
   switch (attribute) {
     case driver::kComputeMajor: *value = fake.compute_major; return 0;
     case driver::kComputeMinor: *value = 5; return 0;
+    case driver::kCooperativeLaunch: *value = 1; return 0;
     case driver::kSharedBytesPerBlockOptIn: *value = 100 << 10; return 0;
     default: *value = 7; return 0;
   }

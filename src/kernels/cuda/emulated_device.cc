@@ -60,6 +60,7 @@ class EmulatedDevice final : public Device {
     info_.total_bytes = kTotalBytes;
     info_.l2_bytes = kL2Bytes;
     info_.shared_bytes_per_block = kSharedBytesPerBlock;
+    info_.runs_together = true;
     info_.is_emulated = true;
   }
 

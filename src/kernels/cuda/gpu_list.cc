@@ -33,6 +33,8 @@ Result<DeviceInfo> look_at(const driver::Api& api, int ordinal) {
   TRY(out.multiprocessors, attribute(api, gpu, driver::kMultiprocessors));
   TRY(const int l2_bytes, attribute(api, gpu, driver::kL2Bytes));
   TRY(const int shared_bytes, attribute(api, gpu, driver::kSharedBytesPerBlockOptIn));
+  TRY(const int together, attribute(api, gpu, driver::kCooperativeLaunch));
+  out.runs_together = together != 0;
   out.l2_bytes = static_cast<std::uint64_t>(l2_bytes);
   out.shared_bytes_per_block = static_cast<std::size_t>(shared_bytes);
   return out;
