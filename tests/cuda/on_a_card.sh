@@ -174,7 +174,7 @@ step_races() {
   command -v compute-sanitizer >/dev/null || { echo "no compute-sanitizer here (it comes with the toolkit)"; return 0; }
   for tool in racecheck synccheck memcheck; do
     DORMOUSE_TEST_GPU=$gpu compute-sanitizer --tool $tool --error-exitcode 9 "$build/src/engine/engine_cuda_test" \
-      --gtest_brief=1 --gtest_filter='*Likeliest*'
+      --gtest_brief=1 --gtest_filter='*Likeliest*:*CudaPaths*:*CudaSharing*'
   done
 }
 
