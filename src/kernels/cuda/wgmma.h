@@ -38,6 +38,14 @@ template <int kPending>
 DEVICE void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
+// Behind wgmma_wait(): to the compiler, what is read of c below is made here and not where its products were asked for.
+template <int kTiles>
+DEVICE void wgmma_ended(float (&c)[kTiles][4]) {
+#pragma unroll
+  for (int n = 0; n < kTiles; ++n) {
+    asm volatile("" : "+f"(c[n][0]), "+f"(c[n][1]), "+f"(c[n][2]), "+f"(c[n][3])::"memory");
+  }
+}
 // What copies brought to shared memory is seen by the products that follow the next barrier.
 DEVICE void publish_to_wgmma() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -80,6 +88,8 @@ DEVICE void wgmma_begin() {}
 DEVICE void wgmma_commit() {}
 template <int kPending>
 DEVICE void wgmma_wait() {}
+template <int kTiles>
+DEVICE void wgmma_ended(float (&)[kTiles][4]) {}
 DEVICE void publish_to_wgmma() {}
 template <int kTiles>
 DEVICE void wgmma_f16(float (&)[kTiles][4], const std::uint32_t (&)[4], std::uint64_t, int) {}
@@ -95,6 +105,8 @@ inline void wgmma_begin() {}
 inline void wgmma_commit() {}
 template <int kPending>
 void wgmma_wait() {}
+template <int kTiles>
+void wgmma_ended(float (&)[kTiles][4]) {}
 inline void publish_to_wgmma() {}
 
 template <int kTiles>
