@@ -339,16 +339,16 @@ DEVICE void wide_halves(const MatmulArgs& args) {
 }
 
 DEVICE void matmul_wide_q8_0(const MatmulArgs& args) {
-  wide_q8_0<kWideShape.groups, kWideShape.token_tiles>(args);
+  if constexpr (kHasWgmma) wide_q8_0<kWideShape.groups, kWideShape.token_tiles>(args);
 }
 DEVICE void matmul_narrow_q8_0(const MatmulArgs& args) {
-  wide_q8_0<kNarrowShape.groups, kNarrowShape.token_tiles>(args);
+  if constexpr (kHasWgmma) wide_q8_0<kNarrowShape.groups, kNarrowShape.token_tiles>(args);
 }
 DEVICE void matmul_wide_halves(const MatmulArgs& args) {
-  wide_halves<kWideShape.groups, kWideShape.token_tiles>(args);
+  if constexpr (kHasWgmma) wide_halves<kWideShape.groups, kWideShape.token_tiles>(args);
 }
 DEVICE void matmul_narrow_halves(const MatmulArgs& args) {
-  wide_halves<kNarrowShape.groups, kNarrowShape.token_tiles>(args);
+  if constexpr (kHasWgmma) wide_halves<kNarrowShape.groups, kNarrowShape.token_tiles>(args);
 }
 
 }  // namespace dormouse::cuda

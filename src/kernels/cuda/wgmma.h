@@ -17,6 +17,9 @@ namespace dormouse::cuda {
 
 #if defined(__CUDACC__)
 
+// Whether a kernel made of it need have a body.
+inline constexpr bool kHasWgmma = DORMOUSE_HAS_WGMMA != 0;
+
 // Of b: [N rows][128 bytes, 64 halves of k], 16-byte chunks swapped by row % 8 (the 128-byte swizzle), 1 KiB aligned;
 // `k16`: which 16 of the 64.
 DEVICE std::uint64_t wgmma_operand(const unsigned char* b, int k16) {
@@ -98,6 +101,7 @@ DEVICE void wgmma_f16(float (&)[kTiles][4], const std::uint32_t (&)[4], std::uin
 #else
 
 // Emulated a warp at a time, at once.
+inline constexpr bool kHasWgmma = true;
 inline std::uint64_t wgmma_operand(const unsigned char* b, int k16) {
   return reinterpret_cast<std::uint64_t>(b) + static_cast<std::uint64_t>(32 * k16);
 }
