@@ -220,6 +220,26 @@ TEST_P(CudaPaths, OfOneRowDoNotShow) {
   EXPECT_EQ(launches(whole_step), fits ? 2 : 0);
 }
 
+// Goal: many rows through wgmma show in nothing, on a card that has it; elsewhere the path is no path. Method: a
+// prompt's rows with the path and without; in the emulation, where matmul_test compares the kernels, fewer.
+TEST_P(CudaPaths, OfManyRowsDoNotShow) {
+  const auto with = [&](const DevicePaths& paths) {
+    options_.device_paths = paths;
+    load(DeviceSampling::kOn);
+    return Sequence(*on_device_).logits({{0, is_on_card() ? kPrompt : 9}});
+  };
+  using enum cuda::Kernel;
+  const std::initializer_list<cuda::Kernel> wide = {k_matmul_wide_q8_0, k_matmul_narrow_q8_0, k_matmul_wide_halves,
+                                                    k_matmul_narrow_halves};
+  const std::vector<float> want = with({});
+  ASSERT_FALSE(want.empty());
+  EXPECT_EQ(launches(wide), 0);
+  EXPECT_TRUE(with({.wide_products = true}) == want);
+  const auto device = open_device();
+  ASSERT_TRUE(device.has_value()) << device.error().message;
+  EXPECT_EQ(launches(wide) > 0, (*device)->info().compute_major == 9 && GetParam().formats != Formats::kLikeQ4KM);
+}
+
 // Entries of one sequence's pages each: a prompt whose rows all want logits, two generated rows, a prompt's last row.
 class MixedBatch {
  public:
@@ -424,8 +444,10 @@ TEST(CudaEngine, SamplesOnADeviceWhereThatWasTestedOrIsAskedFor) {
     EXPECT_FALSE(samples_on(device, DeviceSampling::kOff, kVocab));
   }
   EXPECT_EQ(tested_paths(card), DevicePaths{});
-  EXPECT_EQ(tested_paths(emulated),
-            (DevicePaths{.one_row = true, .shared_prefixes = true, .whole_step = true, .small_stacks = true}));
+  EXPECT_EQ(
+      tested_paths(emulated),
+      (DevicePaths{
+          .one_row = true, .shared_prefixes = true, .whole_step = true, .wide_products = true, .small_stacks = true}));
 }
 
 // A model the kernels do not do is refused before anything is copied, with what to do.

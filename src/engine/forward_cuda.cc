@@ -22,6 +22,9 @@ constexpr std::array kFew = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, 
 constexpr std::array kMiddle = {Kernel::k_matmul_middle_k, Kernel::k_matmul_middle_q8_0,
                                 Kernel::k_matmul_middle_halves};
 constexpr std::array kMany = {Kernel::k_matmul_many_k, Kernel::k_matmul_many_q8_0, Kernel::k_matmul_many_halves};
+constexpr std::array kNarrow = {Kernel::k_matmul_narrow_k, Kernel::k_matmul_narrow_q8_0,
+                                Kernel::k_matmul_narrow_halves};
+constexpr std::array kWide = {Kernel::k_matmul_wide_k, Kernel::k_matmul_wide_q8_0, Kernel::k_matmul_wide_halves};
 
 std::int64_t padded_rows(std::int64_t rows) {
   return (rows + cuda::kCodedRowMultiple - 1) / cuda::kCodedRowMultiple * cuda::kCodedRowMultiple;
@@ -314,7 +317,7 @@ Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
 }
 
 bool CudaForward::has_wgmma(Coding coding) const {
-  return device_->info().compute_major == 9 && coding == Coding::kK;
+  return device_->info().compute_major == 9 && (coding == Coding::kK || limits_.paths.wide_products);
 }
 
 Status CudaForward::launch_many(const cuda::MatmulArgs& args) {
@@ -333,8 +336,8 @@ Status CudaForward::launch_many(const cuda::MatmulArgs& args) {
     const bool wide = fills(cuda::kWideShape);
     const cuda::WideShape shape = wide ? cuda::kWideShape : cuda::kNarrowShape;
     const auto [across, down] = blocks(shape);
-    return launch(wide ? Kernel::k_matmul_wide_k : Kernel::k_matmul_narrow_k, {across, down}, shape.threads(),
-                  shape.shared_bytes(), &args);
+    return launch((wide ? kWide : kNarrow)[coding], {across, down}, shape.threads(), shape.shared_bytes(args.coding),
+                  &args);
   }
   const bool many = fills(cuda::many_shape(args.coding));
   const cuda::ManyShape shape = many ? cuda::many_shape(args.coding) : cuda::middle_shape(args.coding);

@@ -18,6 +18,7 @@ constexpr std::array<int, 1> kSamplingTested{90};
 constexpr std::array<int, 0> kOneRowTested{};
 constexpr std::array<int, 0> kSharedPrefixesTested{};
 constexpr std::array<int, 0> kWholeStepTested{};
+constexpr std::array<int, 0> kWideProductsTested{};
 constexpr std::array<int, 0> kSmallStacksTested{};
 
 int arch_of(const cuda::DeviceInfo& device) {
@@ -41,6 +42,7 @@ DevicePaths tested_paths(const cuda::DeviceInfo& device) {
   return {.one_row = is_in(kOneRowTested),
           .shared_prefixes = is_in(kSharedPrefixesTested),
           .whole_step = is_in(kWholeStepTested),
+          .wide_products = is_in(kWideProductsTested),
           .small_stacks = is_in(kSmallStacksTested)};
 }
 
@@ -49,6 +51,7 @@ std::string untested_paths(const cuda::DeviceInfo& device) {
   const DevicePaths rest = {.one_row = !tested.one_row,
                             .shared_prefixes = !tested.shared_prefixes,
                             .whole_step = !tested.whole_step,
+                            .wide_products = !tested.wide_products,
                             .small_stacks = !tested.small_stacks};
   return rest == DevicePaths{} ? "" : names_of(rest);
 }

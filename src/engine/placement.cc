@@ -16,10 +16,11 @@ namespace {
 constexpr int kMostGpus = 64;
 constexpr std::uint64_t kDriverReserveBytes = std::uint64_t{192} << 20;
 
-constexpr std::array<std::pair<std::string_view, bool DevicePaths::*>, 4> kPathNames = {
+constexpr std::array<std::pair<std::string_view, bool DevicePaths::*>, 5> kPathNames = {
     {{"one-row", &DevicePaths::one_row},
      {"shared-prefixes", &DevicePaths::shared_prefixes},
      {"whole-step", &DevicePaths::whole_step},
+     {"wide-products", &DevicePaths::wide_products},
      {"small-stacks", &DevicePaths::small_stacks}}};
 
 std::uint64_t packed_bytes(const gguf::File& file) {
@@ -88,7 +89,7 @@ Result<std::optional<DevicePaths>> parse_device_paths(std::string_view names) {
     if (is_known) continue;
     return make_error(Code::kInvalidArgument,
                       fmt::format("--device-paths: auto, all, none or some of {} is wanted, got '{}'",
-                                  names_of({true, true, true, true}), given));
+                                  names_of({true, true, true, true, true}), given));
   }
   return std::optional(out);
 }

@@ -24,8 +24,8 @@ struct DeviceName {
 // auto, on, off. Errors: kInvalidArgument.
 [[nodiscard]] Result<DeviceSampling> parse_device_sampling(std::string_view name);
 
-// auto (none), all, none, or names out of one-row, shared-prefixes, whole-step, small-stacks, with commas between.
-// Errors: kInvalidArgument.
+// auto (none), all, none, or names out of one-row, shared-prefixes, whole-step, wide-products, small-stacks, with
+// commas between. Errors: kInvalidArgument.
 [[nodiscard]] Result<std::optional<DevicePaths>> parse_device_paths(std::string_view names);
 // The other way round; "none" where there is none.
 [[nodiscard]] std::string names_of(const DevicePaths& paths);

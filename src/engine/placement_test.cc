@@ -37,9 +37,11 @@ TEST(Placement, WhetherADeviceSamples) {
 TEST(Placement, PathsOfADevice) {
   EXPECT_EQ(*parse_device_paths("auto"), std::nullopt);
   EXPECT_EQ(**parse_device_paths("none"), DevicePaths{});
-  const DevicePaths all = {.one_row = true, .shared_prefixes = true, .whole_step = true, .small_stacks = true};
+  const DevicePaths all = {
+      .one_row = true, .shared_prefixes = true, .whole_step = true, .wide_products = true, .small_stacks = true};
   EXPECT_EQ(**parse_device_paths("all"), all);
   EXPECT_EQ(**parse_device_paths("whole-step"), DevicePaths{.whole_step = true});
+  EXPECT_EQ(**parse_device_paths("wide-products"), DevicePaths{.wide_products = true});
   EXPECT_EQ(**parse_device_paths("whole-step,one-row"), (DevicePaths{.one_row = true, .whole_step = true}));
   for (const DevicePaths& paths : {all, DevicePaths{}, DevicePaths{.shared_prefixes = true}}) {
     EXPECT_EQ(**parse_device_paths(names_of(paths)), paths);

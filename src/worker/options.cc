@@ -171,8 +171,9 @@ An OpenAI-compatible server for one Qwen3 model: /v1/chat/completions, /v1/compl
   --device cpu|cuda:N|auto      where to compute; auto: a GPU if there is one and the model fits it (cpu)
   --device-sampling MODE        auto, on, off: on a GPU, find there the tokens to sample from; the text is the same
                                 (auto: on cards where that was tested)
-  --device-paths LIST           auto, all, none, or some of one-row,shared-prefixes,whole-step,small-stacks: younger
-                                ways to use a GPU; the text is the same (auto: those tested on such a card)
+  --device-paths LIST           auto, all, none, or some of one-row,shared-prefixes,whole-step,wide-products,
+                                small-stacks: younger ways to use a GPU; the text is the same (auto: those tested on
+                                such a card)
   --packed-dir DIR              where weights are kept as this engine wants them (beside the model)
   --golden-dir DIR              where the records of known good outputs are kept
   --enable-chunked-prefill      accepted; it always is

@@ -115,12 +115,22 @@ for streams, one in json.load(sys.stdin)["decode_tps"].items():
         "$with" "${@:2}"
   done
 }
+prefill_with() {
+  for with in none "$1" none "$1"; do
+    "$worker" bench "$(model "$2")" --device $device --device-paths "$with" --prefill "$3" --streams 1 --tokens 4 --json |
+      python3 -c 'import json, sys
+print("%-16s %s, prompt of %s: %.0f t/s" % (*sys.argv[1:], json.load(sys.stdin)["prefill_tps"]["median"]))' \
+        "$with" "${@:2}"
+  done
+}
 step_paths() {
   types_of_one_row=(Q8_0 F16)
-  [ $device = cpu ] && types_of_one_row=(Q8_0)
+  prompts=(512 4096)
+  [ $device = cpu ] && types_of_one_row=(Q8_0) && prompts=(64)
   for type in "${types_of_one_row[@]}"; do
     make_model $type
     decode_with one-row $type --streams 1
+    for prompt in "${prompts[@]}"; do prefill_with wide-products $type $prompt; done
   done
   make_model Q4_K_M
   decode_with whole-step Q4_K_M --streams 1

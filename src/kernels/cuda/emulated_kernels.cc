@@ -9,6 +9,7 @@
 #include "kernels/cuda/matmul_one_halves.cuh"
 #include "kernels/cuda/matmul_one_q8_0.cuh"
 #include "kernels/cuda/matmul_wide.cuh"
+#include "kernels/cuda/matmul_wide_rest.cuh"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/top_tokens.cuh"
 

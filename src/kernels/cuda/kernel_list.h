@@ -45,7 +45,11 @@
   KERNEL(matmul_many_q8_0, MatmulArgs, 256, 1)     \
   KERNEL(matmul_many_halves, MatmulArgs, 256, 1)   \
   KERNEL(matmul_wide_k, MatmulArgs, 256, 1)        \
-  KERNEL(matmul_narrow_k, MatmulArgs, 128, 2)
+  KERNEL(matmul_wide_q8_0, MatmulArgs, 256, 1)     \
+  KERNEL(matmul_wide_halves, MatmulArgs, 256, 1)   \
+  KERNEL(matmul_narrow_k, MatmulArgs, 128, 2)      \
+  KERNEL(matmul_narrow_q8_0, MatmulArgs, 128, 2)   \
+  KERNEL(matmul_narrow_halves, MatmulArgs, 128, 2)
 
 #define DORMOUSE_CUDA_STEP_KERNELS(KERNEL)         \
   KERNEL(decode_step_k, DecodeStepArgs, 512, 1)    \

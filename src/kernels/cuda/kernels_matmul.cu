@@ -6,5 +6,6 @@
 #include "kernels/cuda/matmul_one_halves.cuh"
 #include "kernels/cuda/matmul_one_q8_0.cuh"
 #include "kernels/cuda/matmul_wide.cuh"
+#include "kernels/cuda/matmul_wide_rest.cuh"
 
 DORMOUSE_CUDA_MATMUL_KERNELS(DORMOUSE_CUDA_EXPORT)

@@ -236,9 +236,18 @@ struct WideShape {
     return epilogue == Epilogue::kSwiglu ? strips() / 2 : strips();
   }
   constexpr int tokens() const { return 8 * token_tiles; }
-  // Stages of 64 columns of codes; scales and sums of tiles.
-  constexpr int shared_bytes() const { return kStages * 128 * tokens() + kExtras * 36 * tokens(); }
+  // Stages of 64 columns of codes; scales and sums of tiles. kQ8_0: two scales of each row a stage, and the results.
+  // kHalves: codes have two planes.
+  constexpr int shared_bytes(Coding coding) const {
+    switch (coding) {
+      case Coding::kK: return kStages * 128 * tokens() + kExtras * 36 * tokens();
+      case Coding::kQ8_0: return kStages * (128 + 8) * tokens() + 64 * strips() * tokens();
+      case Coding::kHalves: return kHalvesStages * 256 * tokens() + kExtras * 4 * tokens();
+    }
+    return 0;
+  }
   static constexpr int kStages = 8;
+  static constexpr int kHalvesStages = 4;
   static constexpr int kExtras = 4;
 };
 inline constexpr WideShape kWideShape = {2, 16};

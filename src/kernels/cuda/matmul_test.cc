@@ -98,10 +98,8 @@ TEST_P(ProductTest, EveryKernelGivesTheSameBits) {
   const std::vector<float> x = random_rows(11, 512, random_);
   const std::vector<float> many = multiply(Product::kMany, weights, x, 11);
   EXPECT_TRUE(kernels::all_same_bits(multiply(Product::kMiddle, weights, x, 11), many));
-  if (coding_of(GetParam()) == Coding::kK) {
-    EXPECT_TRUE(kernels::all_same_bits(multiply(Product::kNarrow, weights, x, 11), many));
-    EXPECT_TRUE(kernels::all_same_bits(multiply(Product::kWide, weights, x, 11), many));
-  }
+  EXPECT_TRUE(kernels::all_same_bits(multiply(Product::kNarrow, weights, x, 11), many));
+  EXPECT_TRUE(kernels::all_same_bits(multiply(Product::kWide, weights, x, 11), many));
   const std::vector<float> few = multiply(Product::kFew, weights, {x.begin(), x.begin() + 8 * 512}, 8);
   EXPECT_TRUE(kernels::all_same_bits(few, {many.begin(), many.begin() + 8 * 24}));
   const std::vector<float> one = multiply(Product::kFew, weights, {x.begin() + 3 * 512, x.begin() + 4 * 512}, 1);
@@ -269,6 +267,68 @@ TEST_P(OneOfTypeTest, StripsABlockDoNotShow) {
 
 INSTANTIATE_TEST_SUITE_P(All, OneOfTypeTest, testing::ValuesIn(kOneTypes),
                          [](const auto& type) { return std::string(traits(type.param).name); });
+
+// matmul_wide and matmul_narrow against matmul_many: every epilogue, types mixed in one launch, a height that is no
+// multiple of 16, more strips than a block's, tiles enough for every stage to be used again, rows in both halves of a
+// block and of every kind, threads in both orders.
+class WideTest : public testing::TestWithParam<std::tuple<TensorType, Epilogue>> {};
+
+TEST_P(WideTest, GivesTheBitsOfMany) {
+  std::mt19937 random(kernels::test_seed());
+  const auto [type, epilogue] = GetParam();
+  const bool fused = epilogue == Epilogue::kSwiglu;
+  const std::int32_t columns = (fused ? 5 : 3) * 256;
+  constexpr std::int32_t kCount = 70;
+  const std::int32_t height = fused ? 24 : 20;
+  PackedWeights first = random_weights(type, height, columns, random);
+  PackedWeights second =
+      random_weights(fused ? type : beside(type), epilogue == Epilogue::kStore ? 136 : height, columns, random);
+  std::vector<float> x;
+  for (std::size_t i = 0; i < kCount; ++i) {
+    const auto kind = i % 9 == 0 ? kernels::kAllRows[i / 9 % std::size(kernels::kAllRows)] : kernels::Row::kNormal;
+    const std::vector<float> row = kernels::make_row(kind, columns, random);
+    x.insert(x.end(), row.begin(), row.end());
+  }
+  const std::int32_t stride = height + second.rows;
+  const auto results = [&](Product product, emulator::Order order) {
+    emulator::set_order(order);
+    CodedBuffer coded(kCount, columns);
+    quantise(coded, x, kCount, columns, coding_of(type), nullptr, is_wide(product));
+    std::vector<float> out(static_cast<std::size_t>(kCount * stride), 1.25F);
+    MatmulArgs args{};
+    args.parts[0] = part_of(first, out, stride);
+    args.parts[1] = part_of(second, out, stride);
+    args.parts[1].out += height;
+    args.coded = coded.rows;
+    args.part_count = 2;
+    args.k = columns;
+    args.tokens = kCount;
+    args.coding = coding_of(type);
+    args.epilogue = epilogue;
+    run_product(product, args);
+    emulator::set_order(emulator::Order::kForwards);
+    return out;
+  };
+  const std::vector<float> want = results(Product::kMany, emulator::Order::kForwards);
+  EXPECT_NE(want[3], 1.25F);
+  EXPECT_TRUE(kernels::all_same_bits(results(Product::kNarrow, emulator::Order::kForwards), want));
+  EXPECT_TRUE(kernels::all_same_bits(results(Product::kWide, emulator::Order::kForwards), want));
+  if (!fused) return;
+  EXPECT_TRUE(kernels::all_same_bits(results(Product::kNarrow, emulator::Order::kBackwards), want));
+  EXPECT_TRUE(kernels::all_same_bits(results(Product::kWide, emulator::Order::kBackwards), want));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WideTest,
+                         testing::Combine(testing::Values(TensorType::kQ8_0, TensorType::kF16, TensorType::kBF16),
+                                          testing::Values(Epilogue::kStore, Epilogue::kAdd, Epilogue::kSwiglu)));
+
+// Goal: a Hopper's 227 KB are enough for one block of the wide shape, and for two of the narrow one.
+TEST(Products, WideFitsAHopper) {
+  for (const Coding coding : {Coding::kK, Coding::kQ8_0, Coding::kHalves}) {
+    EXPECT_LE(kWideShape.shared_bytes(coding), 227 * 1024);
+    EXPECT_LE(2 * (kNarrowShape.shared_bytes(coding) + 1024), 228 * 1024) << "1 KB of each block is the driver's";
+  }
+}
 
 // Goal: a T4's 64 KB are enough for the widest product of Qwen3-4B in each coding; the norm is of 2,560 columns.
 TEST(Products, OneFitsTheSmallestCard) {

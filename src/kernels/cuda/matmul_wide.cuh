@@ -3,9 +3,9 @@
 // columns at a time. While the tensor cores work on one half of 64 columns, the warps unpack the next.
 // Codes are stored in the operand's order (QuantiseArgs::permuted): of 32 columns, place 16 m + 2 t + {0, 1, 8, 9} has
 // column 8 t + 4 m + {0, 1, 2, 3}, which is what a lane unpacks from one word.
-// K-quants only: their sums are exact, so that these kernels and those of mma_f16 agree to the bit.
-// Limit: the tensor cores. A group's tile of 256 columns keeps them busy for 1,024 clocks at 128 rows, and takes a warp
-// about 600 instructions to unpack and fold, on a scheduler of its own where there is one group.
+// K-quants (matmul_wide_rest.cuh has the other types): their sums are exact, so that these kernels and those of mma_f16
+// agree to the bit. Limit: the tensor cores. A group's tile of 256 columns keeps them busy for 1,024 clocks at 128
+// rows, and takes a warp about 600 instructions to unpack and fold, on a scheduler of its own where there is one group.
 #pragma once
 
 #include "kernels/cuda/matmul_many.cuh"
@@ -109,7 +109,7 @@ DEVICE void wide_fold(WideSums<kTokenTiles>& sums, const WideHead<type>& head, c
 // kSwiglu: the block's first half of warps has strips of gate, the second the same of up, whose results go over through
 // shared memory, [warp][row of 8 n + 2 t + i][16 rows of the strip].
 template <int kTokenTiles>
-DEVICE void swap_up(WideSums<kTokenTiles>& sums, float* shared, LanePlace at) {
+DEVICE void swap_up(float (&sum)[kTokenTiles][4], float* shared, LanePlace at) {
   const int half = thread_count() / kWarp / 2;
   float* mine = shared + warp_index() % half * (8 * kTokenTiles * 16) + 2 * at.g;
   sync_block();
@@ -117,7 +117,7 @@ DEVICE void swap_up(WideSums<kTokenTiles>& sums, float* shared, LanePlace at) {
 #pragma unroll
     for (int n = 0; n < kTokenTiles; ++n) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) mine[16 * (8 * n + 2 * at.t + i % 2) + i / 2] = sums.sum[n][i];
+      for (int i = 0; i < 4; ++i) mine[16 * (8 * n + 2 * at.t + i % 2) + i / 2] = sum[n][i];
     }
   }
   sync_block();
@@ -126,13 +126,13 @@ DEVICE void swap_up(WideSums<kTokenTiles>& sums, float* shared, LanePlace at) {
   for (int n = 0; n < kTokenTiles; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      sums.sum[n][i] = swiglu(sums.sum[n][i], mine[16 * (8 * n + 2 * at.t + i % 2) + i / 2]);
+      sum[n][i] = swiglu(sum[n][i], mine[16 * (8 * n + 2 * at.t + i % 2) + i / 2]);
     }
   }
 }
 
 template <int kTokenTiles>
-DEVICE void wide_results(const WideSums<kTokenTiles>& sums, const MatmulArgs& args, const MatrixPart& out, int strip,
+DEVICE void wide_results(const float (&sum)[kTokenTiles][4], const MatmulArgs& args, const MatrixPart& out, int strip,
                          int token_begin, LanePlace at) {
 #pragma unroll
   for (int n = 0; n < kTokenTiles; ++n) {
@@ -140,7 +140,7 @@ DEVICE void wide_results(const WideSums<kTokenTiles>& sums, const MatmulArgs& ar
     for (int i = 0; i < 2; ++i) {
       const int token = token_begin + 8 * n + 2 * at.t + i;
       if (token >= args.tokens) continue;
-      store_pair(out, args.epilogue, token, 16 * strip + 2 * at.g, sums.sum[n][i], sums.sum[n][2 + i]);
+      store_pair(out, args.epilogue, token, 16 * strip + 2 * at.g, sum[n][i], sum[n][2 + i]);
     }
   }
 }
@@ -233,18 +233,22 @@ DEVICE void wide_of(const MatmulArgs& args, ManyPlace place) {
   }
   if (fused) {
     copy_async_wait<0>();
-    swap_up(sums, reinterpret_cast<float*>(shared), at);
+    swap_up(sums.sum, reinterpret_cast<float*>(shared), at);
     if (is_up) return;
   }
-  if (strip < matrix.strips) wide_results(sums, args, matrix, strip, place.token_begin, at);
+  if (strip < matrix.strips) wide_results(sums.sum, args, matrix, strip, place.token_begin, at);
 }
 
 // Of this block: as many strips as warps (kSwiglu: half of them, of gate and of up), 8 * kTokenTiles rows.
 template <int kGroups, int kTokenTiles>
-DEVICE void wide(const MatmulArgs& args) {
+DEVICE ManyPlace wide_place(const MatmulArgs& args) {
   constexpr WideShape kShape = {kGroups, kTokenTiles};
   const StripPlace first = strip_place(args, kShape.strips_a_block(args.epilogue));
-  const ManyPlace place{first.part, first.strip, block_y() * kShape.tokens()};
+  return {first.part, first.strip, block_y() * kShape.tokens()};
+}
+template <int kGroups, int kTokenTiles>
+DEVICE void wide(const MatmulArgs& args) {
+  const ManyPlace place = wide_place<kGroups, kTokenTiles>(args);
   with_type<Coding::kK>(args.parts[place.part].type,
                         [&]<TensorType type>() { wide_of<type, kGroups, kTokenTiles>(args, place); });
 }

@@ -48,6 +48,12 @@ constexpr Shape kShapes[] = {{"qkv", TensorType::kQ4_K, 6144, 2560, Epilogue::kS
                              {"lm head", TensorType::kF16, kVocab, 2560, Epilogue::kStore}};
 constexpr std::array kOne = {Kernel::k_matmul_one_k, Kernel::k_matmul_one_q8_0, Kernel::k_matmul_one_halves};
 constexpr std::array kFew = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, Kernel::k_matmul_few_halves};
+constexpr std::array kMiddle = {Kernel::k_matmul_middle_k, Kernel::k_matmul_middle_q8_0,
+                                Kernel::k_matmul_middle_halves};
+constexpr std::array kMany = {Kernel::k_matmul_many_k, Kernel::k_matmul_many_q8_0, Kernel::k_matmul_many_halves};
+constexpr std::array kNarrow = {Kernel::k_matmul_narrow_k, Kernel::k_matmul_narrow_q8_0,
+                                Kernel::k_matmul_narrow_halves};
+constexpr std::array kWide = {Kernel::k_matmul_wide_k, Kernel::k_matmul_wide_q8_0, Kernel::k_matmul_wide_halves};
 
 struct Variant {
   const char* name;
@@ -212,18 +218,15 @@ std::vector<Variant> variants_for(const Shape& shape, std::int32_t rows, const D
     return {few, one("one", 0), one("one/1", 1), one("one/2", 2), one("one/4", 4), one("one/9", 9)};
   }
   if (rows <= kFewRows) return {few};
-  if (coding != Coding::kK) return {};
-  const auto mma = [](const char* name, Kernel kernel, ManyShape s) {
-    return Variant{name, kernel, s.strips(), s.tokens(), s.threads(), s.shared_bytes(Coding::kK)};
+  const auto variant = [coding](const char* name, const auto& kernels, const auto& s) {
+    return Variant{
+        name, kernels[static_cast<std::size_t>(coding)], s.strips(), s.tokens(), s.threads(), s.shared_bytes(coding)};
   };
-  const auto wgmma = [](const char* name, Kernel kernel, WideShape s) {
-    return Variant{name, kernel, s.strips(), s.tokens(), s.threads(), s.shared_bytes()};
-  };
-  std::vector<Variant> out = {mma("middle", Kernel::k_matmul_middle_k, middle_shape(Coding::kK)),
-                              mma("many", Kernel::k_matmul_many_k, many_shape(Coding::kK))};
+  std::vector<Variant> out = {variant("middle", kMiddle, middle_shape(coding)),
+                              variant("many", kMany, many_shape(coding))};
   if (info.compute_major == 9) {
-    out.push_back(wgmma("narrow", Kernel::k_matmul_narrow_k, kNarrowShape));
-    out.push_back(wgmma("wide", Kernel::k_matmul_wide_k, kWideShape));
+    out.push_back(variant("narrow", kNarrow, kNarrowShape));
+    out.push_back(variant("wide", kWide, kWideShape));
   }
   return out;
 }

@@ -15,6 +15,7 @@
 #include "kernels/cuda/matmul_one_halves.cuh"
 #include "kernels/cuda/matmul_one_q8_0.cuh"
 #include "kernels/cuda/matmul_wide.cuh"
+#include "kernels/cuda/matmul_wide_rest.cuh"
 #include "kernels/test_data.h"
 
 namespace dormouse::cuda {
@@ -69,8 +70,14 @@ inline void run_wide(Product product, const MatmulArgs& args) {
   const bool wide = product == Product::kWide;
   const WideShape shape = wide ? kWideShape : kNarrowShape;
   run_kernel(blocks_across(args, shape.strips_a_block(args.epilogue)),
-             (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(), shape.shared_bytes(),
-             [&] { wide ? matmul_wide_k(args) : matmul_narrow_k(args); });
+             (args.tokens + shape.tokens() - 1) / shape.tokens(), shape.threads(), shape.shared_bytes(args.coding),
+             [&] {
+               switch (args.coding) {
+                 case Coding::kK: return wide ? matmul_wide_k(args) : matmul_narrow_k(args);
+                 case Coding::kQ8_0: return wide ? matmul_wide_q8_0(args) : matmul_narrow_q8_0(args);
+                 case Coding::kHalves: return wide ? matmul_wide_halves(args) : matmul_narrow_halves(args);
+               }
+             });
 }
 
 inline void run_product(Product product, MatmulArgs args) {

@@ -17,6 +17,9 @@ namespace dormouse::cuda {
 
 #if defined(__CUDACC__)
 
+// Whether a kernel made of it need have a body.
+inline constexpr bool kHasWgmma = DORMOUSE_HAS_WGMMA != 0;
+
 // Of b: [N rows][128 bytes, 64 halves of k], 16-byte chunks swapped by row % 8 (the 128-byte swizzle), 1 KiB aligned;
 // `k16`: which 16 of the 64.
 DEVICE std::uint64_t wgmma_operand(const unsigned char* b, int k16) {
@@ -37,6 +40,14 @@ DEVICE void wgmma_commit() {
 template <int kPending>
 DEVICE void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+// Behind wgmma_wait(): to the compiler, what is read of c below is made here and not where its products were asked for.
+template <int kTiles>
+DEVICE void wgmma_ended(float (&c)[kTiles][4]) {
+#pragma unroll
+  for (int n = 0; n < kTiles; ++n) {
+    asm volatile("" : "+f"(c[n][0]), "+f"(c[n][1]), "+f"(c[n][2]), "+f"(c[n][3])::"memory");
+  }
 }
 // What copies brought to shared memory is seen by the products that follow the next barrier.
 DEVICE void publish_to_wgmma() {
@@ -80,6 +91,8 @@ DEVICE void wgmma_begin() {}
 DEVICE void wgmma_commit() {}
 template <int kPending>
 DEVICE void wgmma_wait() {}
+template <int kTiles>
+DEVICE void wgmma_ended(float (&)[kTiles][4]) {}
 DEVICE void publish_to_wgmma() {}
 template <int kTiles>
 DEVICE void wgmma_f16(float (&)[kTiles][4], const std::uint32_t (&)[4], std::uint64_t, int) {}
@@ -88,6 +101,7 @@ DEVICE void wgmma_f16(float (&)[kTiles][4], const std::uint32_t (&)[4], std::uin
 #else
 
 // Emulated a warp at a time, at once.
+inline constexpr bool kHasWgmma = true;
 inline std::uint64_t wgmma_operand(const unsigned char* b, int k16) {
   return reinterpret_cast<std::uint64_t>(b) + static_cast<std::uint64_t>(32 * k16);
 }
@@ -95,6 +109,8 @@ inline void wgmma_begin() {}
 inline void wgmma_commit() {}
 template <int kPending>
 void wgmma_wait() {}
+template <int kTiles>
+void wgmma_ended(float (&)[kTiles][4]) {}
 inline void publish_to_wgmma() {}
 
 template <int kTiles>
