@@ -8,7 +8,7 @@
 namespace dormouse::cuda::emulator {
 
 // What a lane hands to the others of its warp at most.
-inline constexpr std::size_t kSlotBytes = 32;
+inline constexpr std::size_t kSlotBytes = 64;
 
 struct Place {
   int thread = 0;

@@ -162,12 +162,16 @@ inline float sqrtf(float a) {
 }
 
 inline void mma_f16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
-  const std::uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
+  // As floats already: each half is used by eight lanes.
+  float mine[12];
+  const std::uint32_t words[6] = {a[0], a[1], a[2], a[3], b0, b1};
+  for (int i = 0; i < 6; ++i) {
+    mine[2 * i] = low_half(words[i]);
+    mine[2 * i + 1] = high_half(words[i]);
+  }
   const unsigned char* all = emulator::exchange(mine, sizeof mine);
   const auto half_of = [all](int lane, int word, int which) {
-    std::uint16_t bits = 0;
-    std::memcpy(&bits, all + lane * emulator::kSlotBytes + 4 * word + 2 * which, sizeof bits);
-    return quant::half_to_float(bits);
+    return reinterpret_cast<const float*>(all + lane * emulator::kSlotBytes)[2 * word + which];
   };
   const int group = lane_index() / 4;
   const int pair = lane_index() % 4;
