@@ -389,9 +389,12 @@ void Life::grant_all(MonoTime now) {
 
 void Life::grant(const Waiter& w, Instance& i, MonoTime now) {
   constexpr std::size_t kMaxPrefixes = 64;
-  if (i.leases++ == 0 && !i.busy_since.has_value()) i.busy_since = now;
+  const bool is_first = i.leases++ == 0;
+  if (is_first && !i.busy_since.has_value()) i.busy_since = now;
   leases_.emplace(w.ticket, LeaseRecord{i.id, w.tokens});
-  if (!i.pending) i.steps_moved_at = now;  // the clock of a stall starts with work
+  // The clock of a stall starts with work. Of work that was done between two of its reports the worker says nothing:
+  // without leases nothing of ours is pending.
+  if (is_first || !i.pending) i.steps_moved_at = now;
   i.pending = true;
   i.heard_at = now;
   if (w.prefix != 0) {

@@ -398,6 +398,20 @@ TEST_F(LifeTest, AnIdleOrSlowlyReadWorkerIsNotHung) {
   EXPECT_EQ(tick_after(minutes(9)), "");
 }
 
+// Goal: a worker is judged by what it has now. Method: a request that was done between two of its reports, of which it
+// says nothing, and long after it the next one.
+TEST_F(LifeTest, ARequestThatTheWorkerNeverSpokeOfIsNoHang) {
+  bring_up(1);
+  send(event::Stats{1, 9, 0, 0, std::chrono::milliseconds(40)});
+  send(event::Release{1, true});
+  request(2);
+  send(event::Release{2, true});
+  EXPECT_EQ(tick_after(seconds(60)), "");
+  request(3);
+  EXPECT_EQ(tick_after(seconds(9)), "");
+  EXPECT_EQ(tick_after(seconds(1)), "kill 1") << "of a stall since the third";
+}
+
 TEST_F(LifeTest, ALoadThatNeverEndsIsKilledAndCountsAsFailed) {
   request(1);
   send(event::IntentDurable{1});

@@ -66,6 +66,14 @@ TEST(WorkerControl, ReportsStepsAndOnceWhenTheLastRequestHasEnded) {
   ASSERT_TRUE(quiet.has_value());
   EXPECT_EQ(quiet->generated_tokens, 4U);
   EXPECT_GE(quiet->steps, 4U);
+  // One that comes and goes between two looks is spoken of as well.
+  http::RawClient short_one(harness.address());
+  short_one.send(post_bytes("/v1/completions", completion("SAY:a|")));
+  EXPECT_EQ(short_one.read_answer().status, 200);
+  std::optional<control::Stats> after = wait_for<control::Stats>(gateway);
+  while (after.has_value() && after->running != 0) after = wait_for<control::Stats>(gateway);
+  ASSERT_TRUE(after.has_value());
+  EXPECT_GT(after->steps, quiet->steps);
 }
 
 TEST(WorkerControl, ReportsWhatASlowStepTakesOnceAPromptHasBeenComputed) {
