@@ -2,6 +2,9 @@
 // tests ran (gpu_report.h).
 #pragma once
 
+#include <array>
+#include <string_view>
+
 namespace dormouse::engine {
 
 struct DevicePaths {
@@ -12,5 +15,15 @@ struct DevicePaths {
   bool small_stacks = false;     // a context with room for the stacks that kernels have (Device::fit_stacks())
   bool operator==(const DevicePaths&) const = default;
 };
+
+struct DevicePathName {
+  std::string_view name;  // as --device-paths has it
+  bool DevicePaths::*path;
+};
+inline constexpr std::array<DevicePathName, 5> kDevicePaths = {{{"one-row", &DevicePaths::one_row},
+                                                                {"shared-prefixes", &DevicePaths::shared_prefixes},
+                                                                {"whole-step", &DevicePaths::whole_step},
+                                                                {"wide-products", &DevicePaths::wide_products},
+                                                                {"small-stacks", &DevicePaths::small_stacks}}};
 
 }  // namespace dormouse::engine

@@ -14,6 +14,7 @@
 #include "engine/cuda_test_device.h"
 #include "engine/device_weights.h"
 #include "kernels/cuda/matmul_args.h"
+#include "kernels/cuda/product_kernels.h"
 #include "kernels/test_data.h"
 
 namespace dormouse::engine {
@@ -111,14 +112,13 @@ class CudaProducts : public testing::TestWithParam<TensorType> {
   }
   // Eight rows at a time.
   std::vector<float> by_few() {
-    const std::array kernels = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, Kernel::k_matmul_few_halves};
     std::vector<float> out;
     for (std::int32_t begin = 0; begin < count_; begin += cuda::kFewRows) {
       const std::int32_t count = std::min(cuda::kFewRows, count_ - begin);
       const int units = columns_ / 256;
       const std::vector<float> some =
           results(begin, count, false,
-                  {.kernel = kernels[static_cast<std::size_t>(cuda::coding_of(GetParam()))],
+                  {.kernel = cuda::kernel_of(cuda::kFew, cuda::coding_of(GetParam())),
                    .grid = {kHeight / 16, 1, 1},
                    .threads = 32 * cuda::few_warps(units),
                    .shared_bytes = static_cast<std::size_t>(cuda::few_partial_bytes(units, count))});
@@ -127,10 +127,10 @@ class CudaProducts : public testing::TestWithParam<TensorType> {
     return out;
   }
   template <typename Shape>
-  std::vector<float> by(const std::array<Kernel, 3>& kernels, const Shape& shape, bool permuted) {
+  std::vector<float> by(const cuda::KernelOfCoding& kernels, const Shape& shape, bool permuted) {
     const Coding coding = cuda::coding_of(GetParam());
     return results(0, count_, permuted,
-                   {.kernel = kernels[static_cast<std::size_t>(coding)],
+                   {.kernel = cuda::kernel_of(kernels, coding),
                     .grid = {(kHeight / 16 + shape.strips() - 1) / shape.strips(),
                              (count_ + shape.tokens() - 1) / shape.tokens(), 1},
                     .threads = shape.threads(),
@@ -152,22 +152,11 @@ class CudaProducts : public testing::TestWithParam<TensorType> {
 TEST_P(CudaProducts, OfManyRowsHaveTheBitsOfFew) {
   const Coding coding = cuda::coding_of(GetParam());
   const std::vector<float> want = by_few();
-  EXPECT_TRUE(kernels::all_same_bits(
-      by({Kernel::k_matmul_middle_k, Kernel::k_matmul_middle_q8_0, Kernel::k_matmul_middle_halves},
-         cuda::middle_shape(coding), false),
-      want));
-  EXPECT_TRUE(
-      kernels::all_same_bits(by({Kernel::k_matmul_many_k, Kernel::k_matmul_many_q8_0, Kernel::k_matmul_many_halves},
-                                cuda::many_shape(coding), false),
-                             want));
+  EXPECT_TRUE(kernels::all_same_bits(by(cuda::kMiddle, cuda::middle_shape(coding), false), want));
+  EXPECT_TRUE(kernels::all_same_bits(by(cuda::kMany, cuda::many_shape(coding), false), want));
   if (device_->info().compute_major != 9) return;
-  EXPECT_TRUE(kernels::all_same_bits(
-      by({Kernel::k_matmul_narrow_k, Kernel::k_matmul_narrow_q8_0, Kernel::k_matmul_narrow_halves}, cuda::kNarrowShape,
-         true),
-      want));
-  EXPECT_TRUE(kernels::all_same_bits(
-      by({Kernel::k_matmul_wide_k, Kernel::k_matmul_wide_q8_0, Kernel::k_matmul_wide_halves}, cuda::kWideShape, true),
-      want));
+  EXPECT_TRUE(kernels::all_same_bits(by(cuda::kNarrow, cuda::kNarrowShape, true), want));
+  EXPECT_TRUE(kernels::all_same_bits(by(cuda::kWide, cuda::kWideShape, true), want));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CudaProducts,

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "engine/kv_cache.h"
+#include "kernels/cuda/product_kernels.h"
 
 namespace dormouse::engine {
 namespace {
@@ -16,15 +17,6 @@ using cuda::Coding;
 using cuda::coding_of;
 using cuda::Epilogue;
 using cuda::Kernel;
-
-constexpr std::array kOne = {Kernel::k_matmul_one_k, Kernel::k_matmul_one_q8_0, Kernel::k_matmul_one_halves};
-constexpr std::array kFew = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, Kernel::k_matmul_few_halves};
-constexpr std::array kMiddle = {Kernel::k_matmul_middle_k, Kernel::k_matmul_middle_q8_0,
-                                Kernel::k_matmul_middle_halves};
-constexpr std::array kMany = {Kernel::k_matmul_many_k, Kernel::k_matmul_many_q8_0, Kernel::k_matmul_many_halves};
-constexpr std::array kNarrow = {Kernel::k_matmul_narrow_k, Kernel::k_matmul_narrow_q8_0,
-                                Kernel::k_matmul_narrow_halves};
-constexpr std::array kWide = {Kernel::k_matmul_wide_k, Kernel::k_matmul_wide_q8_0, Kernel::k_matmul_wide_halves};
 
 std::int64_t padded_rows(std::int64_t rows) {
   return (rows + cuda::kCodedRowMultiple - 1) / cuda::kCodedRowMultiple * cuda::kCodedRowMultiple;
@@ -308,12 +300,12 @@ Status CudaForward::launch_few(const cuda::MatmulArgs& args) {
   if (fits_one(args, limits_.paths) && std::cmp_less_equal(one_shared, device_->info().shared_bytes_per_block)) {
     cuda::MatmulArgs one = args;
     one.strips_a_block = cuda::one_strips_a_block(args.coding, strips, device_->info().multiprocessors);
-    return launch(kOne[static_cast<std::size_t>(args.coding)], {cuda::blocks_across(one, one.strips_a_block)},
+    return launch(cuda::kernel_of(cuda::kOne, args.coding), {cuda::blocks_across(one, one.strips_a_block)},
                   32 * cuda::one_warps(args.coding, tiles), one_shared, &one);
   }
   std::int64_t shared = cuda::few_partial_bytes(units, args.tokens);
   if (args.input != cuda::Input::kCoded) shared += cuda::few_coded_bytes(args.k, args.coding);
-  return launch(kFew[static_cast<std::size_t>(args.coding)], {strips}, 32 * cuda::few_warps(units), shared, &args);
+  return launch(cuda::kernel_of(cuda::kFew, args.coding), {strips}, 32 * cuda::few_warps(units), shared, &args);
 }
 
 bool CudaForward::has_wgmma(Coding coding) const {
@@ -321,7 +313,6 @@ bool CudaForward::has_wgmma(Coding coding) const {
 }
 
 Status CudaForward::launch_many(const cuda::MatmulArgs& args) {
-  const auto coding = static_cast<std::size_t>(args.coding);
   const auto blocks = [&](const auto& shape) {
     return std::pair(cuda::blocks_across(args, shape.strips_a_block(args.epilogue)),
                      (args.tokens + shape.tokens() - 1) / shape.tokens());
@@ -336,14 +327,14 @@ Status CudaForward::launch_many(const cuda::MatmulArgs& args) {
     const bool wide = fills(cuda::kWideShape);
     const cuda::WideShape shape = wide ? cuda::kWideShape : cuda::kNarrowShape;
     const auto [across, down] = blocks(shape);
-    return launch((wide ? kWide : kNarrow)[coding], {across, down}, shape.threads(), shape.shared_bytes(args.coding),
-                  &args);
+    return launch(cuda::kernel_of(wide ? cuda::kWide : cuda::kNarrow, args.coding), {across, down}, shape.threads(),
+                  shape.shared_bytes(args.coding), &args);
   }
   const bool many = fills(cuda::many_shape(args.coding));
   const cuda::ManyShape shape = many ? cuda::many_shape(args.coding) : cuda::middle_shape(args.coding);
   const auto [across, down] = blocks(shape);
-  return launch((many ? kMany : kMiddle)[coding], {across, down}, shape.threads(), shape.shared_bytes(args.coding),
-                &args);
+  return launch(cuda::kernel_of(many ? cuda::kMany : cuda::kMiddle, args.coding), {across, down}, shape.threads(),
+                shape.shared_bytes(args.coding), &args);
 }
 
 Status CudaForward::launch(Kernel kernel, std::initializer_list<std::int64_t> grid, int threads,

@@ -1,10 +1,10 @@
 // A step of one row as one launch (kernels/cuda/decode_step.cuh).
 #include <algorithm>
-#include <array>
 #include <span>
 #include <vector>
 
 #include "engine/forward_cuda.h"
+#include "kernels/cuda/product_kernels.h"
 
 namespace dormouse::engine {
 namespace {
@@ -13,7 +13,8 @@ using cuda::Coding;
 using cuda::Epilogue;
 using cuda::Kernel;
 
-constexpr std::array kSteps = {Kernel::k_decode_step_k, Kernel::k_decode_step_q8_0, Kernel::k_decode_step_halves};
+constexpr cuda::KernelOfCoding kSteps = {Kernel::k_decode_step_k, Kernel::k_decode_step_q8_0,
+                                         Kernel::k_decode_step_halves};
 
 cuda::StepMatrix step_matrix(const Matrix& matrix) {
   return {.weights = matrix.data,
@@ -135,7 +136,7 @@ Status CudaForward::step_whole() {
   const std::int32_t blocks = step_blocks(args, device_->info());
   args.work_bytes = static_cast<std::int32_t>(cuda::step_work_bytes(args, step_coding(), blocks, step_warps_));
   return device_->launch(
-      {.kernel = kSteps[static_cast<std::size_t>(step_coding())],
+      {.kernel = cuda::kernel_of(kSteps, step_coding()),
        .grid = {blocks, 1, 1},
        .threads = 32 * step_warps_,
        .shared_bytes = static_cast<std::size_t>(args.work_bytes + step_warps_ * cuda::step_ring_bytes(step_coding())),

@@ -14,15 +14,22 @@ namespace {
 constexpr std::array<int, 1> kTested{90};
 // Those on which top_of_parts and top_tokens have: only there are they used without --device-sampling on.
 constexpr std::array<int, 1> kSamplingTested{90};
-// The same of DevicePaths.
-constexpr std::array<int, 0> kOneRowTested{};
-constexpr std::array<int, 0> kSharedPrefixesTested{};
-constexpr std::array<int, 0> kWholeStepTested{};
-constexpr std::array<int, 0> kWideProductsTested{};
-constexpr std::array<int, 0> kSmallStacksTested{};
+// The same of DevicePaths: what has run where.
+struct TestedPath {
+  bool DevicePaths::*path;
+  int arch;
+};
+constexpr std::array<TestedPath, 0> kPathsTested{};
 
 int arch_of(const cuda::DeviceInfo& device) {
   return 10 * device.compute_major + device.compute_minor;
+}
+
+std::string untested_paths(const cuda::DeviceInfo& device) {
+  const DevicePaths tested = tested_paths(device);
+  DevicePaths rest;
+  for (const DevicePathName& one : kDevicePaths) rest.*one.path = !(tested.*one.path);
+  return rest == DevicePaths{} ? "" : names_of(rest);
 }
 
 std::string version(int major, int minor) {
@@ -36,24 +43,13 @@ bool is_sampling_tested(const cuda::DeviceInfo& device) {
 }
 
 DevicePaths tested_paths(const cuda::DeviceInfo& device) {
-  const auto is_in = [&](const auto& list) {
-    return device.is_emulated || std::ranges::count(list, arch_of(device)) > 0;
-  };
-  return {.one_row = is_in(kOneRowTested),
-          .shared_prefixes = is_in(kSharedPrefixesTested),
-          .whole_step = is_in(kWholeStepTested),
-          .wide_products = is_in(kWideProductsTested),
-          .small_stacks = is_in(kSmallStacksTested)};
-}
-
-std::string untested_paths(const cuda::DeviceInfo& device) {
-  const DevicePaths tested = tested_paths(device);
-  const DevicePaths rest = {.one_row = !tested.one_row,
-                            .shared_prefixes = !tested.shared_prefixes,
-                            .whole_step = !tested.whole_step,
-                            .wide_products = !tested.wide_products,
-                            .small_stacks = !tested.small_stacks};
-  return rest == DevicePaths{} ? "" : names_of(rest);
+  DevicePaths out;
+  for (const DevicePathName& one : kDevicePaths) {
+    out.*one.path = device.is_emulated || std::ranges::any_of(kPathsTested, [&](const TestedPath& tested) {
+                      return tested.path == one.path && tested.arch == arch_of(device);
+                    });
+  }
+  return out;
 }
 
 GpuReport look_at_gpus() {

@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <charconv>
 #include <string>
-#include <utility>
 
 #include "kernels/cuda/matmul_args.h"
 #include "kernels/layout.h"
@@ -15,13 +13,6 @@ namespace {
 
 constexpr int kMostGpus = 64;
 constexpr std::uint64_t kDriverReserveBytes = std::uint64_t{192} << 20;
-
-constexpr std::array<std::pair<std::string_view, bool DevicePaths::*>, 5> kPathNames = {
-    {{"one-row", &DevicePaths::one_row},
-     {"shared-prefixes", &DevicePaths::shared_prefixes},
-     {"whole-step", &DevicePaths::whole_step},
-     {"wide-products", &DevicePaths::wide_products},
-     {"small-stacks", &DevicePaths::small_stacks}}};
 
 std::uint64_t packed_bytes(const gguf::File& file) {
   std::uint64_t out = 0;
@@ -82,21 +73,21 @@ Result<std::optional<DevicePaths>> parse_device_paths(std::string_view names) {
     more = comma != std::string_view::npos;
     if (more) names.remove_prefix(comma + 1);
     bool is_known = false;
-    for (const auto& [known, member] : kPathNames) {
+    for (const auto& [known, member] : kDevicePaths) {
       if (name != known && given != "all") continue;
       out.*member = is_known = true;
     }
     if (is_known) continue;
     return make_error(Code::kInvalidArgument,
                       fmt::format("--device-paths: auto, all, none or some of {} is wanted, got '{}'",
-                                  names_of({true, true, true, true, true}), given));
+                                  names_of(**parse_device_paths("all")), given));
   }
   return std::optional(out);
 }
 
 std::string names_of(const DevicePaths& paths) {
   std::string out;
-  for (const auto& [name, member] : kPathNames) {
+  for (const auto& [name, member] : kDevicePaths) {
     if (!(paths.*member)) continue;
     if (!out.empty()) out += ',';
     out += name;

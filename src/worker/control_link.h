@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -31,6 +32,22 @@ struct ControlEvents {
   std::function<void()> on_drain;
   std::function<void()> on_stop;
   std::function<void()> on_lost;  // the gateway is gone for good
+};
+
+// Which of a look a second is worth a Stats: each while anything runs, and one when the last work has ended, also of
+// work that came and went between two looks.
+class StatsNews {
+ public:
+  [[nodiscard]] bool is_news(bool is_quiet, std::uint64_t steps) {
+    const bool is_known = is_quiet && was_quiet_ && steps == steps_;
+    was_quiet_ = is_quiet;
+    steps_ = steps;
+    return !is_known;
+  }
+
+ private:
+  bool was_quiet_ = true;  // a gateway takes it for that until it is told otherwise
+  std::uint64_t steps_ = 0;
 };
 
 class ControlLink {

@@ -185,7 +185,6 @@ void Worker::exit_with(int code) {
   on_exit_(code);
 }
 
-// Once a second while anything runs, and once when the last request has ended, also one between two looks.
 Task<void> Worker::report_stats() {
   while (!exiting_) {
     stats_timer_.expires_after(kStatsInterval);
@@ -193,9 +192,7 @@ Task<void> Worker::report_stats() {
     if (exiting_ || !link_.has_value()) co_return;
     const EngineSnapshot engine = engine_.snapshot();
     const bool is_quiet = engine.running == 0 && engine.waiting == 0 && service_.active == 0;
-    if (is_quiet && quiet_reported_ && engine.steps == reported_steps_) continue;
-    quiet_reported_ = is_quiet;
-    reported_steps_ = engine.steps;
+    if (!news_.is_news(is_quiet, engine.steps)) continue;
     control::Stats stats;
     stats.steps = engine.steps;
     stats.running = engine.running;

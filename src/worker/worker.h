@@ -62,8 +62,7 @@ class Worker {
   asio::steady_timer stats_timer_;
   asio::steady_timer orphan_timer_;
   bool exiting_ = false;
-  bool quiet_reported_ = true;  // the gateway knows that nothing runs
-  std::uint64_t reported_steps_ = 0;
+  StatsNews news_;
 };
 
 // Exit codes of a worker: 0 asked to end, 1 could not listen, 2 the model could not be loaded (or wrong usage), 3 it

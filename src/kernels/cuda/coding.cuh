@@ -10,11 +10,12 @@ namespace dormouse::cuda {
 struct Eight {
   float x[8];
 };
+template <class Made = MadeBefore>
 DEVICE Eight load_eight(const float* from) {
   Eight out;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    const Words4 w = *(reinterpret_cast<const Words4*>(from) + i);
+    const Words4 w = Made::load(reinterpret_cast<const Words4*>(from) + i);
     out.x[4 * i] = bits_to_float(w.x);
     out.x[4 * i + 1] = bits_to_float(w.y);
     out.x[4 * i + 2] = bits_to_float(w.z);

@@ -178,26 +178,13 @@ DEVICE StepShared<Block> step_shared(const StepProduct& product, int strips) {
   return out;
 }
 
-DEVICE Eight load_fresh_eight(const float* from) {
-  Eight out;
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const Words4 w = load_fresh(reinterpret_cast<const Words4*>(from) + i);
-    out.x[4 * i] = bits_to_float(w.x);
-    out.x[4 * i + 1] = bits_to_float(w.y);
-    out.x[4 * i + 2] = bits_to_float(w.z);
-    out.x[4 * i + 3] = bits_to_float(w.w);
-  }
-  return out;
-}
-
 // Codes the row for the whole block, as code_for_warp() of one_row.cuh.
 template <typename Way>
 DEVICE void code_step_row(const StepShared<typename Way::Block>& shared, const StepProduct& product, const float* norm,
                           float epsilon) {
   const int tiles = product.k / 256;
   const int warps = thread_count() / kWarp;
-  const auto load = [&](int tile) { return load_fresh_eight(product.in + 256 * tile + 8 * lane_index()); };
+  const auto load = [&](int tile) { return load_eight<MadeTogether>(product.in + 256 * tile + 8 * lane_index()); };
   const int first = warp_index() < tiles ? warp_index() : 0;
   Eight v = load(first);
   float inverse = 1.0F;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/product_kernels.h"
 #include "kernels/layout.h"
 
 namespace dormouse::cuda {
@@ -46,14 +47,6 @@ constexpr Shape kShapes[] = {{"qkv", TensorType::kQ4_K, 6144, 2560, Epilogue::kS
                              {"gate up", TensorType::kF16, 9728, 2560, Epilogue::kSwiglu},
                              {"down", TensorType::kF16, 2560, 9728, Epilogue::kAdd},
                              {"lm head", TensorType::kF16, kVocab, 2560, Epilogue::kStore}};
-constexpr std::array kOne = {Kernel::k_matmul_one_k, Kernel::k_matmul_one_q8_0, Kernel::k_matmul_one_halves};
-constexpr std::array kFew = {Kernel::k_matmul_few_k, Kernel::k_matmul_few_q8_0, Kernel::k_matmul_few_halves};
-constexpr std::array kMiddle = {Kernel::k_matmul_middle_k, Kernel::k_matmul_middle_q8_0,
-                                Kernel::k_matmul_middle_halves};
-constexpr std::array kMany = {Kernel::k_matmul_many_k, Kernel::k_matmul_many_q8_0, Kernel::k_matmul_many_halves};
-constexpr std::array kNarrow = {Kernel::k_matmul_narrow_k, Kernel::k_matmul_narrow_q8_0,
-                                Kernel::k_matmul_narrow_halves};
-constexpr std::array kWide = {Kernel::k_matmul_wide_k, Kernel::k_matmul_wide_q8_0, Kernel::k_matmul_wide_halves};
 
 struct Variant {
   const char* name;
@@ -126,7 +119,7 @@ class Bench {
     const int units = shape.k / 256 * (fused ? 2 : 1);
     Launch launch{.kernel = variant.kernel, .threads = variant.threads, .args = &args, .overlaps_previous = true};
     launch.shared_bytes = static_cast<std::size_t>(variant.shared_bytes);
-    if (variant.kernel == kOne[static_cast<std::size_t>(args.coding)]) {
+    if (variant.kernel == kernel_of(kOne, args.coding)) {
       args.strips_a_block =
           variant.strips > 0 ? variant.strips : one_strips_a_block(args.coding, strips, device_.info().multiprocessors);
       launch.grid[0] = blocks_across(args, args.strips_a_block);
@@ -209,18 +202,17 @@ class Bench {
 
 std::vector<Variant> variants_for(const Shape& shape, std::int32_t rows, const DeviceInfo& info) {
   const Coding coding = coding_of(shape.type);
-  const Variant few{"few", kFew[static_cast<std::size_t>(coding)], 1, 0, 0, 0};
+  const Variant few{"few", kernel_of(kFew, coding), 1, 0, 0, 0};
   const auto one = [coding](const char* name, int strips) {
-    return Variant{name, kOne[static_cast<std::size_t>(coding)], strips, 0, 0, 0};
+    return Variant{name, kernel_of(kOne, coding), strips, 0, 0, 0};
   };
   if (rows == 1 && coding == Coding::kK) return {few, one("one", 0)};
   if (rows == 1) {  // which number of strips a block is best has not been measured
     return {few, one("one", 0), one("one/1", 1), one("one/2", 2), one("one/4", 4), one("one/9", 9)};
   }
   if (rows <= kFewRows) return {few};
-  const auto variant = [coding](const char* name, const auto& kernels, const auto& s) {
-    return Variant{
-        name, kernels[static_cast<std::size_t>(coding)], s.strips(), s.tokens(), s.threads(), s.shared_bytes(coding)};
+  const auto variant = [coding](const char* name, const KernelOfCoding& kernels, const auto& s) {
+    return Variant{name, kernel_of(kernels, coding), s.strips(), s.tokens(), s.threads(), s.shared_bytes(coding)};
   };
   std::vector<Variant> out = {variant("middle", kMiddle, middle_shape(coding)),
                               variant("many", kMany, many_shape(coding))};

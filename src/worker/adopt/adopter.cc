@@ -303,7 +303,7 @@ void Adopter::exit_with(int code) {
   events_.on_exit(code);
 }
 
-// Once a second: that it still starts; then what it does while anything runs, and once when the last request has ended.
+// Once a second: that it still starts; then what it does.
 Task<void> Adopter::report(std::shared_ptr<bool> abandoned) {
   while (true) {
     if (front_.state == FrontState::kStarting && link_.has_value()) {
@@ -313,9 +313,7 @@ Task<void> Adopter::report(std::shared_ptr<bool> abandoned) {
     report_timer_.expires_after(kReportInterval);
     co_await report_timer_.async_wait(kTuple);
     if (*abandoned || !link_.has_value()) co_return;
-    const bool is_quiet = front_.active == 0;
-    if (front_.names.upstream.empty() || (is_quiet && quiet_reported_)) continue;
-    quiet_reported_ = is_quiet;
+    if (front_.names.upstream.empty() || !news_.is_news(front_.active == 0, front_.steps)) continue;
     control::Stats stats;
     stats.steps = front_.steps;
     stats.running = front_.active;

@@ -84,7 +84,7 @@ class Adopter {
   bool saying_last_word_ = false;                                    // it ends with end_child()
   bool ending_container_ = false;
   bool exiting_ = false;
-  bool quiet_reported_ = true;  // the gateway knows that nothing runs
+  StatsNews news_;
 };
 
 // Runs an adopter until it ends; installs the signal handlers (TERM and INT drain, a second one stops). Returns the
